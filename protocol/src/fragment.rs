@@ -3,7 +3,7 @@
 //! A fragment is `[prft] moof mdat` of one track (ISO/IEC 14496-12, sections 8.16.5, 8.8.4 and 8.1.1). Its head, all
 //! before `mdat`, is some 150 bytes; the client reads these few and hands the rest to the browser untouched.
 
-use mp4_atom::{Atom, Decode, DecodeMaybe, FourCC, Header, Prft, Tfdt, Tfhd, Trun};
+use mp4_atom::{Atom, DecodeMaybe, FourCC, Header, Prft, Tfdt, Tfhd, Trun};
 
 const PRFT: FourCC = FourCC::new(b"prft");
 const MOOF: FourCC = FourCC::new(b"moof");

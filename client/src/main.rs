@@ -1,0 +1,2 @@
+//! Sightline client.
+fn main() {}

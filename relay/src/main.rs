@@ -1,0 +1,2 @@
+//! Sightline relay.
+fn main() {}

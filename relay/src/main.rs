@@ -1,2 +1,85 @@
-//! Sightline relay.
-fn main() {}
+//! `sightline`: the relay. See `sightline --help`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sightline_relay::config::Config;
+use sightline_relay::ingest::{ffmpeg, process};
+use sightline_relay::server::Relay;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+/// Live cameras in a browser tab, over nothing but HTTP and WebSocket.
+///
+/// Without a configuration it shows five built-in streams.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address to listen on, instead of the configuration's [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == process::BECOME_FFMPEG) {
+        eprintln!("cannot become FFmpeg: {}", process::become_ffmpeg(args));
+        return ExitCode::FAILURE;
+    }
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sightline: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let mut config = match &arguments.config {
+        Some(path) => Config::read(path)?,
+        None => Config::demo(),
+    };
+    config.listen = arguments.listen.unwrap_or(config.listen);
+    let version = ffmpeg::check(&config.ffmpeg)?;
+    info!(ffmpeg = version, streams = config.streams.len(), "starting");
+
+    let relay = Relay::bind(config).await?;
+    println!("Sightline {} shows its cameras at http://{}/", env!("CARGO_PKG_VERSION"), relay.address());
+    relay.run(this_program(), stop_on_signal()?).await?;
+    info!("stopped");
+    Ok(())
+}
+
+/// This program, to be started anew: on Linux by a name that stays right when the file has been replaced by a newer one.
+fn this_program() -> Option<PathBuf> {
+    let linux = PathBuf::from("/proc/self/exe");
+    if linux.exists() { Some(linux) } else { std::env::current_exe().ok() }
+}
+
+/// Cancelled by SIGINT or SIGTERM.
+fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let cancel = token.clone();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        info!("stopping");
+        cancel.cancel();
+    });
+    Ok(token)
+}

@@ -1,0 +1,74 @@
+//! The HTTP side: catalogue, help, liveness, and the client itself.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::get;
+use axum::{Json, Router};
+use memory_serve::CacheControl;
+use serde_json::{Value, json};
+use sightline_protocol::SUBPROTOCOL;
+use sightline_protocol::catalogue::Catalogue;
+use tokio::time::Instant;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::egress::websocket;
+use crate::hub::Hub;
+
+/// Every route of the relay.
+pub fn router(context: websocket::Context) -> Router {
+    let api = Router::new()
+        .route("/api/streams", get(streams))
+        .route("/api/mse/test", get(mse_test))
+        .route("/api/{*rest}", get(unknown))
+        .with_state(context.hub.clone())
+        // What is true now is not what was true a second ago.
+        .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    let client = memory_serve::load!()
+        .index_file(Some("/index.html"))
+        // Trunk puts a hash of the contents into every other file's name.
+        .html_cache_control(CacheControl::NoCache)
+        .cache_control(CacheControl::Long)
+        .into_router();
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/index.html", get(|| async { Redirect::permanent("/") }))
+        .route("/ws/mse/{stream}", get(websocket::handle))
+        .with_state(context)
+        .merge(api)
+        .merge(client)
+}
+
+async fn streams(State(hub): State<Arc<Hub>>) -> Json<Catalogue> {
+    Json(hub.catalogue(Instant::now()))
+}
+
+/// What the MSE endpoint is and how to use it, for somebody with curl.
+async fn mse_test() -> Json<Value> {
+    Json(json!({
+        "endpoint": "/ws/mse/{stream}",
+        "streams": "/api/streams",
+        "dialects": {
+            "plain": {
+                "subprotocol": null,
+                "steps": [
+                    "optional: send the text h264 within 300 ms to ask for H.264",
+                    "receive the text codec:hevc or codec:h264, or error:<reason> and a close code from 4400 on",
+                    "receive binary messages: the init segment, then one fragment each; end to end they are a playable file",
+                ],
+            },
+            SUBPROTOCOL: {
+                "subprotocol": SUBPROTOCOL,
+                "client_sends": ["play", "ack", "switch", "ping", "pong"],
+                "relay_sends": ["ready", "state", "gap", "ping", "pong", "error"],
+            },
+        },
+    }))
+}
+
+async fn unknown() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, "There is no such address; GET /api/streams and GET /api/mse/test exist.\n")
+}

@@ -1,0 +1,229 @@
+//! The configuration: one TOML file, every key optional but a source. A misspelt key is an error, not a surprise.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use sightline_protocol::stream::StreamName;
+
+use crate::hub::ring;
+use crate::ingest::ffmpeg::{Encoder, Encoding};
+use crate::ingest::source::{Encode, RtspTransport, Source, SourceUrl};
+
+/// What stands in a pattern for the stream's name.
+const PLACEHOLDER: &str = "{stream}";
+
+/// The relay's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The FFmpeg to run.
+    pub ffmpeg: PathBuf,
+    /// How H.264 is encoded.
+    pub encoding: Encoding,
+    /// How long FFmpeg runs on after the last viewer has left.
+    pub linger: Duration,
+    /// How long a source may send nothing before it is restarted.
+    pub silence: Duration,
+    /// What a rendition keeps.
+    pub ring: ring::Limits,
+    /// The streams, in the order of the file.
+    pub streams: IndexMap<StreamName, Source>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {0:?}: {1}")]
+    Read(PathBuf, std::io::Error),
+    /// The file is not TOML, has a key that does not exist, or a value of the wrong kind.
+    #[error("line {line} of the configuration {path:?} is not right: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong. Never quotes the line, which may hold a password.
+        message: String,
+    },
+    /// Values that contradict each other or make no sense.
+    #[error("the configuration {0:?} is not right: {1}")]
+    Invalid(PathBuf, String),
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
+        let file = File::parse(&text).map_err(|(line, message)| ConfigError::Parse {
+            path: path.to_owned(),
+            line,
+            message,
+        })?;
+        file.resolve().map_err(|message| ConfigError::Invalid(path.to_owned(), message))
+    }
+
+    /// The built-in streams, for a relay that is started without a configuration.
+    ///
+    /// # Panics
+    /// Never: the file is part of the program and its test reads it.
+    pub fn demo() -> Self {
+        let file = File::parse(include_str!("demo.toml")).expect("demo.toml is right");
+        file.resolve().expect("demo.toml is right")
+    }
+}
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: SocketAddr,
+    ffmpeg: PathBuf,
+    ingest: Ingest,
+    streams: IndexMap<StreamName, Stream>,
+    mediamtx: Option<Pattern>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            ffmpeg: "ffmpeg".into(),
+            ingest: Ingest::default(),
+            streams: IndexMap::new(),
+            mediamtx: None,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Ingest {
+    linger_seconds: f64,
+    silence_seconds: f64,
+    ring_mib: usize,
+    encoder: Encoder,
+    vaapi_device: String,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self {
+            linger_seconds: 10.0,
+            silence_seconds: 10.0,
+            ring_mib: ring::Limits::default().bytes >> 20,
+            encoder: Encoder::default(),
+            vaapi_device: "/dev/dri/renderD128".to_owned(),
+        }
+    }
+}
+
+/// One stream: `[streams.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stream {
+    source: SourceUrl,
+    #[serde(default)]
+    input_options: Vec<String>,
+    #[serde(default)]
+    rtsp_transport: RtspTransport,
+    #[serde(default)]
+    encode: Option<Encode>,
+}
+
+/// Many streams of one server: `[mediamtx]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pattern {
+    source: SourceUrl,
+    streams: Vec<StreamName>,
+    #[serde(default)]
+    rtsp_transport: RtspTransport,
+}
+
+impl File {
+    /// The file, or the line of the mistake and what it is.
+    fn parse(text: &str) -> Result<Self, (usize, String)> {
+        toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            (before.matches('\n').count() + 1, error.message().to_owned())
+        })
+    }
+
+    fn resolve(self) -> Result<Config, String> {
+        let mut streams: IndexMap<StreamName, Source> =
+            self.streams.into_iter().map(|(name, stream)| (name, stream.into())).collect();
+        if let Some(pattern) = self.mediamtx {
+            for (name, source) in pattern.expand()? {
+                if streams.contains_key(&name) {
+                    return Err(format!("stream {name} is in [mediamtx] and in [streams.{name}]; remove one of them"));
+                }
+                streams.insert(name, source);
+            }
+        }
+        if streams.is_empty() {
+            return Err("it names no stream; add one, such as [streams.cam0] with source = \"rtsp://…\"".to_owned());
+        }
+        if let Some((name, _)) = streams.iter().find(|(_, source)| source.url.reveal().is_empty()) {
+            return Err(format!("the source of stream {name} is empty"));
+        }
+        if self.ingest.ring_mib == 0 {
+            return Err("ingest.ring_mib must be at least 1".to_owned());
+        }
+        Ok(Config {
+            listen: self.listen,
+            ffmpeg: self.ffmpeg,
+            encoding: Encoding { encoder: self.ingest.encoder, vaapi_device: self.ingest.vaapi_device },
+            linger: seconds("ingest.linger_seconds", self.ingest.linger_seconds)?,
+            silence: seconds("ingest.silence_seconds", self.ingest.silence_seconds)?,
+            ring: ring::Limits { bytes: self.ingest.ring_mib << 20, ..ring::Limits::default() },
+            streams,
+        })
+    }
+}
+
+/// Anything from a tenth of a second to a day.
+fn seconds(key: &str, value: f64) -> Result<Duration, String> {
+    if (0.1..=86_400.0).contains(&value) {
+        Ok(Duration::from_secs_f64(value))
+    } else {
+        Err(format!("{key} = {value} is out of range: 0.1 to 86400"))
+    }
+}
+
+impl From<Stream> for Source {
+    fn from(stream: Stream) -> Self {
+        Self {
+            url: stream.source,
+            input_options: stream.input_options,
+            rtsp_transport: stream.rtsp_transport,
+            encode: stream.encode,
+        }
+    }
+}
+
+impl Pattern {
+    fn expand(self) -> Result<Vec<(StreamName, Source)>, String> {
+        let pattern = self.source.reveal();
+        if !pattern.contains(PLACEHOLDER) {
+            return Err(format!("mediamtx.source has no {PLACEHOLDER}, so every stream would be the same"));
+        }
+        let source = |name: &StreamName| Source {
+            url: SourceUrl::new(pattern.replace(PLACEHOLDER, name.as_str())),
+            input_options: Vec::new(),
+            rtsp_transport: self.rtsp_transport,
+            encode: None,
+        };
+        Ok(self.streams.iter().map(|name| (name.clone(), source(name))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

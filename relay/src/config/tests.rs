@@ -1,0 +1,62 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    let file = File::parse(text).map_err(|(line, message)| format!("{line}: {message}"))?;
+    file.resolve()
+}
+
+#[test]
+fn the_demo_has_five_streams_three_of_them_h265() {
+    let demo = Config::demo();
+    let names: Vec<&str> = demo.streams.keys().map(StreamName::as_str).collect();
+    assert_eq!(names, ["cam0", "cam1", "cam2", "cam3", "mixer_program"]);
+    let encoded = |codec| demo.streams.values().filter(|source| source.encode == Some(codec)).count();
+    assert!(encoded(Encode::H265) >= 3 && encoded(Encode::H264) >= 1);
+}
+
+#[test]
+fn one_source_is_a_whole_configuration() {
+    let config = parse("[streams.cam0]\nsource = \"rtsp://127.0.0.1:8554/cam0\"").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!((config.linger, config.silence), (Duration::from_secs(10), Duration::from_secs(10)));
+    let source = &config.streams[0];
+    assert_eq!((source.rtsp_transport, source.encode), (RtspTransport::Tcp, None));
+}
+
+#[test]
+fn a_pattern_stands_for_many_streams() {
+    let config = parse(
+        "[mediamtx]\nsource = \"rtsp://127.0.0.1:8554/{stream}\"\nstreams = [\"b\", \"a\"]\n[streams.yard]\nsource = \"x\"",
+    )
+    .unwrap();
+    let all: Vec<_> = config.streams.iter().map(|(name, source)| (name.as_str(), source.url.reveal())).collect();
+    assert_eq!(all, [("yard", "x"), ("b", "rtsp://127.0.0.1:8554/b"), ("a", "rtsp://127.0.0.1:8554/a")]);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let error = |text: &str| parse(text).unwrap_err();
+    for (text, named) in [
+        ("", "names no stream"),
+        ("[streams.cam0]\nsorce = \"x\"", "2: unknown field `sorce`"),
+        ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
+        ("[streams.\"a b\"]\nsource = \"x\"", "\"a b\" is not a stream name"),
+        ("[streams.a]\nsource = \"\"", "source of stream a is empty"),
+        ("[mediamtx]\nsource = \"rtsp://h/x\"\nstreams = [\"a\"]", "has no {stream}"),
+        (
+            "[mediamtx]\nsource = \"{stream}\"\nstreams = [\"a\"]\n[streams.a]\nsource = \"x\"",
+            "stream a is in [mediamtx] and",
+        ),
+        ("[streams.a]\nsource = \"x\"\n[ingest]\nsilence_seconds = 0", "ingest.silence_seconds = 0 is out of range"),
+        ("[streams.a]\nsource = \"x\"\nencode = \"vp9\"", "unknown variant `vp9`"),
+    ] {
+        assert!(error(text).contains(named), "{text:?}: {}", error(text));
+    }
+}
+
+/// A syntax error quotes the line it is in, and that line may hold a password.
+#[test]
+fn an_error_never_quotes_a_source() {
+    let error = parse("[streams.a]\nsource = \"rtsp://u:secret@h/\" x").unwrap_err();
+    assert!(!error.contains("secret"), "{error}");
+}

@@ -1,0 +1,3 @@
+//! Egress: turns a place in a rendition's ring into what a protocol sends.
+
+pub mod websocket;

@@ -1,0 +1,125 @@
+//! The opening handshake (RFC 6455, section 4.2) on top of axum, which hands over the connection's own bytes.
+//!
+//! axum's WebSocket is not used because its library copies each message into a buffer per viewer.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use sha1::{Digest, Sha1};
+use tracing::debug;
+
+/// Appended to the key before it is hashed (RFC 6455, section 1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A request to open a WebSocket.
+pub(crate) struct Handshake {
+    on_upgrade: OnUpgrade,
+    accept: HeaderValue,
+    protocols: Vec<String>,
+}
+
+impl Handshake {
+    /// Whether the client offers the subprotocol `name`.
+    pub(super) fn offers(&self, name: &str) -> bool {
+        self.protocols.iter().any(|offered| offered == name)
+    }
+
+    /// Answers with 101 and runs `session` once the connection is ours.
+    pub(super) fn accept<F>(
+        self,
+        protocol: Option<&'static str>,
+        session: impl FnOnce(Upgraded) -> F + Send + 'static,
+    ) -> Response
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        tokio::spawn(async move {
+            match self.on_upgrade.await {
+                Ok(upgraded) => session(upgraded).await,
+                Err(error) => debug!(%error, "the connection ended during the handshake"),
+            }
+        });
+        let mut headers = HeaderMap::new();
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);
+        if let Some(protocol) = protocol {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        }
+        (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    }
+}
+
+/// A request that does not open a WebSocket.
+#[derive(Debug)]
+pub(crate) struct NotWebSocket;
+
+impl IntoResponse for NotWebSocket {
+    fn into_response(self) -> Response {
+        // RFC 9110, section 15.5.22: 426 names the protocol to upgrade to.
+        let headers = [(UPGRADE, "websocket"), (SEC_WEBSOCKET_VERSION, "13")];
+        let message = "This address speaks WebSocket (RFC 6455, version 13) only; GET /api/mse/test tells how.\n";
+        (StatusCode::UPGRADE_REQUIRED, headers, message).into_response()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Handshake {
+    type Rejection = NotWebSocket;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NotWebSocket> {
+        let valid = lists(&parts.headers, CONNECTION, "upgrade")
+            && lists(&parts.headers, UPGRADE, "websocket")
+            && lists(&parts.headers, SEC_WEBSOCKET_VERSION, "13");
+        let key = parts.headers.get(SEC_WEBSOCKET_KEY).filter(|_| valid).ok_or(NotWebSocket)?;
+        let accept = accept(key.as_bytes());
+        let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(NotWebSocket)?;
+        let protocols = values(&parts.headers, SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
+        Ok(Self { on_upgrade, accept, protocols })
+    }
+}
+
+fn accept(key: &[u8]) -> HeaderValue {
+    let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    HeaderValue::try_from(BASE64.encode(hash)).expect("base64 is ASCII")
+}
+
+/// The members of a comma-separated header.
+fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+fn lists(headers: &HeaderMap, name: HeaderName, member: &str) -> bool {
+    values(headers, name).any(|value| value.eq_ignore_ascii_case(member))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_answered_as_in_the_specification() {
+        // RFC 6455, section 1.3.
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn header_lists_are_read_whatever_their_form() {
+        let mut headers = HeaderMap::new();
+        headers.append(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        headers.append(CONNECTION, HeaderValue::from_static("x"));
+        assert!(lists(&headers, CONNECTION, "upgrade") && lists(&headers, CONNECTION, "x"));
+        assert!(!lists(&headers, CONNECTION, "up"));
+    }
+}

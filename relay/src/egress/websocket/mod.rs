@@ -1,0 +1,177 @@
+//! `GET /ws/mse/{stream}`: fragments over WebSocket (RFC 6455), in two dialects.
+//!
+//! | subprotocol | dialect | flow control |
+//! | --- | --- | --- |
+//! | none | [`plain`]: a line of text, then media | the socket's own back-pressure |
+//! | `sightline.v1` | [`session`]: JSON both ways, media between | acknowledgements, end to end |
+//!
+//! A viewer costs a cursor and a socket. Headers and payload leave in one vectored write from the bytes that all
+//! viewers share; nothing is queued for one viewer but the message being written, and a viewer that does not take it
+//! within [`WRITE_TIMEOUT`] is closed.
+
+mod flow;
+mod handshake;
+mod plain;
+mod select;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use sightline_protocol::stream::StreamName;
+use sightline_protocol::{SUBPROTOCOL, close};
+use tokio::time::timeout;
+use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
+use tracing::{debug, info};
+
+use crate::hub::Hub;
+use handshake::Handshake;
+
+/// The largest message a viewer may send: the longest list of codecs is a tenth of it.
+const MESSAGE_MAX: usize = 16 * 1024;
+/// How long one message may take to leave. Behind it stand the kernel's buffers, so the viewer has read nothing for
+/// longer than this.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Larger than any fragment, so that a message is one frame.
+const FRAME_MAX: usize = crate::fmp4::splitter::MAX_UNIT;
+
+/// Why a viewer's session ended; for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Ended {
+    #[error("the viewer left")]
+    Left,
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    #[error("closed: {0}")]
+    Closed(String),
+    #[error("closed: it took nothing for {} s", WRITE_TIMEOUT.as_secs())]
+    Stuck,
+}
+
+/// What both dialects need.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The streams.
+    pub hub: Arc<Hub>,
+    /// Ends every session when the relay stops.
+    pub shutdown: tokio_util::sync::CancellationToken,
+}
+
+/// The route's handler. A name that is unknown or none at all is answered inside the WebSocket, where a page can read
+/// the reason; a browser shows a script nothing of a refused upgrade.
+pub(crate) async fn handle(State(context): State<Context>, Path(name): Path<String>, handshake: Handshake) -> Response {
+    let v1 = handshake.offers(SUBPROTOCOL);
+    handshake.accept(v1.then_some(SUBPROTOCOL), move |socket| async move {
+        let mut socket = Socket::new(socket);
+        let shutdown = context.shutdown.clone();
+        let session = async {
+            let name = match name.parse::<StreamName>() {
+                Ok(name) => name,
+                Err(error) => return refuse(&mut socket, v1, close::BAD_REQUEST, &error.to_string()).await,
+            };
+            let Some(stream) = context.hub.stream(&name).cloned() else {
+                let message = format!("there is no stream named {name}; GET /api/streams lists those there are");
+                return refuse(&mut socket, v1, close::UNKNOWN_STREAM, &message).await;
+            };
+            if v1 { session::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }
+        };
+        let ended = tokio::select! {
+            ended = session => ended,
+            () = shutdown.cancelled() => socket.close(close::GOING_AWAY, "the relay is stopping").await,
+        };
+        info!(stream = name, v1, messages = socket.sent, "viewer ended: {ended}");
+    })
+}
+
+async fn refuse(socket: &mut Socket, v1: bool, code: u16, message: &str) -> Ended {
+    let text = if v1 { session::error(code, message) } else { format!("error:{message}") };
+    match socket.send_text(text).await {
+        Ok(()) => socket.close(code, message).await,
+        Err(ended) => ended,
+    }
+}
+
+/// A viewer's socket: bounded in what it reads and in how long it writes.
+struct Socket {
+    inner: WebSocketStream<TokioIo<Upgraded>>,
+    /// Binary messages sent.
+    sent: u64,
+}
+
+impl Socket {
+    fn new(upgraded: Upgraded) -> Self {
+        let inner = ServerBuilder::new()
+            .limits(Limits::default().max_payload_len(Some(MESSAGE_MAX)))
+            .config(Config::default().frame_size(FRAME_MAX))
+            .serve(TokioIo::new(upgraded));
+        Self { inner, sent: 0 }
+    }
+
+    async fn send_media(&mut self, bytes: Bytes) -> Result<(), Ended> {
+        self.sent += 1;
+        self.send(Message::binary(bytes)).await
+    }
+
+    async fn send_text(&mut self, text: String) -> Result<(), Ended> {
+        self.send(Message::text(text)).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Ended> {
+        match timeout(WRITE_TIMEOUT, self.inner.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(ended_by(&error)),
+            Err(_) => Err(Ended::Stuck),
+        }
+    }
+
+    /// The next text or binary message. Cancel-safe. An oversized message is an [`Ended::Closed`]: the library has
+    /// answered it with close code 1009.
+    async fn receive(&mut self) -> Result<Message, Ended> {
+        loop {
+            match self.inner.next().await {
+                None => return Err(Ended::Left),
+                Some(Err(error)) => return Err(ended_by(&error)),
+                Some(Ok(message)) if message.is_close() => return Err(Ended::Left),
+                // Pings are answered by the library.
+                Some(Ok(message)) if message.is_ping() || message.is_pong() => {}
+                Some(Ok(message)) => return Ok(message),
+            }
+        }
+    }
+
+    /// Closes with `code`, waits for the answer as far as it comes soon, and says that it did.
+    async fn close(&mut self, code: u16, reason: &str) -> Ended {
+        // A close frame has room for 123 bytes of reason (RFC 6455, section 5.5).
+        let mut end = reason.len().min(123);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        let code = CloseCode::try_from(code).unwrap_or(CloseCode::NORMAL_CLOSURE);
+        let farewell = async {
+            if self.inner.send(Message::close(Some(code), &reason[..end])).await.is_ok() {
+                while let Some(Ok(_)) = self.inner.next().await {}
+            }
+        };
+        if timeout(Duration::from_secs(1), farewell).await.is_err() {
+            debug!("the viewer did not answer the close");
+        }
+        Ended::Closed(reason.to_owned())
+    }
+}
+
+fn ended_by(error: &tokio_websockets::Error) -> Ended {
+    match error {
+        tokio_websockets::Error::PayloadTooLong { len, max_len } => {
+            Ended::Closed(format!("a message of {len} bytes, where {max_len} are allowed"))
+        }
+        tokio_websockets::Error::Protocol(error) => Ended::Closed(format!("not WebSocket: {error}")),
+        tokio_websockets::Error::AlreadyClosed => Ended::Left,
+        error => Ended::Broken(error.to_string()),
+    }
+}

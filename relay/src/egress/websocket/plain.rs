@@ -1,0 +1,118 @@
+//! The plain dialect, the original contract that existing clients speak:
+//!
+//! 1. the client may send the text `h264` first;
+//! 2. the relay answers `codec:hevc` or `codec:h264`, which is what the stream really is;
+//! 3. then come the init segment and the fragments; put end to end they are a playable file.
+//!
+//! What fails is told as `error:<reason>` and a close code of [`close`].
+
+use std::time::Duration;
+
+use sightline_protocol::close;
+use sightline_protocol::codec::Family;
+use sightline_protocol::stream::Variant;
+use tokio::time::{Instant, timeout};
+
+use super::{Ended, Socket};
+use crate::hub::Stream;
+use crate::hub::rendition::{Event, Purpose, Status, Subscription};
+use crate::hub::ring::Step;
+
+/// How long the relay waits for the client's wish.
+const WISH: Duration = Duration::from_millis(300);
+/// How long a viewer waits for a source that is starting: longer than the slowest that still comes.
+const START: Duration = Duration::from_secs(25);
+/// The socket is the only measure of a plain viewer: one that is this far behind resumes at a key frame.
+const TOLERATED_LAG: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Ended {
+    // The source starts while we wait for the wish.
+    let copy = stream.rendition(Variant::Copy).subscribe(Purpose::View);
+    let wish = match wish(socket).await {
+        Ok(wish) => wish,
+        Err(ended) => return ended,
+    };
+    match start(stream, copy, wish).await {
+        Ok((subscription, family, init)) => {
+            let codec = format!("codec:{}", family.plain_name());
+            if let Err(ended) = socket.send_text(codec).await {
+                return ended;
+            }
+            match socket.send_media(init).await {
+                Ok(()) => play(socket, subscription).await,
+                Err(ended) => ended,
+            }
+        }
+        Err(message) => super::refuse(socket, false, close::UNAVAILABLE, &message).await,
+    }
+}
+
+/// What the client asks for; nothing, if it asks for nothing in time.
+async fn wish(socket: &mut Socket) -> Result<Option<Family>, Ended> {
+    match timeout(WISH, socket.receive()).await {
+        Ok(message) => Ok((message?.as_text() == Some("h264")).then_some(Family::H264)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Waits for the epoch of the variant to send. An error is the reason for the viewer.
+async fn start(
+    stream: &Stream,
+    mut copy: Subscription,
+    wish: Option<Family>,
+) -> Result<(Subscription, Family, bytes::Bytes), String> {
+    let deadline = Instant::now() + START;
+    let init = first_init(&mut copy, deadline).await?;
+    if wish.is_none_or(|wish| wish == init.codec.family()) {
+        return Ok((copy, init.codec.family(), init.bytes.clone()));
+    }
+    let mut h264 = stream.rendition(Variant::H264).subscribe(Purpose::View);
+    let init = first_init(&mut h264, deadline).await?;
+    Ok((h264, init.codec.family(), init.bytes.clone()))
+}
+
+async fn first_init(
+    subscription: &mut Subscription,
+    deadline: Instant,
+) -> Result<std::sync::Arc<crate::fmp4::init::InitSegment>, String> {
+    if let Status::Offline { message, .. } = subscription.current_status() {
+        return Err(message.to_string());
+    }
+    loop {
+        match tokio::time::timeout_at(deadline, subscription.event()).await {
+            Ok(Event::Step(Step::Init(init))) => return Ok(init),
+            Ok(Event::Status(Status::Offline { message, .. })) => return Err(message.to_string()),
+            Ok(_) => {}
+            Err(_) => return Err(format!("the source sent no picture for {} s; check the camera", START.as_secs())),
+        }
+    }
+}
+
+async fn play(socket: &mut Socket, mut subscription: Subscription) -> Ended {
+    loop {
+        let event = tokio::select! {
+            event = subscription.event() => event,
+            // A plain client has nothing more to say; reading notices when it leaves.
+            message = socket.receive() => match message {
+                Ok(_) => continue,
+                Err(ended) => return ended,
+            },
+        };
+        match event {
+            Event::Step(Step::Fragment(fragment)) => {
+                if let Err(ended) = socket.send_media(fragment.bytes).await {
+                    return ended;
+                }
+                subscription.skip_if_behind(TOLERATED_LAG);
+            }
+            Event::Step(Step::Init(_)) => {
+                let message = "the source restarted; connect again";
+                return super::refuse(socket, false, close::SOURCE_RESTARTED, message).await;
+            }
+            Event::Status(Status::Offline { message, .. }) => {
+                return super::refuse(socket, false, close::UNAVAILABLE, &message).await;
+            }
+            Event::Step(Step::Overrun(_) | Step::Pending) | Event::Status(_) => {}
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Which variant a viewer gets: a pure function of what it asked for, what it can play, and what the camera sends.
+
+use sightline_protocol::codec::{Family, VideoCodec};
+use sightline_protocol::message::VariantReason;
+use sightline_protocol::stream::{Variant, VariantChoice};
+
+/// What the camera sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CameraFormat {
+    pub(super) codec: VideoCodec,
+    pub(super) b_frames: bool,
+}
+
+/// The variant for a viewer who plays `playable`, and why.
+pub(super) fn select(
+    choice: VariantChoice,
+    playable: &[VideoCodec],
+    camera: &CameraFormat,
+) -> (Variant, VariantReason) {
+    let plays = playable.iter().any(|probe| probe.covers(&camera.codec));
+    match choice {
+        VariantChoice::Copy => (Variant::Copy, VariantReason::Requested),
+        // Asking for H.264 from a camera that sends it is asking for the camera's own; an encoder would add nothing.
+        VariantChoice::H264 if !plays || camera.b_frames || camera.codec.family() != Family::H264 => {
+            (Variant::H264, VariantReason::Requested)
+        }
+        VariantChoice::Auto if !plays => (Variant::H264, VariantReason::NotPlayable),
+        VariantChoice::Auto if camera.b_frames => (Variant::H264, VariantReason::BFrames),
+        VariantChoice::Auto | VariantChoice::H264 => (Variant::Copy, VariantReason::Untouched),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use VariantChoice::{Auto, Copy, H264};
+    use VariantReason::{BFrames, NotPlayable, Requested, Untouched};
+
+    #[test]
+    fn the_camera_s_own_picture_wherever_it_plays() {
+        let (avc, hevc) = ("avc1.640034", "hvc1.1.6.L186.B0");
+        let case = |choice, playable: &[&str], camera: &str, b_frames| {
+            let playable: Vec<VideoCodec> = playable.iter().map(|probe| probe.parse().unwrap()).collect();
+            select(choice, &playable, &CameraFormat { codec: camera.parse().unwrap(), b_frames })
+        };
+        let (h265, h264) = ("hvc1.1.6.L93.90", "avc1.64001F");
+        assert_eq!(case(Auto, &[avc, hevc], h265, false), (Variant::Copy, Untouched));
+        assert_eq!(case(Auto, &[avc], h265, false), (Variant::H264, NotPlayable));
+        assert_eq!(case(Auto, &[avc, hevc], h265, true), (Variant::H264, BFrames));
+        assert_eq!(case(Auto, &[avc], h264, false), (Variant::Copy, Untouched));
+        assert_eq!(case(Auto, &[], h264, false), (Variant::H264, NotPlayable));
+        assert_eq!(case(Copy, &[avc], h265, true), (Variant::Copy, Requested));
+        assert_eq!(case(H264, &[avc, hevc], h265, false), (Variant::H264, Requested));
+        assert_eq!(case(H264, &[avc], h264, false), (Variant::Copy, Untouched));
+        assert_eq!(case(H264, &[avc], h264, true), (Variant::H264, Requested));
+        assert_eq!(case(H264, &[avc], "avc1.6E001F", false), (Variant::H264, Requested), "High 10 is not playable");
+    }
+}

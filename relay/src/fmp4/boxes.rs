@@ -1,0 +1,60 @@
+//! The boxes of ISO/IEC 14496-12, section 4.2: a size, a type, a body. Only as much as is needed to find one.
+
+use std::ops::Range;
+
+use mp4_atom::{DecodeMaybe, FourCC, Header};
+
+/// Where a box lies in the bytes that were searched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoxAt {
+    /// Its type.
+    pub kind: FourCC,
+    /// Header and body.
+    pub whole: Range<usize>,
+    /// The body alone.
+    pub body: Range<usize>,
+}
+
+/// The boxes that lie side by side in `bytes[within]`. Stops at the first that does not fit.
+pub fn children(bytes: &[u8], within: Range<usize>) -> impl Iterator<Item = BoxAt> {
+    let mut at = within.start;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(at..within.end)?;
+        let mut peek = rest;
+        let header = Header::decode_maybe(&mut peek).ok()??;
+        let body = at + rest.len() - peek.len();
+        let end = body.checked_add(header.size.unwrap_or(peek.len())).filter(|&end| end <= within.end)?;
+        let found = BoxAt { kind: header.kind, whole: at..end, body: body..end };
+        at = end;
+        Some(found)
+    })
+}
+
+/// Follows `path` down from `within` and returns the first box at its end. Every box on the way must hold nothing but
+/// boxes.
+pub fn find(bytes: &[u8], within: Range<usize>, path: &[&[u8; 4]]) -> Option<BoxAt> {
+    let (first, rest) = path.split_first()?;
+    let found = children(bytes, within).find(|child| child.kind == FourCC::new(first))?;
+    if rest.is_empty() { Some(found) } else { find(bytes, found.body, rest) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_are_found_by_their_path() {
+        let bytes = b"\0\0\0\x08free\0\0\0\x14moov\0\0\0\x0cmehdabcd";
+        let found = find(bytes, 0..bytes.len(), &[b"moov", b"mehd"]).unwrap();
+        assert_eq!((found.whole, found.body), (16..28, 24..28));
+        assert_eq!(find(bytes, 0..bytes.len(), &[b"moov", b"trak"]), None);
+    }
+
+    #[test]
+    fn a_box_that_does_not_fit_ends_the_search() {
+        let bytes = b"\0\0\0\x08free\0\0\0\xffmoov";
+        assert_eq!(children(bytes, 0..bytes.len()).count(), 1);
+        let too_small = b"\0\0\0\x07free\0";
+        assert_eq!(children(too_small, 0..too_small.len()).count(), 0);
+    }
+}

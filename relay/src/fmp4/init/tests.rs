@@ -1,0 +1,79 @@
+use super::*;
+use proptest::prelude::*;
+
+// Init segments that FFmpeg 5.1 wrote with `-movflags empty_moov+default_base_moof+frag_every_frame`.
+const H264: &[u8] = include_bytes!("fixtures/h264.init.mp4");
+const H265: &[u8] = include_bytes!("fixtures/h265.init.mp4");
+const AUDIO: &[u8] = include_bytes!("fixtures/audio.init.mp4");
+const MPEG4: &[u8] = include_bytes!("fixtures/mpeg4.init.mp4");
+
+fn parse(bytes: &[u8]) -> Result<InitSegment, InitError> {
+    InitSegment::parse(Bytes::copy_from_slice(bytes))
+}
+
+#[test]
+fn codec_size_and_timescale_come_from_the_sample_entry() {
+    let h264 = parse(H264).unwrap();
+    assert_eq!(h264.mime(), "video/mp4; codecs=\"avc1.64001E\"");
+    assert_eq!((h264.size, h264.timescale), (Size { width: 640, height: 360 }, 12_800));
+    assert_eq!(h264.bytes, H264, "FFmpeg's H.264 is in live form already");
+
+    let h265 = parse(H265).unwrap();
+    assert_eq!(h265.mime(), "video/mp4; codecs=\"hvc1.1.6.L63.90\"");
+}
+
+#[test]
+fn hev1_becomes_hvc1_with_complete_arrays() {
+    let before = Moov::decode(&mut &H265[28..]).unwrap();
+    let Codec::Hev1(before) = &before.trak[0].mdia.minf.stbl.stsd.codecs[0] else { panic!("the fixture is hev1") };
+    let after = parse(H265).unwrap().bytes;
+    assert_eq!(after.len(), H265.len());
+    let after = Moov::decode(&mut &after[28..]).unwrap();
+    let Codec::Hvc1(after) = &after.trak[0].mdia.minf.stbl.stsd.codecs[0] else { panic!("not hvc1") };
+    assert!(!after.hvcc.arrays.is_empty() && after.hvcc.arrays.iter().all(|array| array.completeness));
+    let nal_units = |hvcc: &Hvcc| hvcc.arrays.iter().map(|array| array.nalus.clone()).collect::<Vec<_>>();
+    assert_eq!(nal_units(&after.hvcc), nal_units(&before.hvcc), "no parameter set is touched");
+}
+
+#[test]
+fn a_recording_is_brought_into_live_form() {
+    let mvhd = boxes::find(H264, 0..H264.len(), &[b"moov", b"mvhd"]).unwrap();
+    let mvex = boxes::find(H264, 0..H264.len(), &[b"moov", b"mvex"]).unwrap();
+    let mut recording = H264.to_vec();
+    recording[mvhd.body][16..20].copy_from_slice(&5000u32.to_be_bytes());
+    // A mehd in front of trex; moov and mvex grow by its 16 bytes.
+    let mehd = [&[0, 0, 0, 16], &b"mehd"[..], &[0; 4], &5000u32.to_be_bytes()].concat();
+    recording.splice(mvex.body.start..mvex.body.start, mehd);
+    for start in [28, mvex.whole.start] {
+        let size = u32::from_be_bytes(recording[start..start + 4].try_into().unwrap()) + 16;
+        recording[start..start + 4].copy_from_slice(&size.to_be_bytes());
+    }
+    let before = Moov::decode(&mut &recording[28..]).unwrap();
+    assert_eq!((before.mvhd.duration, before.mvex.unwrap().mehd.is_some()), (5000, true), "the test's own premise");
+
+    let live = parse(&recording).unwrap().bytes;
+    let after = Moov::decode(&mut &live[28..]).unwrap();
+    let mvex = after.mvex.unwrap();
+    assert_eq!((after.mvhd.duration, mvex.mehd, mvex.trex.len()), (0, None, 1));
+}
+
+#[test]
+fn what_cannot_be_forwarded_is_named() {
+    assert_eq!(parse(AUDIO), Err(InitError::NotVideo));
+    assert_eq!(parse(MPEG4), Err(InitError::UnsupportedCodec("mp4v".into())));
+    assert!(matches!(parse(b"\0\0\0\x08ftyp"), Err(InitError::Malformed(_))));
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_init_segment_never_panics(at in 0usize..H265.len(), value: u8) {
+        let mut bytes = H265.to_vec();
+        bytes[at] = value;
+        let _ = parse(&bytes);
+    }
+
+    #[test]
+    fn a_cut_init_segment_is_an_error(end in 0usize..H264.len()) {
+        prop_assert!(parse(&H264[..end]).is_err());
+    }
+}

@@ -1,0 +1,296 @@
+//! One variant of one stream: its ring, what its source is doing, and who holds it.
+//!
+//! The ingest side publishes into it; viewers and transcoders hold a [`Subscription`] and read from it. A rendition
+//! holds no list of its viewers, only their number: that is what starts and stops the source.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use sightline_protocol::catalogue::VariantInfo;
+use sightline_protocol::message::{OfflineReason, StreamState};
+use sightline_protocol::stream::{StreamName, Variant};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::ring::{Cursor, Limits, Ring, Step};
+use crate::fmp4::Fragment;
+use crate::fmp4::init::InitSegment;
+
+/// What the source of a rendition is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Status {
+    /// Nobody watches; nothing runs.
+    #[default]
+    Idle,
+    /// Started; no picture yet.
+    Starting,
+    /// Fragments arrive, and a reader that joins gets a picture at once.
+    Live,
+    /// Failed, and will be tried again.
+    Offline {
+        /// The kind of failure.
+        reason: OfflineReason,
+        /// One sentence for the person, without credentials.
+        message: Arc<str>,
+        /// When it will be tried again.
+        retry_at: Instant,
+    },
+}
+
+impl Status {
+    /// The status as it goes over the wire at the time `now`.
+    pub fn to_wire(&self, now: Instant) -> StreamState {
+        match self {
+            Self::Idle => StreamState::Idle,
+            Self::Starting => StreamState::Starting,
+            Self::Live => StreamState::Live,
+            Self::Offline { reason, message, retry_at } => StreamState::Offline {
+                reason: *reason,
+                message: message.to_string(),
+                retry_in_ms: retry_at.saturating_duration_since(now).as_millis() as u64,
+            },
+        }
+    }
+}
+
+/// Who holds a rendition.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holders {
+    /// Viewers.
+    pub viewers: usize,
+    /// Transcoders that read it.
+    pub transcoders: usize,
+}
+
+impl Holders {
+    /// Whether anybody does.
+    pub fn any(self) -> bool {
+        self.viewers + self.transcoders > 0
+    }
+}
+
+/// What a [`Subscription`] is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Somebody watches.
+    View,
+    /// Another variant is made from it.
+    Transcode,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Rendition {
+    stream: StreamName,
+    variant: Variant,
+    ring: RwLock<Ring>,
+    published: watch::Sender<()>,
+    status: watch::Sender<Status>,
+    holders: watch::Sender<Holders>,
+}
+
+impl fmt::Display for Rendition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stream, self.variant)
+    }
+}
+
+impl Rendition {
+    /// An idle rendition.
+    pub fn new(stream: StreamName, variant: Variant, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            stream,
+            variant,
+            ring: RwLock::new(Ring::new(limits)),
+            published: watch::Sender::new(()),
+            status: watch::Sender::new(Status::default()),
+            holders: watch::Sender::new(Holders::default()),
+        })
+    }
+
+    /// The name of the stream.
+    pub fn stream(&self) -> &StreamName {
+        &self.stream
+    }
+
+    /// Which variant of the stream this is.
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// Begins a new epoch.
+    pub fn start_epoch(&self, init: InitSegment) {
+        self.write().start_epoch(Arc::new(init));
+    }
+
+    /// Publishes the newest fragment.
+    pub fn publish(&self, fragment: Fragment) {
+        let starts = {
+            let mut ring = self.write();
+            ring.push(fragment);
+            ring.has_keyframe()
+        };
+        if starts {
+            self.set_status(Status::Live);
+        }
+        self.published.send_replace(());
+    }
+
+    /// Ends the epoch, because the source ended or nobody watches.
+    pub fn stop(&self, status: Status) {
+        self.write().stop();
+        self.set_status(status);
+    }
+
+    /// Says what the source is doing.
+    pub fn set_status(&self, status: Status) {
+        self.status.send_if_modified(|current| {
+            let changed = *current != status;
+            if changed {
+                *current = status;
+            }
+            changed
+        });
+    }
+
+    /// What the source is doing, now and whenever it changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Who holds it, now and whenever that changes.
+    pub fn holders(&self) -> watch::Receiver<Holders> {
+        self.holders.subscribe()
+    }
+
+    /// Takes hold of the rendition, which starts its source if nobody held it.
+    pub fn subscribe(self: &Arc<Self>, purpose: Purpose) -> Subscription {
+        self.holders.send_modify(|holders| *holders.count(purpose) += 1);
+        Subscription {
+            published: self.published.subscribe(),
+            status: self.status.subscribe(),
+            rendition: self.clone(),
+            cursor: Cursor::default(),
+            purpose,
+        }
+    }
+
+    /// The init segment of the current epoch, or of the last one, and whether that has B-frames.
+    pub fn format(&self) -> Option<(Arc<InitSegment>, bool)> {
+        let ring = self.read();
+        Some((ring.init()?.clone(), ring.reorders()))
+    }
+
+    /// Frames a second, where they can be measured.
+    pub fn frame_rate(&self) -> Option<f64> {
+        self.read().rates().map(|(frames, _)| frames)
+    }
+
+    /// The rendition as the catalogue shows it at the time `now`.
+    pub fn info(&self, now: Instant) -> VariantInfo {
+        let ring = self.read();
+        let rates = ring.rates();
+        VariantInfo {
+            variant: self.variant,
+            state: self.status.borrow().to_wire(now),
+            codec: ring.init().map(|init| init.codec.to_string()),
+            size: ring.init().map(|init| init.size),
+            frame_rate: rates.map(|(frames, _)| (frames * 100.0).round() / 100.0),
+            bit_rate: rates.map(|(_, bits)| bits),
+            viewers: self.holders.borrow().viewers,
+        }
+    }
+
+    // A panic while the lock was held leaves a ring that is at worst one fragment short: reading on serves viewers.
+    fn read(&self) -> RwLockReadGuard<'_, Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Ring> {
+        self.ring.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Holders {
+    fn count(&mut self, purpose: Purpose) -> &mut usize {
+        match purpose {
+            Purpose::View => &mut self.viewers,
+            Purpose::Transcode => &mut self.transcoders,
+        }
+    }
+}
+
+/// What a [`Subscription`] waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Something to read; never [`Step::Pending`].
+    Step(Step),
+    /// The source does something else now.
+    Status(Status),
+}
+
+/// A hold on a rendition and a place in its ring; dropping it lets go.
+#[derive(Debug)]
+#[must_use = "dropping it lets go of the rendition"]
+pub struct Subscription {
+    rendition: Arc<Rendition>,
+    cursor: Cursor,
+    published: watch::Receiver<()>,
+    status: watch::Receiver<Status>,
+    purpose: Purpose,
+}
+
+impl Subscription {
+    /// The rendition.
+    pub fn rendition(&self) -> &Arc<Rendition> {
+        &self.rendition
+    }
+
+    /// The next thing to read, or [`Step::Pending`].
+    pub fn step(&mut self) -> Step {
+        self.rendition.read().read(&mut self.cursor)
+    }
+
+    /// The next thing to read or, when there is none, the source's next change of state; whatever comes first.
+    /// Cancel-safe.
+    pub async fn event(&mut self) -> Event {
+        loop {
+            self.published.mark_unchanged();
+            match self.step() {
+                Step::Pending => {}
+                step => return Event::Step(step),
+            }
+            // The senders live in `self.rendition`: they cannot be gone.
+            tokio::select! {
+                _ = self.published.changed() => {}
+                _ = self.status.changed() => return Event::Status(self.current_status()),
+            }
+        }
+    }
+
+    /// The source's next change of state, for a reader that does not read at the moment. Cancel-safe.
+    pub async fn status_change(&mut self) -> Status {
+        let _ = self.status.changed().await;
+        self.current_status()
+    }
+
+    /// What the source is doing now; [`Self::event`] then tells of changes after it.
+    pub fn current_status(&mut self) -> Status {
+        self.status.borrow_and_update().clone()
+    }
+
+    /// Moves on to the newest key frame if the reader is more than `tolerated` behind; returns how many fragments that
+    /// leaves out.
+    pub fn skip_if_behind(&mut self, tolerated: Duration) -> u64 {
+        let ring = self.rendition.read();
+        if ring.lag(&self.cursor) > tolerated { ring.skip(&mut self.cursor) } else { 0 }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let purpose = self.purpose;
+        self.rendition.holders.send_modify(|holders| *holders.count(purpose) -= 1);
+    }
+}

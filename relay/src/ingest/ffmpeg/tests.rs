@@ -1,0 +1,66 @@
+use super::*;
+use crate::ingest::source::SourceUrl;
+
+fn source(url: &str) -> Source {
+    Source {
+        url: SourceUrl::new(url),
+        input_options: Vec::new(),
+        rtsp_transport: RtspTransport::default(),
+        encode: None,
+    }
+}
+
+fn encoding(encoder: Encoder) -> Encoding {
+    Encoding { encoder, vaapi_device: "/dev/dri/renderD128".into() }
+}
+
+/// One command a paragraph, for `commands.golden`.
+fn commands() -> String {
+    let silence = Duration::from_secs(10);
+    let soft = encoding(Encoder::Libx264);
+    let encoded = |encode| Source {
+        input_options: ["-re", "-f", "lavfi"].map(str::to_owned).to_vec(),
+        encode: Some(encode),
+        ..source("testsrc2=s=640x360:r=25")
+    };
+    let udp = Source { rtsp_transport: RtspTransport::Udp, ..source("rtsp://10.0.0.2/a") };
+    let mut all = vec![
+        ("copy, RTSP over TCP", read_source(&source("rtsp://user:secret@10.0.0.2/a"), silence, &soft)),
+        ("copy, RTSP over UDP", read_source(&udp, silence, &soft)),
+        ("copy, a file", read_source(&source("/srv/loop.mp4"), silence, &soft)),
+        ("encoded H.264", read_source(&encoded(Encode::H264), silence, &soft)),
+        ("encoded H.265", read_source(&encoded(Encode::H265), silence, &soft)),
+    ];
+    for (name, encoder) in [
+        ("transcode, libx264", Encoder::Libx264),
+        ("transcode, VAAPI", Encoder::Vaapi),
+        ("transcode, NVENC", Encoder::Nvenc),
+        ("transcode, V4L2 M2M", Encoder::V4l2m2m),
+        ("transcode, VideoToolbox", Encoder::Videotoolbox),
+    ] {
+        all.push((name, transcode(&encoding(encoder))));
+    }
+    all.iter().map(|(name, args)| format!("# {name}\nffmpeg {}\n\n", args.join(" "))).collect()
+}
+
+/// A change of a command line shows as a change of `commands.golden`; `UPDATE_GOLDEN=1 cargo test` writes it anew.
+#[test]
+fn command_lines_are_as_in_the_golden_file() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ingest/ffmpeg/commands.golden");
+    let commands = commands();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &commands).unwrap();
+    }
+    assert_eq!(commands, std::fs::read_to_string(path).unwrap());
+}
+
+#[test]
+fn releases_and_git_builds_are_told_apart() {
+    let judged = |line: &str| version(line).map(is_old);
+    assert_eq!(judged("ffmpeg version 5.1.9-0+deb12u1 Copyright (c) 2000-2026"), Some(false));
+    assert_eq!(judged("ffmpeg version 4.4.2-0ubuntu0.22.04.1 Copyright"), Some(true));
+    assert_eq!(judged("ffmpeg version 5.0 Copyright"), Some(true));
+    assert_eq!(judged("ffmpeg version n7.1-12-gabc Copyright"), Some(false));
+    assert_eq!(judged("ffmpeg version N-109542-g0b6fc1e Copyright"), Some(false));
+    assert_eq!(judged("GNU bash, version 5.2"), None);
+}

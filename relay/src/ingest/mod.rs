@@ -1,0 +1,156 @@
+//! Ingest: one FFmpeg for each rendition that somebody holds, however many hold it.
+//!
+//! For each rendition one task lives as long as the relay ([`supervise`]). It waits until somebody holds the rendition,
+//! runs FFmpeg, publishes what it writes, restarts it when it ends or falls silent, and stops it when nobody has held
+//! the rendition for a while. `copy` reads the source; `h264` reads the fragments that `copy` publishes, as a viewer
+//! does, so a camera sees one connection however many variants run.
+
+pub mod backoff;
+pub mod diagnosis;
+pub mod ffmpeg;
+pub mod process;
+pub mod source;
+
+mod attempt;
+mod stderr;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use sightline_protocol::message::OfflineReason;
+use sightline_protocol::stream::Variant;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::hub::Stream;
+use crate::hub::rendition::{Holders, Rendition, Status};
+use attempt::{Attempt, End};
+use backoff::Backoff;
+use ffmpeg::Encoding;
+use process::Launcher;
+use source::Source;
+
+/// How sources are run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How FFmpeg is started.
+    pub launcher: Launcher,
+    /// How H.264 is encoded.
+    pub encoding: Encoding,
+    /// How long FFmpeg runs on after the last viewer has left, for the one who comes back.
+    pub linger: Duration,
+    /// How long a source may send nothing before it counts as dead.
+    pub silence: Duration,
+}
+
+/// Where a rendition's fragments come from.
+#[derive(Debug, Clone)]
+enum Input {
+    /// FFmpeg reads the source.
+    Source(Source),
+    /// FFmpeg reads what this rendition publishes.
+    Rendition(Arc<Rendition>),
+}
+
+/// A stream's ingest: starts the tasks of both its renditions, which end after `shutdown` with their FFmpegs.
+pub fn start(
+    stream: &Stream,
+    source: Source,
+    settings: &Arc<Settings>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    let copy = stream.rendition(Variant::Copy);
+    let inputs = [(Variant::Copy, Input::Source(source)), (Variant::H264, Input::Rendition(copy.clone()))];
+    for (variant, input) in inputs {
+        let rendition = stream.rendition(variant).clone();
+        tasks.spawn(keep_supervised(rendition, input, settings.clone(), shutdown.clone()));
+    }
+}
+
+/// Runs [`supervise`] and, should it panic, runs it again: a bug that one camera brings out is no reason for its
+/// viewers to wait for ever.
+async fn keep_supervised(
+    rendition: Arc<Rendition>,
+    input: Input,
+    settings: Arc<Settings>,
+    shutdown: CancellationToken,
+) {
+    let again = Duration::from_secs(1);
+    loop {
+        let task = supervise(rendition.clone(), input.clone(), settings.clone(), shutdown.clone());
+        match tokio::spawn(task).await {
+            Ok(()) => return,
+            Err(panic) => {
+                error!(%rendition, %panic, "the task that reads the source failed; starting it again");
+                let message = "an internal error; the log has the details";
+                rendition.stop(offline(OfflineReason::Failed, message, again));
+                sleep(again).await;
+            }
+        }
+    }
+}
+
+async fn supervise(rendition: Arc<Rendition>, input: Input, settings: Arc<Settings>, shutdown: CancellationToken) {
+    let mut backoff = Backoff::default();
+    let mut holders = rendition.holders();
+    loop {
+        tokio::select! {
+            _ = holders.wait_for(|holders| holders.any()) => {}
+            () = shutdown.cancelled() => return,
+        }
+        let started = Instant::now();
+        let attempt = Attempt { rendition: &rendition, settings: &settings };
+        let released = released(rendition.holders(), settings.linger, &shutdown);
+        match attempt.run(&input, released).await {
+            End::Released => {
+                rendition.stop(Status::Idle);
+                backoff = Backoff::default();
+                info!(%rendition, "stopped: nobody watches");
+            }
+            // The new epoch, or the state of the rendition this one is made from, is taken up by the next attempt.
+            End::InputChanged => rendition.stop(Status::Starting),
+            End::Failed { reason, message, played } => {
+                let wait = backoff.after(played, rand::rng().random());
+                warn!(%rendition, ?reason, ran_s = started.elapsed().as_secs(), retry_in_ms = wait.as_millis(), "{message}");
+                rendition.stop(offline(reason, &message, wait));
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    () = shutdown.cancelled() => return,
+                }
+                // Whoever comes next finds a source that is about to be tried, not one that failed a while ago.
+                if !holders.borrow().any() {
+                    rendition.set_status(Status::Idle);
+                }
+            }
+        }
+        if shutdown.is_cancelled() {
+            return;
+        }
+    }
+}
+
+fn offline(reason: OfflineReason, message: &str, wait: Duration) -> Status {
+    Status::Offline { reason, message: message.into(), retry_at: Instant::now() + wait }
+}
+
+/// Returns when nobody has held the rendition for `linger`, or on shutdown.
+async fn released(mut holders: watch::Receiver<Holders>, linger: Duration, shutdown: &CancellationToken) {
+    let unheld = async {
+        loop {
+            // The sender lives in the rendition, which the caller holds: these do not fail.
+            let _ = holders.wait_for(|holders| !holders.any()).await;
+            if timeout(linger, holders.wait_for(|holders| holders.any())).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = unheld => {}
+        () = shutdown.cancelled() => {}
+    }
+}

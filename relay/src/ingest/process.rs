@@ -1,0 +1,188 @@
+//! An FFmpeg process that cannot outlive its owner.
+//!
+//! | what ends the owner | what ends FFmpeg |
+//! | --- | --- |
+//! | it stops it | [`Child::stop`]: SIGTERM, so that FFmpeg can say goodbye to the camera, then SIGKILL |
+//! | its task panics or is dropped | [`Child`]'s `Drop`: SIGKILL to the process group |
+//! | SIGKILL of the relay | the kernel, as FFmpeg's parent death signal (prctl(2), Linux) |
+//!
+//! Setting the death signal between fork and exec takes unsafe code in the parent, so the relay starts itself anew
+//! instead: the child sets the signal for itself and then becomes FFmpeg ([`become_ffmpeg`]).
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+
+/// The first argument of the relay's process that becomes FFmpeg; then follow the parent's process id, FFmpeg's path
+/// and FFmpeg's arguments.
+pub const BECOME_FFMPEG: &str = "--become-ffmpeg";
+
+/// What FFmpeg gets to end by itself after SIGTERM: an RTSP TEARDOWN takes one round trip to the camera.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How to start FFmpeg.
+#[derive(Debug, Clone)]
+pub struct Launcher {
+    /// FFmpeg.
+    pub ffmpeg: PathBuf,
+    /// This program, where it is one whose `main` calls [`become_ffmpeg`].
+    pub relay: Option<PathBuf>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Child {
+    process: tokio::process::Child,
+    /// The process group, until it has been reaped and its number may belong to somebody else.
+    group: Option<Pid>,
+}
+
+impl Launcher {
+    /// Starts FFmpeg in a process group of its own, with pipes to all three streams.
+    ///
+    /// The kernel sends the death signal when the *thread* that started a process ends. Runtime worker threads live
+    /// as long as the runtime; do not call this from a blocking thread.
+    ///
+    /// # Errors
+    /// Where the process cannot be started.
+    pub fn start(&self, args: &[String]) -> io::Result<Child> {
+        let mut command = match &self.relay {
+            Some(relay) => {
+                let mut command = Command::new(relay);
+                command.arg(BECOME_FFMPEG).arg(std::process::id().to_string()).arg(&self.ffmpeg);
+                command
+            }
+            None => Command::new(&self.ffmpeg),
+        };
+        let process = command
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let group = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Ok(Child { process, group })
+    }
+}
+
+impl Child {
+    /// The pipes to its standard input, output and error.
+    ///
+    /// # Panics
+    /// When called twice.
+    pub fn pipes(&mut self) -> (ChildStdin, ChildStdout, ChildStderr) {
+        let pipes = (self.process.stdin.take(), self.process.stdout.take(), self.process.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            panic!("the pipes of a child are taken once");
+        };
+        (stdin, stdout, stderr)
+    }
+
+    /// The process id, until the process has been reaped.
+    pub fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Asks the process to end, makes it end, and reaps it. Its pipes should have been dropped before: a process that
+    /// waits for a reader does not see the request.
+    pub async fn stop(mut self) {
+        self.signal(Signal::TERM);
+        if tokio::time::timeout(FAREWELL, self.process.wait()).await.is_err() {
+            self.signal(Signal::KILL);
+            // SIGKILL cannot be refused; an error here would mean that somebody else has reaped it.
+            let _ = self.process.wait().await;
+        }
+        // What it may have started is in its group.
+        self.signal(Signal::KILL);
+        self.group = None;
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // The only error is that nobody is left in the group, which is what is wanted.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+/// The other half of [`Launcher::start`], in the new process: arranges to die with the parent and becomes FFmpeg.
+/// Returns only if that fails.
+pub fn become_ffmpeg(mut args: impl Iterator<Item = OsString>) -> io::Error {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "a parent's process id and a program are expected");
+    let Some(parent) = args.next().and_then(|id| id.to_str()?.parse().ok()) else {
+        return invalid();
+    };
+    let Some(program) = args.next() else {
+        return invalid();
+    };
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+        return error.into();
+    }
+    // The parent may have died before the signal was set.
+    if rustix::process::getppid() != Pid::from_raw(parent) {
+        return io::Error::other("the parent is gone");
+    }
+    std::process::Command::new(program).args(args).exec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::test_kill_process_group;
+    use tokio::time::{Instant, sleep};
+
+    fn shell(script: &str) -> Child {
+        let launcher = Launcher { ffmpeg: "/bin/sh".into(), relay: None };
+        launcher.start(&["-c".to_owned(), script.to_owned()]).unwrap()
+    }
+
+    async fn group_is_gone(group: Pid) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(5) {
+            if test_kill_process_group(group).is_err() {
+                return true;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        false
+    }
+
+    #[tokio::test]
+    async fn stopping_ends_a_process_that_refuses_and_what_it_started() {
+        let child = shell("trap '' TERM; sleep 100 & while :; do sleep 1; done");
+        let group = child.group.unwrap();
+        sleep(Duration::from_millis(100)).await;
+        let start = Instant::now();
+        child.stop().await;
+        assert!(start.elapsed() >= FAREWELL, "it was asked first");
+        assert!(group_is_gone(group).await);
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_owner_ends_the_process() {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let owner = tokio::spawn(async move {
+            let child = shell("sleep 100 & sleep 100");
+            sender.send(child.group.unwrap()).unwrap();
+            panic!("this panic is part of the test");
+        });
+        let group = receiver.await.unwrap();
+        assert!(owner.await.unwrap_err().is_panic());
+        assert!(group_is_gone(group).await);
+    }
+}

@@ -1,0 +1,60 @@
+//! What FFmpeg says: to the log with the stream's name, and kept for the diagnosis of its end. Bounded: one line of at
+//! most [`LINE_MAX`] bytes and one diagnosis.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tracing::warn;
+
+use super::diagnosis::{Diagnosis, diagnose};
+use super::source::SourceUrl;
+use crate::hub::rendition::Rendition;
+
+/// FFmpeg's lines are short; a library that dumps a buffer must not fill ours.
+const LINE_MAX: u64 = 2048;
+/// Lines of one process that reach the log, before the rest is only counted: a damaged stream can cause thousands.
+const LOGGED_MAX: u64 = 50;
+
+/// What was learned from FFmpeg's log.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// The first line that says why it failed.
+    pub(super) diagnosis: Option<Diagnosis>,
+    /// The last line, without secrets.
+    pub(super) last_line: Option<String>,
+}
+
+/// Reads `stderr` to its end.
+pub(super) async fn read(
+    stderr: impl AsyncRead + Unpin,
+    rendition: Arc<Rendition>,
+    url: Option<SourceUrl>,
+) -> Findings {
+    let mut findings = Findings::default();
+    let mut reader = BufReader::with_capacity(1024, stderr);
+    let mut line = Vec::new();
+    let mut lines = 0u64;
+    loop {
+        line.clear();
+        match (&mut reader).take(LINE_MAX).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim();
+        if text.is_empty() {
+            continue;
+        }
+        let text = url.as_ref().map_or_else(|| text.to_owned(), |url| url.redact(text));
+        lines += 1;
+        if lines <= LOGGED_MAX {
+            warn!(target: "ffmpeg", %rendition, "{text}");
+        }
+        findings.diagnosis = findings.diagnosis.or_else(|| diagnose(&text));
+        findings.last_line = Some(text);
+    }
+    if lines > LOGGED_MAX {
+        warn!(target: "ffmpeg", %rendition, "and {} lines more", lines - LOGGED_MAX);
+    }
+    findings
+}

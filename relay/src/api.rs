@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Redirect};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use memory_serve::CacheControl;
@@ -35,7 +35,6 @@ pub fn router(context: websocket::Context) -> Router {
         .into_router();
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/index.html", get(|| async { Redirect::permanent("/") }))
         .route("/ws/mse/{stream}", get(websocket::handle))
         .with_state(context)
         .merge(api)

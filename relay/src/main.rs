@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
+/// What is logged where RUST_LOG does not say otherwise. mp4-atom warns of every box that it passes over.
+const LOG: &str = "info,memory_serve=warn,mp4_atom=error";
+
 /// Live cameras in a browser tab, over nothing but HTTP and WebSocket.
 ///
 /// Without a configuration it shows five built-in streams.
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,memory_serve=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     match run(&arguments) {

@@ -11,6 +11,9 @@ use std::time::Duration;
 use crate::fmp4::Fragment;
 use crate::fmp4::init::InitSegment;
 
+/// Fragments from which a rate is told: the first timestamps of an RTSP session are often bunched.
+const MEASURABLE: usize = 12;
+
 /// What a ring keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -180,13 +183,13 @@ impl Ring {
         !self.keyframes.is_empty()
     }
 
-    /// Frames and bits a second over what the ring holds; `None` until that is two fragments.
+    /// Frames and bits a second over what the ring holds; `None` until that is [`MEASURABLE`].
     pub fn rates(&self) -> Option<(f64, u64)> {
         let (first, last) = (self.fragments.front()?, self.fragments.back()?);
         let ticks = (last.head.decode_time + last.head.duration).saturating_sub(first.head.decode_time);
         let seconds = self.media_time(ticks).as_secs_f64();
         let frames: u32 = self.fragments.iter().map(|fragment| fragment.head.samples).sum();
-        (self.fragments.len() > 1 && seconds > 0.0)
+        (self.fragments.len() >= MEASURABLE && seconds > 0.0)
             .then(|| (f64::from(frames) / seconds, (self.bytes as f64 * 8.0 / seconds) as u64))
     }
 

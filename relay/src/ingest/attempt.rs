@@ -140,6 +140,10 @@ async fn finish(
     first: Option<Instant>,
 ) -> End {
     let played_until = Instant::now();
+    if end.is_ok() {
+        // What FFmpeg has to say of being stopped is of no interest.
+        findings.abort();
+    }
     child.stop().await;
     let findings = timeout(LAST_WORDS, findings).await.ok().and_then(Result::ok).unwrap_or_default();
     let stopped = match end {

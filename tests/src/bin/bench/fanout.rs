@@ -1,0 +1,104 @@
+//! What a viewer costs the relay: processor time for the bytes delivered, and resident memory, beside the floor.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use sightline_tests::process::{Owned, resident_kib};
+use sightline_tests::relay::{Relay, Setup};
+use tokio::time::sleep;
+
+use crate::crowd::{Crowd, Kind};
+use crate::process::cpu_seconds;
+use crate::{Row, floor};
+
+/// The sizes of the crowd.
+const SIZES: [usize; 2] = [500, 2000];
+/// From the last connection to the measurement: the GOPs that everybody starts with are delivered by then.
+const SETTLE: Duration = Duration::from_secs(3);
+/// What is measured over.
+const SPAN: Duration = Duration::from_secs(10);
+/// The stream: 4 Mbit/s at 25 frames a second, with the key frames of an ordinary encoder.
+const RECORDING: &str = "-f lavfi -i testsrc2=s=1280x720:r=25,noise=alls=20:allf=t -t 10 -c:v libx264 -preset veryfast \
+     -tune zerolatency -bf 0 -g 25 -b:v 4M -maxrate 4M -bufsize 1M -pix_fmt yuv420p -y";
+
+/// Rows for both sizes.
+pub(crate) async fn measure() -> Vec<Row> {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let recording = folder.path().join("stream.mp4");
+    eprintln!("recording ten seconds of 4 Mbit/s …");
+    let recorded = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error"])
+        .args(RECORDING.split_whitespace())
+        .arg(&recording)
+        .status();
+    assert!(recorded.is_ok_and(|status| status.success()), "FFmpeg cannot record the stream");
+    let config = format!(
+        "[streams.cam]\nsource = {:?}\ninput_options = [\"-re\", \"-stream_loop\", \"-1\"]\n",
+        recording.to_str().expect("a temporary path is UTF-8")
+    );
+    let relay = Setup::config(config).env("RUST_LOG", "warn").start().await;
+    let floor = start_floor(&relay).await;
+    let mut rows = Vec::new();
+    for size in SIZES {
+        let ours = run("relay", relay.pid(), relay.address(), &Kind::Viewer("cam"), size).await;
+        let least = run("plain TCP", floor.0.pid(), floor.1, &Kind::Plain, size).await;
+        let ratio = ours.cpu_per_gb / least.cpu_per_gb;
+        rows.push(Row::new(
+            format!("fan-out to {size}: CPU s/GB, relay : plain TCP"),
+            format!("{:.2} : {:.2} = {ratio:.2}", ours.cpu_per_gb, least.cpu_per_gb),
+            "1.70",
+        ));
+        rows.push(Row::new(
+            format!("fan-out to {size}: resident per viewer"),
+            format!("{:.1} KiB", ours.kib_each),
+            "32 KiB",
+        ));
+        let delivered = format!("{:.0} Mbit/s", ours.mbit_each * size as f64);
+        rows.push(Row::new(
+            format!("fan-out to {size}: delivered"),
+            format!("{delivered} ({:.2} each)", ours.mbit_each),
+            "",
+        ));
+    }
+    rows
+}
+
+/// What one run gave.
+struct Run {
+    cpu_per_gb: f64,
+    kib_each: f64,
+    mbit_each: f64,
+}
+
+async fn run(what: &str, pid: i32, address: SocketAddr, kind: &Kind, size: usize) -> Run {
+    eprintln!("{what}: {size} viewers …");
+    // One viewer keeps the source running while the memory before is read.
+    let first = Crowd::gather(address, kind, 1).await;
+    sleep(SETTLE).await;
+    let before_kib = resident_kib(pid);
+    let mut crowd = Crowd::gather(address, kind, size).await;
+    sleep(SETTLE).await;
+    let (cpu, bytes, start) = (cpu_seconds(pid), crowd.received(), std::time::Instant::now());
+    sleep(SPAN).await;
+    let (cpu, bytes, took) = (cpu_seconds(pid) - cpu, crowd.received() - bytes, start.elapsed());
+    let after_kib = resident_kib(pid);
+    assert_eq!(crowd.present(), size, "{what}: viewers left");
+    drop((first, crowd));
+    Run {
+        cpu_per_gb: cpu / (bytes as f64 / 1e9),
+        kib_each: (after_kib as f64 - before_kib as f64).max(0.0) / size as f64,
+        mbit_each: bytes as f64 * 8.0 / 1e6 / took.as_secs_f64() / size as f64,
+    }
+}
+
+async fn start_floor(relay: &Relay) -> (Owned, SocketAddr) {
+    let source = format!("ws://{}/ws/mse/cam", relay.address());
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut command = Command::new(program);
+    command.args([floor::COMMAND, &source]).stdin(Stdio::null());
+    let process = Owned::start("floor", &mut command).expect("this program starts");
+    let limit = Duration::from_secs(5);
+    let port: u16 = process.stdout.wait_for("the floor's port", limit, |line| line.trim().parse().ok()).await;
+    (process, ([127, 0, 0, 1], port).into())
+}

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use sightline_relay::config::Config;
 use sightline_relay::ingest::{ffmpeg, process};
 use sightline_relay::server::Relay;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 /// What is logged where RUST_LOG does not say otherwise. mp4-atom warns of every box that it passes over.
@@ -60,11 +61,21 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let version = ffmpeg::check(&config.ffmpeg)?;
     info!(ffmpeg = version, streams = config.streams.len(), "starting");
 
+    raise_descriptor_limit();
     let relay = Relay::bind(config).await?;
     println!("Sightline {} shows its cameras at http://{}/", env!("CARGO_PKG_VERSION"), relay.address());
     relay.run(this_program(), stop_on_signal()?).await?;
     info!("stopped");
     Ok(())
+}
+
+/// A viewer is a descriptor, and the customary soft limit of 1024 is for programs that use select(2).
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// This program, to be started anew: on Linux by a name that stays right when the file has been replaced by a newer one.

@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 message = socket.receive() => self.handle(socket, &message?).await?,
                 event = permitted(&mut self.source, permit) => self.forward(socket, event).await?,
-                () = becomes_live(&mut self.next) => self.change_over(),
+                () = becomes_live(&mut self.next) => self.change_over(socket).await?,
                 _ = pings.tick() => self.send_ping(socket).await?,
             }
         }
@@ -252,11 +252,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn change_over(&mut self) {
+    async fn change_over(&mut self, socket: &mut Socket) -> Result<(), Stop> {
         if let Some(next) = self.next.take() {
             self.source = next;
             self.init = None;
         }
+        let status = self.source.current_status();
+        self.tell(socket, &status).await
     }
 
     async fn tell(&mut self, socket: &mut Socket, status: &Status) -> Result<(), Stop> {

@@ -76,7 +76,7 @@ pub(crate) async fn handle(State(context): State<Context>, Path(name): Path<Stri
                 Err(error) => return refuse(&mut socket, v1, close::BAD_REQUEST, &error.to_string()).await,
             };
             let Some(stream) = context.hub.stream(&name).cloned() else {
-                let message = format!("there is no stream named {name}; GET /api/streams lists those there are");
+                let message = format!("there is no stream named {name}; the relay's configuration names those there are");
                 return refuse(&mut socket, v1, close::UNKNOWN_STREAM, &message).await;
             };
             if v1 { session::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }

@@ -1,0 +1,103 @@
+//! Bindings to the browser, each a guard: what it registers when it is made it unregisters when it is dropped.
+//!
+//! | module | what it wraps |
+//! | --- | --- |
+//! | [`mailbox`] | events from anywhere, handled one after another by one owner |
+//! | [`listener`], [`timer`] | event listeners, intervals and timeouts |
+//! | [`socket`] | a WebSocket of binary `ArrayBuffer`s |
+//! | [`media_source`], [`source_buffer`] | MediaSource or ManagedMediaSource, and its SourceBuffer |
+//! | [`video`] | what a `<video>` tells and takes |
+//! | [`bytes`] | reading the head of an `ArrayBuffer`, and joining several, without copying media into WebAssembly |
+//! | [`error`] | exceptions of the DOM, by kind |
+//!
+//! Beside them this module has the page itself: clocks, visibility, address, marks.
+
+use sightline_protocol::stream::StreamName;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Document, Performance, UrlSearchParams, VisibilityState, Window};
+
+use crate::time::Moment;
+
+pub mod bytes;
+pub mod error;
+pub mod listener;
+pub mod mailbox;
+pub mod media_source;
+pub mod socket;
+pub mod source_buffer;
+pub mod timer;
+pub mod video;
+
+/// The page's window.
+pub fn window() -> Window {
+    web_sys::window().expect("the client runs in a page, not in a worker")
+}
+
+/// The page's document.
+pub fn document() -> Document {
+    window().document().expect("a page has a document")
+}
+
+fn performance() -> Performance {
+    window().performance().expect("every browser with MediaSource has performance.now()")
+}
+
+/// The present moment.
+pub fn now() -> Moment {
+    Moment::from_ms(performance().now())
+}
+
+/// Milliseconds since the Unix epoch, in fractions: steadier than `Date.now()`, which has whole milliseconds only.
+pub fn unix_ms() -> f64 {
+    performance().time_origin() + performance().now()
+}
+
+/// Whether anyone can see the page.
+pub fn is_visible() -> bool {
+    document().visibility_state() == VisibilityState::Visible
+}
+
+/// The parameters of the page's address, decoded.
+pub fn parameters() -> Vec<(String, String)> {
+    let search = window().location().search().unwrap_or_default();
+    let Ok(parameters) = UrlSearchParams::new_with_str(&search) else { return Vec::new() };
+    let pairs = js_sys::try_iter(&parameters).ok().flatten().into_iter().flatten().flatten();
+    let text = |pair: &js_sys::Array, index| pair.get(index).as_string().unwrap_or_default();
+    pairs.filter_map(|pair| pair.dyn_into().ok()).map(|pair| (text(&pair, 0), text(&pair, 1))).collect()
+}
+
+/// Where the WebSockets are when they are not where the page came from, as under Trunk's development server: it drops
+/// the subprotocol from a proxied answer, which browsers then refuse.
+const RELAY: Option<&str> = option_env!("SIGHTLINE_RELAY");
+
+/// The address of a stream's WebSocket, on the relay that served the page and below the same path.
+///
+/// # Errors
+/// If the page has no base address, as in a sandboxed frame.
+pub fn stream_url(stream: &StreamName) -> Result<String, error::DomError> {
+    let base = match RELAY {
+        Some(relay) => relay.to_owned(),
+        None => document().base_uri()?.unwrap_or_default(),
+    };
+    let url = web_sys::Url::new_with_base(&format!("ws/mse/{stream}"), &base)?;
+    url.set_protocol(if url.protocol() == "https:" { "wss:" } else { "ws:" });
+    Ok(url.href())
+}
+
+/// Records a User Timing mark of a stream, `sightline:NAME:WHAT`, in place of the one before.
+pub fn mark(stream: &StreamName, what: &str) {
+    let name = format!("sightline:{stream}:{what}");
+    performance().clear_marks_with_mark_name(&name);
+    // A mark that cannot be recorded is no reason to stop playing.
+    let _ = performance().mark(&name);
+}
+
+/// A line in the browser's console, for whoever looks there.
+pub fn warn(text: &str) {
+    web_sys::console::warn_1(&JsValue::from_str(text));
+}
+
+/// Writes panics to the browser's console: without it they are a bare "unreachable executed".
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|info| web_sys::console::error_1(&JsValue::from_str(&info.to_string()))));
+}

@@ -1,0 +1,99 @@
+//! What a `<video>` tells and takes.
+//!
+//! Web-sys has no `requestVideoFrameCallback` (WICG video-rvfc): what is needed of it is declared here.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use js_sys::Reflect;
+use wasm_bindgen::prelude::*;
+use web_sys::HtmlVideoElement;
+
+use super::error::DomError;
+use crate::time::Span;
+
+#[wasm_bindgen]
+extern "C" {
+    #[derive(Clone)]
+    #[wasm_bindgen(extends = web_sys::HtmlVideoElement)]
+    type FrameVideo;
+
+    #[wasm_bindgen(method, js_name = requestVideoFrameCallback)]
+    fn request_video_frame_callback(this: &FrameVideo, callback: &Closure<dyn FnMut(f64, FrameMetadata)>) -> u32;
+
+    #[wasm_bindgen(method, js_name = cancelVideoFrameCallback)]
+    fn cancel_video_frame_callback(this: &FrameVideo, handle: u32);
+
+    /// `VideoFrameCallbackMetadata`.
+    type FrameMetadata;
+
+    #[wasm_bindgen(method, getter, js_name = mediaTime)]
+    fn media_time(this: &FrameMetadata) -> f64;
+}
+
+/// The video's `buffered`.
+pub fn buffered(video: &HtmlVideoElement) -> Vec<Span> {
+    let ranges = video.buffered();
+    let span = |index| Some(Span { start: ranges.start(index).ok()?, end: ranges.end(index).ok()? });
+    (0..ranges.length()).filter_map(span).collect()
+}
+
+/// Starts to play, and tells `on_result` how that went.
+pub fn play(video: &HtmlVideoElement, on_result: impl FnOnce(Result<(), DomError>) + 'static) {
+    match video.play() {
+        Ok(promise) => wasm_bindgen_futures::spawn_local(async move {
+            let result = wasm_bindgen_futures::JsFuture::from(promise).await;
+            on_result(result.map(drop).map_err(DomError::from));
+        }),
+        Err(thrown) => on_result(Err(thrown.into())),
+    }
+}
+
+/// Takes the video off what it plays, so that the browser frees its decoder at once and not with its next collection.
+pub fn release(video: &HtmlVideoElement) {
+    let _ = video.remove_attribute("src");
+    video.load();
+}
+
+/// How many frames the video has shown or dropped (`getVideoPlaybackQuality`).
+pub fn frames(video: &HtmlVideoElement) -> u32 {
+    video.get_video_playback_quality().total_video_frames()
+}
+
+/// Tells of every presented frame until it is dropped.
+#[must_use = "dropping the watch ends it"]
+pub struct FrameWatch {
+    video: FrameVideo,
+    pending: Rc<Cell<Option<u32>>>,
+    _callback: Rc<Closure<dyn FnMut(f64, FrameMetadata)>>,
+}
+
+impl FrameWatch {
+    /// Calls `on_frame` with the time of each presented frame on the video's timeline, in seconds. None where the
+    /// browser has no `requestVideoFrameCallback`.
+    pub fn new(video: &HtmlVideoElement, on_frame: impl Fn(f64) + 'static) -> Option<Self> {
+        if !Reflect::has(video, &JsValue::from_str("requestVideoFrameCallback")).unwrap_or(false) {
+            return None;
+        }
+        let video: FrameVideo = video.clone().unchecked_into();
+        let pending = Rc::new(Cell::new(None));
+        // A request is for one frame; the callback requests the next, and must reach itself for it.
+        let callback = Rc::new_cyclic(|itself: &std::rc::Weak<Closure<_>>| {
+            let (itself, video, pending) = (itself.clone(), video.clone(), Rc::clone(&pending));
+            Closure::new(move |_now: f64, metadata: FrameMetadata| {
+                pending.set(itself.upgrade().map(|callback| video.request_video_frame_callback(&callback)));
+                on_frame(metadata.media_time());
+            })
+        });
+        pending.set(Some(video.request_video_frame_callback(&callback)));
+        Some(Self { video, pending, _callback: callback })
+    }
+}
+
+impl Drop for FrameWatch {
+    fn drop(&mut self) {
+        if let Some(handle) = self.pending.take() {
+            self.video.cancel_video_frame_callback(handle);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! From fragments to a moving picture.
+//!
+//! [`mse`] is the engine over Media Source Extensions; what it does and when is decided by the pure modules:
+//!
+//! | module | what it decides |
+//! | --- | --- |
+//! | [`queue`] | what to append next, how much at once, and what to drop when the browser takes nothing |
+//! | [`timeline`] | where a fragment goes on the video's timeline, so that epochs follow each other without a hole |
+//! | [`edge`] | where to play: start, live edge, holes, stalls |
+//! | [`trim`] | what may be removed without stopping the picture |
+//! | [`quota`] | what to give up when the browser says the buffer is full |
+//! | [`fallback`] | when failures to decode mean that another variant is needed |
+//! | [`frame_rate`] | the measured frame rate |
+//!
+//! Positions and durations of media are in seconds (`f64`), as the browser's interfaces have them.
+
+pub mod edge;
+pub mod fallback;
+pub mod frame_rate;
+pub mod mse;
+pub mod queue;
+pub mod quota;
+pub mod timeline;
+pub mod trim;

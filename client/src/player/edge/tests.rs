@@ -1,0 +1,236 @@
+use super::*;
+
+/// A player of which time, position and buffer are set by hand.
+struct Player {
+    edge: Edge,
+    ms: f64,
+    position: f64,
+    ranges: Vec<Span>,
+    keyframe: Option<f64>,
+    appended: bool,
+    showing: bool,
+}
+
+impl Player {
+    /// An epoch from 0 with `end` seconds buffered, all of them one GOP.
+    fn new(end: f64) -> Self {
+        let mut edge = Edge::default();
+        edge.begin_epoch(0.0);
+        let ranges = vec![Span { start: 0.0, end }];
+        Self { edge, ms: 0.0, position: 0.0, ranges, keyframe: Some(0.0), appended: true, showing: true }
+    }
+
+    /// The same, with its first picture on screen and settled.
+    fn playing(end: f64, position: f64) -> Self {
+        let mut player = Self { position, ..Self::new(end) };
+        player.edge.frame_presented(position);
+        player.edge.settling = None;
+        player
+    }
+
+    fn decide(&mut self) -> Option<Action> {
+        self.edge.decide(&View {
+            now: Moment::from_ms(self.ms),
+            position: self.position,
+            ranges: &self.ranges,
+            newest_keyframe: self.keyframe,
+            appended: self.appended,
+            showing: self.showing,
+            seeking: false,
+        })
+    }
+
+    /// `ms` later, `played` seconds on, with `received` more seconds buffered.
+    fn later(&mut self, ms: f64, played: f64, received: f64) -> Option<Action> {
+        self.ms += ms;
+        self.position += played;
+        self.ranges.last_mut().unwrap().end += received;
+        self.decide()
+    }
+}
+
+fn seek(action: Option<Action>) -> f64 {
+    match action {
+        Some(Action::Seek(target)) => target,
+        other => panic!("a seek expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn nothing_is_seeked_before_the_first_picture() {
+    let mut player = Player::new(10.0);
+    assert_eq!(player.decide(), None, "ten seconds of GOP start to play from their key frame");
+    player.edge.frame_presented(0.0);
+    assert_eq!(seek(player.decide()), 10.0 - HOLD, "then one jump to the live edge");
+}
+
+#[test]
+fn the_jump_waits_for_the_whole_burst() {
+    let mut player = Player::new(0.04);
+    player.appended = false;
+    player.edge.frame_presented(0.0);
+    assert_eq!(player.later(10.0, 0.01, 2.0), None);
+    player.appended = true;
+    assert_eq!(seek(player.later(10.0, 0.01, 2.0)), 4.04 - HOLD);
+}
+
+#[test]
+fn a_costly_jump_is_corrected_at_the_next_key_frame() {
+    let mut player = Player::new(10.0);
+    player.edge.frame_presented(0.0);
+    player.position = seek(player.decide());
+    assert_eq!(player.later(900.0, 0.04, 0.9), None, "behind by what decoding took, in the same GOP");
+    player.keyframe = Some(player.ranges[0].end);
+    assert_eq!(player.later(40.0, 0.04, 0.04), None, "the key frame is newer than the target");
+    let edge = player.ranges[0].end;
+    player.position = seek(player.later(100.0, 0.1, 0.1));
+    assert_eq!(player.position, edge + 0.1 - HOLD);
+}
+
+#[test]
+fn a_source_that_starts_in_bursts_is_followed_for_some_jumps() {
+    let mut player = Player::new(0.3);
+    player.edge.frame_presented(0.0);
+    let mut jumps = 0;
+    for _ in 0..4 {
+        // A burst with a key frame in it.
+        player.keyframe = Some(player.ranges[0].end + 0.3);
+        if let Some(Action::Seek(target)) = player.later(500.0, 0.1, 0.8) {
+            player.position = target;
+            jumps += 1;
+        }
+    }
+    assert_eq!(jumps, SETTLE_JUMPS_MAX);
+}
+
+#[test]
+fn the_start_ends_after_some_seconds_at_the_edge() {
+    let mut player = Player::new(0.2);
+    player.edge.frame_presented(0.0);
+    assert_eq!(player.later(10.0, 0.0, 0.0), None);
+    assert_eq!(player.later(SETTLE_MS, 4.0, 4.0), None);
+    assert_eq!(player.later(40.0, 0.0, 0.9), None, "a second behind is no longer worth a jump");
+}
+
+#[test]
+fn a_short_way_behind_at_the_start_is_left_alone() {
+    let mut player = Player::new(SETTLE_BEHIND);
+    player.edge.frame_presented(0.0);
+    assert_eq!(player.decide(), None);
+}
+
+#[test]
+fn a_buffer_that_starts_later_than_the_playhead_is_seeked_into_once() {
+    let mut player = Player::new(3.0);
+    player.ranges[0].start = 1.0;
+    assert_eq!(seek(player.decide()), 1.0);
+    assert_eq!(player.later(10.0, 0.0, 0.0), None, "the seek is on its way");
+}
+
+#[test]
+fn a_new_epoch_is_played_into_or_seeked_to() {
+    let mut player = Player::playing(5.0, 4.9);
+    player.edge.begin_epoch(5.0);
+    assert_eq!(player.decide(), None, "none of it is here");
+    assert_eq!(player.later(10.0, 0.05, 2.0), None, "a few frames of the old epoch are left");
+    assert!(!player.edge.frame_presented(4.95), "a frame of the old epoch");
+    assert!(player.edge.frame_presented(5.0));
+    assert!(!player.edge.frame_presented(5.04), "not the first");
+
+    let mut player = Player::playing(5.0, 3.0);
+    player.edge.begin_epoch(5.0);
+    assert_eq!(player.decide(), None);
+    assert_eq!(seek(player.later(10.0, 0.0, 2.0)), 5.0, "two seconds of the old epoch are too many");
+}
+
+#[test]
+fn far_behind_jumps_with_a_cooldown_that_grows_while_it_does_not_help() {
+    let mut player = Player::playing(5.0, 4.0);
+    assert_eq!(player.later(100.0, 0.1, 0.1), None, "one second behind");
+    assert!((seek(player.later(100.0, 0.1, 1.1)) - (6.2 - HOLD)).abs() < 1e-9);
+    let mut jumps = Vec::new();
+    for _ in 0..200 {
+        if player.later(100.0, 0.1, 0.1).is_some() {
+            jumps.push(player.ms - 200.0);
+        }
+    }
+    assert_eq!(jumps, [2000.0, 6000.0, 14_000.0], "the player ignored every jump");
+}
+
+#[test]
+fn a_jump_that_helped_resets_the_cooldown() {
+    let mut player = Player::playing(5.0, 3.0);
+    for _ in 0..3 {
+        player.position = seek(player.later(3000.0, 0.0, 0.0));
+        assert_eq!(player.later(2500.0, 2.5, 2.5), None);
+        player.ranges[0].end += 3.0;
+    }
+}
+
+#[test]
+fn a_hidden_page_jumps_only_to_bound_its_buffer_and_returns_to_the_edge() {
+    let mut player = Player::playing(5.0, 4.9);
+    player.showing = false;
+    assert_eq!(player.later(8000.0, 0.0, 8.0), None);
+    assert_eq!(seek(player.later(3000.0, 0.0, 3.0)), 16.0 - HOLD);
+    player.position = 15.9;
+    player.later(1000.0, 0.0, 1.0);
+    player.showing = true;
+    player.edge.page_shown();
+    assert_eq!(seek(player.later(10.0, 0.0, 0.0)), 17.0 - HOLD);
+}
+
+#[test]
+fn a_hole_is_skipped_when_the_playhead_reaches_it() {
+    let mut player = Player::playing(5.0, 4.5);
+    player.ranges.push(Span { start: 5.5, end: 5.6 });
+    assert_eq!(player.decide(), None, "still media before the hole");
+    player.position = 4.95;
+    assert_eq!(player.decide(), Some(Action::Seek(5.5)));
+    player.position = 5.2;
+    player.ranges[1].end = 9.0;
+    assert_eq!(player.decide(), Some(Action::Seek(9.0 - HOLD)), "and behind as well");
+}
+
+#[test]
+fn a_stall_is_repaired_three_times_and_then_starts_over() {
+    let mut player = Player::playing(5.0, 4.0);
+    player.decide();
+    assert_eq!(player.later(900.0, 0.0, 0.2), None);
+    for _ in 0..REPAIRS_MAX {
+        player.position = seek(player.later(STALL_MS, 0.0, 0.2));
+        player.ranges[0].end += 0.3;
+    }
+    assert_eq!(player.later(STALL_MS, 0.0, 0.2), Some(Action::StartOver { presented: true }));
+}
+
+#[test]
+fn an_empty_buffer_or_a_paused_video_is_no_stall() {
+    let mut player = Player::playing(5.0, 4.9);
+    assert!((0..50).all(|_| player.later(100.0, 0.0, 0.0).is_none()), "nothing to play");
+    let mut player = Player::playing(5.0, 4.0);
+    player.showing = false;
+    assert!((0..50).all(|_| player.later(100.0, 0.0, 0.0).is_none()), "paused");
+}
+
+#[test]
+fn no_first_picture_in_spite_of_media_is_given_up_in_the_end() {
+    let mut player = Player::new(2.0);
+    let mut end = None;
+    let mut seeks = 0;
+    for _ in 0..100 {
+        match player.later(500.0, 0.0, 0.5) {
+            Some(Action::Seek(target)) => {
+                seeks += 1;
+                player.position = target;
+            }
+            Some(other) => {
+                end = Some((other, player.ms));
+                break;
+            }
+            None => {}
+        }
+    }
+    assert_eq!(seeks, REPAIRS_MAX);
+    assert_eq!(end.map(|(action, _)| action), Some(Action::StartOver { presented: false }));
+}

@@ -1,0 +1,61 @@
+//! What to do when the browser says that the buffer is full.
+//!
+//! The same append is tried again after each eviction, at most three times: a browser that still refuses has less
+//! room than one GOP of this stream.
+
+/// The answer to a QuotaExceededError.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Remove what has been played, up to the GOP being played.
+    EvictPlayed,
+    /// Move the playhead to the newest key frame and remove everything before it.
+    EvictToNewestKeyframe,
+    /// Start over with an empty buffer.
+    GiveUp,
+}
+
+/// Counts the refusals of one append.
+#[derive(Debug, Clone, Default)]
+pub struct Quota {
+    refusals: u8,
+}
+
+impl Quota {
+    /// The append was refused.
+    pub fn refused(&mut self) -> Answer {
+        self.refusals = self.refusals.saturating_add(1);
+        match self.refusals {
+            1 => Answer::EvictPlayed,
+            2 | 3 => Answer::EvictToNewestKeyframe,
+            _ => Answer::GiveUp,
+        }
+    }
+
+    /// The append was accepted.
+    pub fn accepted(&mut self) {
+        self.refusals = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_append_is_tried_again_three_times() {
+        let mut quota = Quota::default();
+        let answers: Vec<_> = (0..5).map(|_| quota.refused()).collect();
+        assert_eq!(answers[0], Answer::EvictPlayed);
+        assert_eq!(answers[1..3], [Answer::EvictToNewestKeyframe; 2]);
+        assert_eq!(answers[3..], [Answer::GiveUp; 2]);
+    }
+
+    #[test]
+    fn every_append_has_its_own_tries() {
+        let mut quota = Quota::default();
+        quota.refused();
+        quota.refused();
+        quota.accepted();
+        assert_eq!(quota.refused(), Answer::EvictPlayed);
+    }
+}

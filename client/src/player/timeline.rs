@@ -1,0 +1,176 @@
+//! Where fragments go on the video's timeline.
+//!
+//! A stream's decode times are the source's business: they start anywhere, start over when the camera restarts, and
+//! leap when the relay leaves fragments out. On the video's timeline everything is laid end to end, so that the
+//! playhead never meets a hole: whatever does not continue the fragment before it gets a new `timestampOffset`.
+
+use std::collections::VecDeque;
+
+/// Where the first epoch starts. Not zero: browsers add the offset in whole microseconds, and a first frame that came
+/// out at -1 us would be dropped together with its GOP. All of them start to play across a hole this small.
+const ORIGIN: f64 = 0.01;
+/// A difference in decode time that browsers play across: less than two frames of any camera.
+const TOLERANCE: f64 = 0.05;
+/// Times of key frames remembered for trimming. More than any buffer holds, except of a stream of key frames alone;
+/// forgetting the oldest of those only trims later.
+const KEYFRAMES_MAX: usize = 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Timeline {
+    timescale: f64,
+    /// Where the next fragment goes.
+    end: f64,
+    /// The decode time that continues the last fragment, in ticks, and the offset in force.
+    run: Option<(u64, f64)>,
+    epoch_start: f64,
+    keyframes: VecDeque<f64>,
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Self { timescale: 1.0, end: ORIGIN, run: None, epoch_start: ORIGIN, keyframes: VecDeque::new() }
+    }
+}
+
+impl Timeline {
+    /// The fragments that follow belong to a new epoch, with `timescale` ticks a second.
+    pub fn begin_epoch(&mut self, timescale: u32) {
+        self.timescale = f64::from(timescale.max(1));
+        self.run = None;
+        self.epoch_start = self.end;
+    }
+
+    /// Whether a fragment of this decode time can follow the last one with the same offset.
+    pub fn continues(&self, decode_time: u64) -> bool {
+        self.run.is_some_and(|(expected, _)| decode_time.abs_diff(expected) as f64 <= TOLERANCE * self.timescale)
+    }
+
+    /// Places a fragment and returns its `timestampOffset` in seconds; times are in ticks.
+    pub fn place(&mut self, decode_time: u64, duration: u64, keyframe: bool) -> f64 {
+        let start = self.seconds(decode_time);
+        let offset = match self.run {
+            Some((_, offset)) if self.continues(decode_time) => offset,
+            _ => self.end - start,
+        };
+        self.end = start + offset + self.seconds(duration);
+        self.run = Some((decode_time.saturating_add(duration), offset));
+        if keyframe {
+            if self.keyframes.len() == KEYFRAMES_MAX {
+                self.keyframes.pop_front();
+            }
+            self.keyframes.push_back(start + offset);
+        }
+        offset
+    }
+
+    /// The end of everything placed, in seconds.
+    pub fn end(&self) -> f64 {
+        self.end
+    }
+
+    /// Where the current epoch starts, in seconds.
+    pub fn epoch_start(&self) -> f64 {
+        self.epoch_start
+    }
+
+    /// `ticks` of the epoch's timescale in seconds.
+    pub fn seconds(&self, ticks: u64) -> f64 {
+        ticks as f64 / self.timescale
+    }
+
+    /// The start of the GOP in which `position` lies: the last key frame not after it.
+    pub fn gop_start(&self, position: f64) -> Option<f64> {
+        self.keyframes.iter().rev().copied().find(|&time| time <= position)
+    }
+
+    /// The newest key frame.
+    pub fn newest_keyframe(&self) -> Option<f64> {
+        self.keyframes.back().copied()
+    }
+
+    /// Everything before `position` has been removed from the buffer.
+    pub fn forget_before(&mut self, position: f64) {
+        while self.keyframes.front().is_some_and(|&time| time < position) {
+            self.keyframes.pop_front();
+        }
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-6
+    }
+
+    #[test]
+    fn the_first_epoch_starts_at_the_origin_wherever_the_camera_is() {
+        let mut timeline = Timeline::default();
+        timeline.begin_epoch(90_000);
+        let hour = 3600 * 90_000;
+        let offset = timeline.place(hour, 3600, true);
+        assert!(close(offset, ORIGIN - 3600.0));
+        assert_eq!(timeline.place(hour + 3600, 3600, false), offset);
+        assert!(close(timeline.end(), ORIGIN + 0.08));
+    }
+
+    #[test]
+    fn a_new_epoch_continues_at_the_end_with_its_own_timescale() {
+        let mut timeline = Timeline::default();
+        timeline.begin_epoch(1000);
+        timeline.place(5000, 2000, true);
+        timeline.begin_epoch(90_000);
+        assert!(close(timeline.epoch_start(), ORIGIN + 2.0));
+        assert!(!timeline.continues(7000), "the first fragment of an epoch continues nothing");
+        assert!(close(timeline.place(0, 90_000, true), ORIGIN + 2.0));
+        assert!(close(timeline.end(), ORIGIN + 3.0));
+    }
+
+    #[test]
+    fn small_differences_are_kept_and_leaps_are_closed() {
+        let mut timeline = Timeline::default();
+        timeline.begin_epoch(1000);
+        let first = timeline.place(0, 40, true);
+        assert_eq!(timeline.place(45, 40, false), first, "5 ms of jitter");
+        assert!(close(timeline.end(), ORIGIN + 0.085));
+        timeline.place(10_000, 40, true);
+        assert!(close(timeline.end(), ORIGIN + 0.125), "10 s left out");
+        timeline.place(0, 40, true);
+        assert!(close(timeline.end(), ORIGIN + 0.165), "and back to the start");
+    }
+
+    #[test]
+    fn the_gop_of_a_position_starts_at_the_key_frame_before_it() {
+        let mut timeline = Timeline::default();
+        timeline.begin_epoch(1);
+        for second in 0..10 {
+            timeline.place(second, 1, second % 4 == 0);
+        }
+        assert!(close(timeline.gop_start(6.5).unwrap(), 4.0 + ORIGIN));
+        assert!(close(timeline.gop_start(4.0 + ORIGIN).unwrap(), 4.0 + ORIGIN));
+        assert_eq!(timeline.gop_start(0.0), None);
+        assert!(close(timeline.newest_keyframe().unwrap(), 8.0 + ORIGIN));
+        timeline.forget_before(4.0);
+        assert_eq!(timeline.gop_start(3.0), None);
+    }
+
+    proptest! {
+        /// Whatever the source does with its clock, the timeline only grows, by what was placed, without holes
+        /// wider than the tolerance.
+        #[test]
+        fn everything_lies_end_to_end(times in prop::collection::vec((0u64..1 << 40, 1u64..10_000, any::<bool>()), 1..50)) {
+            let mut timeline = Timeline::default();
+            timeline.begin_epoch(1000);
+            for (decode_time, duration, keyframe) in times {
+                let before = timeline.end();
+                let offset = timeline.place(decode_time, duration, keyframe);
+                let start = decode_time as f64 / 1000.0 + offset;
+                prop_assert!((start - before).abs() <= TOLERANCE + 1e-6, "hole of {}", start - before);
+                prop_assert!((timeline.end() - start - duration as f64 / 1000.0).abs() < 1e-6);
+            }
+        }
+    }
+}

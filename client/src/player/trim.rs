@@ -1,0 +1,83 @@
+//! What may be removed from the buffer.
+//!
+//! `SourceBuffer.remove(start, end)` goes on beyond `end` to the next random access point (Media Source Extensions,
+//! coded frame removal), so removal must stop at a key frame, and one not after the start of the GOP being played:
+//! otherwise it takes the frames under the playhead with it and the picture stops.
+
+use super::timeline::Timeline;
+
+/// Played media kept behind the playhead: enough for the browser to seek back a little on its own, small enough for
+/// 25 tiles on one page.
+const KEEP: f64 = 4.0;
+/// Removal is worth its interruption of appending only from this much on.
+const STEP: f64 = 4.0;
+/// Browsers round times to microseconds; a `remove` that ends exactly at a key frame might take that key frame and its
+/// GOP. One millisecond less still lies behind the last frame before it.
+const MARGIN: f64 = 0.001;
+
+/// Up to where played media should be removed now, if at all. `buffered_start` is the start of the oldest range.
+pub fn routine(timeline: &Timeline, position: f64, buffered_start: f64) -> Option<f64> {
+    let keyframe = timeline.gop_start(position - KEEP)?;
+    (keyframe - buffered_start >= STEP).then_some(keyframe - MARGIN)
+}
+
+/// Up to where media can be removed at most without stopping the picture.
+pub fn all_played(timeline: &Timeline, position: f64, buffered_start: f64) -> Option<f64> {
+    let end = timeline.gop_start(position)? - MARGIN;
+    (end > buffered_start).then_some(end)
+}
+
+/// Up to where media can be removed when the picture may jump to the newest key frame.
+pub fn all_before_newest(timeline: &Timeline, buffered_start: f64) -> Option<f64> {
+    let end = timeline.newest_keyframe()? - MARGIN;
+    (end > buffered_start).then_some(end)
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `gops` GOPs of `length` seconds, one fragment a second.
+    fn timeline(gops: u64, length: u64) -> Timeline {
+        let mut timeline = Timeline::default();
+        timeline.begin_epoch(1);
+        (0..gops * length).for_each(|second| {
+            timeline.place(second, 1, second % length == 0);
+        });
+        timeline
+    }
+
+    #[test]
+    fn some_seconds_of_played_media_stay() {
+        let timeline = timeline(20, 1);
+        assert_eq!(routine(&timeline, 5.0, 0.01), None, "too little to be worth it");
+        assert_eq!(routine(&timeline, 9.0, 0.01), Some(4.01 - MARGIN));
+        assert_eq!(routine(&timeline, 9.0, 4.01), None, "already removed");
+    }
+
+    #[test]
+    fn a_long_gop_stays_whole_while_it_plays() {
+        let timeline = timeline(2, 30);
+        assert_eq!(routine(&timeline, 29.0, 0.01), None);
+        assert_eq!(routine(&timeline, 31.0, 0.01), None, "the first GOP is still within what is kept");
+        assert_eq!(routine(&timeline, 35.0, 0.01), Some(30.01 - MARGIN));
+        assert_eq!(all_played(&timeline, 29.0, 0.01), None);
+        assert_eq!(all_played(&timeline, 31.0, 0.01), Some(30.01 - MARGIN));
+        assert_eq!(all_before_newest(&timeline, 0.01), Some(30.01 - MARGIN));
+        assert_eq!(all_before_newest(&timeline, 30.01), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_key_frame_under_the_playhead_always_stays(
+            length in 1u64..12, position in 0.0f64..120.0, start in 0.0f64..120.0,
+        ) {
+            let timeline = timeline(120 / length, length);
+            for end in [routine(&timeline, position, start), all_played(&timeline, position, start)].into_iter().flatten() {
+                let gop = timeline.gop_start(position).unwrap();
+                prop_assert!(end < gop && gop <= position);
+            }
+        }
+    }
+}

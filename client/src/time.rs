@@ -1,0 +1,35 @@
+//! The two times of the client: moments of the page's clock, and spans of a video's own timeline.
+
+/// A moment of the page's monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Moment {
+    ms: f64,
+}
+
+impl Moment {
+    /// The moment `ms` milliseconds after the page began, as `performance.now()` tells it.
+    pub const fn from_ms(ms: f64) -> Self {
+        Self { ms }
+    }
+
+    /// Milliseconds from `earlier` to this moment; zero if it is not earlier.
+    pub fn ms_since(self, earlier: Self) -> f64 {
+        (self.ms - earlier.ms).max(0.0)
+    }
+}
+
+/// A stretch of a video's timeline, in seconds, as in `HTMLMediaElement.buffered`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span {
+    /// Its first instant.
+    pub start: f64,
+    /// The instant after its last.
+    pub end: f64,
+}
+
+impl Span {
+    /// Whether `position` lies in the span; the end does not.
+    pub fn contains(self, position: f64) -> bool {
+        (self.start..self.end).contains(&position)
+    }
+}

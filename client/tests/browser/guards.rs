@@ -1,0 +1,106 @@
+//! Guards unregister what they registered.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use sightline_client::browser::listener::Listener;
+use sightline_client::browser::mailbox::Mailbox;
+use sightline_client::browser::socket::{Event, Socket};
+use sightline_client::browser::timer::{Interval, Timeout};
+use sightline_client::browser::window;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use crate::fixture::{sleep, until};
+
+fn dispatch(kind: &str) {
+    window().dispatch_event(&web_sys::Event::new(kind).unwrap()).unwrap();
+}
+
+fn counter() -> (Rc<Cell<u32>>, impl Fn() + Clone) {
+    let count = Rc::new(Cell::new(0));
+    let own = Rc::clone(&count);
+    (count, move || own.set(own.get() + 1))
+}
+
+#[wasm_bindgen_test]
+fn a_listener_hears_until_it_is_dropped() {
+    let (count, call) = counter();
+    let listener = Listener::new(&window(), "sightline-test", move |_| call());
+    dispatch("sightline-test");
+    dispatch("sightline-test");
+    assert_eq!(count.get(), 2);
+    drop(listener);
+    dispatch("sightline-test");
+    assert_eq!(count.get(), 2);
+    assert_eq!(Rc::strong_count(&count), 1, "its callback is freed");
+}
+
+#[wasm_bindgen_test]
+fn a_listener_may_be_dropped_by_its_own_callback() {
+    let slot: Rc<RefCell<Option<Listener>>> = Rc::default();
+    let (count, call) = counter();
+    let own = Rc::clone(&slot);
+    *slot.borrow_mut() = Some(Listener::new(&window(), "sightline-once", move |_| {
+        drop(own.borrow_mut().take());
+        call(); // what the callback owns is still there
+    }));
+    dispatch("sightline-once");
+    dispatch("sightline-once");
+    assert_eq!(count.get(), 1);
+    assert_eq!((Rc::strong_count(&count), Rc::strong_count(&slot)), (1, 1));
+}
+
+#[wasm_bindgen_test]
+fn an_event_within_an_event_waits_for_its_turn() {
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&order);
+    let mailbox = Mailbox::new(move |_| {
+        move |event: u8| {
+            log.borrow_mut().push(event);
+            if event == 1 {
+                dispatch("sightline-inner"); // fires its listener before it returns
+                log.borrow_mut().push(2);
+            }
+        }
+    });
+    let sender = mailbox.sender();
+    let _listener = Listener::new(&window(), "sightline-inner", move |_| sender.send(3));
+    mailbox.sender().send(1);
+    assert_eq!(*order.borrow(), [1, 2, 3]);
+}
+
+#[wasm_bindgen_test]
+async fn timers_fire_until_they_are_dropped() {
+    let (ticks, tick) = counter();
+    let (fired, fire) = counter();
+    let (never, not) = counter();
+    let interval = Interval::new(5, tick);
+    let _timeout = Timeout::new(5.0, fire);
+    drop(Timeout::new(5.0, not));
+    until("three ticks", || ticks.get() >= 3).await;
+    until("the timeout", || fired.get() == 1).await;
+    drop(interval);
+    let seen = ticks.get();
+    sleep(40).await;
+    assert_eq!((ticks.get(), fired.get(), never.get()), (seen, 1, 0));
+}
+
+#[wasm_bindgen_test]
+async fn a_socket_tells_that_it_could_not_open_and_is_silent_once_dropped() {
+    // A port that IANA keeps unassigned, and that no browser blocks.
+    const NOWHERE: &str = "ws://127.0.0.1:49151/";
+    let events = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&events);
+    let on_event = move |event| log.borrow_mut().push(event);
+    let socket = Socket::open(NOWHERE, "sightline.v1", on_event.clone()).unwrap();
+    drop(Socket::open(NOWHERE, "sightline.v1", on_event).unwrap());
+    until("the close event", || !events.borrow().is_empty()).await;
+    sleep(50).await;
+    assert!(matches!(events.borrow()[..], [Event::Closed { code: 1006, .. }]), "{:?}", events.borrow());
+    socket.send("to nobody, without an exception");
+}
+
+#[wasm_bindgen_test]
+fn an_address_that_is_none_is_an_error() {
+    assert!(Socket::open("ws://:bad:", "sightline.v1", |_| {}).is_err());
+}

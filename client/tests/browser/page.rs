@@ -1,0 +1,62 @@
+//! The page itself, and the browser's exceptions.
+
+use js_sys::{Object, Reflect};
+use sightline_client::browser::error::DomError;
+use sightline_client::browser::media_source::Kind;
+use sightline_client::browser::{mark, now, stream_url, unix_ms, window};
+use sightline_client::transport::probe;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_test::wasm_bindgen_test;
+use web_sys::DomException;
+
+#[wasm_bindgen_test]
+fn a_full_buffer_is_recognised_in_all_its_forms() {
+    let named = DomException::new_with_message_and_name("full", "QuotaExceededError").unwrap();
+    assert_eq!(DomError::from(JsValue::from(named)), DomError::QuotaExceeded);
+    for (property, value) in [("code", JsValue::from(22)), ("quota", JsValue::NULL)] {
+        let thrown = Object::new();
+        Reflect::set(&thrown, &property.into(), &value).unwrap();
+        assert_eq!(DomError::from(JsValue::from(thrown)), DomError::QuotaExceeded, "{property}");
+    }
+}
+
+#[wasm_bindgen_test]
+fn other_exceptions_keep_their_name_and_message() {
+    let error = |name| DomError::from(JsValue::from(DomException::new_with_message_and_name("why", name).unwrap()));
+    assert_eq!(error("NotAllowedError"), DomError::NotAllowed);
+    assert_eq!(error("AbortError"), DomError::Aborted);
+    assert_eq!(error("InvalidStateError").to_string(), "InvalidStateError: why");
+    assert!(matches!(DomError::from(JsValue::from("text")), DomError::Other { .. }));
+    assert!(matches!(DomError::from(JsValue::UNDEFINED), DomError::Other { .. }));
+}
+
+#[wasm_bindgen_test]
+fn a_stream_is_reached_where_the_page_came_from() {
+    let url = stream_url(&"cam-1.yard".parse().unwrap()).unwrap();
+    let host = window().location().host().unwrap();
+    assert_eq!(url, format!("ws://{host}/ws/mse/cam-1.yard"));
+}
+
+#[wasm_bindgen_test]
+fn a_mark_replaces_the_one_before() {
+    let stream = "marked".parse().unwrap();
+    let marks = || window().performance().unwrap().get_entries_by_name("sightline:marked:open").length();
+    mark(&stream, "open");
+    mark(&stream, "open");
+    assert_eq!(marks(), 1);
+}
+
+#[wasm_bindgen_test]
+fn clocks_agree() {
+    assert!((unix_ms() - js_sys::Date::now()).abs() < 1000.0);
+    assert!(now().ms_since(now()) < 1000.0);
+}
+
+#[wasm_bindgen_test]
+fn this_browser_plays_h264() {
+    let kind = Kind::available().expect("MediaSource or ManagedMediaSource");
+    let codecs = probe::playable(|mime| kind.is_type_supported(mime));
+    assert!(codecs.iter().any(|codec| codec.starts_with("avc1.42E0")), "{codecs:?}");
+    assert!(codecs.iter().any(|codec| codec.starts_with("avc1.6400")), "{codecs:?}");
+    assert!(!kind.is_type_supported("video/mp4; codecs=\"none\""));
+}

@@ -1,0 +1,240 @@
+//! What a browser's page shows. The page is read by its document only: `article.tile` with its data attributes, the
+//! `video` in it, and `.tile-message`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Browser;
+use crate::run::until;
+
+/// A colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rgb(pub u8, pub u8, pub u8);
+
+impl Rgb {
+    /// How far apart two colours may be in each channel and still be the same: coding, chroma subsampling and the
+    /// choice between the matrices of BT.601 and BT.709 move saturated colours by up to 30.
+    const TOLERANCE: u8 = 45;
+
+    /// Whether it is the same colour but for what coding does.
+    pub fn is_like(self, other: Self) -> bool {
+        let near = |a: u8, b: u8| a.abs_diff(b) <= Self::TOLERANCE;
+        near(self.0, other.0) && near(self.1, other.1) && near(self.2, other.2)
+    }
+}
+
+impl fmt::Display for Rgb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}{:02x}{:02x}", self.0, self.1, self.2)
+    }
+}
+
+/// `data-state` of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TileState {
+    /// The WebSocket is being opened.
+    Connecting,
+    /// The relay is starting the source.
+    Starting,
+    /// Pictures are shown.
+    Live,
+    /// The relay has no picture from the source.
+    Offline,
+    /// The relay is out of reach.
+    Reconnecting,
+    /// It will not work without somebody changing something.
+    Error,
+}
+
+/// A tile as the document shows it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Tile {
+    /// `data-state`.
+    pub state: TileState,
+    /// `data-variant`.
+    pub variant: Option<String>,
+    /// `data-codec`.
+    pub codec: Option<String>,
+    /// `data-epoch`.
+    pub epoch: Option<u32>,
+    /// `data-first-picture-ms`.
+    pub first_picture_ms: Option<f64>,
+    /// The text of `.tile-message`, when it is shown.
+    pub message: String,
+    /// Frames the video element has presented since its source was set.
+    pub frames: u64,
+    /// Its `currentTime` in seconds.
+    pub time: f64,
+    /// Its size in pixels; 0 before the first picture.
+    pub width: u32,
+    /// Its decoding error, if any.
+    pub error: Option<String>,
+}
+
+/// Reads a tile; null when there is none.
+const READ_TILE: &str = r"
+const tile = [...document.querySelectorAll('article.tile')].find(t => t.dataset.stream === arguments[0]);
+if (!tile) return null;
+const video = tile.querySelector('video');
+const message = tile.querySelector('.tile-message');
+const number = text => text === undefined || text === '' ? null : Number(text);
+const quality = video.getVideoPlaybackQuality();
+return {
+    state: tile.dataset.state,
+    variant: tile.dataset.variant ?? null,
+    codec: tile.dataset.codec ?? null,
+    epoch: number(tile.dataset.epoch),
+    first_picture_ms: number(tile.dataset.firstPictureMs),
+    message: message && message.checkVisibility() ? message.textContent.trim() : '',
+    frames: quality.totalVideoFrames - quality.droppedVideoFrames,
+    time: video.currentTime,
+    width: video.videoWidth,
+    error: video.error ? `${video.error.code} ${video.error.message}` : null,
+};";
+
+/// Reads five pixels of a tile's video, given as fractions of its size, as `[r, g, b]` each; null without a picture.
+const READ_PIXELS: &str = r"
+const tile = [...document.querySelectorAll('article.tile')].find(t => t.dataset.stream === arguments[0]);
+const video = tile.querySelector('video');
+const [width, height] = [video.videoWidth, video.videoHeight];
+if (!width || video.readyState < 2) return null;
+const canvas = document.createElement('canvas');
+[canvas.width, canvas.height] = [width, height];
+const context = canvas.getContext('2d', { willReadFrequently: true });
+context.drawImage(video, 0, 0);
+return arguments[1].map(([x, y]) =>
+    [...context.getImageData(Math.floor(x * width), Math.floor(y * height), 1, 1).data].slice(0, 3));";
+
+/// How often a count of frames is read: a count that starts over loses what it had gained since.
+const SAMPLE: Duration = Duration::from_millis(200);
+
+/// Where the mark is read: the ball covers at most one of these at a time.
+const MARK_POINTS: [(f64, f64); 5] = [(0.1, 0.1), (0.9, 0.1), (0.5, 0.5), (0.1, 0.9), (0.9, 0.9)];
+
+impl Browser {
+    /// Opens an address in the window.
+    pub async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap_or_else(|e| panic!("{}: {url}: {e}", self.engine()));
+    }
+
+    /// Loads the page anew.
+    pub async fn reload(&self) {
+        self.client.refresh().await.unwrap_or_else(|e| panic!("{}: reload: {e}", self.engine()));
+    }
+
+    /// Leaves the page, so that the relay loses this viewer.
+    pub async fn leave(&self) {
+        self.open("about:blank").await;
+    }
+
+    /// Runs a script in the page and gives its result.
+    pub async fn script(&self, script: &str, arguments: Vec<Value>) -> Value {
+        let result = self.client.execute(script, arguments).await;
+        result.unwrap_or_else(|e| panic!("{}: {e}\n{script}", self.engine()))
+    }
+
+    /// The names of the streams that have a tile, in the page's order.
+    pub async fn streams(&self) -> Vec<String> {
+        let script = "return [...document.querySelectorAll('article.tile')].map(t => t.dataset.stream)";
+        serde_json::from_value(self.script(script, vec![]).await).expect("names")
+    }
+
+    /// The whole text of the page, as a person reads it.
+    pub async fn text(&self) -> String {
+        let text = self.script("return document.body ? document.body.innerText : ''", vec![]).await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Everything in the page's document, attributes included.
+    pub async fn document(&self) -> String {
+        let text = self.script("return document.documentElement.outerHTML", vec![]).await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The tile of a stream, if the page has one.
+    pub async fn tile(&self, stream: &str) -> Option<Tile> {
+        let tile = self.script(READ_TILE, vec![json!(stream)]).await;
+        let described = format!("{}: tile {stream}: {tile}", self.engine());
+        serde_json::from_value(tile).unwrap_or_else(|e| panic!("{described}: {e}"))
+    }
+
+    /// Waits until the tile of a stream is as wanted.
+    ///
+    /// # Panics
+    /// After `limit`, with what the tile was instead.
+    pub async fn wait_for_tile(
+        &self,
+        stream: &str,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&Tile) -> bool,
+    ) -> Tile {
+        let mut last = None;
+        let found = until(what, limit * 2, async || {
+            last = self.tile(stream).await;
+            last.clone().filter(&wanted)
+        });
+        match tokio::time::timeout(limit, found).await {
+            Ok(tile) => tile,
+            Err(_) => {
+                let _ = self.screenshot(&format!("failed-{}-{stream}", self.engine())).await;
+                panic!("{}: waited {limit:?} for {what}; the tile of {stream} is {last:?}", self.engine())
+            }
+        }
+    }
+
+    /// Waits until a stream is live, with frames on screen.
+    ///
+    /// # Panics
+    /// After `limit`.
+    pub async fn wait_live(&self, stream: &str, limit: Duration) -> Tile {
+        let live = |tile: &Tile| tile.state == TileState::Live && tile.frames > 0 && tile.width > 0;
+        self.wait_for_tile(stream, "a live picture", limit, live).await
+    }
+
+    /// Watches a stream for `span` and gives how many frames were presented in it.
+    pub async fn frames_in(&self, stream: &str, span: Duration) -> u64 {
+        let frames = async || self.tile(stream).await.expect("the tile is there").frames;
+        let (start, mut last, mut sum) = (Instant::now(), frames().await, 0);
+        while start.elapsed() < span {
+            tokio::time::sleep(SAMPLE).await;
+            let now = frames().await;
+            // WebKit counts from 0 again when its decoder has been set up anew.
+            sum += if now >= last { now - last } else { now };
+            last = now;
+        }
+        sum
+    }
+
+    /// The colour of a stream's background: the median of five points, since the ball covers one at most.
+    ///
+    /// # Panics
+    /// When there is no picture.
+    pub async fn mark(&self, stream: &str) -> Rgb {
+        let points: Vec<_> = MARK_POINTS.iter().map(|(x, y)| json!([x, y])).collect();
+        let pixels = self.script(READ_PIXELS, vec![json!(stream), json!(points)]).await;
+        let pixels: Option<Vec<[u8; 3]>> = serde_json::from_value(pixels).expect("pixels");
+        let pixels = pixels.unwrap_or_else(|| panic!("{}: {stream} has no picture to read", self.engine()));
+        let median = |channel: usize| {
+            let mut values: Vec<u8> = pixels.iter().map(|pixel| pixel[channel]).collect();
+            values.sort_unstable();
+            values[values.len() / 2]
+        };
+        Rgb(median(0), median(1), median(2))
+    }
+
+    /// Keeps a picture of the window as `target/screenshots/NAME.png`.
+    pub async fn screenshot(&self, name: &str) -> PathBuf {
+        let png = self.client.screenshot().await.unwrap_or_else(|e| panic!("{}: screenshot: {e}", self.engine()));
+        let folder = crate::relay::target_folder().join("screenshots");
+        std::fs::create_dir_all(&folder).expect("target is writable");
+        let path = folder.join(format!("{name}.png"));
+        std::fs::write(&path, png).expect("target is writable");
+        path
+    }
+}

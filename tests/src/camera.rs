@@ -1,0 +1,202 @@
+//! A camera: GStreamer's RTSP server in a process of its own, with pictures that tell which camera they come from.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::browser::Rgb;
+use crate::process::Owned;
+use crate::run;
+
+/// Python and GStreamer's plugin registry take about a second; a busy machine some more.
+const START: Duration = Duration::from_secs(20);
+
+/// How long the relay keeps an FFmpeg that nobody watches, in [`Camera::config`].
+pub const LINGER_SECONDS: u64 = 2;
+
+/// How long a source may be silent, in [`Camera::config`].
+pub const SILENCE_SECONDS: u64 = 3;
+
+/// What a mount of the camera sends. All pictures are 640x360 at 25 frames a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// H.265, a key frame every second, no B-frames.
+    H265,
+    /// H.265, a key frame every ten seconds.
+    H265Long,
+    /// H.264, a key frame every second, no B-frames.
+    H264,
+    /// H.264 with two B-frames between reference frames.
+    BFrames,
+    /// Sound without a picture.
+    AudioOnly,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::H265 => "h265",
+            Self::H265Long => "h265-long",
+            Self::H264 => "h264",
+            Self::BFrames => "bframes",
+            Self::AudioOnly => "audio-only",
+        }
+    }
+}
+
+/// One stream of the camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mount {
+    /// Its RTSP path, without the slash.
+    pub path: &'static str,
+    /// What it sends.
+    pub kind: Kind,
+    /// The colour of its background: what a pixel read back must show.
+    pub mark: Rgb,
+}
+
+/// Who may see a camera.
+#[derive(Debug, Clone, Copy)]
+pub struct Login {
+    /// User name.
+    pub user: &'static str,
+    /// Password.
+    pub password: &'static str,
+}
+
+/// How many viewers a mount has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Viewers {
+    /// Connections that started to play since the camera started.
+    pub total: u64,
+    /// Connections that play now.
+    pub now: u64,
+}
+
+/// A running camera. It ends with this.
+#[derive(Debug)]
+pub struct Camera {
+    mounts: Vec<Mount>,
+    login: Option<Login>,
+    port: u16,
+    process: Option<Owned>,
+}
+
+impl Camera {
+    /// Starts a camera that everybody may see, on a free port.
+    pub async fn start(mounts: &[Mount]) -> Self {
+        Self::start_with(mounts, None).await
+    }
+
+    /// Starts a camera that asks for a user name and password (RFC 2617 digest).
+    pub async fn start_with(mounts: &[Mount], login: Option<Login>) -> Self {
+        let mut camera = Self { mounts: mounts.to_vec(), login, port: 0, process: None };
+        camera.restart().await;
+        camera
+    }
+
+    /// The address of a mount.
+    pub fn url(&self, path: &str) -> String {
+        format!("rtsp://127.0.0.1:{}/{path}", self.port)
+    }
+
+    /// A relay's configuration with a stream for each mount, named as its path. Short times, so that tests are short.
+    pub fn config(&self) -> String {
+        let stream = |mount: &Mount| format!("[streams.{}]\nsource = \"{}\"\n", mount.path, self.url(mount.path));
+        let streams: String = self.mounts.iter().map(stream).collect();
+        format!("[ingest]\nlinger_seconds = {LINGER_SECONDS}\nsilence_seconds = {SILENCE_SECONDS}\n{streams}")
+    }
+
+    /// Changes what a mount's picture shows from the next [`Self::restart`] on.
+    pub fn repaint(&mut self, path: &str, mark: Rgb) {
+        let mount = self.mounts.iter_mut().find(|mount| mount.path == path);
+        mount.unwrap_or_else(|| panic!("the camera has no {path}")).mark = mark;
+    }
+
+    /// Its port, the same after every [`Self::restart`].
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Pulls the plug: connections break in the middle of a picture.
+    pub fn stop(&mut self) {
+        if let Some(process) = &self.process {
+            process.signal(Signal::KILL);
+        }
+        self.process = None;
+    }
+
+    /// Plugs it in, on the port it had. All counts start again.
+    pub async fn restart(&mut self) {
+        self.stop();
+        let process = Owned::start("camera", &mut self.command()).expect("python3 is installed");
+        let ready = |line: &str| event(line, "listening")?.get("port")?.as_u64();
+        let port = process.stdout.wait_for("the camera to listen", START, ready).await;
+        self.port = u16::try_from(port).expect("a port is 16 bits");
+        self.process = Some(process);
+    }
+
+    /// Freezes it: connections stay open and nothing more comes.
+    pub fn freeze(&self) {
+        self.running().signal(Signal::STOP);
+    }
+
+    /// Lets a frozen camera go on.
+    pub fn thaw(&self) {
+        self.running().signal(Signal::CONT);
+    }
+
+    /// How many connections it has accepted, whatever came of them.
+    pub fn connections(&self) -> u64 {
+        let last = self.last_event(|line| event(line, "clients"));
+        last.and_then(|event| event.get("total")?.as_u64()).unwrap_or(0)
+    }
+
+    /// How many viewers a mount has had and has.
+    pub fn viewers(&self, path: &str) -> Viewers {
+        let path = format!("/{path}");
+        let ours = |line: &str| event(line, "viewers").filter(|event| event["path"] == path.as_str());
+        self.last_event(ours).map_or_else(Viewers::default, |event| Viewers {
+            total: event["total"].as_u64().expect("a count"),
+            now: event["now"].as_u64().expect("a count"),
+        })
+    }
+
+    /// Waits until a mount has this many viewers.
+    ///
+    /// # Panics
+    /// After `limit`.
+    pub async fn wait_for_viewers(&self, path: &str, now: u64, limit: Duration) {
+        let what = format!("{now} viewers at the camera's {path} (it has {:?})", self.viewers(path));
+        run::until(&what, limit, async || (self.viewers(path).now == now).then_some(())).await;
+    }
+
+    fn last_event(&self, take: impl Fn(&str) -> Option<Value>) -> Option<Value> {
+        self.running().stdout.all().iter().rev().find_map(|line| take(line))
+    }
+
+    fn running(&self) -> &Owned {
+        self.process.as_ref().expect("the camera is running")
+    }
+
+    fn command(&self) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/rtsp_camera.py");
+        // Debian's own Python: the GStreamer bindings belong to it, not to a Python that comes first on PATH.
+        let python = std::env::var("SIGHTLINE_TEST_PYTHON").unwrap_or_else(|_| "/usr/bin/python3".to_owned());
+        let mut command = Command::new(python);
+        command.arg(script).args(["--port", &self.port.to_string()]);
+        if let Some(login) = self.login {
+            command.args(["--user", login.user, "--password", login.password]);
+        }
+        command.args(self.mounts.iter().map(|mount| format!("{}={}:{}", mount.path, mount.kind.name(), mount.mark)));
+        command
+    }
+}
+
+fn event(line: &str, kind: &str) -> Option<Value> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    (event["event"] == kind).then_some(event)
+}

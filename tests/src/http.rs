@@ -1,0 +1,198 @@
+//! The few lines of HTTP that the tests need: a GET that hides nothing, and a server for a page and a video.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::http::Request;
+
+/// What a server answered.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header lines, names in lower case.
+    pub headers: HashMap<String, String>,
+    /// The body, as it came.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// A header, or an empty text.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+/// GETs `path`, on a connection of its own.
+///
+/// # Errors
+/// When the connection fails or what came is not HTTP.
+pub async fn get(server: SocketAddr, path: &str) -> io::Result<Response> {
+    get_accepting(server, path, "identity").await
+}
+
+/// GETs `path` in one of these content codings (RFC 9110, section 8.4); the body is not decoded.
+///
+/// # Errors
+/// When the connection fails or what came is not HTTP.
+pub async fn get_accepting(server: SocketAddr, path: &str, codings: &str) -> io::Result<Response> {
+    let request = Request::get(format!("http://{server}{path}")).header("Accept-Encoding", codings);
+    let request = request.body(Empty::<&[u8]>::new()).map_err(io::Error::other)?;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let (head, body) = client.request(request).await.map_err(io::Error::other)?.into_parts();
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec();
+    Ok(Response { status: head.status.as_u16(), headers, body })
+}
+
+/// A server of files held in memory. It ends with this.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+/// A file: its MIME type and its bytes.
+pub type File = (&'static str, Vec<u8>);
+
+impl Server {
+    /// Serves `files` by their path (`/page.html`) on a free port of 127.0.0.1.
+    pub async fn start(files: HashMap<&'static str, File>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let files = Arc::new(files);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // A browser that goes away in the middle of an answer is no fault of the test.
+                let files = files.clone();
+                tokio::spawn(async move { drop(answer(stream, &files).await) });
+            }
+        });
+        Self { address, task }
+    }
+
+    /// The address of a file.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Answers one request. Media elements ask for ranges and may refuse to play without them (RFC 9110, section 14).
+async fn answer(mut stream: TcpStream, files: &HashMap<&'static str, File>) -> io::Result<()> {
+    let mut head = Vec::new();
+    let mut lines = BufReader::new(&mut stream).lines();
+    while let Some(line) = lines.next_line().await?.filter(|line| !line.is_empty()) {
+        head.push(line);
+    }
+    let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let Some((mime, bytes)) = files.get(path) else {
+        return stream.write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
+    };
+    let range = head.iter().find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").and_then(parse_range));
+    let total = bytes.len();
+    let (status, range) = match range {
+        Some((first, last)) => {
+            let range = first.min(total)..last.map_or(total, |last| (last + 1).min(total));
+            let shown = format!("{first}-{}/{total}", range.end.saturating_sub(1));
+            (format!("206 Partial Content\r\nContent-Range: bytes {shown}"), range)
+        }
+        None => ("200 OK".to_owned(), 0..total),
+    };
+    let length = range.len();
+    let header = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {mime}\r\nContent-Length: {length}\r\n\
+         Accept-Ranges: bytes\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(header.as_bytes()).await?;
+    stream.write_all(bytes.get(range).unwrap_or_default()).await?;
+    stream.shutdown().await
+}
+
+/// A way to the relay on which the page gets a script of the test's before its own. It ends with this.
+#[derive(Debug)]
+pub struct Injector {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Injector {
+    /// Forwards every connection to `relay`, except that the page comes with `script` at the start of its head.
+    pub async fn start(relay: SocketAddr, script: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // A browser that goes away in the middle of an answer is no fault of the test.
+                tokio::spawn(async move { drop(forward(stream, relay, script).await) });
+            }
+        });
+        Self { address, task }
+    }
+
+    /// The address of a page: `path` starts with a slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Injector {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(mut browser: TcpStream, relay: SocketAddr, script: &str) -> io::Result<()> {
+    // Enough to tell a WebSocket, and browsers send a request in one piece. The bytes stay for whoever reads next.
+    let mut start = [0; 8];
+    browser.peek(&mut start).await?;
+    if &start == b"GET /ws/" {
+        let mut upstream = TcpStream::connect(relay).await?;
+        return tokio::io::copy_bidirectional(&mut browser, &mut upstream).await.map(drop);
+    }
+    let mut lines = BufReader::new(&mut browser).lines();
+    let request = lines.next_line().await?.unwrap_or_default();
+    while lines.next_line().await?.is_some_and(|line| !line.is_empty()) {}
+    let path = request.split(' ').nth(1).unwrap_or("/");
+    let answer = get(relay, path).await?;
+    let body = match answer.header("content-type") {
+        mime if mime.starts_with("text/html") => {
+            answer.text().replacen("<head>", &format!("<head><script>{script}</script>"), 1).into_bytes()
+        }
+        _ => answer.body.clone(),
+    };
+    // One request a connection: the next might be for the page again.
+    let header = format!(
+        "HTTP/1.1 {} -\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        answer.status,
+        answer.header("content-type"),
+        body.len()
+    );
+    browser.write_all(header.as_bytes()).await?;
+    browser.write_all(&body).await?;
+    browser.shutdown().await
+}
+
+fn parse_range(range: &str) -> Option<(usize, Option<usize>)> {
+    let (first, last) = range.trim().split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()))
+}

@@ -1,0 +1,372 @@
+//! A viewer without a browser: both dialects of `/ws/mse/{stream}`, and the misbehaviour that browsers cannot be made
+//! to show.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::{SinkExt, StreamExt};
+use sightline_protocol::SUBPROTOCOL;
+use sightline_protocol::fragment::FragmentHead;
+use sightline_protocol::message::{Ack, ClientMessage, Play, Pong, Ready, ServerMessage, TrackKind};
+use sightline_protocol::stream::VariantChoice;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
+
+use crate::relay::Relay;
+
+/// What a browser with H.265 answers to the client's probes.
+pub const PLAYS_BOTH: [&str; 2] = ["hvc1.1.6.L186.B0", "avc1.640034"];
+/// What Chromium on Linux answers to them.
+pub const PLAYS_H264: [&str; 1] = ["avc1.640034"];
+
+/// How long a binary message waits for its acknowledgement: four a second, as the client sends them.
+const ACK_PERIOD: Duration = Duration::from_millis(250);
+
+/// Longer than any test.
+const FOREVER: Duration = Duration::from_secs(86_400);
+
+/// A socket whose reader never reads should fill soon: the smallest receive buffer the system gives.
+const TINY_BUFFER: u32 = 4096;
+
+/// Something that came from the relay.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A message of `sightline.v1`.
+    Message(ServerMessage),
+    /// A text of the plain dialect.
+    Text(String),
+    /// A binary message: an init segment or a fragment.
+    Media(Bytes),
+    /// The end of the session; no code when the connection just broke.
+    Closed(Option<u16>, String),
+}
+
+/// Whether a viewer acknowledges what it receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acks {
+    /// As the client does.
+    Sent,
+    /// Never, though everything is read.
+    Withheld,
+}
+
+/// One open socket.
+#[derive(Debug)]
+pub struct Viewer {
+    socket: WebSocketStream<TcpStream>,
+    v1: bool,
+    acks: Acks,
+    received: u64,
+    /// What has been acknowledged, and when.
+    acknowledged: (u64, Instant),
+}
+
+impl Viewer {
+    /// Opens a session of the plain dialect.
+    pub async fn plain(relay: &Relay, stream: &str) -> Self {
+        let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
+        Self::open(connection, relay, stream, false).await
+    }
+
+    /// Opens a session of `sightline.v1` and says nothing yet.
+    pub async fn v1(relay: &Relay, stream: &str) -> Self {
+        let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
+        Self::open(connection, relay, stream, true).await
+    }
+
+    /// Opens a session of `sightline.v1` and asks for the picture as a browser with these codecs does.
+    pub async fn playing(relay: &Relay, stream: &str, codecs: &[&str]) -> Self {
+        let mut viewer = Self::v1(relay, stream).await;
+        viewer.play(codecs, VariantChoice::Auto).await;
+        viewer
+    }
+
+    /// As [`Self::plain`], over a connection with the smallest buffer, for a viewer that will not read.
+    pub async fn plain_with_tiny_buffer(relay: &Relay, stream: &str) -> Self {
+        Self::open(tiny_connection(relay).await, relay, stream, false).await
+    }
+
+    /// As [`Self::playing`], over a connection with the smallest buffer, for a viewer that will not read.
+    pub async fn playing_with_tiny_buffer(relay: &Relay, stream: &str, codecs: &[&str]) -> Self {
+        let mut viewer = Self::open(tiny_connection(relay).await, relay, stream, true).await;
+        viewer.play(codecs, VariantChoice::Auto).await;
+        viewer
+    }
+
+    async fn open(connection: TcpStream, relay: &Relay, stream: &str, v1: bool) -> Self {
+        let address = format!("ws://{}/ws/mse/{stream}", relay.address());
+        let mut request = address.into_client_request().expect("an address");
+        if v1 {
+            request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse().expect("a token"));
+        }
+        let (socket, _) = tokio_tungstenite::client_async(request, connection).await.expect("the upgrade succeeds");
+        Self { socket, v1, acks: Acks::Sent, received: 0, acknowledged: (0, Instant::now()) }
+    }
+
+    /// Whether to acknowledge from now on.
+    pub fn set_acks(&mut self, acks: Acks) {
+        self.acks = acks;
+    }
+
+    /// How many binary messages have come.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Sends `play`.
+    pub async fn play(&mut self, codecs: &[&str], variant: VariantChoice) {
+        let codecs = codecs.iter().map(|&codec| codec.to_owned()).collect();
+        self.send(&ClientMessage::Play(Play { codecs, variant, tracks: vec![TrackKind::Video] })).await;
+    }
+
+    /// Sends a message of `sightline.v1`.
+    pub async fn send(&mut self, message: &ClientMessage) {
+        self.send_text(&message.to_json()).await;
+    }
+
+    /// Sends any text. That the relay has closed already shows in [`Self::next`].
+    pub async fn send_text(&mut self, text: &str) {
+        let _ = self.socket.send(Message::text(text)).await;
+    }
+
+    /// Sends a binary message.
+    pub async fn send_binary(&mut self, bytes: Vec<u8>) {
+        let _ = self.socket.send(Message::binary(bytes)).await;
+    }
+
+    /// Acknowledges everything received.
+    pub async fn acknowledge(&mut self) {
+        self.acknowledged = (self.received, Instant::now());
+        self.send(&ClientMessage::Ack(Ack { received: self.received, lag_ms: Some(60.0) })).await;
+    }
+
+    /// The next thing from the relay. Pings are answered and acknowledgements sent on the way.
+    ///
+    /// # Panics
+    /// When nothing comes within `limit`, or something that is not of the dialect.
+    pub async fn next(&mut self, limit: Duration) -> Event {
+        let event = tokio::time::timeout(limit, self.receive()).await;
+        event.unwrap_or_else(|_| panic!("waited {limit:?} for anything from the relay"))
+    }
+
+    async fn receive(&mut self) -> Event {
+        loop {
+            let message = match tokio::time::timeout_at(self.ack_due().into(), self.socket.next()).await {
+                Ok(message) => message,
+                Err(_) => {
+                    self.acknowledge().await;
+                    continue;
+                }
+            };
+            let event = match message {
+                Some(Ok(Message::Text(text))) => self.text(&text),
+                Some(Ok(Message::Binary(bytes))) => {
+                    self.received += 1;
+                    Event::Media(bytes)
+                }
+                Some(Ok(Message::Close(frame))) => closed(frame),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Err(Error::ConnectionClosed)) | None => Event::Closed(None, "the connection ended".to_owned()),
+                Some(Err(error)) => Event::Closed(None, error.to_string()),
+            };
+            if let Event::Message(ServerMessage::Ping(ping)) = event {
+                self.send(&ClientMessage::Pong(Pong { sent: ping.sent, at: unix_ms() })).await;
+                continue;
+            }
+            return event;
+        }
+    }
+
+    /// When to acknowledge what has been received; in the far future where there is nothing to acknowledge.
+    fn ack_due(&self) -> Instant {
+        let (acknowledged, at) = self.acknowledged;
+        let pending = self.v1 && self.acks == Acks::Sent && acknowledged < self.received;
+        at + if pending { ACK_PERIOD } else { FOREVER }
+    }
+
+    fn text(&self, text: &str) -> Event {
+        if self.v1 {
+            let message =
+                serde_json::from_str(text).unwrap_or_else(|e| panic!("{text:?} is not of {SUBPROTOCOL}: {e}"));
+            Event::Message(message)
+        } else {
+            Event::Text(text.to_owned())
+        }
+    }
+
+    /// Reads on until something comes from which `take` takes what it wants.
+    ///
+    /// # Panics
+    /// After `limit`, or when the session ends before.
+    pub async fn wait_for<T>(&mut self, what: &str, limit: Duration, mut take: impl FnMut(&Event) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                let event = self.receive().await;
+                if let Some(found) = take(&event) {
+                    return found;
+                }
+                assert!(!matches!(event, Event::Closed(..)), "{event:?} while waiting for {what}");
+            }
+        };
+        let found = tokio::time::timeout(limit, search).await;
+        found.unwrap_or_else(|_| panic!("waited {limit:?} for {what}"))
+    }
+
+    /// Waits for `ready`.
+    pub async fn wait_ready(&mut self, limit: Duration) -> Ready {
+        let take = |event: &Event| match event {
+            Event::Message(ServerMessage::Ready(ready)) => Some(ready.clone()),
+            _ => None,
+        };
+        self.wait_for("ready", limit, take).await
+    }
+
+    /// Waits for the end of the session: the last text before it, the code, the reason.
+    pub async fn wait_closed(&mut self, limit: Duration) -> (String, Option<u16>, String) {
+        let mut last = String::new();
+        let take = |event: &Event| match event {
+            Event::Closed(code, reason) => Some((*code, reason.clone())),
+            Event::Text(text) => {
+                last.clone_from(text);
+                None
+            }
+            Event::Message(message) => {
+                last = message.to_json();
+                None
+            }
+            Event::Media(_) => None,
+        };
+        let (code, reason) = self.wait_for("the relay to close the session", limit, take).await;
+        (last, code, reason)
+    }
+
+    /// Takes the init segment and `count` fragments.
+    ///
+    /// # Panics
+    /// After `limit`.
+    pub async fn take_media(&mut self, count: usize, limit: Duration) -> (Bytes, Vec<Bytes>) {
+        let mut media = Vec::new();
+        let take = |event: &Event| {
+            if let Event::Media(bytes) = event {
+                media.push(bytes.clone());
+            }
+            (media.len() > count).then_some(())
+        };
+        self.wait_for(&format!("an init segment and {count} fragments"), limit, take).await;
+        let fragments = media.split_off(1);
+        (media.remove(0), fragments)
+    }
+
+    /// Goes on watching in the background.
+    pub fn watch(mut self) -> Watching {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let notes = seen.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let event = self.receive().await;
+                notes.lock().unwrap_or_else(PoisonError::into_inner).note(&event);
+                if matches!(event, Event::Closed(..)) {
+                    return;
+                }
+            }
+        });
+        Watching { seen, task }
+    }
+}
+
+/// A viewer that watches in the background until this is dropped.
+#[derive(Debug)]
+pub struct Watching {
+    seen: Arc<Mutex<Seen>>,
+    task: JoinHandle<()>,
+}
+
+impl Watching {
+    /// What it has seen so far.
+    pub fn seen(&self) -> Seen {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a watching viewer has seen.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Fragments received.
+    pub fragments: u64,
+    /// The newest `ready`.
+    pub ready: Option<Ready>,
+    /// What was not in order, in words: a gap announced, a fragment that does not begin where the one before it
+    /// ended, an error. A `ready` begins anew.
+    pub losses: Vec<String>,
+    /// The code of the close, once the session has ended.
+    pub closed: Option<Option<u16>>,
+    next_decode_time: Option<u64>,
+}
+
+impl Seen {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Message(ServerMessage::Ready(ready)) => {
+                self.ready = Some(ready.clone());
+                self.next_decode_time = None;
+            }
+            Event::Message(message @ (ServerMessage::Gap { .. } | ServerMessage::Error { .. })) => {
+                self.losses.push(message.to_json());
+            }
+            Event::Text(text) if text.starts_with("error:") => self.losses.push(text.clone()),
+            Event::Message(_) | Event::Text(_) => {}
+            Event::Media(bytes) if is_init(bytes) => self.next_decode_time = None,
+            Event::Media(bytes) => self.fragment(bytes),
+            Event::Closed(code, reason) => {
+                self.losses.push(format!("closed with {code:?}: {reason}"));
+                self.closed = Some(*code);
+            }
+        }
+    }
+
+    fn fragment(&mut self, bytes: &[u8]) {
+        self.fragments += 1;
+        match FragmentHead::read(bytes) {
+            Ok(head) => {
+                let expected = self.next_decode_time.replace(head.decode_time + head.duration);
+                if let Some(expected) = expected.filter(|&expected| expected != head.decode_time) {
+                    self.losses.push(format!("decode time {} where {expected} was due", head.decode_time));
+                }
+            }
+            Err(error) => self.losses.push(format!("no fragment: {error}")),
+        }
+    }
+}
+
+/// Whether a binary message is an init segment: it begins with `ftyp` (ISO/IEC 14496-12, section 4.3).
+pub fn is_init(bytes: &[u8]) -> bool {
+    bytes.get(4..8) == Some(b"ftyp")
+}
+
+/// The clock of the wire: milliseconds since the Unix epoch.
+pub fn unix_ms() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64() * 1e3
+}
+
+fn closed(frame: Option<CloseFrame>) -> Event {
+    match frame {
+        Some(frame) => Event::Closed(Some(frame.code.into()), frame.reason.to_string()),
+        None => Event::Closed(None, String::new()),
+    }
+}
+
+async fn tiny_connection(relay: &Relay) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(TINY_BUFFER).expect("a small buffer");
+    socket.connect(relay.address()).await.expect("the relay listens")
+}

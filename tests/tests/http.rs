@@ -1,0 +1,109 @@
+//! What the relay serves over plain HTTP: the page and its files, and the API.
+
+use std::time::Duration;
+
+use sightline_protocol::SUBPROTOCOL;
+use sightline_protocol::message::{Size, StreamState};
+use sightline_protocol::stream::Variant;
+use sightline_tests::browser::Rgb;
+use sightline_tests::camera::{Camera, Kind, Mount};
+use sightline_tests::http::get_accepting;
+use sightline_tests::relay::{Relay, Setup};
+use sightline_tests::run::{alone, until};
+use sightline_tests::viewer::{PLAYS_BOTH, Viewer};
+
+const CAM: Mount = Mount { path: "cam", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
+
+const TEST: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(20);
+/// What the whole client may weigh on the wire, in bytes.
+const CLIENT_MAX: usize = 350 * 1024;
+
+/// The addresses of the files that the page loads.
+async fn files(relay: &Relay) -> Vec<String> {
+    let page = relay.get("/").await.text();
+    let mut files: Vec<String> = page
+        .split(['"', '\''])
+        .filter(|word| [".js", ".wasm", ".css"].iter().any(|end| word.ends_with(end)))
+        .map(|word| format!("/{}", word.trim_start_matches(['.', '/'])))
+        .collect();
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
+#[test]
+fn the_page_and_its_files_come_with_their_types_and_may_be_kept() {
+    alone(TEST, async {
+        let relay = Setup::demo().start().await;
+        let page = relay.get("/").await;
+        assert_eq!(page.status, 200);
+        assert!(page.header("content-type").starts_with("text/html"), "{:?}", page.headers);
+        assert!(page.header("cache-control").contains("no-cache"), "a new version is seen: {:?}", page.headers);
+        let files = files(&relay).await;
+        for (end, mime) in [(".js", "text/javascript"), (".wasm", "application/wasm"), (".css", "text/css")] {
+            let path = files.iter().find(|path| path.ends_with(end)).unwrap_or_else(|| panic!("no {end} in {files:?}"));
+            let file = relay.get(path).await;
+            assert_eq!(file.status, 200, "{path}");
+            assert!(file.header("content-type").starts_with(mime), "{path}: {:?}", file.headers);
+            assert!(file.header("cache-control").contains("max-age="), "{path}: {:?}", file.headers);
+        }
+    });
+}
+
+#[test]
+fn the_client_is_small_on_the_wire() {
+    alone(TEST, async {
+        let relay = Setup::demo().start().await;
+        let mut total = 0;
+        for path in files(&relay).await {
+            let file = get_accepting(relay.address(), &path, "gzip").await.expect("an answer");
+            assert_eq!(file.header("content-encoding"), "gzip", "{path}");
+            total += file.body.len();
+        }
+        assert!(total <= CLIENT_MAX, "{total} bytes of gzip");
+    });
+}
+
+#[test]
+fn the_api_tells_what_there_is_and_what_it_does() {
+    alone(TEST, async {
+        let camera = Camera::start(&[CAM]).await;
+        let relay = Setup::config(camera.config()).start().await;
+        let catalogue = relay.catalogue().await;
+        assert!(catalogue.protocols.iter().any(|protocol| protocol == SUBPROTOCOL), "{catalogue:?}");
+        let idle = relay.variant(CAM.path, Variant::Copy).await;
+        assert_eq!((idle.state, idle.viewers, idle.codec), (StreamState::Idle, 0, None));
+
+        let watching = Viewer::playing(&relay, CAM.path, &PLAYS_BOTH).await.watch();
+        // Frames come in a burst when a camera is opened; the rate settles within some seconds.
+        let settled = |rate: f64| (24.0..26.0).contains(&rate);
+        let measured =
+            async || Some(relay.variant(CAM.path, Variant::Copy).await).filter(|v| v.frame_rate.is_some_and(settled));
+        let live = until("a frame rate of 25", START, measured).await;
+        assert_eq!((live.state, live.viewers), (StreamState::Live, 1));
+        assert_eq!(live.size, Some(Size { width: 640, height: 360 }));
+        assert!(live.codec.is_some_and(|codec| codec.starts_with("hvc1.1.6.")));
+        // The camera is told 800 kbit/s and its encoder keeps to that roughly.
+        assert!(live.bit_rate.is_some_and(|rate| (50_000..2_000_000).contains(&rate)), "{:?}", live.bit_rate);
+        drop(watching);
+        relay.wait_for_viewers(CAM.path, Variant::Copy, 0, START).await;
+        let idle = async || (relay.stream(CAM.path).await.state == StreamState::Idle).then_some(());
+        until("the stream to be idle again", START, idle).await;
+    });
+}
+
+#[test]
+fn small_answers() {
+    alone(TEST, async {
+        let relay = Setup::demo().start().await;
+        assert_eq!(relay.get("/healthz").await.status, 200);
+        let streams = relay.get("/api/streams").await;
+        assert!(streams.header("content-type").starts_with("application/json"), "{:?}", streams.headers);
+        assert_eq!(streams.header("cache-control"), "no-store");
+        let help = relay.get("/api/mse/test").await;
+        assert!(help.text().contains("/ws/mse/{stream}") && help.text().contains("codec:hevc"), "{}", help.text());
+        assert_eq!(relay.get("/api/nope").await.status, 404);
+        assert_eq!(relay.get("/ws/mse/cam0").await.status / 100, 4, "a WebSocket address, asked for a page");
+    });
+}

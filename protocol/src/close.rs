@@ -3,6 +3,8 @@
 
 /// The viewer sent something the protocol does not have. Repeating it will fail again.
 pub const BAD_REQUEST: u16 = 4400;
+/// The page that opened the socket is of an origin that the relay does not allow.
+pub const FORBIDDEN: u16 = 4403;
 /// No stream of that name is configured.
 pub const UNKNOWN_STREAM: u16 = 4404;
 /// The viewer did not read or acknowledge for too long.
@@ -13,3 +15,5 @@ pub const SOURCE_RESTARTED: u16 = 4410;
 pub const UNAVAILABLE: u16 = 4503;
 /// The relay is shutting down (RFC 6455, section 7.4.1: "going away").
 pub const GOING_AWAY: u16 = 1001;
+/// A message was larger than the relay takes (RFC 6455, section 7.4.1).
+pub const TOO_BIG: u16 = 1009;

@@ -77,6 +77,11 @@ impl VideoCodec {
         }
     }
 
+    /// The MIME type of MP4 with this codec, as `MediaSource.isTypeSupported` takes it.
+    pub fn mime(&self) -> String {
+        format!("video/mp4; codecs=\"{self}\"")
+    }
+
     /// Whether a decoder that plays `self` plays `stream`: the same or a larger profile, at least its level.
     pub fn covers(&self, stream: &Self) -> bool {
         match (self, stream) {

@@ -66,7 +66,7 @@ pub struct Play {
     /// Which variant to send.
     #[serde(default)]
     pub variant: VariantChoice,
-    /// Which tracks to send.
+    /// Which tracks to send. Only video is sent so far, whatever else is asked for.
     #[serde(default = "video_only")]
     pub tracks: Vec<TrackKind>,
 }
@@ -81,7 +81,7 @@ pub struct Ack {
     /// How many binary messages have arrived since the socket opened, init segments among them.
     pub received: u64,
     /// How far the picture on screen is behind the newest fragment received, in milliseconds; absent before the
-    /// first picture.
+    /// first picture. The relay does not act on it so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_ms: Option<f64>,
 }
@@ -241,6 +241,8 @@ pub enum GapReason {
 pub enum ErrorKind {
     /// Close code [`crate::close::BAD_REQUEST`].
     BadRequest,
+    /// Close code [`crate::close::FORBIDDEN`].
+    Forbidden,
     /// Close code [`crate::close::UNKNOWN_STREAM`].
     UnknownStream,
     /// Close code [`crate::close::TOO_SLOW`].

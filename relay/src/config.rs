@@ -20,6 +20,8 @@ const PLACEHOLDER: &str = "{stream}";
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// Origins of pages, beside the relay's own, that may open a WebSocket; `*` for any.
+    pub allowed_origins: Vec<String>,
     /// The FFmpeg to run.
     pub ffmpeg: PathBuf,
     /// How H.264 is encoded.
@@ -85,6 +87,7 @@ impl Config {
 #[serde(deny_unknown_fields, default)]
 struct File {
     listen: SocketAddr,
+    allowed_origins: Vec<String>,
     ffmpeg: PathBuf,
     ingest: Ingest,
     streams: IndexMap<StreamName, Stream>,
@@ -95,6 +98,7 @@ impl Default for File {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            allowed_origins: Vec::new(),
             ffmpeg: "ffmpeg".into(),
             ingest: Ingest::default(),
             streams: IndexMap::new(),
@@ -153,7 +157,7 @@ impl File {
     fn parse(text: &str) -> Result<Self, (usize, String)> {
         toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            (before.matches('\n').count() + 1, error.message().to_owned())
+            (before.matches('\n').count() + 1, without_values(error.message()))
         })
     }
 
@@ -179,6 +183,7 @@ impl File {
         }
         Ok(Config {
             listen: self.listen,
+            allowed_origins: self.allowed_origins,
             ffmpeg: self.ffmpeg,
             encoding: Encoding { encoder: self.ingest.encoder, vaapi_device: self.ingest.vaapi_device },
             linger: seconds("ingest.linger_seconds", self.ingest.linger_seconds)?,
@@ -186,6 +191,15 @@ impl File {
             ring: ring::Limits { bytes: self.ingest.ring_mib << 20, ..ring::Limits::default() },
             streams,
         })
+    }
+}
+
+/// A message of the deserializer without the text it found where it expected something else, which may be an address
+/// with a password: `invalid type: string "rtsp://…", expected struct Stream`.
+fn without_values(message: &str) -> String {
+    match (message.find("string \""), message.rfind("\", expected")) {
+        (Some(start), Some(end)) if start < end => format!("{}a text{}", &message[..start], &message[end + 1..]),
+        _ => message.to_owned(),
     }
 }
 

@@ -85,7 +85,9 @@ impl Relay {
         }
         tasks.close();
 
-        let app = crate::api::router(websocket::Context { hub, shutdown: shutdown.clone() });
+        let context =
+            websocket::Context { hub, allowed_origins: self.config.allowed_origins.into(), shutdown: shutdown.clone() };
+        let app = crate::api::router(context);
         let listener = self.listener.tap_io(|stream| {
             // A fragment is late if it waits for the next (RFC 896).
             if let Err(error) =

@@ -81,16 +81,11 @@ impl InitSegment {
         Ok(Self { codec, timescale: trak.mdia.mdhd.timescale, size, bytes: live_form(bytes) })
     }
 
-    /// The MIME type with the exact codec string.
-    pub fn mime(&self) -> String {
-        format!("video/mp4; codecs=\"{}\"", self.codec)
-    }
-
     /// The track as viewers are told of it.
     pub fn track(&self, frame_rate: Option<f64>) -> Track {
         Track {
             kind: TrackKind::Video,
-            mime: self.mime(),
+            mime: self.codec.mime(),
             timescale: self.timescale,
             size: Some(self.size),
             frame_rate,

@@ -154,11 +154,6 @@ impl Rendition {
         });
     }
 
-    /// What the source is doing, now and whenever it changes.
-    pub fn status(&self) -> watch::Receiver<Status> {
-        self.status.subscribe()
-    }
-
     /// Who holds it, now and whenever that changes.
     pub fn holders(&self) -> watch::Receiver<Holders> {
         self.holders.subscribe()

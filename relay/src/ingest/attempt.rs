@@ -24,6 +24,8 @@ use crate::hub::ring::Step;
 /// What a source gets for its first fragment: connecting, and then the wait for a key frame, which some cameras send
 /// every ten seconds only.
 const FIRST_FRAGMENT: Duration = Duration::from_secs(20);
+/// An encoder that is this far behind its source skips: its viewers cannot do it for it.
+const TOLERATED_LAG: Duration = Duration::from_secs(1);
 /// Read from the pipe at a time: the capacity of a pipe (pipe(7)).
 const READ: usize = 64 * 1024;
 /// FFmpeg's last words arrive with its end; a grandchild that keeps the pipe open must not hold us.
@@ -174,10 +176,11 @@ fn explain(stopped: Stopped, findings: Findings, played: bool) -> Diagnosis {
             format!("the source sent no picture for {} s; check the camera", limit.as_secs_f32().ceil()),
         ),
         Stopped::Ended => match (findings.diagnosis, findings.last_line) {
-            (Some(diagnosis), _) => diagnosis,
-            (None, _) if played => new(OfflineReason::Ended, "the source ended; check that it is switched on".into()),
-            (None, Some(line)) => new(OfflineReason::Failed, format!("FFmpeg ended without a picture: {line}")),
-            (None, None) => new(OfflineReason::Failed, "FFmpeg ended without a picture".into()),
+            // What FFmpeg complained of while it played did not end it.
+            (Some(diagnosis), _) if !played => diagnosis,
+            _ if played => new(OfflineReason::Ended, "the source ended; check that it is switched on".into()),
+            (_, Some(line)) => new(OfflineReason::Failed, format!("FFmpeg ended without a picture: {line}")),
+            _ => new(OfflineReason::Failed, "FFmpeg ended without a picture".into()),
         },
     }
 }
@@ -238,9 +241,10 @@ async fn feed(mut stdin: ChildStdin, init: Arc<InitSegment>, mut from: Subscript
                 if stdin.write_all(&fragment.bytes).await.is_err() {
                     return std::future::pending().await;
                 }
+                // An encoder that cannot keep up goes on with a key frame, as a viewer would.
+                from.skip_if_behind(TOLERATED_LAG);
             }
             Event::Step(Step::Init(_)) | Event::Status(Status::Offline { .. }) => return,
-            // An encoder that cannot keep up: it goes on with a key frame, which is what a viewer would want too.
             Event::Step(Step::Overrun(_) | Step::Pending) | Event::Status(_) => {}
         }
     }

@@ -129,9 +129,20 @@ fn h264(encoding: &Encoding) -> Vec<String> {
             "yuv420p",
         ],
         Encoder::Vaapi => &["-vf", "format=nv12,hwupload", "-c:v", "h264_vaapi", "-async_depth", "1"],
-        Encoder::Nvenc => {
-            &["-c:v", "h264_nvenc", "-preset", "p1", "-tune", "ull", "-zerolatency", "1", "-pix_fmt", "yuv420p"]
-        }
+        Encoder::Nvenc => &[
+            "-c:v",
+            "h264_nvenc",
+            "-preset",
+            "p1",
+            "-tune",
+            "ull",
+            "-zerolatency",
+            "1",
+            "-forced-idr",
+            "1",
+            "-pix_fmt",
+            "yuv420p",
+        ],
         Encoder::V4l2m2m => &["-c:v", "h264_v4l2m2m", "-pix_fmt", "yuv420p"],
         Encoder::Videotoolbox => &["-c:v", "h264_videotoolbox", "-realtime", "1", "-pix_fmt", "yuv420p"],
     };

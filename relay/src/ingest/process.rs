@@ -97,12 +97,15 @@ impl Child {
         self.signal(Signal::TERM);
         if tokio::time::timeout(FAREWELL, self.process.wait()).await.is_err() {
             self.signal(Signal::KILL);
-            // SIGKILL cannot be refused; an error here would mean that somebody else has reaped it.
-            let _ = self.process.wait().await;
+            // SIGKILL cannot be refused, but a process that a driver or a network file system holds up in the kernel
+            // ends later; the runtime reaps it then.
+            let _ = tokio::time::timeout(FAREWELL, self.process.wait()).await;
         }
         // What it may have started is in its group.
         self.signal(Signal::KILL);
-        self.group = None;
+        if self.process.id().is_none() {
+            self.group = None;
+        }
     }
 
     fn signal(&self, signal: Signal) {

@@ -38,11 +38,14 @@ pub enum Encode {
     H265,
 }
 
-/// The address of a source. It may hold credentials, so it shows them to nobody but FFmpeg: `Debug` and `Display`
-/// leave out user, password and query.
+/// The address of a source. User information, path and query may each hold a secret (a camera's password, a stream
+/// key, a signed token), so nobody but FFmpeg gets to see more than its scheme.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SourceUrl(String);
+
+/// What FFmpeg opens below the address that it was given: these name a host and a port and nothing else.
+const HARMLESS: [&str; 2] = ["tcp", "udp"];
 
 impl SourceUrl {
     /// An address as it stands in a configuration.
@@ -62,37 +65,51 @@ impl SourceUrl {
 
     /// `text`, which somebody else wrote and which may repeat the address or parts of it, without its secrets.
     pub fn redact(&self, text: &str) -> String {
-        let mut out = text.replace(&self.0, &self.to_string());
+        let mut out = if self.scheme().is_some() { text.replace(&self.0, &self.to_string()) } else { text.to_owned() };
         for secret in self.secrets() {
             out = out.replace(secret, "***");
         }
-        out
+        without_addresses(&out)
     }
 
-    /// Scheme, user information, the rest up to the query, and the query.
-    fn parts(&self) -> (&str, Option<&str>, &str, Option<&str>) {
-        let Some((scheme, rest)) = self.0.split_once("://") else {
-            return ("", None, &self.0, None);
-        };
-        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
-        // The last `@`, so that a password with an unescaped one is hidden whole.
-        let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
-        (scheme, user, rest, query)
-    }
-
-    /// Longest first, so that a secret within a secret does not leave the rest of it behind.
+    /// User information, as FFmpeg and as people understand it, and the password in it. Longest first, so that a secret
+    /// within a secret does not leave the rest of it behind.
     fn secrets(&self) -> Vec<&str> {
-        let (_, user, _, query) = self.parts();
-        let password = user.and_then(|user| Some(user.split_once(':')?.1));
-        [query, user, password].into_iter().flatten().filter(|secret| !secret.is_empty()).collect()
+        let Some((_, rest)) = self.0.split_once("://") else {
+            return Vec::new();
+        };
+        let before_query = rest.split_once('?').map_or(rest, |(before, _)| before);
+        let users = [rest, before_query].into_iter().filter_map(|part| Some(part.rsplit_once('@')?.0));
+        let mut secrets: Vec<&str> =
+            users.flat_map(|user| [Some(user), user.split_once(':').map(|(_, password)| password)]).flatten().collect();
+        secrets.retain(|secret| !secret.is_empty());
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
     }
+}
+
+/// `text` with every address in it cut down to its scheme. An address may have been cut off in its middle, so it need
+/// not be one that we know.
+fn without_addresses(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let start = rest[..at].rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |before| before + 1);
+        let after = &rest[at + 3..];
+        let end = after.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"')).unwrap_or(after.len());
+        let address = after[..end].trim_end_matches([':', ',', '.']);
+        let shown = if HARMLESS.contains(&&rest[start..at]) { address } else { "…" };
+        out.extend([&rest[..at], "://", shown]);
+        rest = &after[address.len()..];
+    }
+    out + rest
 }
 
 impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.parts() {
-            ("", _, rest, _) => f.write_str(rest),
-            (scheme, _, rest, query) => write!(f, "{scheme}://{rest}{}", if query.is_some() { "?…" } else { "" }),
+        match self.scheme() {
+            Some(scheme) => write!(f, "{scheme}://…"),
+            None => f.write_str(&self.0),
         }
     }
 }
@@ -108,29 +125,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_shown_to_nobody() {
+    fn an_address_shows_its_scheme_alone() {
         for (url, shown) in [
-            ("rtsp://user:secret@10.0.0.2/a", "rtsp://10.0.0.2/a"),
-            ("rtsp://user:p@ss/word@10.0.0.2:554/a", "rtsp://10.0.0.2:554/a"),
-            ("http://10.0.0.2/s.cgi?user=admin&pwd=secret", "http://10.0.0.2/s.cgi?…"),
-            ("rtsp://10.0.0.2/a", "rtsp://10.0.0.2/a"),
+            ("rtsp://user:secret@10.0.0.2/a", "rtsp://…"),
+            ("rtmp://10.0.0.2/live/secret", "rtmp://…"),
             ("/dev/video0", "/dev/video0"),
             ("testsrc2=s=64x36,drawtext=text=a@b", "testsrc2=s=64x36,drawtext=text=a@b"),
         ] {
-            let url = SourceUrl::new(url);
-            assert_eq!(url.to_string(), shown);
-            assert!(!format!("{url:?}").contains("secret"));
+            assert_eq!(SourceUrl::new(url).to_string(), shown);
         }
     }
 
     #[test]
     fn what_ffmpeg_says_is_cleaned() {
-        let url = SourceUrl::new("rtsp://user:secret@10.0.0.2/a?key=hidden");
-        let line = "rtsp://user:secret@10.0.0.2/a?key=hidden: 401 (tried user:secret, then secret, key=hidden)";
-        let clean = url.redact(line);
-        assert!(clean.starts_with("rtsp://10.0.0.2/a?…: 401"), "{clean}");
-        for leak in ["secret", "hidden", "user:"] {
-            assert!(!clean.contains(leak), "{clean}");
+        let clean = |url: &str, line: &str| SourceUrl::new(url).redact(line);
+        for url in [
+            "rtsp://user:secret@10.0.0.2/a?key=hidden",
+            "rtsp://user:se?cret@10.0.0.2/hidden",
+            "rtsp://user:se@cr/et@10.0.0.2/hidden",
+            "http://10.0.0.2/s.cgi?user=admin@hidden&pwd=secret",
+        ] {
+            let line = format!("{url}: 401 Unauthorized, also '{url}' and {}", &url[..url.len() - 3]);
+            let clean = clean(url, &line);
+            for leak in ["secret", "hidden", "cret", "cr/et", "admin"] {
+                assert!(!clean.contains(leak), "{clean}");
+            }
+            assert!(clean.contains("://…: 401 Unauthorized"), "{clean}");
         }
+        let url = "rtsp://user:secret@10.0.0.2/a";
+        assert_eq!(clean(url, "tried user:secret, then secret"), "tried ***, then ***");
+        let line = "Connection to tcp://127.0.0.1:1?timeout=10 failed: Connection refused";
+        assert_eq!(clean("rtsp://127.0.0.1:1/x", line), line, "where it tried to connect helps and is no secret");
+        assert_eq!(clean("/dev/video0", "/dev/video0: No such file"), "/dev/video0: No such file");
     }
 }

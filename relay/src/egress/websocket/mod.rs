@@ -26,6 +26,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use sightline_protocol::stream::StreamName;
 use sightline_protocol::{SUBPROTOCOL, close};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
 use tracing::{debug, info};
@@ -38,6 +39,8 @@ const MESSAGE_MAX: usize = 16 * 1024;
 /// How long one message may take to leave. Behind it stand the kernel's buffers, so the viewer has read nothing for
 /// longer than this.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a viewer gets to answer a close.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Larger than any fragment, so that a message is one frame.
 const FRAME_MAX: usize = crate::fmp4::splitter::MAX_UNIT;
 
@@ -59,6 +62,8 @@ enum Ended {
 pub struct Context {
     /// The streams.
     pub hub: Arc<Hub>,
+    /// Origins beside the relay's own whose pages may connect; `*` for any.
+    pub allowed_origins: Arc<[String]>,
     /// Ends every session when the relay stops.
     pub shutdown: tokio_util::sync::CancellationToken,
 }
@@ -67,16 +72,23 @@ pub struct Context {
 /// the reason; a browser shows a script nothing of a refused upgrade.
 pub(crate) async fn handle(State(context): State<Context>, Path(name): Path<String>, handshake: Handshake) -> Response {
     let v1 = handshake.offers(SUBPROTOCOL);
+    let foreign = handshake.foreign_origin(&context.allowed_origins);
     handshake.accept(v1.then_some(SUBPROTOCOL), move |socket| async move {
         let mut socket = Socket::new(socket);
         let shutdown = context.shutdown.clone();
         let session = async {
+            if let Some(origin) = foreign {
+                let message =
+                    format!("pages of {origin} may not connect; add it to allowed_origins in the configuration");
+                return refuse(&mut socket, v1, close::FORBIDDEN, &message).await;
+            }
             let name = match name.parse::<StreamName>() {
                 Ok(name) => name,
                 Err(error) => return refuse(&mut socket, v1, close::BAD_REQUEST, &error.to_string()).await,
             };
             let Some(stream) = context.hub.stream(&name).cloned() else {
-                let message = format!("there is no stream named {name}; the relay's configuration names those there are");
+                let message =
+                    format!("there is no stream named {name}; the relay's configuration names those there are");
                 return refuse(&mut socket, v1, close::UNKNOWN_STREAM, &message).await;
             };
             if v1 { session::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }
@@ -130,22 +142,33 @@ impl Socket {
         }
     }
 
-    /// The next text or binary message. Cancel-safe. An oversized message is an [`Ended::Closed`]: the library has
-    /// answered it with close code 1009.
+    /// The next text or binary message. Cancel-safe, but for a message that ends the session.
     async fn receive(&mut self) -> Result<Message, Ended> {
         loop {
+            // The library queues an answer to each ping: none is read before the last has been answered, so that the
+            // queue cannot grow.
+            self.inner.flush().await.map_err(|error| ended_by(&error))?;
             match self.inner.next().await {
                 None => return Err(Ended::Left),
-                Some(Err(error)) => return Err(ended_by(&error)),
-                Some(Ok(message)) if message.is_close() => return Err(Ended::Left),
-                // Pings are answered by the library.
+                Some(Err(error @ tokio_websockets::Error::PayloadTooLong { .. })) => {
+                    let reason = ended_by(&error).to_string();
+                    return Err(self.close(close::TOO_BIG, &reason).await);
+                }
+                Some(Err(error)) => {
+                    self.drain().await;
+                    return Err(ended_by(&error));
+                }
+                Some(Ok(message)) if message.is_close() => {
+                    self.drain().await;
+                    return Err(Ended::Left);
+                }
                 Some(Ok(message)) if message.is_ping() || message.is_pong() => {}
                 Some(Ok(message)) => return Ok(message),
             }
         }
     }
 
-    /// Closes with `code`, waits for the answer as far as it comes soon, and says that it did.
+    /// Closes with `code`, and says that it did.
     async fn close(&mut self, code: u16, reason: &str) -> Ended {
         // A close frame has room for 123 bytes of reason (RFC 6455, section 5.5).
         let mut end = reason.len().min(123);
@@ -153,15 +176,26 @@ impl Socket {
             end -= 1;
         }
         let code = CloseCode::try_from(code).unwrap_or(CloseCode::NORMAL_CLOSURE);
-        let farewell = async {
-            if self.inner.send(Message::close(Some(code), &reason[..end])).await.is_ok() {
-                while let Some(Ok(_)) = self.inner.next().await {}
-            }
-        };
-        if timeout(Duration::from_secs(1), farewell).await.is_err() {
-            debug!("the viewer did not answer the close");
+        // An error is that the library, or the peer, has closed already.
+        let close = self.inner.send(Message::close(Some(code), &reason[..end]));
+        if timeout(FAREWELL, close).await.is_err() {
+            debug!("the viewer did not take the close");
         }
+        self.drain().await;
         Ended::Closed(reason.to_owned())
+    }
+
+    /// Sends what is left to be said (the answer to a close, RFC 6455, section 5.5.1) and reads, for a moment, what the
+    /// peer still sends: a connection that is closed with bytes unread is reset, and the peer then never sees the close.
+    async fn drain(&mut self) {
+        let last_words = async {
+            let _ = self.inner.flush().await;
+            let connection = self.inner.get_mut();
+            let _ = connection.shutdown().await;
+            let mut unread = [0; 4096];
+            while connection.read(&mut unread).await.is_ok_and(|length| length > 0) {}
+        };
+        let _ = timeout(FAREWELL, last_words).await;
     }
 }
 

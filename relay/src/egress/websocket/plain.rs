@@ -32,7 +32,11 @@ pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Ended {
         Ok(wish) => wish,
         Err(ended) => return ended,
     };
-    match start(stream, copy, wish).await {
+    let started = tokio::select! {
+        started = start(stream, copy, wish) => started,
+        ended = left(socket) => return ended,
+    };
+    match started {
         Ok((subscription, family, init)) => {
             let codec = format!("codec:{}", family.plain_name());
             if let Err(ended) = socket.send_text(codec).await {
@@ -52,6 +56,15 @@ async fn wish(socket: &mut Socket) -> Result<Option<Family>, Ended> {
     match timeout(WISH, socket.receive()).await {
         Ok(message) => Ok((message?.as_text() == Some("h264")).then_some(Family::H264)),
         Err(_) => Ok(None),
+    }
+}
+
+/// Reads, and passes over, what the client says until it leaves. Cancel-safe.
+async fn left(socket: &mut Socket) -> Ended {
+    loop {
+        if let Err(ended) = socket.receive().await {
+            return ended;
+        }
     }
 }
 
@@ -92,11 +105,7 @@ async fn play(socket: &mut Socket, mut subscription: Subscription) -> Ended {
     loop {
         let event = tokio::select! {
             event = subscription.event() => event,
-            // A plain client has nothing more to say; reading notices when it leaves.
-            message = socket.receive() => match message {
-                Ok(_) => continue,
-                Err(ended) => return ended,
-            },
+            ended = left(socket) => return ended,
         };
         match event {
             Event::Step(Step::Fragment(fragment)) => {

@@ -29,6 +29,8 @@ use crate::hub::ring::Step;
 const PLAY: Duration = Duration::from_secs(5);
 /// Between pings: often enough to notice a dead link in seconds, and to keep tunnels from closing an idle one.
 const PING: Duration = Duration::from_secs(5);
+/// A viewer that has said nothing for so long, not even answered a ping, is gone, whatever its socket says.
+const GONE: Duration = Duration::from_secs(12);
 /// A viewer whose next fragment is this much older than the newest resumes at a key frame.
 const TOLERATED_LAG: Duration = Duration::from_millis(1000);
 
@@ -48,6 +50,7 @@ impl From<Ended> for Stop {
 pub(super) fn error(code: u16, message: &str) -> String {
     let kind = match code {
         close::UNKNOWN_STREAM => ErrorKind::UnknownStream,
+        close::FORBIDDEN => ErrorKind::Forbidden,
         close::TOO_SLOW => ErrorKind::TooSlow,
         _ => ErrorKind::BadRequest,
     };
@@ -88,9 +91,9 @@ fn parse(message: &Message) -> Result<ClientMessage, Stop> {
     serde_json::from_str(text).map_err(|error| refuse(format!("not a message of sightline.v1: {error}")))
 }
 
-/// Milliseconds since the Unix epoch, as on the wire.
+/// Milliseconds since the Unix epoch, as on the wire; whole ones, which come back through JSON as they went.
 fn unix_ms() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as f64
 }
 
 struct Session<'a> {
@@ -110,6 +113,8 @@ struct Session<'a> {
     epoch: u32,
     flow: Flow,
     began: Instant,
+    /// When the viewer last said anything.
+    heard: Instant,
     ping: Option<(f64, Instant)>,
 }
 
@@ -127,6 +132,7 @@ impl<'a> Session<'a> {
             epoch: 0,
             flow: Flow::default(),
             began: Instant::now(),
+            heard: Instant::now(),
             ping: None,
         }
     }
@@ -146,16 +152,19 @@ impl<'a> Session<'a> {
             tokio::select! {
                 message = socket.receive() => self.handle(socket, &message?).await?,
                 event = permitted(&mut self.source, permit) => self.forward(socket, event).await?,
-                () = becomes_live(&mut self.next) => self.change_over(socket).await?,
+                status = next_status(&mut self.next) => self.next_changed(socket, &status).await?,
                 _ = pings.tick() => self.send_ping(socket).await?,
             }
         }
     }
 
     async fn handle(&mut self, socket: &mut Socket, message: &Message) -> Result<(), Stop> {
+        self.heard = Instant::now();
         match parse(message)? {
             ClientMessage::Ack(ack) => {
-                self.flow.acknowledged(ack.received).map_err(|e| Stop::Refuse(close::BAD_REQUEST, e.to_string()))?;
+                let now = self.began.elapsed();
+                let acknowledged = self.flow.acknowledged(ack.received, now);
+                acknowledged.map_err(|error| Stop::Refuse(close::BAD_REQUEST, error.to_string()))?;
             }
             ClientMessage::Ping(ping) => {
                 let pong = ServerMessage::Pong(Pong { sent: ping.sent, at: unix_ms() });
@@ -168,12 +177,12 @@ impl<'a> Session<'a> {
             }
             ClientMessage::Switch { variant } => {
                 self.play.variant = variant;
-                self.choose();
+                self.choose(socket).await?;
             }
             ClientMessage::Play(play) => {
                 self.playable = playable(&play);
                 self.play = play;
-                self.choose();
+                self.choose(socket).await?;
             }
         }
         Ok(())
@@ -194,7 +203,7 @@ impl<'a> Session<'a> {
 
     async fn send(&mut self, socket: &mut Socket, fragment: Fragment) -> Result<(), Stop> {
         if self.source.rendition().variant() == Variant::Copy && self.camera_changed(&fragment) {
-            self.choose();
+            self.choose(socket).await?;
             if self.source.rendition().variant() != Variant::Copy {
                 return Ok(());
             }
@@ -233,22 +242,33 @@ impl<'a> Session<'a> {
     }
 
     /// Takes hold of the variant that fits, as far as it can be known which that is.
-    fn choose(&mut self) {
+    async fn choose(&mut self, socket: &mut Socket) -> Result<(), Stop> {
         let Some(camera) = &self.camera else {
-            return;
+            return Ok(());
         };
         let (variant, why) = select(self.play.variant, &self.playable, camera);
         self.next = None;
         self.why = why;
         if variant == self.source.rendition().variant() {
-            return;
+            return Ok(());
         }
-        let subscription = self.stream.rendition(variant).subscribe(Purpose::View);
-        if self.epoch == 0 {
-            self.source = subscription;
-            self.init = None;
+        let mut next = self.stream.rendition(variant).subscribe(Purpose::View);
+        let status = next.current_status();
+        self.next = Some(next);
+        // Between epochs, and before the first, there is no picture that would have to go on meanwhile.
+        if self.epoch == 0 || self.init.is_some() {
+            self.change_over(socket).await
         } else {
-            self.next = Some(subscription);
+            self.next_changed(socket, &status).await
+        }
+    }
+
+    /// What is to be sent next does something else now.
+    async fn next_changed(&mut self, socket: &mut Socket, status: &Status) -> Result<(), Stop> {
+        match status {
+            Status::Live => self.change_over(socket).await,
+            Status::Offline { .. } => self.tell(socket, status).await,
+            Status::Idle | Status::Starting => Ok(()),
         }
     }
 
@@ -275,7 +295,11 @@ impl<'a> Session<'a> {
         Ok(socket.send_text(ServerMessage::Gap { skipped, why }.to_json()).await?)
     }
 
+    /// Asks whether the viewer is there, or gives it up if it has said nothing for too long.
     async fn send_ping(&mut self, socket: &mut Socket) -> Result<(), Stop> {
+        if self.heard.elapsed() > GONE {
+            return Err(Stop::Refuse(close::TOO_SLOW, "no sign of life; connect again".to_owned()));
+        }
         let sent = unix_ms();
         self.ping = Some((sent, Instant::now()));
         Ok(socket.send_text(ServerMessage::Ping(Ping { sent }).to_json()).await?)
@@ -295,13 +319,10 @@ async fn permitted(source: &mut Subscription, permit: Permit) -> Event {
     }
 }
 
-/// Returns when `next` has a picture; never, if there is none.
-async fn becomes_live(next: &mut Option<Subscription>) {
-    let Some(next) = next else {
-        return std::future::pending().await;
-    };
-    let mut status = next.current_status();
-    while status != Status::Live {
-        status = next.status_change().await;
+/// The next change of what `next` does; never, if there is none.
+async fn next_status(next: &mut Option<Subscription>) -> Status {
+    match next {
+        Some(next) => next.status_change().await,
+        None => std::future::pending().await,
     }
 }

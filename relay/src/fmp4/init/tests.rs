@@ -14,12 +14,12 @@ fn parse(bytes: &[u8]) -> Result<InitSegment, InitError> {
 #[test]
 fn codec_size_and_timescale_come_from_the_sample_entry() {
     let h264 = parse(H264).unwrap();
-    assert_eq!(h264.mime(), "video/mp4; codecs=\"avc1.64001E\"");
+    assert_eq!(h264.codec.mime(), "video/mp4; codecs=\"avc1.64001E\"");
     assert_eq!((h264.size, h264.timescale), (Size { width: 640, height: 360 }, 12_800));
     assert_eq!(h264.bytes, H264, "FFmpeg's H.264 is in live form already");
 
     let h265 = parse(H265).unwrap();
-    assert_eq!(h265.mime(), "video/mp4; codecs=\"hvc1.1.6.L63.90\"");
+    assert_eq!(h265.codec.mime(), "video/mp4; codecs=\"hvc1.1.6.L63.90\"");
 }
 
 #[test]

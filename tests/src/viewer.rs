@@ -9,6 +9,7 @@ use sightline_protocol::SUBPROTOCOL;
 use sightline_protocol::fragment::FragmentHead;
 use sightline_protocol::message::{Ack, ClientMessage, Play, Pong, Ready, ServerMessage, TrackKind};
 use sightline_protocol::stream::VariantChoice;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
@@ -97,11 +98,24 @@ impl Viewer {
         viewer
     }
 
+    /// Opens a session of the plain dialect as a page of this origin does.
+    pub async fn from_origin(relay: &Relay, stream: &str, origin: &str) -> Self {
+        let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
+        Self::open_from(connection, relay, stream, false, Some(origin)).await
+    }
+
     async fn open(connection: TcpStream, relay: &Relay, stream: &str, v1: bool) -> Self {
+        Self::open_from(connection, relay, stream, v1, None).await
+    }
+
+    async fn open_from(connection: TcpStream, relay: &Relay, stream: &str, v1: bool, origin: Option<&str>) -> Self {
         let address = format!("ws://{}/ws/mse/{stream}", relay.address());
         let mut request = address.into_client_request().expect("an address");
         if v1 {
             request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse().expect("a token"));
+        }
+        if let Some(origin) = origin {
+            request.headers_mut().insert("Origin", origin.parse().expect("an origin"));
         }
         let (socket, _) = tokio_tungstenite::client_async(request, connection).await.expect("the upgrade succeeds");
         Self { socket, v1, acks: Acks::Sent, received: 0, acknowledged: (0, Instant::now()) }
@@ -136,6 +150,28 @@ impl Viewer {
     /// Sends a binary message.
     pub async fn send_binary(&mut self, bytes: Vec<u8>) {
         let _ = self.socket.send(Message::binary(bytes)).await;
+    }
+
+    /// Sends pings of the WebSocket protocol and reads none of the answers, until `bytes` have been taken or no more is
+    /// taken for `patience`. Returns how many bytes were.
+    pub async fn flood_with_pings(&mut self, bytes: usize, patience: Duration) -> usize {
+        // A masked ping of 125 zeros (RFC 6455, section 5.5.2), many of them to a write.
+        let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[0; 125]].concat();
+        let block = ping.repeat(500);
+        let mut taken = 0;
+        while taken < bytes {
+            match tokio::time::timeout(patience, self.socket.get_mut().write_all(&block)).await {
+                Ok(Ok(())) => taken += block.len(),
+                _ => break,
+            }
+        }
+        taken
+    }
+
+    /// Closes as a browser does.
+    pub async fn close(&mut self, code: u16) {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        let _ = self.socket.send(Message::Close(Some(frame))).await;
     }
 
     /// Acknowledges everything received.

@@ -283,12 +283,57 @@ fn an_oversized_message_ends_its_own_session_only() {
             let mut viewer = Viewer::v1(&relay, "h265").await;
             viewer.send_text(&huge).await;
             let (_, code, reason) = viewer.wait_closed(ANSWER).await;
-            // 1009 is "message too big" (RFC 6455, section 7.4.1); a reset is what remains of either when the relay
-            // closes with the rest of the message unread.
-            assert!(matches!(code, Some(close::BAD_REQUEST | 1009) | None), "{code:?} {reason}");
+            assert_eq!(code, Some(close::TOO_BIG), "{reason}");
         }
         assert!(relay.resident_kib() < memory + 4096, "{memory} KiB became {}", relay.resident_kib());
         plays_on(&healthy).await;
+    });
+}
+
+#[test]
+fn a_flood_of_pings_costs_nothing() {
+    alone(TEST, async {
+        /// More than the kernel keeps for a connection, in bytes, and what the relay may keep of it, in KiB.
+        const FLOOD: usize = 64 << 20;
+        const SLACK: u64 = 8192;
+        let (_camera, relay) = camera_and_relay().await;
+        let healthy = watching(&relay, "h265").await;
+        let before = relay.resident_kib();
+        let mut viewer = Viewer::v1(&relay, "h265").await;
+        let taken = viewer.flood_with_pings(FLOOD, Duration::from_secs(1)).await;
+        let after = relay.resident_kib();
+        assert!(after < before + SLACK, "{taken} bytes of pings took the relay from {before} to {after} KiB");
+        plays_on(&healthy).await;
+    });
+}
+
+#[test]
+fn a_close_is_answered() {
+    alone(TEST, async {
+        const NORMAL: u16 = 1000;
+        let (_camera, relay) = camera_and_relay().await;
+        for mut viewer in [Viewer::v1(&relay, "h265").await, Viewer::playing(&relay, "h265", &PLAYS_BOTH).await] {
+            viewer.close(NORMAL).await;
+            let (_, code, reason) = viewer.wait_closed(ANSWER).await;
+            assert_eq!(code, Some(NORMAL), "{reason}");
+        }
+    });
+}
+
+#[test]
+fn pages_of_another_site_may_not_watch() {
+    alone(TEST, async {
+        let camera = Camera::start(&[H265]).await;
+        let config = format!("allowed_origins = [\"https://wall.example\"]\n{}", camera.config());
+        let relay = Setup::config(config).start().await;
+        let mut stranger = Viewer::from_origin(&relay, "h265", "https://evil.example").await;
+        let (text, code, _) = stranger.wait_closed(ANSWER).await;
+        assert_eq!(code, Some(close::FORBIDDEN));
+        assert!(text.contains("https://evil.example") && text.contains("allowed_origins"), "{text}");
+        assert!(relay.ffmpegs().is_empty(), "nothing was started for it");
+        for origin in ["https://wall.example", &format!("http://{}", relay.address())] {
+            Viewer::from_origin(&relay, "h265", origin).await.take_media(1, START).await;
+        }
     });
 }
 

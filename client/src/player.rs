@@ -17,6 +17,7 @@
 pub mod edge;
 pub mod fallback;
 pub mod frame_rate;
+pub mod freshness;
 pub mod mse;
 pub mod queue;
 pub mod quota;

@@ -21,6 +21,8 @@ pub enum Phase {
     Starting,
     /// Frames are presented.
     Live,
+    /// A picture of this epoch is on screen and is no longer renewed.
+    Stalled,
     /// The relay has no picture from the source, and says why.
     Offline,
     /// The connection was lost; the last picture stays.
@@ -36,6 +38,7 @@ impl Phase {
             Self::Connecting => "connecting",
             Self::Starting => "starting",
             Self::Live => "live",
+            Self::Stalled => "stalled",
             Self::Offline => "offline",
             Self::Reconnecting => "reconnecting",
             Self::Error => "error",

@@ -63,6 +63,11 @@ pub enum VideoCodec {
     },
 }
 
+/// The codec string within a MIME type such as [`VideoCodec::mime`] writes; the whole where there is none.
+pub fn codec_of(mime: &str) -> &str {
+    mime.split_once("codecs=").map_or(mime, |(_, codecs)| codecs.trim_matches('"'))
+}
+
 /// A codec string that is none of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a codec string of H.264 or H.265: {0:?}")]
@@ -205,6 +210,7 @@ mod tests {
             assert_eq!(codec(text).to_string(), text);
         }
         assert_eq!(codec("hev1.1.6.L93.90").to_string(), "hvc1.1.6.L93.90");
+        assert_eq!(codec_of(&codec("avc1.42E01E").mime()), "avc1.42E01E");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use web_sys::HtmlVideoElement;
 use super::edge::Action;
 use super::fallback::Failure;
 use super::frame_rate::FrameRate;
+use super::freshness::Freshness;
 use super::queue::{Fragment, Init};
 use crate::browser::error::DomError;
 use crate::browser::listener::Listener;
@@ -57,6 +58,8 @@ pub enum Outcome {
     Presented,
     /// The frame rate, measured.
     FrameRate(f64),
+    /// Whether the picture on screen is no longer renewed.
+    Stale(bool),
     /// Whether the browser wants a tap before it plays.
     TapNeeded(bool),
     /// Decoding failed.
@@ -76,9 +79,10 @@ pub struct Player {
     /// Whether media belongs to an epoch that was announced here.
     expecting: bool,
     frame_rate: FrameRate,
+    freshness: Freshness,
     frames: Option<FrameWatch>,
-    /// The video's frame count when the epoch began, for browsers that do not tell of frames.
-    frames_before: u32,
+    /// The video's frame count when the epoch began, for browsers that do not tell of frames; none before it has.
+    frames_before: Option<u32>,
     playing: Playing,
     asked_to_play: Moment,
     outcomes: Vec<Outcome>,
@@ -118,8 +122,9 @@ impl Player {
             announced: None,
             expecting: false,
             frame_rate: FrameRate::default(),
+            freshness: Freshness::default(),
             frames: None,
-            frames_before: 0,
+            frames_before: None,
             playing: Playing::Settled,
             asked_to_play: now(),
             outcomes: Vec::new(),
@@ -134,7 +139,7 @@ impl Player {
     /// # Errors
     /// If the browser makes no more media sources.
     pub fn start_over(&mut self) -> Result<(), DomError> {
-        self.frames = None;
+        (self.frames, self.frames_before) = (None, None);
         self.ignore_media();
         let generation = self.attachment.generation + 1;
         self.attachment = Attachment::new(generation, self.kind, &self.video, &self.signal)?;
@@ -252,7 +257,7 @@ impl Player {
 
     /// Watches for the first frame of an epoch that has just begun.
     fn watch_frames(&mut self) {
-        self.frames_before = video::frames(&self.video);
+        self.frames_before = Some(video::frames(&self.video));
         let signal = Rc::clone(&self.signal);
         self.frames = FrameWatch::new(&self.video, move |time| signal(Signal::Frame(time)));
     }
@@ -266,7 +271,8 @@ impl Player {
 
     fn steer(&mut self, now: Moment) {
         let presented = self.attachment.edge.has_presented();
-        if !presented && self.frames.is_none() && video::frames(&self.video) != self.frames_before {
+        let counted = self.frames_before.is_some_and(|before| video::frames(&self.video) != before);
+        if !presented && self.frames.is_none() && counted {
             self.frame_presented(self.video.current_time());
         }
         let visible = is_visible();
@@ -275,6 +281,8 @@ impl Player {
             self.play();
         }
         let showing = visible && !self.video.paused();
+        let position = (showing && presented).then(|| self.video.current_time());
+        self.outcomes.extend(self.freshness.look(position, now).map(Outcome::Stale));
         match self.attachment.decide(&self.video, showing, now) {
             Some(Action::Seek(target)) => self.video.set_current_time(target),
             Some(Action::StartOver { presented: true }) => {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use sightline_protocol::close;
+use sightline_protocol::codec::{Family, VideoCodec, codec_of};
 use sightline_protocol::message::{Ready, ServerMessage, TrackKind};
 use sightline_protocol::stream::{StreamName, Variant, VariantChoice};
 use web_sys::HtmlVideoElement;
@@ -61,7 +62,10 @@ pub(super) struct Driver {
     retry: Option<Timeout>,
     backoff: Backoff,
     fallback: Fallback,
-    variant: Option<Variant>,
+    /// What the present epoch is: its variant and its codec's family.
+    playing: Option<(Variant, Option<Family>)>,
+    /// The family of the camera's codec, if this browser said that it plays it and does not.
+    failed_on: Option<Family>,
     epoch: u32,
     /// When the socket opened, until its first picture.
     opened: Option<Moment>,
@@ -108,7 +112,8 @@ impl Driver {
             retry: None,
             backoff: Backoff::default(),
             fallback: Fallback::default(),
-            variant: None,
+            playing: None,
+            failed_on: None,
             epoch: 0,
             opened: None,
             refusal: None,
@@ -159,7 +164,7 @@ impl Driver {
         let Some(connection) = &mut self.connection else { return };
         match connection.receive(event, now) {
             Some(Incoming::Opened) => {
-                connection.play(&probe::playable(|mime| self.kind.is_type_supported(mime)), self.choice);
+                connection.play(&playable(self.kind, self.failed_on), self.choice);
                 browser::mark(&self.stream, "open");
                 self.opened = Some(now);
                 (self.report)(TileEvent::Connected);
@@ -187,7 +192,8 @@ impl Driver {
         let Some(track) = ready.tracks.iter().find(|track| track.kind == TrackKind::Video) else {
             return self.fail("The relay announced a stream without video.".to_owned());
         };
-        self.variant = Some(ready.variant);
+        let family = codec_of(&track.mime).parse::<VideoCodec>().ok().map(|codec| codec.family());
+        self.playing = Some((ready.variant, family));
         if !self.kind.is_type_supported(&track.mime) {
             self.player.ignore_media();
             return self.undecodable();
@@ -207,6 +213,7 @@ impl Driver {
                 (self.report)(TileEvent::Presented { first_picture_ms });
             }
             Outcome::FrameRate(rate) => (self.report)(TileEvent::FrameRate(rate)),
+            Outcome::Stale(stale) => (self.report)(TileEvent::Stale(stale)),
             Outcome::TapNeeded(needed) => (self.report)(TileEvent::TapNeeded(needed)),
             Outcome::Failed(failure) => self.failed(failure, now),
             Outcome::Stuck(why) => {
@@ -219,10 +226,7 @@ impl Driver {
     fn failed(&mut self, failure: Failure, now: Moment) {
         browser::warn(&format!("sightline: {} failed: {failure:?}", self.stream));
         match self.fallback.judge(failure, now) {
-            Verdict::Undecodable if self.variant == Some(Variant::Copy) => {
-                self.fall_back();
-                self.start_over(now);
-            }
+            Verdict::Undecodable if self.fall_back() => self.start_over(now),
             Verdict::Undecodable => {
                 self.undecodable();
                 if let Err(error) = self.player.start_over() {
@@ -233,25 +237,35 @@ impl Driver {
         }
     }
 
-    /// What the relay sends cannot be decoded here: ask for what every browser decodes, once.
+    /// What the relay sends cannot be decoded here: ask for what can.
     fn undecodable(&mut self) {
-        let fallen_back = self.choice == VariantChoice::H264;
-        match &self.connection {
-            Some(connection) if self.variant == Some(Variant::Copy) && !fallen_back => {
-                connection.switch(VariantChoice::H264);
-                self.fall_back();
-            }
-            _ => self.fail(
-                "This browser can decode neither the camera's own codec nor H.264: use a current Chrome, Edge, Firefox \
-                 or Safari."
-                    .to_owned(),
-            ),
+        if self.fall_back()
+            && let Some(connection) = &self.connection
+        {
+            return connection.play(&playable(self.kind, self.failed_on), self.choice);
         }
+        self.fail(
+            "This browser can decode neither the camera's own codec nor H.264: use a current Chrome, Edge, Firefox or \
+             Safari."
+                .to_owned(),
+        );
     }
 
-    fn fall_back(&mut self) {
-        self.choice = VariantChoice::H264;
+    /// Takes the camera's codec off the list of what this browser plays, which makes the relay send a transcode.
+    /// Returns whether that is anything new.
+    fn fall_back(&mut self) -> bool {
+        let Some((Variant::Copy, family @ Some(_))) = self.playing else {
+            return false;
+        };
+        if self.failed_on.is_some() && self.failed_on == family {
+            return false;
+        }
+        self.failed_on = family;
+        if self.choice == VariantChoice::Copy {
+            self.choice = VariantChoice::Auto;
+        }
         (self.report)(TileEvent::FellBack);
+        true
     }
 
     /// A new MediaSource needs an init segment and a key frame, which a new connection brings.
@@ -317,4 +331,9 @@ impl Driver {
             self.lost(now);
         }
     }
+}
+
+/// What to tell the relay that this browser plays.
+fn playable(kind: Kind, failed_on: Option<Family>) -> Vec<String> {
+    probe::playable(|mime| kind.is_type_supported(mime), failed_on)
 }

@@ -60,6 +60,17 @@ fn a_tile_is_live_only_once_a_frame_was_presented() {
 }
 
 #[test]
+fn a_picture_that_is_no_longer_renewed_is_not_called_live() {
+    let mut events = live();
+    events.push(TileEvent::Stale(true));
+    let stalled = tile(events.clone());
+    assert_eq!(stalled.phase(), Phase::Stalled);
+    assert!(stalled.message().is_some());
+    events.push(TileEvent::Stale(false));
+    assert_eq!(tile(events).phase(), Phase::Live);
+}
+
+#[test]
 fn a_new_epoch_is_not_live_before_its_own_first_frame() {
     let mut events = live();
     events.push(TileEvent::Ready { epoch: 2, ready: copy() });

@@ -1,6 +1,6 @@
 //! One stream on the page.
 
-use sightline_protocol::codec::VideoCodec;
+use sightline_protocol::codec::{VideoCodec, codec_of};
 use sightline_protocol::message::{Ready, Size, StreamState, TrackKind, VariantReason};
 use sightline_protocol::stream::{InvalidStreamName, StreamName, Variant};
 
@@ -49,6 +49,8 @@ pub enum TileEvent {
     },
     /// The frame rate was measured.
     FrameRate(f64),
+    /// The picture on screen is no longer renewed, or is again.
+    Stale(bool),
     /// It cannot go on; one sentence says why and what to do.
     Failed(String),
     /// The browser plays only after a tap (`true`), or plays now.
@@ -83,6 +85,7 @@ pub struct Tile {
     was_connected: bool,
     source: StreamState,
     presented: bool,
+    stale: bool,
     failure: Option<String>,
     fell_back: bool,
 }
@@ -101,6 +104,7 @@ impl Tile {
             was_connected: false,
             source: StreamState::Starting,
             presented: false,
+            stale: false,
             failure: None,
             fell_back: false,
         }
@@ -139,6 +143,7 @@ impl Tile {
                     picture.frame_rate = Some(rate);
                 }
             }
+            TileEvent::Stale(stale) => self.stale = stale,
             TileEvent::Failed(message) => self.failure = Some(sentence(&message)),
             TileEvent::TapNeeded(needed) => self.tap_needed = needed,
             TileEvent::FellBack => self.fell_back = true,
@@ -170,6 +175,7 @@ impl Tile {
             (Link::Connecting, _) => Phase::Connecting,
             (Link::Open, StreamState::Offline { .. }) => Phase::Offline,
             // A browser that wants a tap shows the first frame and stops.
+            (Link::Open, _) if self.presented && !self.tap_needed && self.stale => Phase::Stalled,
             (Link::Open, _) if self.presented && !self.tap_needed => Phase::Live,
             (Link::Open, _) => Phase::Starting,
         }
@@ -182,6 +188,7 @@ impl Tile {
         }
         let message = match (self.phase(), self.link, &self.source) {
             (Phase::Live, ..) => return None,
+            (Phase::Stalled, ..) => "No new picture arrives: this one is old.".to_owned(),
             (Phase::Offline, _, StreamState::Offline { message, retry_in_ms, .. }) => {
                 format!("{} {}", sentence(message), again(*retry_in_ms as f64))
             }
@@ -244,9 +251,4 @@ fn sentence(text: &str) -> String {
         sentence.push('.');
     }
     sentence
-}
-
-/// The codec string within a MIME type; the whole where it has none.
-fn codec_of(mime: &str) -> &str {
-    mime.split_once("codecs=").map_or(mime, |(_, codecs)| codecs.trim_matches('"'))
 }

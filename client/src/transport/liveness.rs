@@ -98,7 +98,6 @@ mod tests {
         assert!(!liveness.due(at(1.0), 0).ack, "nothing has arrived");
         let acks = (1..=50).filter(|&n| liveness.due(at(40.0 * n as f64), n).ack).count();
         assert_eq!(acks, 8, "2 s of 25 messages a second, every seventh acknowledged");
-        assert!(!liveness.due(at(5000.0), 48).ack || liveness.acknowledged == Some((at(5000.0), 48)));
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //! A browser cannot list what it plays; it answers yes or no to a codec string. For every profile the highest level
 //! it accepts is found: the relay takes it that lower levels of the profile play as well.
 
+use sightline_protocol::codec::Family::{self, H264, H265};
+
 /// A profile and its levels, highest first.
 struct Profile {
+    family: Family,
     /// Everything before the level.
     before: &'static str,
     /// The levels to try.
@@ -22,27 +25,29 @@ const AVC_LEVELS: &[&str] = &["34", "33", "2A", "29", "28", "1F"];
 /// Main and Main 10 of H.265 in both sample entries (Apple's players refuse `hev1`, the relay sends `hvc1`), then
 /// Constrained Baseline, Main and High of H.264.
 const PROFILES: &[Profile] = &[
-    Profile { before: "hvc1.1.6.L", levels: HEVC_LEVELS, after: ".B0" },
-    Profile { before: "hvc1.2.4.L", levels: HEVC_LEVELS, after: ".B0" },
-    Profile { before: "hev1.1.6.L", levels: HEVC_LEVELS, after: ".B0" },
-    Profile { before: "hev1.2.4.L", levels: HEVC_LEVELS, after: ".B0" },
-    Profile { before: "avc1.42E0", levels: AVC_LEVELS, after: "" },
-    Profile { before: "avc1.4D40", levels: AVC_LEVELS, after: "" },
-    Profile { before: "avc1.6400", levels: AVC_LEVELS, after: "" },
+    Profile { family: H265, before: "hvc1.1.6.L", levels: HEVC_LEVELS, after: ".B0" },
+    Profile { family: H265, before: "hvc1.2.4.L", levels: HEVC_LEVELS, after: ".B0" },
+    Profile { family: H265, before: "hev1.1.6.L", levels: HEVC_LEVELS, after: ".B0" },
+    Profile { family: H265, before: "hev1.2.4.L", levels: HEVC_LEVELS, after: ".B0" },
+    Profile { family: H264, before: "avc1.42E0", levels: AVC_LEVELS, after: "" },
+    Profile { family: H264, before: "avc1.4D40", levels: AVC_LEVELS, after: "" },
+    Profile { family: H264, before: "avc1.6400", levels: AVC_LEVELS, after: "" },
 ];
 
 /// The MIME type of an fMP4 stream of this codec.
-pub fn mime(codec: &str) -> String {
+fn mime(codec: &str) -> String {
     format!("video/mp4; codecs=\"{codec}\"")
 }
 
-/// The codec strings to send in `play`: for each profile the highest level that `supported` accepts as a MIME type.
-pub fn playable(supported: impl Fn(&str) -> bool) -> Vec<String> {
+/// The codec strings to send in `play`: for each profile the highest level that `supported` accepts as a MIME type,
+/// but for those of a family that this browser has `failed` to decode in spite of what it said.
+pub fn playable(supported: impl Fn(&str) -> bool, failed: Option<Family>) -> Vec<String> {
+    let trusted = |profile: &&Profile| failed.is_none_or(|failed| failed != profile.family);
     let highest = |profile: &Profile| {
         let codec = |level: &&str| format!("{}{level}{}", profile.before, profile.after);
         profile.levels.iter().map(codec).find(|codec| supported(&mime(codec)))
     };
-    PROFILES.iter().filter_map(highest).collect()
+    PROFILES.iter().filter(trusted).filter_map(highest).collect()
 }
 
 #[cfg(test)]
@@ -53,7 +58,7 @@ mod tests {
     #[test]
     fn everything_supported_gives_the_highest_level_of_each_profile() {
         assert_eq!(
-            playable(|_| true),
+            playable(|_| true, None),
             [
                 "hvc1.1.6.L186.B0",
                 "hvc1.2.4.L186.B0",
@@ -70,8 +75,13 @@ mod tests {
     fn lower_levels_are_tried_and_what_is_refused_is_left_out() {
         let small =
             |mime: &str| mime.contains("hvc1.1.6.L123") || mime.contains("hvc1.1.6.L93") || mime.contains("29\"");
-        assert_eq!(playable(small), ["hvc1.1.6.L123.B0", "avc1.42E029", "avc1.4D4029", "avc1.640029"]);
-        assert!(playable(|_| false).is_empty());
+        assert_eq!(playable(small, None), ["hvc1.1.6.L123.B0", "avc1.42E029", "avc1.4D4029", "avc1.640029"]);
+        assert!(playable(|_| false, None).is_empty());
+    }
+
+    #[test]
+    fn a_family_that_failed_is_left_out() {
+        assert_eq!(playable(|_| true, Some(H265)), ["avc1.42E034", "avc1.4D4034", "avc1.640034"]);
     }
 
     #[test]
@@ -79,7 +89,7 @@ mod tests {
         for profile in PROFILES {
             for level in profile.levels {
                 let text = format!("{}{level}{}", profile.before, profile.after);
-                assert!(text.parse::<VideoCodec>().is_ok(), "{text}");
+                assert_eq!(text.parse::<VideoCodec>().unwrap().family(), profile.family, "{text}");
             }
         }
     }

@@ -47,15 +47,10 @@ impl Connection {
         Ok(Self { socket, liveness: Liveness::new(now), received: 0 })
     }
 
-    /// Asks for the stream: the first message.
+    /// Asks for the stream, first, and again when what this browser plays turns out to be less.
     pub fn play(&self, codecs: &[String], variant: VariantChoice) {
         let tracks = vec![TrackKind::Video];
         self.send(&ClientMessage::Play(Play { codecs: codecs.to_vec(), variant, tracks }));
-    }
-
-    /// Asks for another variant.
-    pub fn switch(&self, variant: VariantChoice) {
-        self.send(&ClientMessage::Switch { variant });
     }
 
     /// Understands an event of the socket. None if nobody else needs to know.

@@ -118,6 +118,7 @@ fn state_word(phase: Phase) -> &'static str {
         Phase::Connecting => "Connecting",
         Phase::Starting => "Starting",
         Phase::Live => "Live",
+        Phase::Stalled => "Stalled",
         Phase::Offline => "Offline",
         Phase::Reconnecting => "Reconnecting",
         Phase::Error => "Not available",

@@ -43,6 +43,8 @@ pub enum TileState {
     Starting,
     /// Pictures are shown.
     Live,
+    /// A picture is on screen and no longer renewed.
+    Stalled,
     /// The relay has no picture from the source.
     Offline,
     /// The relay is out of reach.

@@ -186,6 +186,19 @@ proptest! {
                     }
                 },
             }
+            if ring.live && ring.has_keyframe() {
+                // A reader that joins now is brought to the newest fragment.
+                let mut late = Cursor::default();
+                let mut last = None;
+                loop {
+                    match ring.read(&mut late) {
+                        Step::Fragment(fragment) => last = Some(fragment.head.decode_time),
+                        Step::Init(_) => {}
+                        Step::Pending | Step::Overrun(_) => break,
+                    }
+                }
+                prop_assert_eq!(last, Some(clock - 1));
+            }
             prop_assert!(ring.bytes <= limits.bytes);
             prop_assert_eq!(ring.bytes, ring.fragments.iter().map(|held| held.bytes.len()).sum::<usize>());
             let keyframes: Vec<u64> = (ring.first..).zip(&ring.fragments).filter(|(_, held)| held.head.keyframe).map(|(n, _)| n).collect();

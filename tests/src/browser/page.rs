@@ -93,7 +93,8 @@ return {
     epoch: number(tile.dataset.epoch),
     first_picture_ms: number(tile.dataset.firstPictureMs),
     message: message && message.checkVisibility() ? message.textContent.trim() : '',
-    frames: quality.totalVideoFrames - quality.droppedVideoFrames,
+    // WebKitGTK counts less than none while its decoder is set up anew.
+    frames: Math.max(0, quality.totalVideoFrames - quality.droppedVideoFrames),
     time: video.currentTime,
     width: video.videoWidth,
     error: video.error ? `${video.error.code} ${video.error.message}` : null,

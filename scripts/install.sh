@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# install.sh demo|lint|test - installs whatever `make demo`, `make lint` or `make test` needs and this machine lacks:
+# packages, Rust, and commands built by cargo into $XDG_CACHE_HOME/sightline/tools. Says what it installs; takes a
+# fraction of a second where nothing is missing.
+. "$(dirname "$0")/common.sh"
+what=${1:?usage: install.sh demo|lint|test}
+
+# Trunk 0.22 needs a newer Rust than Sightline does.
+TRUNK=0.21.14
+GECKODRIVER=0.37.1
+
+# tool COMMAND CRATE VERSION: makes sure of a command of exactly this version.
+tool() {
+    local command=$1 crate=$2 version=$3
+    [ "$("$command" --version 2>/dev/null | awk '{ print $2; exit }')" = "$version" ] && return
+    heading "Installing $crate $version into $TOOLS (cargo install, one to three minutes)"
+    # Built without optimisation: a third of the work, and the client's build becomes slower by less than a second.
+    # One target folder for all of them: what they have in common is built once.
+    CARGO_TARGET_DIR=$CACHE/build CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_STRIP=symbols CARGO_INCREMENTAL=0 \
+        cargo install "$crate@$version" --root "$TOOLS" --debug --locked --no-default-features --force ||
+        die "cargo could not install $crate $version." "By hand: cargo install $crate@$version --locked"
+}
+
+./scripts/packages.sh "$what"
+./scripts/rust.sh "$what"
+[ "$what" = lint ] && exit
+
+use_rust
+tool trunk trunk "$TRUNK"
+# It must be of the same version as the library in the client that it works on.
+tool wasm-bindgen wasm-bindgen-cli "$(locked wasm-bindgen)"
+[ "$what" = demo ] || tool geckodriver geckodriver "$GECKODRIVER"
+rm -rf "$CACHE/build"

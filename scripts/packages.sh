@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# packages.sh demo|lint|test    - installs those system packages that this needs and the machine lacks; says which.
+# packages.sh apt PACKAGE...    - the same for exactly these.
+# Run by the other install scripts. Takes root, by sudo where it is not root, only if something is missing.
+. "$(dirname "$0")/common.sh"
+
+# Packages by name, or command=package where any program of that name will do.
+DEMO=(ffmpeg=ffmpeg cc=gcc libc6-dev ca-certificates)
+TEST=(
+    chromium chromium-driver firefox-esr webkit2gtk-driver xvfb xauth
+    python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+    gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+)
+LINT=(shellcheck=shellcheck)
+
+installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n '/Candidate: [^(]/p')" ]; }
+
+case $1 in
+demo) wanted=("${DEMO[@]}") ;;
+lint) wanted=("${DEMO[@]}" "${LINT[@]}") ;;
+test) wanted=("${DEMO[@]}" "${LINT[@]}" "${TEST[@]}") ;;
+apt) wanted=("${@:2}") ;;
+*) die "usage: packages.sh demo|lint|test|apt PACKAGE..." ;;
+esac
+
+missing=()
+for item in "${wanted[@]}"; do
+    if [ "${item#*=}" != "$item" ]; then have "${item%%=*}" && continue; fi
+    installed "${item#*=}" || missing+=("${item#*=}")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+have apt-get || die "these are missing, and this system has no apt-get to install them with:" "${missing[*]}" \
+    "Install what your system calls them, and run this again."
+
+root=()
+if [ "$(id -u)" -ne 0 ]; then
+    have sudo || die "these packages are missing, and installing them takes root. As root, run:" \
+        "apt-get update && apt-get install --no-install-recommends ${missing[*]}"
+    root=(sudo)
+    [ -t 0 ] || root=(sudo -n)
+fi
+
+heading "Installing packages: ${missing[*]}"
+"${root[@]}" apt-get update -qq || say "apt-get update failed; going on with the package lists as they are"
+
+unknown=()
+for package in "${missing[@]}"; do available "$package" || unknown+=("$package"); done
+if [ ${#unknown[@]} -gt 0 ]; then
+    advice=("Enable the part of your distribution that has them (Ubuntu: add-apt-repository universe).")
+    case " ${unknown[*]} " in *" chromium "* | *" chromium-driver "* | *" firefox-esr "*)
+        advice+=("Ubuntu ships these browsers as snaps only, which WebDriver cannot drive from here. As packages:"
+            "  sudo add-apt-repository -y ppa:xtradeb/apps       # chromium, chromium-driver"
+            "  sudo add-apt-repository -y ppa:mozillateam/ppa    # firefox-esr"
+            "then run this again.") ;;
+    esac
+    die "no package source here has: ${unknown[*]}" "${advice[@]}"
+fi
+
+# --no-remove: nobody's own packages are taken away for a demo. A machine that has just started may be updating itself.
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove \
+    -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "${missing[@]}" </dev/null | sed -u -n 's/^Need to get/    downloading/p; s/^Setting up/    &/p' ||
+    die "apt-get could not install: ${missing[*]}" "To see why, run (as root):" \
+        "apt-get install --no-install-recommends --no-remove ${missing[*]}"

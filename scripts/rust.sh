@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# rust.sh demo|lint|test - makes sure of a Rust that is new enough (rust-version in Cargo.toml) and can build for the
+# browser; for lint and test also of clippy and rustfmt. Run by install.sh. In this order, each only where the one before does not do:
+#   compiler: the Rust on PATH or in ~/.cargo · a toolchain added by rustup · rustup's installer · Debian's rustc-web
+#   wasm32:   already there · rustup target add · standard library built from Debian's sources (debian-rust.sh)
+. "$(dirname "$0")/common.sh"
+
+PATIENCE=${SIGHTLINE_RUSTUP_TIMEOUT:-60} # seconds that a download by rustup may stand still before we go another way
+export RUSTUP_MAX_RETRIES=1
+
+rustup_has() { have rustup || { PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH && have rustup; }; }
+
+install_compiler() {
+    if rustup_has; then
+        heading "Installing Rust $RUST_VERSION by rustup, beside the toolchains it has"
+        timeout "$((PATIENCE * 5))" rustup toolchain install "$RUST_VERSION" --profile minimal -c clippy -c rustfmt &&
+            use_rust && return
+    else
+        have curl || ./scripts/packages.sh apt curl
+        if curl -sSf --connect-timeout 5 --max-time 20 https://sh.rustup.rs -o "$TARGET_DIR/rustup.sh" 2>/dev/null; then
+            heading "Installing Rust by rustup's installer (https://rustup.rs) into ~/.cargo and ~/.rustup"
+            timeout "$((PATIENCE * 5))" sh "$TARGET_DIR/rustup.sh" -y --no-modify-path --profile minimal \
+                -c clippy -c rustfmt -t "$WASM" && use_rust && return
+        fi
+    fi
+    say "rustup cannot download here; trying Debian's packages"
+    ./scripts/debian-rust.sh && use_rust
+}
+
+install_wasm() {
+    if [ "${SIGHTLINE_RUST:-}" != debian ] && have rustup && rustup which rustc >/dev/null 2>&1; then
+        heading "Adding Rust's target $WASM by rustup"
+        timeout "$PATIENCE" rustup target add "$WASM" && has_wasm_std rustc && return
+        say "rustup could not; building its standard library from Debian's packages"
+    fi
+    ./scripts/debian-rust.sh && use_wasm_rust
+}
+
+mkdir -p "$TARGET_DIR"
+use_rust || install_compiler || die "no Rust $RUST_VERSION or newer, and none could be installed." \
+    "Install it from https://rustup.rs and run this again."
+# Debian's compiler moves on with apt: then its standard library is built anew.
+case $(command -v rustc) in "$DEBIAN_RUST"/*) ./scripts/debian-rust.sh ;; esac
+use_wasm_rust || install_wasm || die "Rust cannot build for the browser here: the target $WASM is missing." \
+    "Where rustup can download: rustup target add $WASM" \
+    "On Debian 12 and 13, as root: apt-get install rustc-web cargo-web rust-web-src lld-22" \
+    "With a Rust from another distribution's packages: its libstd-rust-dev-wasm32 and lld"
+
+if [ "${1:-}" != demo ] && ! { cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1; then
+    heading "Adding clippy and rustfmt by rustup"
+    { have rustup && timeout "$PATIENCE" rustup component add clippy rustfmt; } ||
+        die "Rust's linter or formatter is missing." "Install clippy and rustfmt the way Rust was installed here."
+fi

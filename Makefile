@@ -7,6 +7,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PORT   ?= 8080
 CONFIG ?=
 export PORT CONFIG
+# The crate that embeds the client reports each file as a warning.
+export MEMORY_SERVE_QUIET := 1
 
 # What the client is made of: folders too, so that a removed file counts as a change.
 CLIENT_INPUTS := $(shell find client/* protocol/* -not -name '*.swp') $(wildcard index.html Trunk.toml) \

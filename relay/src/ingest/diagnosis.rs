@@ -46,6 +46,20 @@ pub fn diagnose(line: &str) -> Option<Diagnosis> {
         .map(|&(_, reason, message)| Diagnosis { reason, message: message.to_owned() })
 }
 
+/// What FFmpeg says of every healthy source when it starts: an RTSP session's first packets come without timestamps, and
+/// a fragment on a pipe is too little to guess a frame rate from.
+const HARMLESS: &[&str] = &[
+    "timestamps are unset in a packet",
+    "previous: 0, current: 0; changing to 1",
+    "not enough frames to estimate rate",
+];
+
+/// Whether a line of FFmpeg's log is of no interest to the operator.
+pub fn is_harmless(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    HARMLESS.iter().any(|harmless| line.contains(harmless))
+}
+
 impl Diagnosis {
     /// The source's video cannot be forwarded.
     pub fn unsupported() -> Self {
@@ -71,6 +85,8 @@ mod tests {
         ] {
             assert_eq!(diagnose(line).map(|diagnosis| diagnosis.reason), Some(reason), "{line}");
         }
-        assert_eq!(diagnose("[mp4 @ 0x5] Timestamps are unset in a packet for stream 0"), None);
+        let harmless = "[mp4 @ 0x5] Timestamps are unset in a packet for stream 0";
+        assert_eq!((diagnose(harmless), is_harmless(harmless)), (None, true));
+        assert!(!is_harmless("Non-monotonous DTS in output stream 0:0; previous: 900, current: 800; changing to 901"));
     }
 }

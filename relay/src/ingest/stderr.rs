@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::diagnosis::{Diagnosis, diagnose};
+use super::diagnosis::{Diagnosis, diagnose, is_harmless};
 use super::source::SourceUrl;
 use crate::hub::rendition::Rendition;
 
@@ -46,6 +46,10 @@ pub(super) async fn read(
             continue;
         }
         let text = url.as_ref().map_or_else(|| text.to_owned(), |url| url.redact(text));
+        if is_harmless(&text) {
+            debug!(target: "ffmpeg", %rendition, "{text}");
+            continue;
+        }
         lines += 1;
         if lines <= LOGGED_MAX {
             warn!(target: "ffmpeg", %rendition, "{text}");

@@ -11,7 +11,10 @@ export RUSTUP_MAX_RETRIES=1
 rustup_has() { have rustup || { PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH && have rustup; }; }
 
 install_compiler() {
-    if rustup_has; then
+    if [ "${SIGHTLINE_RUST:-}" = debian ]; then
+        ./scripts/debian-rust.sh && use_rust
+        return
+    elif rustup_has; then
         heading "Installing Rust $RUST_VERSION by rustup, beside the toolchains it has"
         timeout "$((PATIENCE * 5))" rustup toolchain install "$RUST_VERSION" --profile minimal -c clippy -c rustfmt &&
             use_rust && return

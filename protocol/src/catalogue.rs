@@ -29,8 +29,30 @@ pub struct StreamInfo {
     /// What an operator should know, in sentences: for example that the camera sends B-frames.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Its audio; absent where it has none, and until it has been watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<AudioInfo>,
     /// The forms in which it can be had.
     pub variants: Vec<VariantInfo>,
+}
+
+/// The audio of a stream, which all variants share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioInfo {
+    /// The codec that the source sends, in words.
+    pub source: String,
+    /// Samples a second that the source sends.
+    pub sample_rate: u32,
+    /// Channels that the source sends.
+    pub channels: u32,
+    /// RFC 6381 codec string of what viewers get; absent until somebody has listened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
+    /// Measured bits a second of what viewers get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bit_rate: Option<u64>,
+    /// How many viewers listen now.
+    pub listeners: usize,
 }
 
 /// One variant of a stream. What is not known until it has run is absent.

@@ -1,10 +1,14 @@
-//! RFC 6381 codec strings of video, as browsers take them, and whether one covers another.
+//! RFC 6381 codec strings, as browsers take them, and whether one of video covers another.
 //!
 //! A browser tells what it plays by answering probes such as `hvc1.1.6.L186.B0`. A camera's exact string is never in
 //! that list; what counts is whether a probe of the same profile reaches the camera's level.
 
 use std::fmt;
 use std::str::FromStr;
+
+pub use audio::AudioCodec;
+
+mod audio;
 
 /// The families of video codecs that Sightline forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,7 +74,7 @@ pub fn codec_of(mime: &str) -> &str {
 
 /// A codec string that is none of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a codec string of H.264 or H.265: {0:?}")]
+#[error("not a codec string of H.264, H.265, AAC or Opus: {0:?}")]
 pub struct UnknownCodec(String);
 
 impl VideoCodec {

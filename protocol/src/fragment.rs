@@ -43,6 +43,11 @@ impl NtpTime {
     /// Seconds from 1900-01-01 to 1970-01-01.
     const UNIX_EPOCH: f64 = 2_208_988_800.0;
 
+    /// The same moment, given in seconds since the Unix epoch.
+    pub fn from_unix(seconds: f64) -> Self {
+        Self(((seconds + Self::UNIX_EPOCH).max(0.0) * 4_294_967_296.0) as u64)
+    }
+
     /// Milliseconds since the Unix epoch, as every time on the wire is.
     pub fn unix_ms(self) -> f64 {
         let seconds = (self.0 >> 32) as f64 - Self::UNIX_EPOCH;

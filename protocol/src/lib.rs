@@ -6,7 +6,7 @@
 //! | [`message`] | the JSON messages of the `sightline.v1` WebSocket dialect |
 //! | [`close`] | the WebSocket close codes of both dialects |
 //! | [`catalogue`] | what `GET /api/streams` answers |
-//! | [`codec`] | RFC 6381 codec strings: reading them, and whether one covers another |
+//! | [`codec`] | RFC 6381 codec strings: reading them, and whether one of video covers another |
 //! | [`fragment`] | what the head of an fMP4 fragment tells: decode time, duration, key frame, capture time |
 
 pub mod catalogue;
@@ -18,3 +18,7 @@ pub mod stream;
 
 /// The WebSocket subprotocol that selects the dialect of [`message`]. Without it a viewer gets the plain dialect.
 pub const SUBPROTOCOL: &str = "sightline.v1";
+
+/// The version of this crate, which the relay and the page have in common: the page knows by it whether the relay is still
+/// the one that it came from.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,5 +1,9 @@
-//! The JSON text messages of `sightline.v1`. Media travels beside them as binary messages: after every [`Ready`] the
-//! init segment of the announced epoch, then one fragment (`[prft] moof mdat`) a message.
+//! The JSON text messages of `sightline.v1`. Media travels beside them as binary messages: after every [`Ready`] and
+//! every [`NewTrack`] the init segment that it announces, then one fragment (`[prft] moof mdat`) a message.
+//!
+//! Video and audio are tracks of their own, each with its own init segments and fragments; a fragment's track_ID
+//! (`tfhd`, ISO/IEC 14496-12 section 8.8.7) tells which it belongs to ([`TrackKind::track_id`]). Video never waits for
+//! audio. Decode times of tracks with the same [`Track::timeline`] count from the same moment, each in its own timescale.
 //!
 //! Every time in a message is in milliseconds since the Unix epoch on the sender's clock, as a JSON number with
 //! fractions. Unknown fields are ignored by both sides, so that either can be upgraded first.
@@ -18,6 +22,21 @@ pub enum ClientMessage {
     Play(Play),
     /// Flow control: what has arrived. Sent a few times a second.
     Ack(Ack),
+    /// Nobody can see the picture: send no media until [`ClientMessage::Resume`]. Everything else goes on, and the
+    /// stream's source runs on.
+    Pause,
+    /// After [`ClientMessage::Pause`]: go on, with the newest key frame where a newer one than the next fragment has
+    /// come meanwhile; a [`ServerMessage::Gap`] says so. Without a pause before it: start again, with a [`Ready`] of
+    /// the next epoch, its init segment and the newest key frame, and a [`ServerMessage::Track`] of the audio if it is
+    /// wanted, for a viewer that has to rebuild its player.
+    Resume,
+    /// Which tracks to send from now on. Video goes on in its epoch, and is sent whether or not it is named. Audio that
+    /// is newly wanted begins with a [`ServerMessage::Track`], as soon as there is some; of a source without audio, never.
+    /// Audio that is no longer named is no longer sent: what was on its way may still come.
+    Tracks {
+        /// The tracks wanted.
+        tracks: Vec<TrackKind>,
+    },
     /// Asks for another variant on the same socket.
     Switch {
         /// The variant wanted from now on.
@@ -33,11 +52,15 @@ pub enum ClientMessage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {
-    /// A new epoch begins: its init segment is the next binary message.
+    /// A new epoch of video begins: its init segment is the next binary message.
     Ready(Ready),
+    /// Audio begins, or begins anew because its source did: its init segment is the next binary message. Never before
+    /// the first [`ServerMessage::Ready`].
+    Track(NewTrack),
     /// What the source is doing.
     State(StreamState),
-    /// Fragments were left out before the next binary message, which is a key frame.
+    /// Fragments of video were left out before the next one, which is a key frame. Of audio nothing is said: its decode
+    /// times tell.
     Gap {
         /// How many fragments were not sent.
         skipped: u64,
@@ -60,13 +83,13 @@ pub enum ServerMessage {
 /// See [`ClientMessage::Play`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Play {
-    /// RFC 6381 codec strings that the browser said it plays; each stands for its profile up to its level
+    /// RFC 6381 codec strings that the browser said it plays; of video, each stands for its profile up to its level
     /// ([`crate::codec::VideoCodec::covers`]).
     pub codecs: Vec<String>,
     /// Which variant to send.
     #[serde(default)]
     pub variant: VariantChoice,
-    /// Which tracks to send. Only video is sent so far, whatever else is asked for.
+    /// Which tracks to send, as in [`ClientMessage::Tracks`].
     #[serde(default = "video_only")]
     pub tracks: Vec<TrackKind>,
 }
@@ -80,6 +103,9 @@ fn video_only() -> Vec<TrackKind> {
 pub struct Ack {
     /// How many binary messages have arrived since the socket opened, init segments among them.
     pub received: u64,
+    /// When the newest of them arrived; lets the relay tell a slow way there from a slow way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<f64>,
     /// How far the picture on screen is behind the newest fragment received, in milliseconds; absent before the
     /// first picture. The relay does not act on it so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,10 +113,20 @@ pub struct Ack {
 }
 
 /// A question that a [`Pong`] answers: is the other side there, how far, and what time is it there?
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ping {
     /// When this was sent, on the sender's clock.
     pub sent: f64,
+    /// Means nothing and is not answered with: its length is what the relay tries a link with.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub padding: String,
+}
+
+impl Ping {
+    /// A ping without padding.
+    pub fn new(sent: f64) -> Self {
+        Self { sent, padding: String::new() }
+    }
 }
 
 /// The answer to a [`Ping`].
@@ -100,6 +136,9 @@ pub struct Pong {
     pub sent: f64,
     /// When the ping was answered, on the answerer's clock.
     pub at: f64,
+    /// From a viewer: [`Ack::received`] at that moment, so that the relay can ask for an acknowledgement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<u64>,
 }
 
 /// See [`ServerMessage::Ready`].
@@ -111,8 +150,21 @@ pub struct Ready {
     pub variant: Variant,
     /// Why this variant.
     pub why: VariantReason,
-    /// One entry for each track that follows.
+    /// One entry for each track of the epoch: the video track.
     pub tracks: Vec<Track>,
+    /// Whether the source has audio, which a viewer may ask for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audio: bool,
+}
+
+/// See [`ServerMessage::Track`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewTrack {
+    /// Counts the init segments of audio sent on this socket, from 1.
+    pub epoch: u32,
+    /// The track that follows.
+    #[serde(flatten)]
+    pub track: Track,
 }
 
 /// A track as a SourceBuffer needs to know it.
@@ -124,6 +176,11 @@ pub struct Track {
     pub mime: String,
     /// Ticks a second of the track's decode times (`mdhd`, ISO/IEC 14496-12 section 8.4.2).
     pub timescale: u32,
+    /// Which of the source's timelines its decode times are on: a number for each time the source was started. All
+    /// variants and the audio made from one run of the source share it, so that audio is in sync where it gets the
+    /// offset that video of the same timeline has.
+    #[serde(default)]
+    pub timeline: u32,
     /// Width and height of the picture in pixels, for video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
@@ -157,6 +214,16 @@ pub enum TrackKind {
     Audio,
 }
 
+impl TrackKind {
+    /// The track_ID of its init segments and fragments.
+    pub const fn track_id(self) -> u32 {
+        match self {
+            Self::Video => 1,
+            Self::Audio => 2,
+        }
+    }
+}
+
 /// Why the relay sends the variant it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,6 +236,8 @@ pub enum VariantReason {
     NotPlayable,
     /// The camera sends B-frames, which low-delay playback shows out of order.
     BFrames,
+    /// The link to the viewer does not carry more.
+    SlowLink,
 }
 
 impl fmt::Display for VariantReason {
@@ -178,6 +247,7 @@ impl fmt::Display for VariantReason {
             Self::Requested => "asked for by name",
             Self::NotPlayable => "this browser cannot decode the camera's codec",
             Self::BFrames => "the camera sends B-frames, which cost delay: turn them off in the camera",
+            Self::SlowLink => "this connection is too slow for the full picture",
         })
     }
 }
@@ -233,6 +303,8 @@ pub enum GapReason {
     Behind,
     /// The viewer was so slow that the fragments were no longer kept.
     Overrun,
+    /// The viewer had paused.
+    Paused,
 }
 
 /// Why the relay ends a session.
@@ -280,10 +352,18 @@ mod tests {
                 tracks: vec![TrackKind::Video]
             })
         );
-        let ack = ClientMessage::Ack(Ack { received: 7, lag_ms: None });
+        let ack = ClientMessage::Ack(Ack { received: 7, at: None, lag_ms: None });
         assert_eq!(ack.to_json(), r#"{"type":"ack","received":7}"#);
+        let ack = ClientMessage::Ack(Ack { received: 7, at: Some(3.5), lag_ms: Some(60.0) });
+        assert_eq!(ack.to_json(), r#"{"type":"ack","received":7,"at":3.5,"lag_ms":60.0}"#);
         let switch = ClientMessage::Switch { variant: VariantChoice::H264 };
         assert_eq!(switch.to_json(), r#"{"type":"switch","variant":"h264"}"#);
+        let switch = ClientMessage::Switch { variant: VariantChoice::Low };
+        assert_eq!(switch.to_json(), r#"{"type":"switch","variant":"low"}"#);
+        let tracks = ClientMessage::Tracks { tracks: vec![TrackKind::Video, TrackKind::Audio] };
+        assert_eq!(tracks.to_json(), r#"{"type":"tracks","tracks":["video","audio"]}"#);
+        assert_eq!(ClientMessage::Pause.to_json(), r#"{"type":"pause"}"#);
+        assert_eq!(ClientMessage::Resume.to_json(), r#"{"type":"resume"}"#);
 
         let ready = ServerMessage::Ready(Ready {
             epoch: 1,
@@ -293,14 +373,31 @@ mod tests {
                 kind: TrackKind::Video,
                 mime: "video/mp4; codecs=\"hvc1.1.6.L63.90\"".into(),
                 timescale: 90_000,
+                timeline: 3,
                 size: Some(Size { width: 640, height: 360 }),
                 frame_rate: None,
             }],
+            audio: true,
         });
         assert_eq!(
             ready.to_json(),
-            r#"{"type":"ready","epoch":1,"variant":"copy","why":"untouched","tracks":[{"kind":"video","mime":"video/mp4; codecs=\"hvc1.1.6.L63.90\"","timescale":90000,"size":{"width":640,"height":360}}]}"#
+            r#"{"type":"ready","epoch":1,"variant":"copy","why":"untouched","tracks":[{"kind":"video","mime":"video/mp4; codecs=\"hvc1.1.6.L63.90\"","timescale":90000,"timeline":3,"size":{"width":640,"height":360}}],"audio":true}"#
         );
+        let track = ServerMessage::Track(NewTrack {
+            epoch: 2,
+            track: Track {
+                kind: TrackKind::Audio,
+                mime: "audio/mp4; codecs=\"opus\"".into(),
+                timescale: 48_000,
+                timeline: 3,
+                size: None,
+                frame_rate: None,
+            },
+        });
+        let text = r#"{"type":"track","epoch":2,"kind":"audio","mime":"audio/mp4; codecs=\"opus\"","timescale":48000,"timeline":3}"#;
+        assert_eq!(track.to_json(), text);
+        assert_eq!(serde_json::from_str::<ServerMessage>(text).unwrap(), track);
+        assert_eq!((TrackKind::Video.track_id(), TrackKind::Audio.track_id()), (1, 2));
         let offline = ServerMessage::State(StreamState::Offline {
             reason: OfflineReason::Unauthorized,
             message: "m".into(),
@@ -312,8 +409,17 @@ mod tests {
         );
         let gap = ServerMessage::Gap { skipped: 12, why: GapReason::Behind };
         assert_eq!(gap.to_json(), r#"{"type":"gap","skipped":12,"why":"behind"}"#);
-        let pong = ServerMessage::Pong(Pong { sent: 1.5, at: 2.0 });
+        let gap = ServerMessage::Gap { skipped: 12, why: GapReason::Paused };
+        assert_eq!(gap.to_json(), r#"{"type":"gap","skipped":12,"why":"paused"}"#);
+        assert_eq!(serde_json::to_string(&(Variant::Low, VariantReason::SlowLink)).unwrap(), r#"["low","slow_link"]"#);
+        let ping = ServerMessage::Ping(Ping::new(1.5));
+        assert_eq!(ping.to_json(), r#"{"type":"ping","sent":1.5}"#);
+        let ping = ServerMessage::Ping(Ping { sent: 1.5, padding: "..".to_owned() });
+        assert_eq!(ping.to_json(), r#"{"type":"ping","sent":1.5,"padding":".."}"#);
+        let pong = ServerMessage::Pong(Pong { sent: 1.5, at: 2.0, received: None });
         assert_eq!(pong.to_json(), r#"{"type":"pong","sent":1.5,"at":2.0}"#);
+        let pong = ClientMessage::Pong(Pong { sent: 1.5, at: 2.0, received: Some(7) });
+        assert_eq!(pong.to_json(), r#"{"type":"pong","sent":1.5,"at":2.0,"received":7}"#);
     }
 
     #[test]

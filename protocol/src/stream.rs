@@ -74,11 +74,13 @@ pub enum Variant {
     Copy,
     /// Transcoded to H.264 without B-frames, which every browser plays.
     H264,
+    /// As [`Variant::H264`], with a smaller picture and few bits, for links that do not carry the others.
+    Low,
 }
 
 impl Variant {
-    /// Every variant a stream has.
-    pub const ALL: [Self; 2] = [Self::Copy, Self::H264];
+    /// Every variant there is.
+    pub const ALL: [Self; 3] = [Self::Copy, Self::H264, Self::Low];
 }
 
 impl fmt::Display for Variant {
@@ -86,6 +88,7 @@ impl fmt::Display for Variant {
         f.write_str(match self {
             Self::Copy => "copy",
             Self::H264 => "h264",
+            Self::Low => "low",
         })
     }
 }
@@ -94,13 +97,16 @@ impl fmt::Display for Variant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VariantChoice {
-    /// The relay picks: untouched where the browser can decode it, otherwise transcoded.
+    /// The relay picks: untouched where the browser can decode it, otherwise transcoded; lighter while the link is
+    /// too slow for that.
     #[default]
     Auto,
     /// [`Variant::Copy`].
     Copy,
     /// [`Variant::H264`].
     H264,
+    /// [`Variant::Low`].
+    Low,
 }
 
 #[cfg(test)]

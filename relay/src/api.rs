@@ -61,8 +61,8 @@ async fn mse_test() -> Json<Value> {
             },
             SUBPROTOCOL: {
                 "subprotocol": SUBPROTOCOL,
-                "client_sends": ["play", "ack", "switch", "ping", "pong"],
-                "relay_sends": ["ready", "state", "gap", "ping", "pong", "error"],
+                "client_sends": ["play", "ack", "tracks", "switch", "pause", "resume", "ping", "pong"],
+                "relay_sends": ["ready", "track", "state", "gap", "ping", "pong", "error"],
             },
         },
     }))

@@ -10,10 +10,16 @@ use sightline_protocol::stream::StreamName;
 
 use crate::hub::ring;
 use crate::ingest::ffmpeg::{Encoder, Encoding};
-use crate::ingest::source::{Encode, RtspTransport, Source, SourceUrl};
+use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 
 /// What stands in a pattern for the stream's name.
 const PLACEHOLDER: &str = "{stream}";
+
+/// The bit rate of a light picture of 640x360, in thousands a second: a tenth of a common HD camera's. Artefacts show
+/// where much moves, and nowhere else.
+const LOW_KBPS: u32 = 360;
+/// What a light picture can be made with: below, nothing can be told apart; above, it is not light.
+const LOW_KBPS_RANGE: std::ops::RangeInclusive<u32> = 50..=5000;
 
 /// The relay's configuration.
 #[derive(Debug, Clone)]
@@ -26,6 +32,10 @@ pub struct Config {
     pub ffmpeg: PathBuf,
     /// How H.264 is encoded.
     pub encoding: Encoding,
+    /// Whether streams have the light variant.
+    pub low: bool,
+    /// Its bit rate, in thousands a second.
+    pub low_kbps: u32,
     /// How long FFmpeg runs on after the last viewer has left.
     pub linger: Duration,
     /// How long a source may send nothing before it is restarted.
@@ -115,6 +125,8 @@ struct Ingest {
     ring_mib: usize,
     encoder: Encoder,
     vaapi_device: String,
+    low: bool,
+    low_kbps: u32,
 }
 
 impl Default for Ingest {
@@ -125,6 +137,8 @@ impl Default for Ingest {
             ring_mib: ring::Limits::default().bytes >> 20,
             encoder: Encoder::default(),
             vaapi_device: "/dev/dri/renderD128".to_owned(),
+            low: true,
+            low_kbps: LOW_KBPS,
         }
     }
 }
@@ -140,6 +154,10 @@ struct Stream {
     rtsp_transport: RtspTransport,
     #[serde(default)]
     encode: Option<Encode>,
+    #[serde(default = "yes")]
+    amend_sps: bool,
+    #[serde(default)]
+    audio: Audio,
 }
 
 /// Many streams of one server: `[mediamtx]`.
@@ -150,6 +168,14 @@ struct Pattern {
     streams: Vec<StreamName>,
     #[serde(default)]
     rtsp_transport: RtspTransport,
+    #[serde(default = "yes")]
+    amend_sps: bool,
+    #[serde(default)]
+    audio: Audio,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl File {
@@ -181,11 +207,17 @@ impl File {
         if self.ingest.ring_mib == 0 {
             return Err("ingest.ring_mib must be at least 1".to_owned());
         }
+        if !LOW_KBPS_RANGE.contains(&self.ingest.low_kbps) {
+            let (least, most) = (LOW_KBPS_RANGE.start(), LOW_KBPS_RANGE.end());
+            return Err(format!("ingest.low_kbps = {} is out of range: {least} to {most}", self.ingest.low_kbps));
+        }
         Ok(Config {
             listen: self.listen,
             allowed_origins: self.allowed_origins,
             ffmpeg: self.ffmpeg,
             encoding: Encoding { encoder: self.ingest.encoder, vaapi_device: self.ingest.vaapi_device },
+            low: self.ingest.low,
+            low_kbps: self.ingest.low_kbps,
             linger: seconds("ingest.linger_seconds", self.ingest.linger_seconds)?,
             silence: seconds("ingest.silence_seconds", self.ingest.silence_seconds)?,
             ring: ring::Limits { bytes: self.ingest.ring_mib << 20, ..ring::Limits::default() },
@@ -219,6 +251,8 @@ impl From<Stream> for Source {
             input_options: stream.input_options,
             rtsp_transport: stream.rtsp_transport,
             encode: stream.encode,
+            amend_sps: stream.amend_sps,
+            audio: stream.audio,
         }
     }
 }
@@ -234,6 +268,8 @@ impl Pattern {
             input_options: Vec::new(),
             rtsp_transport: self.rtsp_transport,
             encode: None,
+            amend_sps: self.amend_sps,
+            audio: self.audio,
         };
         Ok(self.streams.iter().map(|name| (name.clone(), source(name))).collect())
     }

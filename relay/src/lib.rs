@@ -5,15 +5,22 @@
 //! | [`config`] | a TOML file | the streams and their sources |
 //! | [`ingest`] | a source, through FFmpeg | bytes of fragmented MP4 |
 //! | [`fmp4`] | those bytes | init segments and fragments |
+//! | [`nal`] | NAL units of H.264 and H.265 | what they say of the order of pictures |
+//! | [`nut`] | a source's audio in NUT, from FFmpeg | what codec it is, and where reading can begin |
 //! | [`hub`] | fragments | fragments, to any number of readers |
 //! | [`egress`] | a place in the hub | WebSocket messages |
 //! | [`api`] | HTTP requests | the catalogue, and the client |
 //! | [`server`] | all of the above | a running relay |
+//!
+//! All of them tell time by [`clock`].
 
 pub mod api;
+pub mod clock;
 pub mod config;
 pub mod egress;
 pub mod fmp4;
 pub mod hub;
 pub mod ingest;
+pub mod nal;
+pub mod nut;
 pub mod server;

@@ -70,17 +70,18 @@ impl Relay {
     /// # Errors
     /// [`ServeError::Serve`].
     pub async fn run(self, relay: Option<std::path::PathBuf>, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let hub = Arc::new(Hub::new(self.config.streams.keys().cloned(), self.config.ring));
+        let hub = Arc::new(Hub::new(self.config.streams.keys().cloned(), self.config.ring, self.config.low));
         let settings = Arc::new(ingest::Settings {
             launcher: Launcher { ffmpeg: self.config.ffmpeg, relay },
             encoding: self.config.encoding,
+            low_kbps: self.config.low_kbps,
             linger: self.config.linger,
             silence: self.config.silence,
         });
         let tasks = TaskTracker::new();
         for (name, source) in self.config.streams {
             if let Some(stream) = hub.stream(&name) {
-                ingest::start(stream, source, &settings, &tasks, &shutdown);
+                ingest::start(stream, &source, &settings, &tasks, &shutdown);
             }
         }
         tasks.close();

@@ -19,8 +19,27 @@ fn one_source_is_a_whole_configuration() {
     let config = parse("[streams.cam0]\nsource = \"rtsp://127.0.0.1:8554/cam0\"").unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!((config.linger, config.silence), (Duration::from_secs(10), Duration::from_secs(10)));
+    assert!(config.low, "streams have a light variant unless it is turned off");
     let source = &config.streams[0];
     assert_eq!((source.rtsp_transport, source.encode), (RtspTransport::Tcp, None));
+    assert!(source.amend_sps);
+    assert_eq!(source.audio, Audio::Auto, "sound is there for those who want it");
+}
+
+#[test]
+fn parameter_sets_can_be_left_untouched() {
+    let config = parse(
+        "[streams.a]\nsource = \"x\"\namend_sps = false\n[mediamtx]\nsource = \"{stream}\"\nstreams = [\"b\"]\namend_sps = false",
+    )
+    .unwrap();
+    assert!(config.streams.values().all(|source| !source.amend_sps));
+}
+
+#[test]
+fn audio_is_a_choice_of_each_stream() {
+    let text = "[streams.yard]\nsource = \"x\"\naudio = \"aac\"\n[mediamtx]\nsource = \"{stream}\"\nstreams = [\"a\"]\naudio = \"off\"";
+    let config = parse(text).unwrap();
+    assert_eq!((config.streams[0].audio, config.streams[1].audio), (Audio::Aac, Audio::Off));
 }
 
 #[test]
@@ -48,6 +67,7 @@ fn mistakes_are_named() {
             "stream a is in [mediamtx] and",
         ),
         ("[streams.a]\nsource = \"x\"\n[ingest]\nsilence_seconds = 0", "ingest.silence_seconds = 0 is out of range"),
+        ("[streams.a]\nsource = \"x\"\n[ingest]\nlow_kbps = 10", "ingest.low_kbps = 10 is out of range: 50 to 5000"),
         ("[streams.a]\nsource = \"x\"\nencode = \"vp9\"", "unknown variant `vp9`"),
     ] {
         assert!(error(text).contains(named), "{text:?}: {}", error(text));

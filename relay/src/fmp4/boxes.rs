@@ -33,9 +33,39 @@ pub fn children(bytes: &[u8], within: Range<usize>) -> impl Iterator<Item = BoxA
 /// Follows `path` down from `within` and returns the first box at its end. Every box on the way must hold nothing but
 /// boxes.
 pub fn find(bytes: &[u8], within: Range<usize>, path: &[&[u8; 4]]) -> Option<BoxAt> {
-    let (first, rest) = path.split_first()?;
-    let found = children(bytes, within).find(|child| child.kind == FourCC::new(first))?;
-    if rest.is_empty() { Some(found) } else { find(bytes, found.body, rest) }
+    chain(bytes, within, path)?.pop()
+}
+
+/// As [`find`], with every box on the way, the outermost first.
+pub fn chain(bytes: &[u8], mut within: Range<usize>, path: &[&[u8; 4]]) -> Option<Vec<BoxAt>> {
+    path.iter()
+        .map(|kind| {
+            let found = children(bytes, within.clone()).find(|child| child.kind == FourCC::new(kind))?;
+            within = found.body.clone();
+            Some(found)
+        })
+        .collect()
+}
+
+/// Puts `new` in the place of `range`, which lies in every box of `enclosing`, and has their sizes follow. `None`, and
+/// nothing changed, where a size would no longer fit its field.
+pub fn replace(bytes: &mut Vec<u8>, enclosing: &[BoxAt], range: Range<usize>, new: &[u8]) -> Option<()> {
+    let sizes: Vec<_> = enclosing
+        .iter()
+        .map(|found| {
+            let at = found.whole.start;
+            let old = u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?);
+            // Section 4.2.2: 1 is followed by a size of 64 bits behind the type, 0 means up to the end.
+            (old > 1).then_some(())?;
+            let size = (old as usize + new.len()).checked_sub(range.len())?;
+            Some((at, u32::try_from(size).ok()?))
+        })
+        .collect::<Option<_>>()?;
+    for (at, size) in sizes {
+        bytes[at..at + 4].copy_from_slice(&size.to_be_bytes());
+    }
+    bytes.splice(range, new.iter().copied());
+    Some(())
 }
 
 #[cfg(test)]
@@ -48,6 +78,16 @@ mod tests {
         let found = find(bytes, 0..bytes.len(), &[b"moov", b"mehd"]).unwrap();
         assert_eq!((found.whole, found.body), (16..28, 24..28));
         assert_eq!(find(bytes, 0..bytes.len(), &[b"moov", b"trak"]), None);
+    }
+
+    #[test]
+    fn enclosing_boxes_grow_and_shrink_with_what_is_in_them() {
+        let mut bytes = b"\0\0\0\x14moov\0\0\0\x0cmehdabcd\0\0\0\x08free".to_vec();
+        let path = chain(&bytes, 0..bytes.len(), &[b"moov", b"mehd"]).unwrap();
+        replace(&mut bytes, &path, 17..19, b"BBCC").unwrap();
+        assert_eq!(bytes, b"\0\0\0\x16moov\0\0\0\x0emehdaBBCCd\0\0\0\x08free");
+        replace(&mut bytes, &path, 16..22, b"").unwrap();
+        assert_eq!(bytes, b"\0\0\0\x10moov\0\0\0\x08mehd\0\0\0\x08free");
     }
 
     #[test]

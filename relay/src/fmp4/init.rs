@@ -7,24 +7,52 @@
 //! - `mehd` becomes `free` and the duration in `mvhd` zero: with a duration Chrome takes the stream for a recording
 //!   and buffers several frames where a live stream gets one.
 
+use std::fmt;
+use std::time::Duration;
+
 use bytes::Bytes;
-use mp4_atom::{Avcc, Codec, Decode, FourCC, Hvcc, Moov};
-use sightline_protocol::codec::VideoCodec;
+use mp4_atom::{Avcc, Codec, Decode, Esds, FourCC, Hvcc, Moov, Visual};
+use sightline_protocol::codec::{AudioCodec, VideoCodec};
 use sightline_protocol::message::{Size, Track, TrackKind};
 
-use super::boxes;
+use super::{boxes, decoder_config};
 
 /// An init segment and what viewers must know of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InitSegment {
     /// All its bytes.
     pub bytes: Bytes,
-    /// The codec, from `avcC` or `hvcC`.
-    pub codec: VideoCodec,
+    /// The codec, from `avcC`, `hvcC`, `esds` or `dOps`.
+    pub codec: TrackCodec,
     /// Ticks a second of the decode times (`mdhd`).
     pub timescale: u32,
-    /// The picture's size, from the sample entry.
-    pub size: Size,
+    /// The picture's size, from the sample entry; of video alone.
+    pub size: Option<Size>,
+    /// Which timeline of the source its decode times are on, as [`Track::timeline`]; the init segment does not tell.
+    pub timeline: u32,
+    /// In what order its pictures are shown, as far as is known: an epoch where that changes ends.
+    pub order: PictureOrder,
+}
+
+/// In what order the pictures of an epoch are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PictureOrder {
+    /// As they are sent.
+    #[default]
+    AsSent,
+    /// So too, and the relay made the parameter sets say it.
+    Amended,
+    /// In another one: the stream has B-frames.
+    Reordered,
+}
+
+/// The codec of a track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrackCodec {
+    /// Of a video track.
+    Video(VideoCodec),
+    /// Of an audio track.
+    Audio(AudioCodec),
 }
 
 /// Why an init segment cannot be used.
@@ -36,11 +64,11 @@ pub enum InitError {
     /// Not exactly one track.
     #[error("the init segment has {0} tracks where one is expected")]
     Tracks(usize),
-    /// The track is no video track.
-    #[error("the source has no video")]
-    NotVideo,
-    /// The video is of a codec that browsers do not play from MP4 fragments.
-    #[error("the source's video is {0}, not H.264 or H.265")]
+    /// The track is not of the kind that was expected.
+    #[error("the source has no {}", match .0 { TrackKind::Video => "video", TrackKind::Audio => "audio" })]
+    WrongKind(TrackKind),
+    /// The track is of a codec that browsers do not play from MP4 fragments.
+    #[error("the source's track is {0}, not H.264, H.265, AAC or Opus")]
     UnsupportedCodec(String),
 }
 
@@ -49,48 +77,88 @@ const STSD: [&[u8; 4]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd
 /// Version, flags and entry count of `stsd`, before its first entry (ISO/IEC 14496-12, section 8.5.2).
 const STSD_HEADER: usize = 8;
 /// The fixed fields of a visual sample entry, before its boxes (ISO/IEC 14496-12, section 12.1.3).
-const VISUAL_SAMPLE_ENTRY: usize = 78;
-/// Offset of `numOfArrays` in the HEVC decoder configuration record (ISO/IEC 14496-15, section 8.3.3.1.2).
-const HVCC_ARRAYS: usize = 22;
+pub(super) const VISUAL_SAMPLE_ENTRY: usize = 78;
+/// `objectTypeIndication` of ISO/IEC 14496-3 audio (ISO/IEC 14496-1, table 5).
+const MPEG4_AUDIO: u8 = 0x40;
 /// `array_completeness`: the parameter sets are all here, none in the samples.
 const ARRAY_COMPLETENESS: u8 = 0x80;
 
 impl InitSegment {
-    /// Reads `bytes` and brings them into live form.
+    /// So many ticks of the track's timescale.
+    pub fn time(&self, ticks: u64) -> Duration {
+        Duration::from_secs_f64(ticks as f64 / f64::from(self.timescale.max(1)))
+    }
+
+    /// Reads `bytes`, of a track of this kind on that timeline, and brings them into live form.
     ///
     /// # Errors
     /// See [`InitError`].
-    pub fn parse(bytes: Bytes) -> Result<Self, InitError> {
+    pub fn parse(bytes: Bytes, kind: TrackKind, timeline: u32) -> Result<Self, InitError> {
         let malformed = |what: &str| InitError::Malformed(what.to_owned());
         let at = boxes::find(&bytes, 0..bytes.len(), &[b"moov"]).ok_or_else(|| malformed("no moov box"))?;
         let moov = Moov::decode(&mut &bytes[at.whole]).map_err(|e| InitError::Malformed(e.to_string()))?;
         let [trak] = moov.trak.as_slice() else {
             return Err(InitError::Tracks(moov.trak.len()));
         };
-        if trak.mdia.hdlr.handler != FourCC::new(b"vide") {
-            return Err(InitError::NotVideo);
+        let handler = match kind {
+            TrackKind::Video => FourCC::new(b"vide"),
+            TrackKind::Audio => FourCC::new(b"soun"),
+        };
+        if trak.mdia.hdlr.handler != handler {
+            return Err(InitError::WrongKind(kind));
         }
         let entry = trak.mdia.minf.stbl.stsd.codecs.first().ok_or_else(|| malformed("no sample entry"))?;
-        let (codec, visual) = match entry {
-            Codec::Avc1(entry) => (avc(&entry.avcc), &entry.visual),
-            Codec::Hev1(entry) => (hevc(&entry.hvcc), &entry.visual),
-            Codec::Hvc1(entry) => (hevc(&entry.hvcc), &entry.visual),
-            _ => return Err(InitError::UnsupportedCodec(sample_entry_name(&bytes))),
-        };
-        let size = Size { width: visual.width, height: visual.height };
-        Ok(Self { codec, timescale: trak.mdia.mdhd.timescale, size, bytes: live_form(bytes) })
+        let unsupported = || InitError::UnsupportedCodec(sample_entry_name(&bytes));
+        let (codec, visual) = track_codec(entry).ok_or_else(unsupported)?;
+        let size = visual.map(|visual| Size { width: visual.width, height: visual.height });
+        let timescale = trak.mdia.mdhd.timescale;
+        Ok(Self { codec, timescale, size, timeline, order: PictureOrder::default(), bytes: live_form(bytes) })
+    }
+
+    /// The codec, where this is a video track.
+    pub fn video_codec(&self) -> Option<&VideoCodec> {
+        match &self.codec {
+            TrackCodec::Video(codec) => Some(codec),
+            TrackCodec::Audio(_) => None,
+        }
     }
 
     /// The track as viewers are told of it.
     pub fn track(&self, frame_rate: Option<f64>) -> Track {
-        Track {
-            kind: TrackKind::Video,
-            mime: self.codec.mime(),
-            timescale: self.timescale,
-            size: Some(self.size),
-            frame_rate,
+        let (kind, mime) = match &self.codec {
+            TrackCodec::Video(codec) => (TrackKind::Video, codec.mime()),
+            TrackCodec::Audio(codec) => (TrackKind::Audio, codec.mime()),
+        };
+        Track { kind, mime, timescale: self.timescale, timeline: self.timeline, size: self.size, frame_rate }
+    }
+}
+
+impl fmt::Display for TrackCodec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Video(codec) => codec.fmt(f),
+            Self::Audio(codec) => codec.fmt(f),
         }
     }
+}
+
+/// The codec of a sample entry, and what it says of the picture.
+fn track_codec(entry: &Codec) -> Option<(TrackCodec, Option<&Visual>)> {
+    let (codec, visual) = match entry {
+        Codec::Avc1(entry) => (avc(&entry.avcc), &entry.visual),
+        Codec::Hev1(entry) => (hevc(&entry.hvcc), &entry.visual),
+        Codec::Hvc1(entry) => (hevc(&entry.hvcc), &entry.visual),
+        Codec::Mp4a(entry) => return Some((TrackCodec::Audio(aac(&entry.esds)?), None)),
+        Codec::Opus(_) => return Some((TrackCodec::Audio(AudioCodec::Opus), None)),
+        _ => return None,
+    };
+    Some((TrackCodec::Video(codec), Some(visual)))
+}
+
+fn aac(esds: &Esds) -> Option<AudioCodec> {
+    let config = &esds.es_desc.dec_config;
+    let object_type = config.dec_specific.as_ref()?.profile;
+    (config.object_type_indication == MPEG4_AUDIO).then_some(AudioCodec::Aac { object_type })
 }
 
 fn avc(avcc: &Avcc) -> VideoCodec {
@@ -113,9 +181,17 @@ fn hevc(hvcc: &Hvcc) -> VideoCodec {
     }
 }
 
+/// The first sample entry.
 fn sample_entry(bytes: &[u8]) -> Option<boxes::BoxAt> {
-    let stsd = boxes::find(bytes, 0..bytes.len(), &STSD)?;
-    boxes::children(bytes, stsd.body.start + STSD_HEADER..stsd.body.end).next()
+    sample_entry_chain(bytes)?.pop()
+}
+
+/// The first sample entry and the boxes around it, the outermost first.
+pub(super) fn sample_entry_chain(bytes: &[u8]) -> Option<Vec<boxes::BoxAt>> {
+    let mut chain = boxes::chain(bytes, 0..bytes.len(), &STSD)?;
+    let entries = chain.last()?.body.clone();
+    chain.push(boxes::children(bytes, entries.start + STSD_HEADER..entries.end).next()?);
+    Some(chain)
 }
 
 fn sample_entry_name(bytes: &[u8]) -> String {
@@ -137,26 +213,12 @@ fn live_form(bytes: Bytes) -> Bytes {
         out[entry.body.start - 4..entry.body.start].copy_from_slice(b"hvc1");
         let children = entry.body.start + VISUAL_SAMPLE_ENTRY..entry.body.end;
         if let Some(hvcc) = boxes::find(&out, children, &[b"hvcC"]) {
-            complete_arrays(&mut out[hvcc.body]);
+            for array in decoder_config::hvcc_arrays(&out, hvcc.body).unwrap_or_default() {
+                out[array.at] |= ARRAY_COMPLETENESS;
+            }
         }
     }
     out.into()
-}
-
-/// Marks every array of the HEVC decoder configuration record as complete.
-fn complete_arrays(record: &mut [u8]) -> Option<()> {
-    let arrays = *record.get(HVCC_ARRAYS)?;
-    let mut at = HVCC_ARRAYS + 1;
-    for _ in 0..arrays {
-        *record.get_mut(at)? |= ARRAY_COMPLETENESS;
-        let nal_units = u16::from_be_bytes([*record.get(at + 1)?, *record.get(at + 2)?]);
-        at += 3;
-        for _ in 0..nal_units {
-            let len = u16::from_be_bytes([*record.get(at)?, *record.get(at + 1)?]);
-            at += 2 + usize::from(len);
-        }
-    }
-    Some(())
 }
 
 #[cfg(test)]

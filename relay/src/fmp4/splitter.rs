@@ -14,8 +14,8 @@ pub const MAX_UNIT: usize = 32 * 1024 * 1024;
 pub enum Unit {
     /// `ftyp moov`.
     Init(Bytes),
-    /// `[prft] moof mdat`.
-    Fragment(Bytes),
+    /// `[prft] moof mdat`, still to be stamped.
+    Fragment(BytesMut),
 }
 
 /// Why a byte stream is not fragmented MP4.
@@ -107,7 +107,7 @@ impl Splitter {
             match role {
                 Role::Drop => drop(self.take(end)),
                 Role::Part(seen) => (self.collected, self.seen) = (end, seen),
-                Role::EndOfInit => return Ok(Some(Unit::Init(self.take(end)))),
+                Role::EndOfInit => return Ok(Some(Unit::Init(self.take(end).freeze()))),
                 Role::EndOfFragment => return Ok(Some(Unit::Fragment(self.take(end)))),
             }
         }
@@ -136,11 +136,11 @@ impl Splitter {
         Ok((end <= self.buffer.len()).then_some((role, end)))
     }
 
-    fn take(&mut self, end: usize) -> Bytes {
+    fn take(&mut self, end: usize) -> BytesMut {
         self.collected = 0;
         self.seen = Seen::Nothing;
         self.offset += end as u64;
-        self.buffer.split_to(end).freeze()
+        self.buffer.split_to(end)
     }
 }
 
@@ -196,9 +196,9 @@ mod tests {
             units,
             [
                 Unit::Init(stream(&LIVE[..2]).into()),
-                Unit::Fragment(stream(&LIVE[2..5]).into()),
-                Unit::Fragment(stream(&LIVE[5..7]).into()),
-                Unit::Fragment(stream(&LIVE[8..10]).into()),
+                Unit::Fragment(BytesMut::from(&stream(&LIVE[2..5])[..])),
+                Unit::Fragment(BytesMut::from(&stream(&LIVE[5..7])[..])),
+                Unit::Fragment(BytesMut::from(&stream(&LIVE[8..10])[..])),
             ]
         );
     }

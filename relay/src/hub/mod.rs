@@ -3,29 +3,53 @@
 
 pub mod rendition;
 pub mod ring;
+pub mod tap;
 
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use sightline_protocol::SUBPROTOCOL;
-use sightline_protocol::catalogue::{Catalogue, StreamInfo};
+use sightline_protocol::{SUBPROTOCOL, VERSION};
+use sightline_protocol::catalogue::{AudioInfo, Catalogue, StreamInfo};
 use sightline_protocol::stream::{StreamName, Variant};
 use tokio::time::Instant;
 
+use crate::fmp4::init::PictureOrder;
 use rendition::Rendition;
 use ring::Limits;
+use tap::Tap;
 
 /// The renditions of one stream.
 #[derive(Debug, Clone)]
 pub struct Stream {
     copy: Arc<Rendition>,
     h264: Arc<Rendition>,
+    low: Arc<Rendition>,
+    has_low: bool,
+    tap: Arc<Tap>,
+    audio: Arc<Rendition>,
 }
 
 impl Stream {
-    fn new(name: &StreamName, limits: Limits) -> Self {
+    fn new(name: &StreamName, limits: Limits, has_low: bool) -> Self {
         let rendition = |variant| Rendition::new(name.clone(), variant, limits);
-        Self { copy: rendition(Variant::Copy), h264: rendition(Variant::H264) }
+        Self {
+            copy: rendition(Variant::Copy),
+            h264: rendition(Variant::H264),
+            low: rendition(Variant::Low),
+            has_low,
+            tap: Arc::default(),
+            audio: Rendition::audio(name.clone(), limits),
+        }
+    }
+
+    /// The source's audio as it came.
+    pub fn tap(&self) -> &Arc<Tap> {
+        &self.tap
+    }
+
+    /// The audio that goes with every variant, in the form that browsers play.
+    pub fn audio(&self) -> &Arc<Rendition> {
+        &self.audio
     }
 
     /// The rendition of that variant.
@@ -33,7 +57,19 @@ impl Stream {
         match variant {
             Variant::Copy => &self.copy,
             Variant::H264 => &self.h264,
+            Variant::Low => &self.low,
         }
+    }
+
+    /// Whether there is a source for [`Variant::Low`].
+    pub fn has_low(&self) -> bool {
+        self.has_low
+    }
+
+    /// The renditions that there is a source for.
+    pub fn renditions(&self) -> impl Iterator<Item = &Arc<Rendition>> {
+        let offered = Variant::ALL.into_iter().filter(|&variant| variant != Variant::Low || self.has_low);
+        offered.map(|variant| self.rendition(variant))
     }
 }
 
@@ -44,10 +80,10 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub with idle renditions for each of `names`.
-    pub fn new(names: impl IntoIterator<Item = StreamName>, limits: Limits) -> Self {
+    /// A hub with idle renditions for each of `names`, the light one only where it `has_low`.
+    pub fn new(names: impl IntoIterator<Item = StreamName>, limits: Limits, has_low: bool) -> Self {
         let streams = names.into_iter().map(|name| {
-            let stream = Stream::new(&name, limits);
+            let stream = Stream::new(&name, limits, has_low);
             (name, stream)
         });
         Self { streams: streams.collect() }
@@ -61,7 +97,7 @@ impl Hub {
     /// Every stream at the time `now`.
     pub fn catalogue(&self, now: Instant) -> Catalogue {
         Catalogue {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: VERSION.to_owned(),
             protocols: vec![SUBPROTOCOL.to_owned()],
             streams: self.streams.iter().map(|(name, stream)| stream_info(name, stream, now)).collect(),
         }
@@ -69,15 +105,31 @@ impl Hub {
 }
 
 fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> StreamInfo {
-    let variants: Vec<_> = Variant::ALL.iter().map(|&variant| stream.rendition(variant).info(now)).collect();
-    let b_frames = stream.copy.format().map(|(_, reorders)| reorders);
-    let mut notes = Vec::new();
-    if b_frames == Some(true) {
-        notes.push(
+    let variants: Vec<_> = stream.renditions().map(|rendition| rendition.info(now)).collect();
+    let order = stream.copy.order();
+    let note = order.and_then(|order| match order {
+        PictureOrder::AsSent => None,
+        PictureOrder::Amended => Some(
+            "The camera does not declare that it sends no B-frames, which makes browsers show it late; the relay declares \
+             it instead. `amend_sps = false` forwards it untouched.",
+        ),
+        PictureOrder::Reordered => Some(
             "The camera sends B-frames, which cost delay; it is shown transcoded. Turn B-frames off in the camera to \
-             see its own picture untouched."
-                .to_owned(),
-        );
-    }
-    StreamInfo { name: name.clone(), state: variants[0].state.clone(), b_frames, notes, variants }
+             see its own picture untouched.",
+        ),
+    });
+    let notes = note.map(str::to_owned).into_iter().collect();
+    let b_frames = order.map(|order| order == PictureOrder::Reordered);
+    let audio = stream.tap.audio().map(|source| {
+        let sent = stream.audio.info(now);
+        AudioInfo {
+            source: source.codec.to_string(),
+            sample_rate: source.sample_rate,
+            channels: source.channels,
+            codec: sent.codec,
+            bit_rate: sent.bit_rate,
+            listeners: sent.viewers,
+        }
+    });
+    StreamInfo { name: name.clone(), state: variants[0].state.clone(), b_frames, notes, audio, variants }
 }

@@ -1,4 +1,4 @@
-//! One variant of one stream: its ring, what its source is doing, and who holds it.
+//! One variant of one stream, or its audio: its ring, what its source is doing, and who holds it.
 //!
 //! The ingest side publishes into it; viewers and transcoders hold a [`Subscription`] and read from it. A rendition
 //! holds no list of its viewers, only their number: that is what starts and stops the source.
@@ -8,14 +8,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use sightline_protocol::catalogue::VariantInfo;
-use sightline_protocol::message::{OfflineReason, StreamState};
+use sightline_protocol::message::{OfflineReason, StreamState, TrackKind};
 use sightline_protocol::stream::{StreamName, Variant};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::ring::{Cursor, Limits, Ring, Step};
 use crate::fmp4::Fragment;
-use crate::fmp4::init::InitSegment;
+use crate::fmp4::init::{InitSegment, PictureOrder};
 
 /// What the source of a rendition is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -83,6 +83,7 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Rendition {
     stream: StreamName,
+    kind: TrackKind,
     variant: Variant,
     ring: RwLock<Ring>,
     published: watch::Sender<()>,
@@ -92,15 +93,28 @@ pub struct Rendition {
 
 impl fmt::Display for Rendition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.stream, self.variant)
+        match self.kind {
+            TrackKind::Video => write!(f, "{}/{}", self.stream, self.variant),
+            TrackKind::Audio => write!(f, "{}/audio", self.stream),
+        }
     }
 }
 
 impl Rendition {
-    /// An idle rendition.
+    /// An idle rendition of the picture.
     pub fn new(stream: StreamName, variant: Variant, limits: Limits) -> Arc<Self> {
+        Self::idle(stream, TrackKind::Video, variant, limits)
+    }
+
+    /// An idle rendition of the audio. It is the source's own, as [`Variant::Copy`] is, and goes with every variant.
+    pub fn audio(stream: StreamName, limits: Limits) -> Arc<Self> {
+        Self::idle(stream, TrackKind::Audio, Variant::Copy, limits)
+    }
+
+    fn idle(stream: StreamName, kind: TrackKind, variant: Variant, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             stream,
+            kind,
             variant,
             ring: RwLock::new(Ring::new(limits)),
             published: watch::Sender::new(()),
@@ -171,10 +185,24 @@ impl Rendition {
         }
     }
 
-    /// The init segment of the current epoch, or of the last one, and whether that has B-frames.
-    pub fn format(&self) -> Option<(Arc<InitSegment>, bool)> {
-        let ring = self.read();
-        Some((ring.init()?.clone(), ring.reorders()))
+    /// In what order the pictures of the current epoch, or of the last one, are shown.
+    pub fn order(&self) -> Option<PictureOrder> {
+        Some(self.read().init()?.order)
+    }
+
+    /// What its source is doing.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// The number of the newest key frame that can be read.
+    pub fn newest_keyframe(&self) -> Option<u64> {
+        self.read().newest_keyframe()
+    }
+
+    /// Bits a second, where they can be measured.
+    pub fn bit_rate(&self) -> Option<u64> {
+        self.read().rates().map(|(_, bits)| bits)
     }
 
     /// Frames a second, where they can be measured.
@@ -190,7 +218,7 @@ impl Rendition {
             variant: self.variant,
             state: self.status.borrow().to_wire(now),
             codec: ring.init().map(|init| init.codec.to_string()),
-            size: ring.init().map(|init| init.size),
+            size: ring.init().and_then(|init| init.size),
             frame_rate: rates.map(|(frames, _)| (frames * 100.0).round() / 100.0),
             bit_rate: rates.map(|(_, bits)| bits),
             viewers: self.holders.borrow().viewers,
@@ -270,9 +298,39 @@ impl Subscription {
         self.current_status()
     }
 
+    /// Waits until a key frame newer than number `after` can be read, or for the source's next change of state, which is
+    /// then returned. Cancel-safe.
+    pub async fn keyframe_or_status(&mut self, after: Option<u64>) -> Option<Status> {
+        loop {
+            self.published.mark_unchanged();
+            if self.rendition.newest_keyframe() > after {
+                return None;
+            }
+            tokio::select! {
+                _ = self.published.changed() => {}
+                _ = self.status.changed() => return Some(self.current_status()),
+            }
+        }
+    }
+
     /// What the source is doing now; [`Self::event`] then tells of changes after it.
     pub fn current_status(&mut self) -> Status {
         self.status.borrow_and_update().clone()
+    }
+
+    /// How much media waits to be read.
+    pub fn lag(&self) -> Duration {
+        self.rendition.read().lag(&self.cursor)
+    }
+
+    /// Goes back to where a new reader begins: the init segment, then the newest key frame.
+    pub fn rewind(&mut self) {
+        self.cursor = Cursor::default();
+    }
+
+    /// Starts the epoch that has just begun at `time` of that timeline, where it is there.
+    pub fn start_at(&mut self, timeline: u32, time: Duration) {
+        self.rendition.read().start_at(&mut self.cursor, timeline, time);
     }
 
     /// Moves on to the newest key frame if the reader is more than `tolerated` behind; returns how many fragments that

@@ -66,7 +66,6 @@ pub struct Ring {
     /// The numbers of the key frames in `fragments`.
     keyframes: VecDeque<u64>,
     bytes: usize,
-    reorders: bool,
 }
 
 impl Ring {
@@ -81,7 +80,6 @@ impl Ring {
             first: 0,
             keyframes: VecDeque::new(),
             bytes: 0,
-            reorders: false,
         }
     }
 
@@ -91,7 +89,6 @@ impl Ring {
         self.epoch += 1;
         self.init = Some(init);
         self.live = true;
-        self.reorders = false;
     }
 
     /// Ends the epoch. Nothing can be read until the next; what is known of the stream stays known.
@@ -105,7 +102,6 @@ impl Ring {
 
     /// Appends the newest fragment and lets go of what exceeds the limits.
     pub fn push(&mut self, fragment: Fragment) {
-        self.reorders |= fragment.head.composition_offset != 0;
         if fragment.head.keyframe {
             self.keyframes.push_back(self.end());
         }
@@ -142,6 +138,20 @@ impl Ring {
         Step::Fragment(fragment.clone())
     }
 
+    /// Moves `cursor`, at the beginning of the epoch, to the first key frame that has not ended at `time` of that timeline.
+    /// Where there is none it stays, and starts with the newest.
+    pub fn start_at(&self, cursor: &mut Cursor, timeline: u32, time: Duration) {
+        let of_epoch = |init: &&Arc<InitSegment>| init.timeline == timeline && cursor.epoch == self.epoch;
+        if self.init.as_ref().filter(of_epoch).is_none() || cursor.next.is_some() {
+            return;
+        }
+        let number = |number: &&u64| {
+            let head = &self.fragments[(**number - self.first) as usize].head;
+            self.media_time(head.decode_time + head.duration) > time
+        };
+        cursor.next = self.keyframes.iter().find(number).copied();
+    }
+
     /// Moves `cursor` forward to the newest key frame, if that is ahead of it, and returns how many fragments it
     /// leaves out.
     pub fn skip(&self, cursor: &mut Cursor) -> u64 {
@@ -152,6 +162,11 @@ impl Ring {
             }
             _ => 0,
         }
+    }
+
+    /// The number of the newest key frame. Numbers go on over epochs.
+    pub fn newest_keyframe(&self) -> Option<u64> {
+        self.keyframes.back().copied()
     }
 
     /// How much media lies between `cursor` and the newest fragment.
@@ -171,11 +186,6 @@ impl Ring {
     /// The init segment of the current epoch, or of the last one.
     pub fn init(&self) -> Option<&Arc<InitSegment>> {
         self.init.as_ref()
-    }
-
-    /// Whether the frames of this epoch are shown in another order than they are decoded: the stream has B-frames.
-    pub fn reorders(&self) -> bool {
-        self.reorders
     }
 
     /// Whether a reader that joins now gets a picture at once.
@@ -223,8 +233,7 @@ impl Ring {
     }
 
     fn media_time(&self, ticks: u64) -> Duration {
-        let timescale = self.init.as_ref().map_or(1, |init| init.timescale.max(1));
-        Duration::from_secs_f64(ticks as f64 / f64::from(timescale))
+        self.init.as_ref().map_or(Duration::ZERO, |init| init.time(ticks))
     }
 }
 

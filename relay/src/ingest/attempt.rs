@@ -1,35 +1,40 @@
 //! One run of FFmpeg: what goes in, what comes out, and how it ended.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sightline_protocol::fragment::FragmentError;
 use sightline_protocol::message::OfflineReason;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{ChildStdin, ChildStdout};
+use sightline_protocol::stream::Variant;
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
+use super::audio::{self, Intake};
 use super::diagnosis::Diagnosis;
+use super::ffmpeg::light::Light;
+use super::order::Order;
+use super::output::{Capture, Output, Stopped};
 use super::process::Child;
+use super::source::{Audio, Source, SourceUrl};
 use super::stderr::{self, Findings};
 use super::{Input, Settings, ffmpeg};
-use crate::fmp4::Fragment;
+use crate::fmp4::capture::{Fed, SetBack, SourceClock};
 use crate::fmp4::init::{InitError, InitSegment};
-use crate::fmp4::splitter::{SplitError, Splitter, Unit};
 use crate::hub::rendition::{Event, Purpose, Rendition, Status, Subscription};
 use crate::hub::ring::Step;
+use crate::hub::tap::Tap;
 
-/// What a source gets for its first fragment: connecting, and then the wait for a key frame, which some cameras send
-/// every ten seconds only.
-const FIRST_FRAGMENT: Duration = Duration::from_secs(20);
 /// An encoder that is this far behind its source skips: its viewers cannot do it for it.
 const TOLERATED_LAG: Duration = Duration::from_secs(1);
-/// Read from the pipe at a time: the capacity of a pipe (pipe(7)).
-const READ: usize = 64 * 1024;
 /// FFmpeg's last words arrive with its end; a grandchild that keeps the pipe open must not hold us.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Numbers the runs of sources, whose timelines have nothing to do with each other.
+static TIMELINES: AtomicU32 = AtomicU32::new(1);
 
 /// How a run of FFmpeg ended.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(super) enum End {
     Released,
     /// What it was made from began a new epoch or went offline.
     InputChanged,
+    /// FFmpeg could not copy the source's audio, and gave up the picture with it.
+    AudioRefused,
     /// It ended or had to be ended.
     Failed {
         /// The kind of failure.
@@ -49,16 +56,6 @@ pub(super) enum End {
     },
 }
 
-/// Why the output of FFmpeg was not read any further.
-#[derive(Debug)]
-enum Stopped {
-    Ended,
-    Silent(Duration),
-    Init(InitError),
-    Split(SplitError),
-    Fragment(FragmentError),
-}
-
 /// See the [module](self).
 pub(super) struct Attempt<'a> {
     pub(super) rendition: &'a Arc<Rendition>,
@@ -67,14 +64,12 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Runs FFmpeg on `input` until it ends or `released` does.
-    pub(super) async fn run(&self, input: &Input, released: impl Future<Output = ()>) -> End {
+    pub(super) async fn run(&self, input: &Input, order: &mut Order, released: impl Future<Output = ()>) -> End {
         tokio::pin!(released);
         match input {
-            Input::Source(source) => {
-                self.rendition.set_status(Status::Starting);
-                let args = ffmpeg::read_source(source, self.settings.silence, &self.settings.encoding);
-                self.run_ffmpeg(&args, Some(&source.url), self.settings.silence, |_| std::future::pending(), released)
-                    .await
+            Input::Source(source, tap) => self.read_source(source, tap, order, released).await,
+            Input::Audio(copy, tap, encode) => {
+                audio::run(self.rendition, self.settings, (copy, tap, *encode), released).await
             }
             Input::Rendition(from) => {
                 let mut from = from.subscribe(Purpose::Transcode);
@@ -83,11 +78,60 @@ impl Attempt<'_> {
                     () = &mut released => return End::Released,
                 };
                 self.rendition.set_status(Status::Starting);
-                let args = ffmpeg::transcode(&self.settings.encoding);
-                // Twice: the rendition it reads notices the silence first, and says so.
-                let silence = self.settings.silence * 2;
-                self.run_ffmpeg(&args, None, silence, |stdin| feed(stdin, init, from), released).await
+                let light = self.rendition.variant() == Variant::Low;
+                let light = init.size.filter(|_| light).map(|size| Light::of(size, self.settings.low_kbps));
+                let fed = Arc::new(Mutex::new(Fed::default()));
+                let start =
+                    Start { args: ffmpeg::transcode(&self.settings.encoding, light), url: None, stdin: Stdio::piped() };
+                let output = Output {
+                    // Twice: the rendition it reads notices the silence first, and says so.
+                    silence: self.settings.silence * 2,
+                    ..self.output(Capture::Fed(fed.clone()), order, init.timeline)
+                };
+                self.run_ffmpeg(start, output, |stdin| feed(stdin, init, from, fed), released).await
             }
+        }
+    }
+
+    /// Reads the source itself: its picture into the rendition, its audio into `tap`.
+    async fn read_source(
+        &self,
+        source: &Source,
+        tap: &Tap,
+        order: &mut Order,
+        released: impl Future<Output = ()>,
+    ) -> End {
+        self.rendition.set_status(Status::Starting);
+        let timeline = TIMELINES.fetch_add(1, Ordering::Relaxed);
+        let tapped = source.audio != Audio::Off && !tap.is_refused();
+        let (intake, stdin, audio_known) = match tapped.then(|| Intake::new(tap, timeline)).transpose() {
+            Ok(Some((intake, stdin, known))) => (Some(intake), stdin, Some(known)),
+            Ok(None) => (None, Stdio::null(), None),
+            Err(error) => return failed(OfflineReason::Failed, format!("there is no pipe for FFmpeg: {error}"), None),
+        };
+        let args = ffmpeg::read_source(source, self.settings.silence, &self.settings.encoding, tapped);
+        let start = Start { args, url: Some(&source.url), stdin };
+        let capture = Capture::Source(SourceClock::new(ffmpeg::hold(source)), SetBack::default());
+        let output = Output { audio_known, ..self.output(capture, order, timeline) };
+        let listen = |_| async {
+            match intake {
+                Some(intake) => intake.read().await,
+                None => std::future::pending().await,
+            }
+        };
+        self.run_ffmpeg(start, output, listen, released).await
+    }
+
+    fn output<'b>(&'b self, capture: Capture, order: &'b mut Order, timeline: u32) -> Output<'b> {
+        Output {
+            rendition: self.rendition,
+            silence: self.settings.silence,
+            capture,
+            order,
+            timeline,
+            audio_known: None,
+            first: None,
+            timescale: 1.0,
         }
     }
 
@@ -112,20 +156,18 @@ impl Attempt<'_> {
 
     async fn run_ffmpeg<Feed: Future<Output = ()>>(
         &self,
-        args: &[String],
-        url: Option<&super::source::SourceUrl>,
-        silence: Duration,
-        feed: impl FnOnce(ChildStdin) -> Feed,
+        start: Start<'_>,
+        mut output: Output<'_>,
+        feed: impl FnOnce(Option<ChildStdin>) -> Feed,
         released: impl Future<Output = ()>,
     ) -> End {
-        let mut child = match self.settings.launcher.start(args) {
+        let mut child = match self.settings.launcher.start(&start.args, start.stdin) {
             Ok(child) => child,
             Err(error) => return failed(OfflineReason::Failed, format!("FFmpeg cannot be started: {error}"), None),
         };
         info!(rendition = %self.rendition, pid = child.id(), "FFmpeg started");
         let (stdin, stdout, stderr) = child.pipes();
-        let findings = tokio::spawn(stderr::read(stderr, self.rendition.clone(), url.cloned()));
-        let mut output = Output { rendition: self.rendition, silence, first: None };
+        let findings = tokio::spawn(stderr::read(stderr, self.rendition.clone(), start.url.cloned()));
         let end = tokio::select! {
             stopped = output.read(stdout) => Err(stopped),
             () = feed(stdin) => Ok(End::InputChanged),
@@ -133,6 +175,14 @@ impl Attempt<'_> {
         };
         finish(child, findings, end, output.first).await
     }
+}
+
+/// How an FFmpeg is started.
+struct Start<'a> {
+    args: Vec<String>,
+    /// The source's address, where FFmpeg knows it.
+    url: Option<&'a SourceUrl>,
+    stdin: Stdio,
 }
 
 async fn finish(
@@ -152,6 +202,9 @@ async fn finish(
         Ok(end) => return end,
         Err(stopped) => stopped,
     };
+    if findings.audio_refused && first.is_none() {
+        return End::AudioRefused;
+    }
     let Diagnosis { reason, message } = explain(stopped, findings, first.is_some());
     failed(reason, message, first.map(|first| played_until - first))
 }
@@ -165,12 +218,13 @@ fn explain(stopped: Stopped, findings: Findings, played: bool) -> Diagnosis {
     let new = |reason, message: String| Diagnosis { reason, message };
     match stopped {
         Stopped::Init(InitError::UnsupportedCodec(_)) => Diagnosis::unsupported(),
-        Stopped::Init(InitError::NotVideo) => {
+        Stopped::Init(InitError::WrongKind(_)) => {
             new(OfflineReason::NoVideo, "the source has no video; choose one that has".into())
         }
         Stopped::Init(error) => new(OfflineReason::Failed, error.to_string()),
         Stopped::Split(error) => new(OfflineReason::Failed, format!("what FFmpeg wrote cannot be read: {error}")),
         Stopped::Fragment(error) => new(OfflineReason::Failed, format!("what FFmpeg wrote cannot be read: {error}")),
+        Stopped::SetBack => new(OfflineReason::Ended, "the camera's clock was set back; reading it anew".into()),
         Stopped::Silent(limit) => new(
             OfflineReason::Silent,
             format!("the source sent no picture for {} s; check the camera", limit.as_secs_f32().ceil()),
@@ -185,59 +239,20 @@ fn explain(stopped: Stopped, findings: Findings, played: bool) -> Diagnosis {
     }
 }
 
-/// FFmpeg's standard output, on its way into the rendition.
-struct Output<'a> {
-    rendition: &'a Rendition,
-    silence: Duration,
-    /// When the first fragment came.
-    first: Option<Instant>,
-}
-
-impl Output<'_> {
-    async fn read(&mut self, mut stdout: ChildStdout) -> Stopped {
-        let mut splitter = Splitter::default();
-        loop {
-            let limit = if self.first.is_some() { self.silence } else { self.silence.max(FIRST_FRAGMENT) };
-            splitter.buffer().reserve(READ);
-            match timeout(limit, stdout.read_buf(splitter.buffer())).await {
-                Err(_) => return Stopped::Silent(limit),
-                Ok(Ok(0) | Err(_)) => return Stopped::Ended,
-                Ok(Ok(_)) => {}
-            }
-            if let Err(stopped) = self.publish(&mut splitter) {
-                return stopped;
-            }
-        }
-    }
-
-    fn publish(&mut self, splitter: &mut Splitter) -> Result<(), Stopped> {
-        while let Some(unit) = splitter.next_unit().map_err(Stopped::Split)? {
-            match unit {
-                Unit::Init(bytes) => {
-                    let init = InitSegment::parse(bytes).map_err(Stopped::Init)?;
-                    info!(rendition = %self.rendition, codec = %init.codec, size = %init.size, "new epoch");
-                    self.rendition.start_epoch(init);
-                }
-                Unit::Fragment(bytes) => {
-                    let fragment = Fragment::parse(bytes).map_err(Stopped::Fragment)?;
-                    self.rendition.publish(fragment);
-                    self.first.get_or_insert_with(Instant::now);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Writes what `from` publishes to FFmpeg's standard input. Ends when that begins a new epoch or goes offline; an
 /// FFmpeg that no longer reads shows by its output.
-async fn feed(mut stdin: ChildStdin, init: Arc<InitSegment>, mut from: Subscription) {
+async fn feed(stdin: Option<ChildStdin>, init: Arc<InitSegment>, mut from: Subscription, fed: Arc<Mutex<Fed>>) {
+    let Some(mut stdin) = stdin else { return };
     if stdin.write_all(&init.bytes).await.is_err() {
         return std::future::pending().await;
     }
     loop {
         match from.event().await {
             Event::Step(Step::Fragment(fragment)) => {
+                if let Some(capture) = fragment.head.capture {
+                    let start = fragment.head.decode_time as f64 / f64::from(init.timescale.max(1));
+                    fed.lock().unwrap_or_else(PoisonError::into_inner).fed(start, capture.unix_ms() / 1e3);
+                }
                 if stdin.write_all(&fragment.bytes).await.is_err() {
                     return std::future::pending().await;
                 }

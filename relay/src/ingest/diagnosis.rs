@@ -46,9 +46,19 @@ pub fn diagnose(line: &str) -> Option<Diagnosis> {
         .map(|&(_, reason, message)| Diagnosis { reason, message: message.to_owned() })
 }
 
-/// What FFmpeg says of every healthy source when it starts: an RTSP session's first packets come without timestamps, and
-/// a fragment on a pipe is too little to guess a frame rate from.
+/// How FFmpeg names the second of its outputs, that of the source's audio, when it cannot begin it: 5.1 and newer ones.
+const AUDIO_OUTPUT: &[&str] = &["header for output file #1", "[out#1/nut"];
+
+/// Whether a line of FFmpeg's log says that it cannot begin the output of the source's audio.
+pub fn refuses_audio(line: &str) -> bool {
+    AUDIO_OUTPUT.iter().any(|output| line.contains(output)) && line.contains("Could not write header")
+}
+
+/// What FFmpeg says of every healthy source when it starts: an RTSP session's first packets come without timestamps, a
+/// fragment on a pipe is too little to guess a frame rate from, and telephone codecs do not say which channel is theirs.
 const HARMLESS: &[&str] = &[
+    "codec frame size is not set",
+    "guessed channel layout",
     "timestamps are unset in a packet",
     "previous: 0, current: 0; changing to 1",
     "not enough frames to estimate rate",
@@ -85,6 +95,9 @@ mod tests {
         ] {
             assert_eq!(diagnose(line).map(|diagnosis| diagnosis.reason), Some(reason), "{line}");
         }
+        assert!(refuses_audio("Could not write header for output file #1 (incorrect codec parameters ?): Invalid"));
+        assert!(refuses_audio("[out#1/nut @ 0x5] Could not write header (incorrect codec parameters ?): Invalid"));
+        assert!(!refuses_audio("Could not write header for output file #0 (incorrect codec parameters ?): Invalid"));
         let harmless = "[mp4 @ 0x5] Timestamps are unset in a packet for stream 0";
         assert_eq!((diagnose(harmless), is_harmless(harmless)), (None, true));
         assert!(!is_harmless("Non-monotonous DTS in output stream 0:0; previous: 900, current: 800; changing to 901"));

@@ -9,6 +9,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::source::{Encode, RtspTransport, Source};
+use light::Light;
+
+pub mod audio;
+pub mod light;
 
 /// The oldest release with every option used here (`-fps_mode`); Debian 12 has it.
 const OLDEST: (u32, u32) = (5, 1);
@@ -16,6 +20,12 @@ const OLDEST: (u32, u32) = (5, 1);
 /// Seconds between key frames where we encode: a viewer that must skip waits half of it on average, and shorter
 /// costs bits.
 const GOP_SECONDS: u32 = 1;
+
+/// The clock of RTP video (RFC 6184, section 8.2.1) and so of most sources.
+const ENCODER_TIME_BASE: &str = "1:90000";
+
+/// The quality of libx264's pictures: x264's own default, at which artefacts are hard to find.
+const CRF: &str = "23";
 
 /// What encodes H.264.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -43,13 +53,24 @@ pub struct Encoding {
     pub vaapi_device: String,
 }
 
+/// Where a source's timeline begins, in seconds: far enough from zero that what a camera places before its first frame,
+/// once its reports have told how its tracks belong together (RFC 3550, section 6.4.1), is not negative, which a decode
+/// time cannot be.
+const TIMELINE_START: &str = "10";
+
 /// Written by one frame's fragment, nothing held back: each fragment as soon as its duration is known, with the time
-/// it was captured in front (`prft`), in an init segment without a duration (ISO/IEC 14496-12, section 8.8).
+/// it was captured in front (`prft`), in an init segment without a duration (ISO/IEC 14496-12, section 8.8). Decode times
+/// are FFmpeg's own (`frag_discont`), not counted from the output's first frame: that is what keeps the outputs of one
+/// FFmpeg on one timeline.
 const OUTPUT: &[&str] = &[
     "-f",
     "mp4",
     "-movflags",
-    "+frag_every_frame+empty_moov+default_base_moof",
+    "+frag_every_frame+empty_moov+default_base_moof+frag_discont",
+    "-use_editlist",
+    "0",
+    "-avoid_negative_ts",
+    "disabled",
     "-write_prft",
     "wallclock",
     "-flush_packets",
@@ -57,8 +78,9 @@ const OUTPUT: &[&str] = &[
     "pipe:1",
 ];
 
-/// The arguments that read `source`; a connection that stays silent for `silence` is given up.
-pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding) -> Vec<String> {
+/// The arguments that read `source`; a connection that stays silent for `silence` is given up. With `tap` its audio comes
+/// out beside the picture.
+pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, tap: bool) -> Vec<String> {
     let mut args = global();
     if let Some(Encode::H264) = source.encode {
         extend(&mut args, before_input(encoding));
@@ -76,21 +98,37 @@ pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding) -> V
     extend(&mut args, ["-i", source.url.reveal(), "-map", "0:v:0"]);
     match source.encode {
         None => extend(&mut args, ["-c:v", "copy"]),
-        Some(Encode::H264) => extend(&mut args, h264(encoding)),
+        Some(Encode::H264) => extend(&mut args, h264(encoding, None)),
         Some(Encode::H265) => extend(&mut args, H265),
     }
+    extend(&mut args, ["-output_ts_offset", TIMELINE_START]);
     extend(&mut args, OUTPUT);
+    if tap {
+        extend(&mut args, audio::TAP);
+    }
     args
 }
 
-/// The arguments that turn fragments on standard input into H.264 fragments.
-pub fn transcode(encoding: &Encoding) -> Vec<String> {
+/// How many more frames FFmpeg reads before it writes one: the muxer waits for the next, to know the duration, and where
+/// the packets of RTP are put together the parser waits for one more.
+pub fn hold(source: &Source) -> usize {
+    match (source.encode, source.url.scheme()) {
+        (None, Some("rtsp" | "rtsps")) => 2,
+        _ => 1,
+    }
+}
+
+/// The arguments that turn fragments on standard input into H.264 fragments, of the same picture or of a light one, on the
+/// same timeline.
+pub fn transcode(encoding: &Encoding, light: Option<Light>) -> Vec<String> {
     let mut args = global();
     extend(&mut args, before_input(encoding));
     // One decoder thread: frame threads hold a frame each. The init segment tells all, so there is nothing to probe.
     extend(&mut args, ["-flags", "low_delay", "-threads", "1", "-probesize", "32", "-analyzeduration", "0"]);
-    extend(&mut args, ["-f", "mp4", "-i", "pipe:0", "-map", "0:v:0", "-fps_mode", "passthrough"]);
-    extend(&mut args, h264(encoding));
+    extend(&mut args, ["-copyts", "-f", "mp4", "-i", "pipe:0"]);
+    // Frames keep their places exactly: by itself FFmpeg moves them to whole multiples of the frame's usual duration.
+    extend(&mut args, ["-map", "0:v:0", "-fps_mode", "passthrough", "-enc_time_base", ENCODER_TIME_BASE]);
+    extend(&mut args, h264(encoding, light));
     extend(&mut args, OUTPUT);
     args
 }
@@ -112,43 +150,49 @@ fn before_input(encoding: &Encoding) -> Vec<&str> {
 
 /// H.264 that every browser shows at once: no B-frames, nothing held back in the encoder, a key frame a second
 /// whatever the frame rate.
-fn h264(encoding: &Encoding) -> Vec<String> {
-    let chosen: &[&str] = match encoding.encoder {
-        Encoder::Libx264 => &[
-            "-c:v",
-            "libx264",
-            "-preset",
-            "superfast",
-            "-tune",
-            "zerolatency",
-            "-profile:v",
-            "high",
-            "-crf",
-            "23",
-            "-pix_fmt",
-            "yuv420p",
-        ],
-        Encoder::Vaapi => &["-vf", "format=nv12,hwupload", "-c:v", "h264_vaapi", "-async_depth", "1"],
-        Encoder::Nvenc => &[
-            "-c:v",
-            "h264_nvenc",
-            "-preset",
-            "p1",
-            "-tune",
-            "ull",
-            "-zerolatency",
-            "1",
-            "-forced-idr",
-            "1",
-            "-pix_fmt",
-            "yuv420p",
-        ],
-        Encoder::V4l2m2m => &["-c:v", "h264_v4l2m2m", "-pix_fmt", "yuv420p"],
-        Encoder::Videotoolbox => &["-c:v", "h264_videotoolbox", "-realtime", "1", "-pix_fmt", "yuv420p"],
+fn h264(encoding: &Encoding, light: Option<Light>) -> Vec<String> {
+    let mut args = Vec::new();
+    let upload = (encoding.encoder == Encoder::Vaapi).then(|| "format=nv12,hwupload".to_owned());
+    let filters: Vec<_> = light.map(Light::filters).into_iter().chain(upload).collect();
+    if !filters.is_empty() {
+        extend(&mut args, ["-vf", &filters.join(",")]);
+    }
+    let encoder: &[&str] = match encoding.encoder {
+        Encoder::Libx264 => &["-c:v", "libx264", "-preset", "superfast", "-tune", "zerolatency", "-profile:v", "high"],
+        Encoder::Vaapi => &["-c:v", "h264_vaapi", "-async_depth", "1"],
+        Encoder::Nvenc => {
+            &["-c:v", "h264_nvenc", "-preset", "p1", "-tune", "ull", "-zerolatency", "1", "-forced-idr", "1"]
+        }
+        Encoder::V4l2m2m => &["-c:v", "h264_v4l2m2m"],
+        Encoder::Videotoolbox => &["-c:v", "h264_videotoolbox", "-realtime", "1"],
     };
-    let key_frames = format!("expr:gte(t,n_forced*{GOP_SECONDS})");
-    let mut args: Vec<String> = chosen.iter().map(|&arg| arg.to_owned()).collect();
+    extend(&mut args, encoder);
+    extend(&mut args, rate_control(encoding.encoder, light));
+    if encoding.encoder != Encoder::Vaapi {
+        extend(&mut args, ["-pix_fmt", "yuv420p"]);
+    }
+    // A millisecond less: times in seconds are rounded, and a frame that seems to be early would leave it to the next.
+    let key_frames = format!("expr:isnan(prev_forced_t)+gte(t,prev_forced_t+{GOP_SECONDS}-0.001)");
     extend(&mut args, ["-bf", "0", "-force_key_frames", &key_frames]);
+    args
+}
+
+/// As many bits as the picture needs; for a light one no more than it may have.
+fn rate_control(encoder: Encoder, light: Option<Light>) -> Vec<String> {
+    let mut args = Vec::new();
+    if encoder == Encoder::Libx264 {
+        extend(&mut args, ["-crf", CRF]);
+    }
+    let Some(light) = light else { return args };
+    let (rate, buffer) = (format!("{}k", light.kbps), format!("{}k", light.buffer_kbit()));
+    if encoder == Encoder::Libx264 {
+        // Its rate control takes frames to come at the source's rate unless it looks at their times. One thread is
+        // enough for a light picture, and better for it than slices.
+        extend(&mut args, ["-x264-params", "force-cfr=0", "-threads", "1"]);
+    } else {
+        extend(&mut args, ["-b:v", &rate]);
+    }
+    extend(&mut args, ["-maxrate", &rate, "-bufsize", &buffer]);
     args
 }
 

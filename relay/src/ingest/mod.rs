@@ -2,8 +2,9 @@
 //!
 //! For each rendition one task lives as long as the relay ([`supervise`]). It waits until somebody holds the rendition,
 //! runs FFmpeg, publishes what it writes, restarts it when it ends or falls silent, and stops it when nobody has held
-//! the rendition for a while. `copy` reads the source; `h264` reads the fragments that `copy` publishes, as a viewer
-//! does, so a camera sees one connection however many variants run.
+//! the rendition for a while. `copy` reads the source; `h264` and `low` read the fragments that `copy` publishes, as
+//! a viewer does, so a camera sees one connection however many variants run. The source's audio comes out of the FFmpeg
+//! that reads it, and is brought into form by one of its own ([`audio`]).
 
 pub mod backoff;
 pub mod diagnosis;
@@ -12,6 +13,9 @@ pub mod process;
 pub mod source;
 
 mod attempt;
+mod audio;
+mod order;
+mod output;
 mod stderr;
 
 use std::sync::Arc;
@@ -28,11 +32,13 @@ use tracing::{error, info, warn};
 
 use crate::hub::Stream;
 use crate::hub::rendition::{Holders, Rendition, Status};
+use crate::hub::tap::Tap;
 use attempt::{Attempt, End};
 use backoff::Backoff;
 use ffmpeg::Encoding;
+use order::Order;
 use process::Launcher;
-use source::Source;
+use source::{Audio, Source};
 
 /// How sources are run.
 #[derive(Debug, Clone)]
@@ -41,6 +47,8 @@ pub struct Settings {
     pub launcher: Launcher,
     /// How H.264 is encoded.
     pub encoding: Encoding,
+    /// The bit rate of `low` where its picture is as large as it gets, in thousands a second.
+    pub low_kbps: u32,
     /// How long FFmpeg runs on after the last viewer has left, for the one who comes back.
     pub linger: Duration,
     /// How long a source may send nothing before it counts as dead.
@@ -50,25 +58,35 @@ pub struct Settings {
 /// Where a rendition's fragments come from.
 #[derive(Debug, Clone)]
 enum Input {
-    /// FFmpeg reads the source.
-    Source(Source),
+    /// FFmpeg reads the source, whose audio goes into the tap.
+    Source(Source, Arc<Tap>),
     /// FFmpeg reads what this rendition publishes.
     Rendition(Arc<Rendition>),
+    /// FFmpeg reads the tap, which the source of this rendition fills, and encodes what could be copied or does not.
+    Audio(Arc<Rendition>, Arc<Tap>, bool),
 }
 
-/// A stream's ingest: starts the tasks of both its renditions, which end after `shutdown` with their FFmpegs.
+/// A stream's ingest: starts the tasks of its renditions, which end after `shutdown` with their FFmpegs.
 pub fn start(
     stream: &Stream,
-    source: Source,
+    source: &Source,
     settings: &Arc<Settings>,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
     let copy = stream.rendition(Variant::Copy);
-    let inputs = [(Variant::Copy, Input::Source(source)), (Variant::H264, Input::Rendition(copy.clone()))];
-    for (variant, input) in inputs {
-        let rendition = stream.rendition(variant).clone();
-        tasks.spawn(keep_supervised(rendition, input, settings.clone(), shutdown.clone()));
+    let amend = source.amend_sps;
+    for rendition in stream.renditions() {
+        let input = match rendition.variant() {
+            Variant::Copy => Input::Source(source.clone(), stream.tap().clone()),
+            Variant::H264 | Variant::Low => Input::Rendition(copy.clone()),
+        };
+        let rendition = rendition.clone();
+        tasks.spawn(keep_supervised(rendition, input, amend, settings.clone(), shutdown.clone()));
+    }
+    if source.audio != Audio::Off {
+        let input = Input::Audio(copy.clone(), stream.tap().clone(), source.audio == Audio::Aac);
+        tasks.spawn(keep_supervised(stream.audio().clone(), input, amend, settings.clone(), shutdown.clone()));
     }
 }
 
@@ -77,12 +95,13 @@ pub fn start(
 async fn keep_supervised(
     rendition: Arc<Rendition>,
     input: Input,
+    amend: bool,
     settings: Arc<Settings>,
     shutdown: CancellationToken,
 ) {
     let again = Duration::from_secs(1);
     loop {
-        let task = supervise(rendition.clone(), input.clone(), settings.clone(), shutdown.clone());
+        let task = supervise(rendition.clone(), input.clone(), amend, settings.clone(), shutdown.clone());
         match tokio::spawn(task).await {
             Ok(()) => return,
             Err(panic) => {
@@ -95,8 +114,15 @@ async fn keep_supervised(
     }
 }
 
-async fn supervise(rendition: Arc<Rendition>, input: Input, settings: Arc<Settings>, shutdown: CancellationToken) {
+async fn supervise(
+    rendition: Arc<Rendition>,
+    input: Input,
+    amend: bool,
+    settings: Arc<Settings>,
+    shutdown: CancellationToken,
+) {
     let mut backoff = Backoff::default();
+    let mut order = Order::new(amend);
     let mut holders = rendition.holders();
     loop {
         tokio::select! {
@@ -106,11 +132,18 @@ async fn supervise(rendition: Arc<Rendition>, input: Input, settings: Arc<Settin
         let started = Instant::now();
         let attempt = Attempt { rendition: &rendition, settings: &settings };
         let released = released(rendition.holders(), settings.linger, &shutdown);
-        match attempt.run(&input, released).await {
+        match attempt.run(&input, &mut order, released).await {
             End::Released => {
                 rendition.stop(Status::Idle);
                 backoff = Backoff::default();
                 info!(%rendition, "stopped: nobody watches");
+            }
+            End::AudioRefused => {
+                warn!(%rendition, "FFmpeg cannot copy this source's audio; going on without (audio = \"off\" says so)");
+                if let Input::Source(_, tap) = &input {
+                    tap.refuse();
+                }
+                rendition.stop(Status::Starting);
             }
             // The new epoch, or the state of the rendition this one is made from, is taken up by the next attempt.
             End::InputChanged => rendition.stop(Status::Starting),

@@ -44,14 +44,14 @@ pub struct Child {
 }
 
 impl Launcher {
-    /// Starts FFmpeg in a process group of its own, with pipes to all three streams.
+    /// Starts FFmpeg in a process group of its own, with pipes to its output and error, and `stdin`.
     ///
     /// The kernel sends the death signal when the *thread* that started a process ends. Runtime worker threads live
     /// as long as the runtime; do not call this from a blocking thread.
     ///
     /// # Errors
     /// Where the process cannot be started.
-    pub fn start(&self, args: &[String]) -> io::Result<Child> {
+    pub fn start(&self, args: &[String], stdin: Stdio) -> io::Result<Child> {
         let mut command = match &self.relay {
             Some(relay) => {
                 let mut command = Command::new(relay);
@@ -62,7 +62,7 @@ impl Launcher {
         };
         let process = command
             .args(args)
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -74,16 +74,15 @@ impl Launcher {
 }
 
 impl Child {
-    /// The pipes to its standard input, output and error.
+    /// The pipes to its standard input, where it was started with one, output and error.
     ///
     /// # Panics
     /// When called twice.
-    pub fn pipes(&mut self) -> (ChildStdin, ChildStdout, ChildStderr) {
-        let pipes = (self.process.stdin.take(), self.process.stdout.take(), self.process.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+    pub fn pipes(&mut self) -> (Option<ChildStdin>, ChildStdout, ChildStderr) {
+        let (Some(stdout), Some(stderr)) = (self.process.stdout.take(), self.process.stderr.take()) else {
             panic!("the pipes of a child are taken once");
         };
-        (stdin, stdout, stderr)
+        (self.process.stdin.take(), stdout, stderr)
     }
 
     /// The process id, until the process has been reaped.
@@ -151,7 +150,7 @@ mod tests {
 
     fn shell(script: &str) -> Child {
         let launcher = Launcher { ffmpeg: "/bin/sh".into(), relay: None };
-        launcher.start(&["-c".to_owned(), script.to_owned()]).unwrap()
+        launcher.start(&["-c".to_owned(), script.to_owned()], Stdio::piped()).unwrap()
     }
 
     async fn group_is_gone(group: Pid) -> bool {

@@ -15,6 +15,23 @@ pub struct Source {
     pub rtsp_transport: RtspTransport,
     /// Encode with this codec, for sources that do not already have one that browsers play.
     pub encode: Option<Encode>,
+    /// Make the parameter sets of a stream without B-frames say that it has none, so that decoders do not wait for any.
+    pub amend_sps: bool,
+    /// What becomes of its audio.
+    pub audio: Audio,
+}
+
+/// What becomes of a source's audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audio {
+    /// Viewers can have it: AAC and Opus as they are, everything else as AAC.
+    #[default]
+    Auto,
+    /// Viewers can have it, always encoded as AAC: for a camera whose AAC browsers do not play, or viewers without Opus.
+    Aac,
+    /// Nobody gets it.
+    Off,
 }
 
 /// How RTSP carries its media (RFC 2326, section 12.39).

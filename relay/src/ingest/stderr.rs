@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tracing::{debug, warn};
 
-use super::diagnosis::{Diagnosis, diagnose, is_harmless};
+use super::diagnosis::{Diagnosis, diagnose, is_harmless, refuses_audio};
 use super::source::SourceUrl;
 use crate::hub::rendition::Rendition;
 
@@ -20,6 +20,8 @@ const LOGGED_MAX: u64 = 50;
 pub(super) struct Findings {
     /// The first line that says why it failed.
     pub(super) diagnosis: Option<Diagnosis>,
+    /// Whether FFmpeg could not begin the output that carries the source's audio.
+    pub(super) audio_refused: bool,
     /// The last line, without secrets.
     pub(super) last_line: Option<String>,
 }
@@ -54,6 +56,7 @@ pub(super) async fn read(
         if lines <= LOGGED_MAX {
             warn!(target: "ffmpeg", %rendition, "{text}");
         }
+        findings.audio_refused |= refuses_audio(&text);
         findings.diagnosis = findings.diagnosis.or_else(|| diagnose(&text));
         findings.last_line = Some(text);
     }

@@ -1,21 +1,47 @@
 //! Flow control from end to end: how much may be on its way to a viewer.
 //!
-//! Behind a tunnel the relay's TCP peer is the tunnel's daemon, so the socket says nothing about the viewer's link; what
-//! counts is what the viewer acknowledges. Pure: the time is passed in, as the time since the session began.
+//! Behind a tunnel the relay's TCP peer is the tunnel's daemon with megabytes of buffer, so the socket says nothing about
+//! the viewer's link; what counts is what the viewer acknowledges. What is on its way cannot be taken back: beyond what
+//! the link holds by its own length it is a queue, and so delay for everything after it, the key frame included that
+//! would have cut a viewer's lag. What waits in the ring can be left out. So the window of bytes on their way is kept to
+//! what the link delivers in its own round trip and a little more, as in congestion control by delay (BBR, LEDBAT).
+//!
+//! Bytes, times and acknowledgements enter, permits leave. Pure: the time is passed in, as the time since the session
+//! began.
+
+mod link;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What an acknowledgement may be late beside the round trip: viewers acknowledge four times a second, and a page
-/// that is being laid out stalls for longer than that.
-const ALLOWANCE: Duration = Duration::from_millis(750);
+use link::Link;
+
+/// How often viewers acknowledge by themselves.
+const ACK_PERIOD: Duration = Duration::from_millis(250);
 /// The round trip assumed before it has been measured.
-const RTT_UNKNOWN: Duration = Duration::from_millis(250);
-/// No link is worth more in flight than this.
-const BUDGET_MAX: Duration = Duration::from_secs(3);
-/// Round trips to choose the smallest of: one every five seconds, so a path that has become longer is believed after a
-/// minute.
-const ROUND_TRIPS: usize = 12;
+const ROUND_TRIP_UNKNOWN: Duration = Duration::from_millis(250);
+/// The window before anything is known: what a slow link (2 Mbit/s) delivers in a quarter of a second. A fast one
+/// doubles it with each round trip.
+const WINDOW_START: u64 = 64 * 1024;
+/// A few small frames: with less even a link of 200 kbit/s would idle between acknowledgements.
+const WINDOW_MIN: u64 = 4 * 1024;
+/// Two thirds of a second at 100 Mbit/s: nothing that a camera sends needs more.
+const WINDOW_MAX: u64 = 8 << 20;
+/// Below this a queue is none: the time that a key frame takes, a busy page, a radio's own rhythm.
+const QUEUE_LOW: Duration = Duration::from_millis(60);
+/// What a narrowed window aims at, so that the link is never idle and a frame waits three frames' time.
+const QUEUE_TARGET: Duration = Duration::from_millis(120);
+/// Above this the window is narrowed. More than mobile links jitter by, much less than a viewer would notice as old.
+const QUEUE_HIGH: Duration = Duration::from_millis(250);
+/// A queue that stays for so long in spite of a narrow window is a path that has become longer: the link is let run
+/// empty once and measured anew.
+const QUEUE_LASTS: Duration = Duration::from_secs(2);
+/// Scheduling, here and in the browser, beside what is accounted for.
+const SLACK: Duration = Duration::from_millis(50);
+/// What an answer may be late: a key frame's time on a link with something to spare, a page that is being laid out.
+const OVERDUE: Duration = Duration::from_millis(100);
+/// Between two questions whether what was sent has arrived.
+const ASK_PERIOD: Duration = Duration::from_millis(50);
 /// A viewer that has acknowledged nothing for so long is gone, whatever its socket says.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -38,141 +64,254 @@ pub(super) enum Permit {
     Close,
 }
 
+/// A message on its way.
+#[derive(Debug, Clone, Copy)]
+struct InFlight {
+    sent: Duration,
+    bytes: u64,
+    /// What had waited for a permit when it was sent.
+    waited: Duration,
+}
+
 /// See the [module](self).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Flow {
     sent: u64,
-    /// When each message that is not acknowledged was sent, oldest first. Its length is bounded by the budget's worth
-    /// of fragments and the GOP that a viewer starts with.
-    in_flight: VecDeque<Duration>,
+    /// What is not acknowledged, oldest first. Its length is bounded by the window's worth of messages.
+    in_flight: VecDeque<InFlight>,
+    bytes: u64,
     /// When an acknowledgement last told of a message that had not been acknowledged.
     progress: Duration,
-    /// The newest round trips, at most [`ROUND_TRIPS`].
-    round_trips: VecDeque<Duration>,
+    /// What the newest message had waited that is acknowledged.
+    waited: Duration,
+    link: Link,
+    window: u64,
+    /// Whether the window doubles with a round trip; until the first queue.
+    doubling: bool,
+    /// Whether half of the window was used since it was last widened: a healthy viewer is to have room, so that it need
+    /// not be asked.
+    limited: bool,
+    /// The window stays as it is until what it was narrowed for can have had an effect.
+    narrow_again: Duration,
+    /// Since when there has been a queue.
+    queued_since: Option<Duration>,
+    /// Nothing more is sent until all has arrived.
+    draining: bool,
+    asked: Duration,
+    /// Bytes sent since then, and those of the largest message.
+    unasked: u64,
+    largest: u64,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            sent: 0,
+            in_flight: VecDeque::new(),
+            bytes: 0,
+            progress: Duration::ZERO,
+            waited: Duration::ZERO,
+            link: Link::default(),
+            window: WINDOW_START,
+            doubling: true,
+            limited: false,
+            narrow_again: Duration::ZERO,
+            queued_since: None,
+            draining: false,
+            asked: Duration::ZERO,
+            unasked: 0,
+            largest: 0,
+        }
+    }
 }
 
 impl Flow {
-    /// A message leaves at `now`.
-    pub(super) fn sent(&mut self, now: Duration) {
+    /// A message of `bytes` leaves at `now` that has `waited` for a permit.
+    pub(super) fn sent(&mut self, bytes: usize, waited: Duration, now: Duration) {
+        let bytes = bytes as u64;
+        if self.in_flight.is_empty() {
+            self.link.begins(now);
+        }
         self.sent += 1;
-        self.in_flight.push_back(now);
+        self.bytes += bytes;
+        self.unasked += bytes;
+        self.largest = self.largest.max(bytes);
+        self.in_flight.push_back(InFlight { sent: now, bytes, waited });
+        self.limited |= self.bytes >= self.window / 2;
     }
 
-    /// The viewer has received `received` messages in all. A smaller number than before says nothing new.
-    pub(super) fn acknowledged(&mut self, received: u64, now: Duration) -> Result<(), ImpossibleAck> {
-        let outstanding =
-            self.sent.checked_sub(received).ok_or(ImpossibleAck { acknowledged: received, sent: self.sent })?;
-        while self.in_flight.len() as u64 > outstanding {
-            self.in_flight.pop_front();
-            self.progress = now;
+    /// The viewer has received `received` messages in all, the newest of them at `at` by its clock, in milliseconds. A
+    /// smaller number than before says nothing new.
+    pub(super) fn acknowledged(&mut self, received: u64, at: Option<f64>, now: Duration) -> Result<(), ImpossibleAck> {
+        let (newest, bytes) = self.take_acknowledged(received, now)?;
+        if let Some(newest) = newest {
+            self.link.sample(newest.sent, at, now);
+            self.adjust(bytes, now);
         }
         Ok(())
     }
 
-    /// A ping was answered after `rtt`.
-    pub(super) fn round_trip(&mut self, rtt: Duration) {
-        if self.round_trips.len() == ROUND_TRIPS {
-            self.round_trips.pop_front();
-        }
-        self.round_trips.push_back(rtt);
+    /// What was asked at `asked`, with so much `padding`, was answered, by the viewer's clock at `at`, with the number of
+    /// messages it has received.
+    pub(super) fn answered(
+        &mut self,
+        asked: Duration,
+        at: f64,
+        received: Option<u64>,
+        padding: u64,
+        now: Duration,
+    ) -> Result<(), ImpossibleAck> {
+        self.link.delivered(padding, now);
+        let bytes = match received {
+            Some(received) => self.take_acknowledged(received, now)?.1,
+            None => 0,
+        };
+        self.link.answered(asked, at, now);
+        self.adjust(bytes, now);
+        Ok(())
     }
 
-    /// How long a message may stay unacknowledged before sending stops.
-    pub(super) fn budget(&self) -> Duration {
-        // The smallest is the link without its queues.
-        let link = self.round_trips.iter().min().copied().unwrap_or(RTT_UNKNOWN);
-        (link + ALLOWANCE).min(BUDGET_MAX)
+    /// Whether the viewer should be asked what has arrived, because much is on its way, or for longer than it should.
+    pub(super) fn ask(&mut self, now: Duration) -> bool {
+        let since = now.saturating_sub(self.asked);
+        let full = self.bytes >= self.window;
+        let much = self.bytes >= self.window / 2 && self.unasked >= self.window / 4 && since >= ASK_PERIOD;
+        let late = self.oldest_age(now) > self.round_trip() + ACK_PERIOD + SLACK && since >= 2 * ASK_PERIOD;
+        let large = self.largest >= self.window / 8 && since >= ASK_PERIOD;
+        let queued = self.link.queue() > QUEUE_LOW && since >= ASK_PERIOD;
+        let ask = self.unasked > 0 && (full || much || large || late || queued);
+        if ask {
+            self.asked(now);
+        }
+        ask
+    }
+
+    /// Whether a question of `asked` should have been answered: a large message was sent before it, such as a key frame,
+    /// and takes longer than it should. More behind it would only wait.
+    pub(super) fn is_overdue(&self, asked: Duration, now: Duration) -> bool {
+        let age = now.saturating_sub(asked);
+        !self.in_flight.is_empty() && self.link.usual().is_some_and(|usual| age > usual + OVERDUE)
+    }
+
+    /// How many messages have been sent.
+    pub(super) fn count(&self) -> u64 {
+        self.sent
+    }
+
+    /// The viewer is asked, for whatever reason.
+    pub(super) fn asked(&mut self, now: Duration) {
+        self.asked = now;
+        (self.unasked, self.largest) = (0, 0);
     }
 
     /// What may be done at `now`.
     pub(super) fn permit(&self, now: Duration) -> Permit {
-        let Some(&oldest) = self.in_flight.front() else {
+        let Some(oldest) = self.in_flight.front() else {
             return Permit::Send;
         };
-        // A slow link may take long over the GOP that a viewer starts with, and yet get on with it.
-        if now.saturating_sub(oldest.max(self.progress)) > SILENCE {
+        let late = self.round_trip() + ACK_PERIOD + QUEUE_HIGH + SLACK;
+        // A slow link may take long over a large key frame, and yet get on with it.
+        if now.saturating_sub(oldest.sent.max(self.progress)) > SILENCE {
             Permit::Close
-        } else if now.saturating_sub(oldest) > self.budget() {
+        } else if self.draining || self.bytes >= self.window || self.oldest_age(now) > late {
             Permit::Hold
         } else {
             Permit::Send
         }
     }
+
+    /// What has waited does not count for what follows.
+    pub(super) fn interrupted(&mut self) {
+        self.waited = Duration::ZERO;
+        self.in_flight.iter_mut().for_each(|message| message.waited = Duration::ZERO);
+    }
+
+    /// The newest measure of what waits in the link.
+    pub(super) fn queue(&self) -> Duration {
+        self.link.queue()
+    }
+
+    /// How much later than it could have the newest message arrived that is acknowledged: it waited here, and there.
+    pub(super) fn delay(&self) -> Duration {
+        self.waited + self.link.queue()
+    }
+
+    /// What comes now takes so many bytes a second. A link that has not shown that it does not carry them starts with what
+    /// it can then do in the time of a short queue.
+    pub(super) fn expect(&mut self, rate: f64) {
+        if self.doubling {
+            self.window = self.window.max((rate * QUEUE_TARGET.as_secs_f64()) as u64).min(WINDOW_MAX);
+        }
+    }
+
+    /// The link has been seen to carry so many bytes a second without a queue.
+    pub(super) fn carries(&mut self, rate: f64) {
+        self.window = self.window.max(self.worth(rate)).min(WINDOW_MAX);
+    }
+
+    /// Takes note of what has arrived; returns the newest message that had not been acknowledged before, and the bytes
+    /// of all such.
+    fn take_acknowledged(&mut self, received: u64, now: Duration) -> Result<(Option<InFlight>, u64), ImpossibleAck> {
+        let outstanding =
+            self.sent.checked_sub(received).ok_or(ImpossibleAck { acknowledged: received, sent: self.sent })?;
+        let (mut newest, mut bytes) = (None, 0);
+        while self.in_flight.len() as u64 > outstanding {
+            newest = self.in_flight.pop_front();
+            bytes += newest.map_or(0, |message| message.bytes);
+        }
+        self.waited = newest.map_or(self.waited, |message| message.waited);
+        if newest.is_some() {
+            self.progress = now;
+            self.bytes -= bytes;
+            self.link.delivered(bytes, now);
+        }
+        Ok((newest, bytes))
+    }
+
+    /// The window after a new measure of the queue, and after `bytes` more have arrived.
+    fn adjust(&mut self, bytes: u64, now: Duration) {
+        let queue = self.link.queue();
+        if queue > QUEUE_HIGH {
+            self.narrow(queue, now);
+        } else if queue <= QUEUE_LOW {
+            self.queued_since = None;
+        }
+        if queue <= QUEUE_LOW && self.limited {
+            let more = if self.doubling { bytes } else { bytes / 2 };
+            self.window = (self.window + more).min(WINDOW_MAX);
+        }
+        self.limited = self.bytes >= self.window / 2;
+        if self.draining && self.in_flight.is_empty() {
+            self.draining = false;
+            self.queued_since = None;
+            self.link.forget_delays();
+        }
+    }
+
+    fn narrow(&mut self, queue: Duration, now: Duration) {
+        let since = *self.queued_since.get_or_insert(now);
+        self.draining |= now.saturating_sub(since) > QUEUE_LASTS;
+        if now >= self.narrow_again {
+            self.doubling = false;
+            let worth = self.link.rate().map_or(self.window / 2, |rate| self.worth(rate));
+            self.window = worth.min(self.window).max(WINDOW_MIN);
+            self.narrow_again = now + self.round_trip() + queue;
+        }
+    }
+
+    /// The window for a link that delivers so many bytes a second.
+    fn worth(&self, rate: f64) -> u64 {
+        (rate * (self.round_trip() + QUEUE_TARGET).as_secs_f64()) as u64
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.link.round_trip().unwrap_or(ROUND_TRIP_UNKNOWN)
+    }
+
+    fn oldest_age(&self, now: Duration) -> Duration {
+        self.in_flight.front().map_or(Duration::ZERO, |oldest| now.saturating_sub(oldest.sent))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn ms(n: u64) -> Duration {
-        Duration::from_millis(n)
-    }
-
-    #[test]
-    fn an_unacknowledged_viewer_is_held_and_then_given_up() {
-        let mut flow = Flow::default();
-        flow.sent(ms(0));
-        flow.sent(ms(40));
-        assert_eq!(flow.permit(ms(1000)), Permit::Send);
-        assert_eq!(flow.permit(ms(1001)), Permit::Hold);
-        flow.acknowledged(1, ms(1040)).unwrap();
-        assert_eq!(flow.permit(ms(1040)), Permit::Send, "now the second is the oldest");
-        assert_eq!(flow.permit(ms(11_040)), Permit::Hold);
-        assert_eq!(flow.permit(ms(11_041)), Permit::Close);
-        flow.acknowledged(2, ms(11_042)).unwrap();
-        assert_eq!(flow.permit(ms(60_000)), Permit::Send, "a silent camera is not the viewer's fault");
-    }
-
-    #[test]
-    fn a_viewer_that_gets_on_with_a_large_start_is_not_given_up() {
-        let mut flow = Flow::default();
-        (0..250).for_each(|_| flow.sent(ms(0)));
-        for acknowledged in 1..=250 {
-            let now = ms(acknowledged * 100);
-            flow.acknowledged(acknowledged, now).unwrap();
-            assert_ne!(flow.permit(now), Permit::Close, "after {now:?}");
-        }
-        assert_eq!(flow.permit(ms(25_000)), Permit::Send);
-    }
-
-    #[test]
-    fn the_budget_follows_the_links_own_round_trip() {
-        let mut flow = Flow::default();
-        assert_eq!(flow.budget(), RTT_UNKNOWN + ALLOWANCE);
-        flow.round_trip(ms(900));
-        flow.round_trip(ms(40));
-        flow.round_trip(ms(600));
-        assert_eq!(flow.budget(), ms(40) + ALLOWANCE, "queues are not the link");
-        (0..ROUND_TRIPS).for_each(|_| flow.round_trip(ms(500)));
-        assert_eq!(flow.budget(), ms(500) + ALLOWANCE, "the path has changed");
-        let mut far = Flow::default();
-        far.round_trip(ms(5000));
-        assert_eq!(far.budget(), BUDGET_MAX);
-    }
-
-    #[test]
-    fn acknowledging_what_was_not_sent_is_an_error() {
-        let mut flow = Flow::default();
-        flow.sent(ms(0));
-        assert_eq!(flow.acknowledged(2, ms(1)), Err(ImpossibleAck { acknowledged: 2, sent: 1 }));
-    }
-
-    proptest! {
-        #[test]
-        fn the_record_holds_exactly_what_is_outstanding(
-            steps in proptest::collection::vec((any::<bool>(), 0u64..60), 0..200)
-        ) {
-            let mut flow = Flow::default();
-            let mut highest = 0;
-            for (n, (send, received)) in steps.into_iter().enumerate() {
-                if send {
-                    flow.sent(ms(n as u64));
-                } else if flow.acknowledged(received, ms(n as u64)).is_ok() {
-                    highest = highest.max(received);
-                }
-                prop_assert_eq!(flow.in_flight.len() as u64, flow.sent - highest);
-            }
-        }
-    }
-}
+mod tests;

@@ -11,9 +11,13 @@
 
 mod flow;
 mod handshake;
+mod ladder;
 mod plain;
 mod select;
 mod session;
+#[cfg(test)]
+mod simulation;
+mod steering;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,14 +6,16 @@
 //!
 //! What fails is told as `error:<reason>` and a close code of [`close`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sightline_protocol::close;
-use sightline_protocol::codec::Family;
+use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::stream::Variant;
 use tokio::time::{Instant, timeout};
 
 use super::{Ended, Socket};
+use crate::fmp4::init::InitSegment;
 use crate::hub::Stream;
 use crate::hub::rendition::{Event, Purpose, Status, Subscription};
 use crate::hub::ring::Step;
@@ -76,18 +78,21 @@ async fn start(
 ) -> Result<(Subscription, Family, bytes::Bytes), String> {
     let deadline = Instant::now() + START;
     let init = first_init(&mut copy, deadline).await?;
-    if wish.is_none_or(|wish| wish == init.codec.family()) {
-        return Ok((copy, init.codec.family(), init.bytes.clone()));
+    let family = family_of(&init);
+    if wish.is_none_or(|wish| wish == family) {
+        return Ok((copy, family, init.bytes.clone()));
     }
     let mut h264 = stream.rendition(Variant::H264).subscribe(Purpose::View);
     let init = first_init(&mut h264, deadline).await?;
-    Ok((h264, init.codec.family(), init.bytes.clone()))
+    Ok((h264, family_of(&init), init.bytes.clone()))
 }
 
-async fn first_init(
-    subscription: &mut Subscription,
-    deadline: Instant,
-) -> Result<std::sync::Arc<crate::fmp4::init::InitSegment>, String> {
+/// The family of a variant's codec, which is video's.
+fn family_of(init: &InitSegment) -> Family {
+    init.video_codec().map_or(Family::H264, VideoCodec::family)
+}
+
+async fn first_init(subscription: &mut Subscription, deadline: Instant) -> Result<Arc<InitSegment>, String> {
     if let Status::Offline { message, .. } = subscription.current_status() {
         return Err(message.to_string());
     }

@@ -20,6 +20,7 @@ pub(super) fn select(
     let plays = playable.iter().any(|probe| probe.covers(&camera.codec));
     match choice {
         VariantChoice::Copy => (Variant::Copy, VariantReason::Requested),
+        VariantChoice::Low => (Variant::Low, VariantReason::Requested),
         // Asking for H.264 from a camera that sends it is asking for the camera's own; an encoder would add nothing.
         VariantChoice::H264 if !plays || camera.b_frames || camera.codec.family() != Family::H264 => {
             (Variant::H264, VariantReason::Requested)
@@ -33,7 +34,7 @@ pub(super) fn select(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use VariantChoice::{Auto, Copy, H264};
+    use VariantChoice::{Auto, Copy, H264, Low};
     use VariantReason::{BFrames, NotPlayable, Requested, Untouched};
 
     #[test]
@@ -53,6 +54,7 @@ mod tests {
         assert_eq!(case(H264, &[avc, hevc], h265, false), (Variant::H264, Requested));
         assert_eq!(case(H264, &[avc], h264, false), (Variant::Copy, Untouched));
         assert_eq!(case(H264, &[avc], h264, true), (Variant::H264, Requested));
+        assert_eq!(case(Low, &[avc, hevc], h265, false), (Variant::Low, Requested));
         assert_eq!(case(H264, &[avc], "avc1.6E001F", false), (Variant::H264, Requested), "High 10 is not playable");
     }
 }

@@ -1,29 +1,37 @@
 //! The `sightline.v1` dialect: [`sightline_protocol::message`] both ways, media between.
 //!
-//! A session holds one [`Subscription`], that of the variant it sends. It begins with `copy`, because what the camera
-//! sends decides which variant the viewer gets; nothing is sent before that is known. While another variant is being
-//! started, the one before is sent on, so that the picture never stops for it.
+//! A session holds one [`Subscription`], that of the variant it sends ([`media`]). It begins with `copy`, because what the
+//! camera sends decides which variant the viewer gets; nothing is sent before that is known. While another variant is
+//! being started, the one before is sent on, so that the picture never stops for it ([`variant`]). How much is sent, and
+//! whether it is the light variant, is [`Steering`]'s to say. Sound goes its own way beside the picture ([`audio`]).
+
+mod audio;
+mod media;
+mod variant;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use sightline_protocol::close;
 use sightline_protocol::codec::VideoCodec;
 use sightline_protocol::message::{
-    ClientMessage, ErrorKind, GapReason, Ping, Play, Pong, Ready, ServerMessage, VariantReason,
+    Ack, ClientMessage, ErrorKind, GapReason, Ping, Play, Pong, ServerMessage, VariantReason,
 };
 use sightline_protocol::stream::Variant;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_websockets::Message;
 
-use super::flow::{Flow, Permit};
-use super::select::{CameraFormat, select};
+use super::flow::{ImpossibleAck, Permit};
+use super::ladder::Rung;
+use super::select::CameraFormat;
+use super::steering::{Ask, Steering};
 use super::{Ended, Socket};
-use crate::fmp4::Fragment;
+use crate::clock;
 use crate::fmp4::init::InitSegment;
 use crate::hub::Stream;
 use crate::hub::rendition::{Event, Purpose, Status, Subscription};
-use crate::hub::ring::Step;
+use audio::{Audio, Beginning};
+use variant::Next;
 
 /// How long a viewer may take to say what it can play.
 const PLAY: Duration = Duration::from_secs(5);
@@ -31,13 +39,16 @@ const PLAY: Duration = Duration::from_secs(5);
 const PING: Duration = Duration::from_secs(5);
 /// A viewer that has said nothing for so long, not even answered a ping, is gone, whatever its socket says.
 const GONE: Duration = Duration::from_secs(12);
-/// A viewer whose next fragment is this much older than the newest resumes at a key frame.
-const TOLERATED_LAG: Duration = Duration::from_millis(1000);
-
 /// Why a session is not continued: it ended, or the viewer broke the protocol and is told so.
 enum Stop {
     Ended(Ended),
     Refuse(u16, String),
+}
+
+impl From<ImpossibleAck> for Stop {
+    fn from(error: ImpossibleAck) -> Self {
+        Self::Refuse(close::BAD_REQUEST, error.to_string())
+    }
 }
 
 impl From<Ended> for Stop {
@@ -91,11 +102,6 @@ fn parse(message: &Message) -> Result<ClientMessage, Stop> {
     serde_json::from_str(text).map_err(|error| refuse(format!("not a message of sightline.v1: {error}")))
 }
 
-/// Milliseconds since the Unix epoch, as on the wire; whole ones, which come back through JSON as they went.
-fn unix_ms() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as f64
-}
-
 struct Session<'a> {
     stream: &'a Stream,
     play: Play,
@@ -106,20 +112,36 @@ struct Session<'a> {
     /// What is sent or, before the first `ready`, waited for.
     source: Subscription,
     /// What will be sent instead once it has a picture.
-    next: Option<Subscription>,
+    next: Option<Next>,
+    /// The light picture, while it may soon be wanted.
+    standby: Option<Subscription>,
     /// An init segment that waits for its first fragment.
     init: Option<Arc<InitSegment>>,
     /// Counts the init segments sent.
     epoch: u32,
-    flow: Flow,
+    /// Whether the viewer wants no media at the moment.
+    paused: bool,
+    audio: Audio,
+    /// Where the picture has begun that the viewer sees; none while it is awaited.
+    picture: Option<Beginning>,
+    steering: Steering,
+    /// The variant that fits where the link carries it.
+    full: Variant,
+    /// The rung that the variant was chosen for.
+    rung: Rung,
+    /// Whether something was held back since the last message.
+    held: bool,
+    /// What the full picture was last known to take, in bytes a second.
+    full_rate: Option<f64>,
     began: Instant,
     /// When the viewer last said anything.
     heard: Instant,
-    ping: Option<(f64, Instant)>,
 }
 
 impl<'a> Session<'a> {
     fn new(stream: &'a Stream, copy: Subscription, play: Play) -> Self {
+        let mut audio = Audio::default();
+        audio.want(&play.tracks, stream);
         Self {
             stream,
             playable: playable(&play),
@@ -128,12 +150,19 @@ impl<'a> Session<'a> {
             why: VariantReason::Untouched,
             source: copy,
             next: None,
+            standby: None,
             init: None,
             epoch: 0,
-            flow: Flow::default(),
+            paused: false,
+            audio,
+            picture: None,
+            steering: Steering::default(),
+            full: Variant::Copy,
+            rung: Rung::Full,
+            held: false,
+            full_rate: None,
             began: Instant::now(),
             heard: Instant::now(),
-            ping: None,
         }
     }
 
@@ -144,16 +173,35 @@ impl<'a> Session<'a> {
         let status = self.source.current_status();
         self.tell(socket, &status).await?;
         loop {
-            let permit = self.flow.permit(self.began.elapsed());
-            if permit == Permit::Close {
-                let message = "nothing was acknowledged for 10 s; connect again".to_owned();
-                return Err(Stop::Refuse(close::TOO_SLOW, message));
-            }
+            let permit = self.permit(socket).await?;
             tokio::select! {
                 message = socket.receive() => self.handle(socket, &message?).await?,
                 event = permitted(&mut self.source, permit) => self.forward(socket, event).await?,
-                status = next_status(&mut self.next) => self.next_changed(socket, &status).await?,
-                _ = pings.tick() => self.send_ping(socket).await?,
+                fragment = self.audio.next(permit, self.picture) => self.send_audio(socket, fragment).await?,
+                news = variant::news(&mut self.next) => self.next_changed(socket, news).await?,
+                _ = pings.tick() => self.heartbeat(socket).await?,
+            }
+            self.steer(socket).await?;
+        }
+    }
+
+    /// What may be done now.
+    async fn permit(&mut self, socket: &mut Socket) -> Result<Permit, Stop> {
+        match self.steering.permit(self.time()) {
+            Permit::Close => {
+                let message = "nothing was acknowledged for 10 s; connect again".to_owned();
+                Err(Stop::Refuse(close::TOO_SLOW, message))
+            }
+            _ if self.paused => Ok(Permit::Hold),
+            Permit::Send if !self.waits_for_light() => {
+                if std::mem::take(&mut self.held) {
+                    self.skip(socket, self.tolerated_lag(), GapReason::Behind).await?;
+                }
+                Ok(Permit::Send)
+            }
+            Permit::Send | Permit::Hold => {
+                self.held = true;
+                Ok(Permit::Hold)
             }
         }
     }
@@ -161,25 +209,27 @@ impl<'a> Session<'a> {
     async fn handle(&mut self, socket: &mut Socket, message: &Message) -> Result<(), Stop> {
         self.heard = Instant::now();
         match parse(message)? {
-            ClientMessage::Ack(ack) => {
-                let now = self.began.elapsed();
-                let acknowledged = self.flow.acknowledged(ack.received, now);
-                acknowledged.map_err(|error| Stop::Refuse(close::BAD_REQUEST, error.to_string()))?;
+            ClientMessage::Ack(Ack { received, at, .. }) => {
+                let now = self.time();
+                self.steering.acknowledged(received, at, now)?;
             }
             ClientMessage::Ping(ping) => {
-                let pong = ServerMessage::Pong(Pong { sent: ping.sent, at: unix_ms() });
+                let pong = ServerMessage::Pong(Pong { sent: ping.sent, at: clock::unix_ms(), received: None });
                 socket.send_text(pong.to_json()).await?;
             }
-            ClientMessage::Pong(pong) => {
-                if let Some((_, sent_at)) = self.ping.take_if(|(sent, _)| *sent == pong.sent) {
-                    self.flow.round_trip(sent_at.elapsed());
-                }
+            ClientMessage::Pong(Pong { sent, at, received }) => {
+                let now = self.time();
+                self.steering.answered(sent, at, received, now)?;
             }
+            ClientMessage::Pause => self.pause(),
+            ClientMessage::Resume => self.resume(socket).await?,
             ClientMessage::Switch { variant } => {
                 self.play.variant = variant;
                 self.choose(socket).await?;
             }
+            ClientMessage::Tracks { tracks } => self.audio.want(&tracks, self.stream),
             ClientMessage::Play(play) => {
+                self.audio.want(&play.tracks, self.stream);
                 self.playable = playable(&play);
                 self.play = play;
                 self.choose(socket).await?;
@@ -188,97 +238,56 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn forward(&mut self, socket: &mut Socket, event: Event) -> Result<(), Stop> {
-        match event {
-            Event::Status(status) => self.tell(socket, &status).await,
-            Event::Step(Step::Init(init)) => {
-                self.init = Some(init);
-                Ok(())
-            }
-            Event::Step(Step::Fragment(fragment)) => self.send(socket, fragment).await,
-            Event::Step(Step::Overrun(skipped)) => self.send_gap(socket, skipped, GapReason::Overrun).await,
-            Event::Step(Step::Pending) => Ok(()),
-        }
+    fn pause(&mut self) {
+        self.paused = true;
+        self.steering.interrupted(self.time());
     }
 
-    async fn send(&mut self, socket: &mut Socket, fragment: Fragment) -> Result<(), Stop> {
-        if self.source.rendition().variant() == Variant::Copy && self.camera_changed(&fragment) {
+    /// Goes on after a pause, or starts anew for a viewer that has not paused.
+    async fn resume(&mut self, socket: &mut Socket) -> Result<(), Stop> {
+        self.steering.interrupted(self.time());
+        if std::mem::take(&mut self.paused) {
+            return self.skip(socket, Duration::ZERO, GapReason::Paused).await;
+        }
+        (self.init, self.picture) = (None, None);
+        self.source.rewind();
+        self.audio.rewind();
+        Ok(())
+    }
+
+    /// Does what the acknowledgements so far ask for: another variant, or a question what has arrived.
+    async fn steer(&mut self, socket: &mut Socket) -> Result<(), Stop> {
+        self.stand_by();
+        if self.steering.rung() != self.rung {
             self.choose(socket).await?;
-            if self.source.rendition().variant() != Variant::Copy {
-                return Ok(());
-            }
         }
-        if let Some(init) = self.init.take() {
-            self.epoch += 1;
-            let rendition = self.source.rendition();
-            let ready = Ready {
-                epoch: self.epoch,
-                variant: rendition.variant(),
-                why: self.why,
-                tracks: vec![init.track(rendition.frame_rate())],
-            };
-            socket.send_text(ServerMessage::Ready(ready).to_json()).await?;
-            self.send_media(socket, init.bytes.clone()).await?;
-        }
-        self.send_media(socket, fragment.bytes).await?;
-        match self.source.skip_if_behind(TOLERATED_LAG) {
-            0 => Ok(()),
-            skipped => self.send_gap(socket, skipped, GapReason::Behind).await,
-        }
-    }
-
-    /// Takes note of what the camera sends; says whether that is news.
-    fn camera_changed(&mut self, fragment: &Fragment) -> bool {
-        let reorders = fragment.head.composition_offset != 0;
-        match (&self.init, &mut self.camera) {
-            (None, Some(camera)) if reorders && !camera.b_frames => camera.b_frames = true,
-            (None, _) => return false,
-            (Some(init), camera) => {
-                let known = self.source.rendition().format().is_some_and(|(_, reorders)| reorders);
-                *camera = Some(CameraFormat { codec: init.codec.clone(), b_frames: reorders || known });
-            }
-        }
-        true
-    }
-
-    /// Takes hold of the variant that fits, as far as it can be known which that is.
-    async fn choose(&mut self, socket: &mut Socket) -> Result<(), Stop> {
-        let Some(camera) = &self.camera else {
-            return Ok(());
-        };
-        let (variant, why) = select(self.play.variant, &self.playable, camera);
-        self.next = None;
-        self.why = why;
-        if variant == self.source.rendition().variant() {
+        if self.paused {
             return Ok(());
         }
-        let mut next = self.stream.rendition(variant).subscribe(Purpose::View);
-        let status = next.current_status();
-        self.next = Some(next);
-        // Between epochs, and before the first, there is no picture that would have to go on meanwhile.
-        if self.epoch == 0 || self.init.is_some() {
-            self.change_over(socket).await
-        } else {
-            self.next_changed(socket, &status).await
+        let rates = self.rates();
+        match self.steering.ask(rates, self.time()) {
+            Some(Ask::One(padding)) => self.ping(socket, padding, false).await,
+            Some(Ask::Train(padding)) => {
+                self.ping(socket, 0, false).await?;
+                self.ping(socket, padding, true).await
+            }
+            None => Ok(()),
         }
     }
 
-    /// What is to be sent next does something else now.
-    async fn next_changed(&mut self, socket: &mut Socket, status: &Status) -> Result<(), Stop> {
-        match status {
-            Status::Live => self.change_over(socket).await,
-            Status::Offline { .. } => self.tell(socket, status).await,
-            Status::Idle | Status::Starting => Ok(()),
+    /// Asks whether the viewer is there, or gives it up if it has said nothing for too long.
+    async fn heartbeat(&mut self, socket: &mut Socket) -> Result<(), Stop> {
+        if self.heard.elapsed() > GONE {
+            return Err(Stop::Refuse(close::TOO_SLOW, "no sign of life; connect again".to_owned()));
         }
+        self.ping(socket, 0, false).await
     }
 
-    async fn change_over(&mut self, socket: &mut Socket) -> Result<(), Stop> {
-        if let Some(next) = self.next.take() {
-            self.source = next;
-            self.init = None;
-        }
-        let status = self.source.current_status();
-        self.tell(socket, &status).await
+    async fn ping(&mut self, socket: &mut Socket, padding: usize, train: bool) -> Result<(), Stop> {
+        // Whole milliseconds come back through JSON as they went.
+        let ping = Ping { sent: clock::unix_ms().round(), padding: ".".repeat(padding) };
+        self.steering.asked(ping.sent, padding, train, self.time());
+        Ok(socket.send_text(ServerMessage::Ping(ping).to_json()).await?)
     }
 
     async fn tell(&mut self, socket: &mut Socket, status: &Status) -> Result<(), Stop> {
@@ -286,23 +295,9 @@ impl<'a> Session<'a> {
         Ok(socket.send_text(state.to_json()).await?)
     }
 
-    async fn send_media(&mut self, socket: &mut Socket, bytes: bytes::Bytes) -> Result<(), Stop> {
-        self.flow.sent(self.began.elapsed());
-        Ok(socket.send_media(bytes).await?)
-    }
-
-    async fn send_gap(&mut self, socket: &mut Socket, skipped: u64, why: GapReason) -> Result<(), Stop> {
-        Ok(socket.send_text(ServerMessage::Gap { skipped, why }.to_json()).await?)
-    }
-
-    /// Asks whether the viewer is there, or gives it up if it has said nothing for too long.
-    async fn send_ping(&mut self, socket: &mut Socket) -> Result<(), Stop> {
-        if self.heard.elapsed() > GONE {
-            return Err(Stop::Refuse(close::TOO_SLOW, "no sign of life; connect again".to_owned()));
-        }
-        let sent = unix_ms();
-        self.ping = Some((sent, Instant::now()));
-        Ok(socket.send_text(ServerMessage::Ping(Ping { sent }).to_json()).await?)
+    /// The time since the session began.
+    fn time(&self) -> Duration {
+        self.began.elapsed()
     }
 }
 
@@ -316,13 +311,5 @@ async fn permitted(source: &mut Subscription, permit: Permit) -> Event {
     match permit {
         Permit::Send => source.event().await,
         Permit::Hold | Permit::Close => Event::Status(source.status_change().await),
-    }
-}
-
-/// The next change of what `next` does; never, if there is none.
-async fn next_status(next: &mut Option<Subscription>) -> Status {
-    match next {
-        Some(next) => next.status_change().await,
-        None => std::future::pending().await,
     }
 }

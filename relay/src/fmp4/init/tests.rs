@@ -5,21 +5,40 @@ use proptest::prelude::*;
 const H264: &[u8] = include_bytes!("fixtures/h264.init.mp4");
 const H265: &[u8] = include_bytes!("fixtures/h265.init.mp4");
 const AUDIO: &[u8] = include_bytes!("fixtures/audio.init.mp4");
+const OPUS: &[u8] = include_bytes!("fixtures/opus.init.mp4");
 const MPEG4: &[u8] = include_bytes!("fixtures/mpeg4.init.mp4");
 
 fn parse(bytes: &[u8]) -> Result<InitSegment, InitError> {
-    InitSegment::parse(Bytes::copy_from_slice(bytes))
+    InitSegment::parse(Bytes::copy_from_slice(bytes), TrackKind::Video, 7)
 }
 
 #[test]
 fn codec_size_and_timescale_come_from_the_sample_entry() {
     let h264 = parse(H264).unwrap();
-    assert_eq!(h264.codec.mime(), "video/mp4; codecs=\"avc1.64001E\"");
-    assert_eq!((h264.size, h264.timescale), (Size { width: 640, height: 360 }, 12_800));
+    assert_eq!(h264.track(None).mime, "video/mp4; codecs=\"avc1.64001E\"");
+    assert_eq!((h264.size, h264.timescale), (Some(Size { width: 640, height: 360 }), 12_800));
     assert_eq!(h264.bytes, H264, "FFmpeg's H.264 is in live form already");
 
     let h265 = parse(H265).unwrap();
-    assert_eq!(h265.codec.mime(), "video/mp4; codecs=\"hvc1.1.6.L63.90\"");
+    assert_eq!(h265.track(None).mime, "video/mp4; codecs=\"hvc1.1.6.L63.90\"");
+    assert_eq!(h265.track(None).timeline, 7);
+}
+
+#[test]
+fn audio_is_told_by_its_decoder_s_configuration() {
+    let audio = |bytes: &[u8]| InitSegment::parse(Bytes::copy_from_slice(bytes), TrackKind::Audio, 7).unwrap();
+    let (aac, opus) = (audio(AUDIO), audio(OPUS));
+    let track = Track {
+        kind: TrackKind::Audio,
+        mime: "audio/mp4; codecs=\"mp4a.40.2\"".into(),
+        timescale: 44_100,
+        timeline: 7,
+        size: None,
+        frame_rate: None,
+    };
+    assert_eq!((aac.track(None), aac.video_codec()), (track, None));
+    assert_eq!((opus.track(None).mime.as_str(), opus.timescale), ("audio/mp4; codecs=\"opus\"", 48_000));
+    assert_eq!(opus.bytes, OPUS, "FFmpeg's audio is in live form already");
 }
 
 #[test]
@@ -59,7 +78,9 @@ fn a_recording_is_brought_into_live_form() {
 
 #[test]
 fn what_cannot_be_forwarded_is_named() {
-    assert_eq!(parse(AUDIO), Err(InitError::NotVideo));
+    assert_eq!(parse(AUDIO), Err(InitError::WrongKind(TrackKind::Video)));
+    let audio = InitSegment::parse(Bytes::from_static(H264), TrackKind::Audio, 0);
+    assert_eq!(audio, Err(InitError::WrongKind(TrackKind::Audio)));
     assert_eq!(parse(MPEG4), Err(InitError::UnsupportedCodec("mp4v".into())));
     assert!(matches!(parse(b"\0\0\0\x08ftyp"), Err(InitError::Malformed(_))));
 }

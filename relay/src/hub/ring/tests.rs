@@ -1,4 +1,5 @@
 use super::*;
+use crate::fmp4::init::{PictureOrder, TrackCodec};
 use bytes::Bytes;
 use proptest::prelude::*;
 use sightline_protocol::codec::VideoCodec;
@@ -11,9 +12,11 @@ const RATE: u32 = 25;
 fn init() -> Arc<InitSegment> {
     Arc::new(InitSegment {
         bytes: Bytes::from_static(b"init"),
-        codec: VideoCodec::Avc { profile: 66, constraints: 0, level: 30 },
+        codec: TrackCodec::Video(VideoCodec::Avc { profile: 66, constraints: 0, level: 30 }),
         timescale: RATE,
-        size: Size { width: 16, height: 16 },
+        order: PictureOrder::default(),
+        size: Some(Size { width: 16, height: 16 }),
+        timeline: 1,
     })
 }
 
@@ -51,6 +54,23 @@ fn drain(ring: &Ring, cursor: &mut Cursor) -> Vec<u64> {
         times.push(fragment.head.decode_time);
     }
     times
+}
+
+#[test]
+fn a_reader_may_start_where_another_track_does() {
+    let start = |timeline, frame: u64| {
+        let ring = filled(Limits::default(), 50, 1);
+        let mut cursor = joined(&ring);
+        ring.start_at(&mut cursor, timeline, Duration::from_secs_f64(frame as f64 / f64::from(RATE)));
+        drain(&ring, &mut cursor)[0]
+    };
+    assert_eq!(start(1, 30), 30);
+    assert_eq!(start(1, 1000), 49, "what is not there yet");
+    assert_eq!(start(2, 30), 49, "another timeline");
+    let ring = filled(Limits::default(), 200, 1);
+    let mut cursor = joined(&ring);
+    ring.start_at(&mut cursor, 1, Duration::ZERO);
+    assert_eq!(drain(&ring, &mut cursor)[0], ring.fragments[0].head.decode_time, "what is no longer there");
 }
 
 #[test]

@@ -1,5 +1,8 @@
+use sightline_protocol::message::Size;
+
 use super::*;
-use crate::ingest::source::SourceUrl;
+use crate::ingest::source::{Audio, SourceUrl};
+use crate::nut::{SourceAudio, SourceCodec};
 
 fn source(url: &str) -> Source {
     Source {
@@ -7,6 +10,8 @@ fn source(url: &str) -> Source {
         input_options: Vec::new(),
         rtsp_transport: RtspTransport::default(),
         encode: None,
+        amend_sps: true,
+        audio: Audio::default(),
     }
 }
 
@@ -25,12 +30,20 @@ fn commands() -> String {
     };
     let udp = Source { rtsp_transport: RtspTransport::Udp, ..source("rtsp://10.0.0.2/a") };
     let mut all = vec![
-        ("copy, RTSP over TCP", read_source(&source("rtsp://user:secret@10.0.0.2/a"), silence, &soft)),
-        ("copy, RTSP over UDP", read_source(&udp, silence, &soft)),
-        ("copy, a file", read_source(&source("/srv/loop.mp4"), silence, &soft)),
-        ("encoded H.264", read_source(&encoded(Encode::H264), silence, &soft)),
-        ("encoded H.265", read_source(&encoded(Encode::H265), silence, &soft)),
+        ("copy, RTSP over TCP", read_source(&source("rtsp://user:secret@10.0.0.2/a"), silence, &soft, true)),
+        ("copy, RTSP over UDP", read_source(&udp, silence, &soft, true)),
+        ("copy without audio, a file", read_source(&source("/srv/loop.mp4"), silence, &soft, false)),
+        ("encoded H.264", read_source(&encoded(Encode::H264), silence, &soft, true)),
+        ("encoded H.265 without audio", read_source(&encoded(Encode::H265), silence, &soft, false)),
     ];
+    for (name, codec, channels, encode) in [
+        ("audio, AAC", SourceCodec::Aac, 1, false),
+        ("audio, Opus", SourceCodec::Opus, 2, false),
+        ("audio, G.711", SourceCodec::Other("G.711 A-law".into()), 1, false),
+        ("audio, AAC with six channels, encoded", SourceCodec::Aac, 6, true),
+    ] {
+        all.push((name, audio::convert(&SourceAudio { codec, sample_rate: 8000, channels }, encode)));
+    }
     for (name, encoder) in [
         ("transcode, libx264", Encoder::Libx264),
         ("transcode, VAAPI", Encoder::Vaapi),
@@ -38,7 +51,17 @@ fn commands() -> String {
         ("transcode, V4L2 M2M", Encoder::V4l2m2m),
         ("transcode, VideoToolbox", Encoder::Videotoolbox),
     ] {
-        all.push((name, transcode(&encoding(encoder))));
+        all.push((name, transcode(&encoding(encoder), None)));
+    }
+    let light = Light::of(Size { width: 1920, height: 1080 }, 400);
+    for (name, encoder) in [
+        ("light, libx264", Encoder::Libx264),
+        ("light, VAAPI", Encoder::Vaapi),
+        ("light, NVENC", Encoder::Nvenc),
+        ("light, V4L2 M2M", Encoder::V4l2m2m),
+        ("light, VideoToolbox", Encoder::Videotoolbox),
+    ] {
+        all.push((name, transcode(&encoding(encoder), Some(light))));
     }
     all.iter().map(|(name, args)| format!("# {name}\nffmpeg {}\n\n", args.join(" "))).collect()
 }

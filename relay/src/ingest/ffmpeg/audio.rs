@@ -1,0 +1,83 @@
+//! Command lines of audio: out of the FFmpeg that reads the source, and into the form that browsers play.
+
+use super::{extend, global};
+use crate::nut::{SourceAudio, SourceCodec};
+
+/// The source's first audio track, if it has any, in whatever codec it is, on the pipe that stands in for FFmpeg's
+/// standard input ([`crate::ingest::audio`]). NUT takes any codec and holds nothing back.
+///
+/// FFmpeg refuses an output without a track, so this one has another that is always there: an attachment, for which no
+/// muxer waits, of one byte of a file that every system has. A muxer that waits for a track of pictures or sound would
+/// hold each packet until the next.
+pub(super) const TAP: &[&str] = &[
+    "-map",
+    "0:a:0?",
+    "-vn",
+    "-c:a",
+    "copy",
+    "-attach",
+    "subfile,,start,0,end,1,,:/bin/sh",
+    "-metadata:s:t",
+    "mimetype=text/plain",
+    "-tag:t",
+    "0x20202020",
+    "-f",
+    "nut",
+    "-write_index",
+    "0",
+    "-output_ts_offset",
+    super::TIMELINE_START,
+    "-flush_packets",
+    "1",
+    "pipe:0",
+];
+
+/// What AAC gets where we encode it: speech and the sounds of a yard are clear, and music is bearable.
+const BIT_RATE: &str = "64k";
+/// An AAC frame is 1024 samples: 21 ms at this rate, where at the 8 kHz of most telephone codecs each sound would wait
+/// 128 ms for its frame to be full.
+const SAMPLE_RATE: &str = "48000";
+/// More channels than browsers have loudspeakers for.
+const CHANNELS_MAX: u32 = 2;
+
+/// One frame a fragment, as [`super::OUTPUT`]. `delay_moov` lets the first frame tell the decoder's configuration, which
+/// AAC in ADTS frames (recordings and broadcasts have those) tells nowhere else. The track's number is that of `TrackKind::track_id`.
+const OUTPUT: &[&str] = &[
+    "-f",
+    "mp4",
+    "-movflags",
+    "+frag_every_frame+delay_moov+default_base_moof+frag_discont",
+    "-use_editlist",
+    "0",
+    "-avoid_negative_ts",
+    "disabled",
+    "-use_stream_ids_as_track_ids",
+    "1",
+    "-streamid",
+    "0:2",
+    "-flush_packets",
+    "1",
+    "pipe:1",
+];
+
+/// The arguments that turn the source's `audio`, in NUT on standard input, into fragments: AAC and Opus as they are unless
+/// `encode` is set, everything else as AAC.
+pub fn convert(audio: &SourceAudio, encode: bool) -> Vec<String> {
+    let mut args = global();
+    // The headers tell all, so there is nothing to probe; times stay as they are.
+    extend(&mut args, ["-probesize", "32", "-analyzeduration", "0", "-copyts", "-f", "nut", "-i", "pipe:0"]);
+    extend(&mut args, ["-map", "0:a:0", "-map_metadata", "-1"]);
+    match audio.codec {
+        // Does nothing where there is no ADTS.
+        SourceCodec::Aac if !encode => extend(&mut args, ["-c:a", "copy", "-bsf:a", "aac_adtstoasc"]),
+        SourceCodec::Opus if !encode => extend(&mut args, ["-c:a", "copy"]),
+        _ => {
+            extend(&mut args, ["-c:a", "aac", "-b:a", BIT_RATE, "-ar", SAMPLE_RATE]);
+            if audio.channels > CHANNELS_MAX {
+                extend(&mut args, ["-ac", &CHANNELS_MAX.to_string()]);
+            }
+        }
+    }
+    extend(&mut args, OUTPUT);
+    args
+}

@@ -1,0 +1,191 @@
+//! H.265 (Rec. ITU-T H.265): video and sequence parameter sets, as far as the order of pictures goes, and ones that
+//! declare that there is no reordering. Section numbers are those of its edition of 08/2021.
+//!
+//! Both sets hold the same three numbers for each sub-layer. Decoders go by the sequence parameter set, whose numbers
+//! must not exceed those of the video parameter set (section 7.4.3.2.1). Both are amended all the same, so that they
+//! say the same to whoever reads either.
+
+mod slice;
+
+use std::ops::Range;
+
+use super::Declared;
+use super::bits::{BitReader, BitWriter, SyntaxError, escape, unescape};
+pub use slice::{Pps, Slice, SliceParameters};
+
+/// `nal_unit_type` of a video and of a sequence parameter set (table 7-1).
+const VPS: u8 = 32;
+const SPS: u8 = 33;
+/// Bytes of the header (section 7.3.1.2).
+const HEADER: usize = 2;
+/// Bits of `profile_tier_level()` for the whole stream: profile, compatibility, constraints (section 7.3.3).
+const PROFILE: usize = 88;
+/// And of a level.
+const LEVEL: usize = 8;
+
+/// `nal_unit_type`, for units of the base layer: those of others are none of ours.
+pub fn unit_type(unit: &[u8]) -> Option<u8> {
+    let header = u16::from_be_bytes([*unit.first()?, *unit.get(1)?]);
+    let layer = header >> 3 & 0x3f;
+    (layer == 0).then_some((header >> 9 & 0x3f) as u8)
+}
+
+/// Whether `unit` is a sequence parameter set.
+pub fn is_sps(unit: &[u8]) -> bool {
+    unit_type(unit) == Some(SPS)
+}
+
+/// Whether `unit` is a video parameter set.
+pub fn is_vps(unit: &[u8]) -> bool {
+    unit_type(unit) == Some(VPS)
+}
+
+/// The numbers that a parameter set has for each sub-layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ordering {
+    sub_layers: Vec<SubLayer>,
+    /// The bits of the RBSP that hold them.
+    at: Range<usize>,
+}
+
+/// `max_dec_pic_buffering_minus1`, `max_num_reorder_pics` and `max_latency_increase_plus1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SubLayer {
+    buffering: u32,
+    reordered: u32,
+    latency: u32,
+}
+
+impl Ordering {
+    /// Reads from `sub_layer_ordering_info_present_flag` on.
+    fn read(bits: &mut BitReader<'_>, max_sub_layers_minus1: u32) -> Result<Self, SyntaxError> {
+        let count = if bits.flag()? { max_sub_layers_minus1 + 1 } else { 1 };
+        let start = bits.position();
+        let sub_layers = (0..count)
+            .map(|_| Ok(SubLayer { buffering: bits.ue()?, reordered: bits.ue()?, latency: bits.ue()? }))
+            .collect::<Result<_, SyntaxError>>()?;
+        Ok(Self { sub_layers, at: start..bits.position() })
+    }
+
+    /// What holds for all sub-layers together, which is what is sent.
+    fn declared(&self) -> Declared {
+        match self.sub_layers.iter().map(|sub_layer| sub_layer.reordered).max() {
+            None | Some(0) => Declared::InOrder,
+            Some(most) => Declared::Reordered(most),
+        }
+    }
+}
+
+/// A sequence parameter set (section 7.3.2.2.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sps {
+    /// `sps_seq_parameter_set_id`, at most 15.
+    pub id: u32,
+    /// `separate_colour_plane_flag`
+    pub separate_colour_planes: bool,
+    /// Bits of `slice_pic_order_cnt_lsb`: 4 to 16.
+    pub pic_order_cnt_bits: u32,
+    ordering: Ordering,
+}
+
+impl Sps {
+    /// Reads a NAL unit.
+    ///
+    /// # Errors
+    /// Where it does not follow the standard.
+    pub fn read(unit: &[u8]) -> Result<Self, SyntaxError> {
+        Self::read_rbsp(&unescape(unit.get(HEADER..).unwrap_or_default()))
+    }
+
+    fn read_rbsp(rbsp: &[u8]) -> Result<Self, SyntaxError> {
+        let mut bits = BitReader::new(rbsp);
+        // sps_video_parameter_set_id
+        bits.skip(4)?;
+        let max_sub_layers_minus1 = bits.bits(3)?;
+        // sps_temporal_id_nesting_flag
+        bits.skip(1)?;
+        profile_tier_level(&mut bits, max_sub_layers_minus1)?;
+        let id = bits.ue_up_to(15, "sps_seq_parameter_set_id")?;
+        let separate_colour_planes = bits.ue_up_to(3, "chroma_format_idc")? == 3 && bits.flag()?;
+        // Width and height.
+        bits.ue()?;
+        bits.ue()?;
+        if bits.flag()? {
+            // The conformance window's four sides.
+            for _ in 0..4 {
+                bits.ue()?;
+            }
+        }
+        // The bit depths of luma and chroma, less 8.
+        bits.ue_up_to(8, "bit_depth_luma_minus8")?;
+        bits.ue_up_to(8, "bit_depth_chroma_minus8")?;
+        let pic_order_cnt_bits = 4 + bits.ue_up_to(12, "log2_max_pic_order_cnt_lsb_minus4")?;
+        let ordering = Ordering::read(&mut bits, max_sub_layers_minus1)?;
+        Ok(Self { id, separate_colour_planes, pic_order_cnt_bits, ordering })
+    }
+
+    /// What it declares of the order of pictures.
+    pub fn declared(&self) -> Declared {
+        self.ordering.declared()
+    }
+}
+
+/// The ordering of a video parameter set (section 7.3.2.1).
+fn vps_ordering(rbsp: &[u8]) -> Result<Ordering, SyntaxError> {
+    let mut bits = BitReader::new(rbsp);
+    // Its id, two flags and vps_max_layers_minus1.
+    bits.skip(12)?;
+    let max_sub_layers_minus1 = bits.bits(3)?;
+    // vps_temporal_id_nesting_flag, 16 reserved bits.
+    bits.skip(17)?;
+    profile_tier_level(&mut bits, max_sub_layers_minus1)?;
+    Ordering::read(&mut bits, max_sub_layers_minus1)
+}
+
+/// `profile_tier_level(1, max_sub_layers_minus1)` (section 7.3.3).
+fn profile_tier_level(bits: &mut BitReader<'_>, max_sub_layers_minus1: u32) -> Result<(), SyntaxError> {
+    if max_sub_layers_minus1 > 6 {
+        return Err(SyntaxError::OutOfRange("max_sub_layers_minus1"));
+    }
+    bits.skip(PROFILE + LEVEL)?;
+    let mut lower = 0;
+    for sub_layer in 0..8 {
+        if sub_layer < max_sub_layers_minus1 {
+            lower += if bits.flag()? { PROFILE } else { 0 };
+            lower += if bits.flag()? { LEVEL } else { 0 };
+        } else if max_sub_layers_minus1 > 0 {
+            // reserved_zero_2bits, which align what follows.
+            bits.skip(2)?;
+        }
+    }
+    bits.skip(lower)
+}
+
+/// The video or sequence parameter set `unit` with no reordering in any sub-layer; none where it has none already.
+///
+/// Every other bit stays as it is. That goes for the latency, too: a picture that may be shown because it need not
+/// wait for others is shown at once, whatever limit there is for those that wait (section C.5.2.3).
+///
+/// # Errors
+/// Where it cannot be read as far as that.
+pub fn declare_in_order(unit: &[u8]) -> Result<Option<Vec<u8>>, SyntaxError> {
+    let (header, payload) = unit.split_at_checked(HEADER).ok_or(SyntaxError::Truncated)?;
+    let rbsp = unescape(payload);
+    let ordering = if is_vps(unit) { vps_ordering(&rbsp)? } else { Sps::read_rbsp(&rbsp)?.ordering };
+    if ordering.declared() == Declared::InOrder {
+        return Ok(None);
+    }
+    let end = BitReader::new(&rbsp).payload_len().filter(|&end| end >= ordering.at.end);
+    let mut out = BitWriter::default();
+    out.copy(&rbsp, 0..ordering.at.start)?;
+    for sub_layer in ordering.sub_layers {
+        out.ue(sub_layer.buffering);
+        out.ue(0);
+        out.ue(sub_layer.latency);
+    }
+    out.copy(&rbsp, ordering.at.end..end.ok_or(SyntaxError::Truncated)?)?;
+    Ok(Some(escape(header, &out.finish())))
+}
+
+#[cfg(test)]
+mod tests;

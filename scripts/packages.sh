@@ -11,6 +11,8 @@ TEST=(
     python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
     gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
 )
+# A sound card for machines that have none. Where PipeWire plays the sound these cannot be installed beside it.
+SOUND=(pulseaudio=pulseaudio parec=pulseaudio-utils gstreamer1.0-pulseaudio)
 LINT=(shellcheck=shellcheck)
 
 installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
@@ -19,7 +21,10 @@ available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n '/Candidate: [^
 case $1 in
 demo) wanted=("${DEMO[@]}") ;;
 lint) wanted=("${DEMO[@]}" "${LINT[@]}") ;;
-test) wanted=("${DEMO[@]}" "${LINT[@]}" "${TEST[@]}") ;;
+test)
+    ! installed pipewire-audio || SOUND=()
+    wanted=("${DEMO[@]}" "${LINT[@]}" "${TEST[@]}" "${SOUND[@]}")
+    ;;
 apt) wanted=("${@:2}") ;;
 *) die "usage: packages.sh demo|lint|test|apt PACKAGE..." ;;
 esac

@@ -4,6 +4,7 @@
 //! `CHROMEDRIVER`, `FIREFOX`, `GECKODRIVER`, `MINIBROWSER`, `WEBKITWEBDRIVER` and `XVFB` override them. A browser that is
 //! not there is reported on a line that begins with `SKIPPED:`, or, with `SIGHTLINE_REQUIRE_BROWSERS=1`, fails the test.
 
+mod eye;
 mod page;
 
 use std::env;
@@ -19,11 +20,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use eye::{STALL, Sample, Summary, Watch};
 pub use page::{Rgb, Tile, TileState};
 
 use crate::http;
 use crate::process::Owned;
 use crate::run::{say, until};
+use crate::sound_card::SoundCard;
 
 /// A driver is up within a second or two; a cold disk and a busy machine take longer.
 const START: Duration = Duration::from_secs(30);
@@ -83,6 +86,8 @@ impl Engine {
                     "args": [
                         "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                        // So that a page's memory can be told from its garbage.
+                        "--js-flags=--expose-gc", "--enable-precise-memory-info",
                         "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required",
                         format!("--window-size={},{}", WINDOW.0, WINDOW.1),
                     ]
@@ -155,11 +160,23 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts a browser; `None`, said loudly, where it is not installed and not required.
+    /// Starts a browser on a machine without sound; `None`, said loudly, where it is not installed and not required.
     ///
     /// # Panics
     /// When it does not start, or is required and not installed.
     pub async fn start(engine: Engine) -> Option<Self> {
+        Self::start_with(engine, &[("PULSE_SERVER", "unix:/nonexistent")]).await
+    }
+
+    /// The same, to be heard by that card.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_with_sound(engine: Engine, card: &SoundCard) -> Option<Self> {
+        Self::start_with(engine, &[("PULSE_SERVER", &card.address())]).await
+    }
+
+    async fn start_with(engine: Engine, environment: &[(&str, &str)]) -> Option<Self> {
         let (Some(browser), Some(driver)) = (engine.browser(), engine.driver()) else {
             let missing = format!("{engine} or its driver is not installed");
             assert!(!required(), "{missing}, and SIGHTLINE_REQUIRE_BROWSERS is set");
@@ -171,7 +188,7 @@ impl Browser {
             Engine::WebKit => Some(start_display().await),
             Engine::Chromium | Engine::Firefox => None,
         };
-        let (driver, address) = start_driver(engine, &driver, display.as_ref(), files.path()).await;
+        let (driver, address) = start_driver(engine, &driver, display.as_ref(), environment, files.path()).await;
         let client = start_session(engine, &browser, &address).await;
         Some(Self { engine, client, _driver: driver, _display: display.map(|(owned, _)| owned), _files: files })
     }
@@ -211,14 +228,18 @@ async fn start_driver(
     engine: Engine,
     program: &Path,
     display: Option<&(Owned, String)>,
+    environment: &[(&str, &str)],
     files: &Path,
 ) -> (Owned, String) {
     let port = free_port();
     let mut command = Command::new(program);
-    command.args(engine.driver_arguments(port)).env("TMPDIR", files);
+    command.args(engine.driver_arguments(port)).env("TMPDIR", files).envs(environment.iter().copied());
     command.envs([("MOZ_HEADLESS_WIDTH", WINDOW.0.to_string()), ("MOZ_HEADLESS_HEIGHT", WINDOW.1.to_string())]);
     if let Some((_, name)) = display {
         command.env("DISPLAY", name).env_remove("WAYLAND_DISPLAY");
+        // Without an address GLib starts a program to find one, for every player, and now and then takes a signal on the
+        // way for a fatal error ("getauxval () failed: Interrupted system call").
+        command.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent");
         if rustix::process::geteuid().is_root() {
             // Its sandbox needs user namespaces that root in a container does not have.
             command.env("WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS", "1");

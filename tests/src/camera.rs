@@ -1,4 +1,5 @@
-//! A camera: GStreamer's RTSP server in a process of its own, with pictures that tell which camera they come from.
+//! A camera: GStreamer's RTSP server in a process of its own, with pictures that tell which camera they come from
+//! and when they were made: see `fixtures/live_sources.py`.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +21,10 @@ pub const LINGER_SECONDS: u64 = 2;
 /// How long a source may be silent, in [`Camera::config`].
 pub const SILENCE_SECONDS: u64 = 3;
 
-/// What a mount of the camera sends. All pictures are 640x360 at 25 frames a second.
+/// How soon the camera does what it is told.
+const OBEYS: Duration = Duration::from_secs(5);
+
+/// What a mount of the camera sends, at 25 frames a second: 640x360 but for [`Kind::Sized`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// H.265, a key frame every second, no B-frames.
@@ -29,21 +33,41 @@ pub enum Kind {
     H265Long,
     /// H.264, a key frame every second, no B-frames.
     H264,
+    /// H.264, a key frame every ten seconds.
+    H264Long,
+    /// H.264 of 2 Mbit/s: the other kinds have little to encode, and stay far below theirs.
+    Busy,
+    /// H.264 of this width and height, both even.
+    Sized(u16, u16),
     /// H.264 with two B-frames between reference frames.
     BFrames,
+    /// H.264, and AAC of 48 kHz.
+    WithAac,
+    /// H.264, and Opus.
+    WithOpus,
+    /// H.264, and G.711 A-law, which does not go into MP4.
+    WithAlaw,
     /// Sound without a picture.
     AudioOnly,
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
-        match self {
+    /// As the camera's command line has it.
+    fn name(self) -> String {
+        let name = match self {
             Self::H265 => "h265",
             Self::H265Long => "h265-long",
             Self::H264 => "h264",
+            Self::H264Long => "h264-long",
+            Self::Busy => "h264-busy",
+            Self::Sized(width, height) => return format!("h264@{width}x{height}"),
             Self::BFrames => "bframes",
+            Self::WithAac => "h264-aac",
+            Self::WithOpus => "h264-opus",
+            Self::WithAlaw => "h264-alaw",
             Self::AudioOnly => "audio-only",
-        }
+        };
+        name.to_owned()
     }
 }
 
@@ -105,15 +129,44 @@ impl Camera {
 
     /// A relay's configuration with a stream for each mount, named as its path. Short times, so that tests are short.
     pub fn config(&self) -> String {
-        let stream = |mount: &Mount| format!("[streams.{}]\nsource = \"{}\"\n", mount.path, self.url(mount.path));
-        let streams: String = self.mounts.iter().map(stream).collect();
+        self.config_of(self.mounts.iter().map(|mount| mount.path))
+    }
+
+    /// The same for some of the mounts.
+    pub fn config_of<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> String {
+        let stream = |path| format!("[streams.{path}]\nsource = \"{}\"\n", self.url(path));
+        let streams: String = paths.into_iter().map(stream).collect();
         format!("[ingest]\nlinger_seconds = {LINGER_SECONDS}\nsilence_seconds = {SILENCE_SECONDS}\n{streams}")
     }
 
     /// Changes what a mount's picture shows from the next [`Self::restart`] on.
     pub fn repaint(&mut self, path: &str, mark: Rgb) {
+        self.mount(path).mark = mark;
+    }
+
+    /// Changes what a mount sends, codec and size, from the next [`Self::restart`] on.
+    pub fn change(&mut self, path: &str, kind: Kind) {
+        self.mount(path).kind = kind;
+    }
+
+    fn mount(&mut self, path: &str) -> &mut Mount {
         let mount = self.mounts.iter_mut().find(|mount| mount.path == path);
-        mount.unwrap_or_else(|| panic!("the camera has no {path}")).mark = mark;
+        mount.unwrap_or_else(|| panic!("the camera has no {path}"))
+    }
+
+    /// Makes the timestamps of a mount that plays jump: forward, or backward with negative seconds. The next picture
+    /// comes in time, only said to be of another one.
+    ///
+    /// # Panics
+    /// When the camera has no such path or does not answer.
+    pub async fn jump(&self, path: &str, seconds: f64) {
+        let jumps = || {
+            let ours = |line: &&String| event(line, "jumped").is_some_and(|event| event["path"] == path);
+            self.running().stdout.all().iter().filter(ours).count()
+        };
+        let before = jumps();
+        self.running().tell(&format!("jump {path} {seconds}"));
+        run::until("the camera to let its timestamps jump", OBEYS, async || (jumps() > before).then_some(())).await;
     }
 
     /// Its port, the same after every [`Self::restart`].

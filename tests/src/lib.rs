@@ -7,19 +7,35 @@
 //! | [`process`] | child processes that end with their owner, and what `/proc` says about them |
 //! | [`lines`] | the lines a process prints, to be waited for |
 //! | [`camera`] | an RTSP camera whose picture carries a mark, and which counts its connections |
+//! | [`recording`] | recordings with the parameter sets of cameras, to be read as sources |
 //! | [`relay`] | the relay under test: start, stop, kill, restart, look inside |
+//! | [`road`] | a bad road between browser and relay: delays, throttles, stalls, cuts, resets |
+//! | [`faults`] | what happens to viewers, and in what time it heals |
+//! | [`tracks`] | what a viewer got of video and audio, decoded |
 //! | [`viewer`] | a viewer without a browser, for both WebSocket dialects |
+//! | [`slow`] | such a viewer behind a tunnel and a slow link |
 //! | [`browser`] | Chromium, Firefox and WebKitGTK by WebDriver, and what their pages show |
+//! | [`figures`] | the median and percentiles of what was measured |
+//! | [`sound_card`] | a sound card that plays into nothing, and an ear on it |
+//! | [`beeps`] | where the camera's beeps begin in what was heard |
 //! | [`http`] | the few lines of HTTP the tests need |
 //!
 //! A helper whose wait is over or whose world is broken panics with a sentence that says what was expected: here a
 //! panic is the report of a failed test. Nothing is tried twice.
 
+pub mod beeps;
 pub mod browser;
 pub mod camera;
+pub mod faults;
+pub mod figures;
 pub mod http;
 pub mod lines;
 pub mod process;
+pub mod recording;
 pub mod relay;
+pub mod road;
 pub mod run;
+pub mod slow;
+pub mod sound_card;
+pub mod tracks;
 pub mod viewer;

@@ -5,7 +5,7 @@
 //! mark is killed when the owner is dropped; whatever carries the process's mark is killed when the process is gone.
 
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -88,6 +88,15 @@ impl Owned {
     pub fn signal(&self, signal: Signal) {
         // It may have ended by itself: then there is nothing to signal.
         let _ = kill_process(pid(self.pid()), signal);
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// When it does not take it: it has ended, above all.
+    pub fn tell(&self, line: &str) {
+        let mut input = self.child.stdin.as_ref().expect("stdin is piped");
+        writeln!(input, "{line}").unwrap_or_else(|e| panic!("{} does not take {line:?}: {e}", self.name));
     }
 
     /// Whether it has ended, and how.

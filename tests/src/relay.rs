@@ -252,6 +252,11 @@ impl Relay {
         self.process = Some(process);
     }
 
+    /// The configuration that it has from its next start on.
+    pub fn configure(&mut self, toml: impl Into<String>) {
+        self.setup.config = Some(toml.into());
+    }
+
     fn running(&self) -> &Owned {
         self.process.as_ref().expect("the relay was started")
     }

@@ -53,6 +53,8 @@ pub enum Acks {
     Sent,
     /// Never, though everything is read.
     Withheld,
+    /// Neither acknowledges nor answers pings: whoever reads does both.
+    ByHand,
 }
 
 /// One open socket.
@@ -62,6 +64,8 @@ pub struct Viewer {
     v1: bool,
     acks: Acks,
     received: u64,
+    /// When the newest binary message came, on the clock of the wire.
+    arrived: Option<f64>,
     /// What has been acknowledged, and when.
     acknowledged: (u64, Instant),
 }
@@ -118,7 +122,7 @@ impl Viewer {
             request.headers_mut().insert("Origin", origin.parse().expect("an origin"));
         }
         let (socket, _) = tokio_tungstenite::client_async(request, connection).await.expect("the upgrade succeeds");
-        Self { socket, v1, acks: Acks::Sent, received: 0, acknowledged: (0, Instant::now()) }
+        Self { socket, v1, acks: Acks::Sent, received: 0, arrived: None, acknowledged: (0, Instant::now()) }
     }
 
     /// Whether to acknowledge from now on.
@@ -177,7 +181,7 @@ impl Viewer {
     /// Acknowledges everything received.
     pub async fn acknowledge(&mut self) {
         self.acknowledged = (self.received, Instant::now());
-        self.send(&ClientMessage::Ack(Ack { received: self.received, lag_ms: Some(60.0) })).await;
+        self.send(&ClientMessage::Ack(Ack { received: self.received, at: self.arrived, lag_ms: Some(60.0) })).await;
     }
 
     /// The next thing from the relay. Pings are answered and acknowledgements sent on the way.
@@ -187,6 +191,11 @@ impl Viewer {
     pub async fn next(&mut self, limit: Duration) -> Event {
         let event = tokio::time::timeout(limit, self.receive()).await;
         event.unwrap_or_else(|_| panic!("waited {limit:?} for anything from the relay"))
+    }
+
+    /// The next thing from the relay, if it comes within `limit`.
+    pub async fn next_within(&mut self, limit: Duration) -> Option<Event> {
+        tokio::time::timeout(limit, self.receive()).await.ok()
     }
 
     async fn receive(&mut self) -> Event {
@@ -202,6 +211,7 @@ impl Viewer {
                 Some(Ok(Message::Text(text))) => self.text(&text),
                 Some(Ok(Message::Binary(bytes))) => {
                     self.received += 1;
+                    self.arrived = Some(unix_ms());
                     Event::Media(bytes)
                 }
                 Some(Ok(Message::Close(frame))) => closed(frame),
@@ -209,8 +219,11 @@ impl Viewer {
                 Some(Err(Error::ConnectionClosed)) | None => Event::Closed(None, "the connection ended".to_owned()),
                 Some(Err(error)) => Event::Closed(None, error.to_string()),
             };
-            if let Event::Message(ServerMessage::Ping(ping)) = event {
-                self.send(&ClientMessage::Pong(Pong { sent: ping.sent, at: unix_ms() })).await;
+            if let Event::Message(ServerMessage::Ping(ping)) = &event
+                && self.acks != Acks::ByHand
+            {
+                let received = (self.acks == Acks::Sent).then_some(self.received);
+                self.send(&ClientMessage::Pong(Pong { sent: ping.sent, at: unix_ms(), received })).await;
                 continue;
             }
             return event;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sightline_tests::browser::{Browser, Engine, Rgb};
 use sightline_tests::camera::{Camera, Kind, Mount};
+use sightline_tests::figures::median;
 use sightline_tests::http::Injector;
 use sightline_tests::relay::Setup;
 use sightline_tests::run::{alone, say, until};
@@ -77,9 +78,4 @@ async fn first_pictures(mount: Mount) {
         assert!(told <= LIMIT_MS, "{engine}: {told:.0} ms to the first picture of {}", mount.path);
         assert!(measured - told <= HONESTY_MS, "{engine}: the page says {told:.0} ms, the stopwatch {measured:.0}");
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -203,7 +203,7 @@ fn a_ping_is_answered_with_both_clocks() {
     alone(TEST, async {
         let (_camera, relay) = camera_and_relay().await;
         let mut viewer = Viewer::playing(&relay, "h265", &PLAYS_BOTH).await;
-        viewer.send(&ClientMessage::Ping(Ping { sent: 1234.5 })).await;
+        viewer.send(&ClientMessage::Ping(Ping::new(1234.5))).await;
         let take = |event: &Event| match event {
             Event::Message(ServerMessage::Pong(pong)) => Some(*pong),
             _ => None,

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use fantoccini::Locator;
+use fantoccini::actions::{InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -45,6 +47,8 @@ pub enum TileState {
     Live,
     /// A picture is on screen and no longer renewed.
     Stalled,
+    /// Nobody can see it, so nothing is sent.
+    Paused,
     /// The relay has no picture from the source.
     Offline,
     /// The relay is out of reach.
@@ -123,6 +127,42 @@ impl Browser {
     /// Opens an address in the window.
     pub async fn open(&self, url: &str) {
         self.client.goto(url).await.unwrap_or_else(|e| panic!("{}: {url}: {e}", self.engine()));
+    }
+
+    /// Clicks on the first element that a selector finds, as a user does.
+    ///
+    /// # Panics
+    /// When there is none, or it cannot be clicked.
+    pub async fn click(&self, selector: &str) {
+        let clicked = async { self.client.find(Locator::Css(selector)).await?.click().await }.await;
+        clicked.unwrap_or_else(|e| panic!("{}: click on {selector}: {e}", self.engine()));
+    }
+
+    /// Clicks twice on the middle of the first element that a selector finds.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn double_click(&self, selector: &str) {
+        let clicked = async {
+            let element = self.client.find(Locator::Css(selector)).await?;
+            let to = PointerAction::MoveToElement { element, duration: None, x: 0.0, y: 0.0 };
+            let (down, up) =
+                (PointerAction::Down { button: MOUSE_BUTTON_LEFT }, PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+            let mouse = MouseActions::new("mouse".to_owned());
+            let mouse = [to, down.clone(), up.clone(), down, up].into_iter().fold(mouse, MouseActions::then);
+            self.client.perform_actions(mouse).await
+        };
+        clicked.await.unwrap_or_else(|e| panic!("{}: double click on {selector}: {e}", self.engine()));
+    }
+
+    /// Presses a key, by its code point in WebDriver (section 17.4.2) where it has no character, in the first element that
+    /// a selector finds.
+    ///
+    /// # Panics
+    /// When there is none, or it takes no keys.
+    pub async fn press(&self, selector: &str, key: char) {
+        let pressed = async { self.client.find(Locator::Css(selector)).await?.send_keys(&key.to_string()).await }.await;
+        pressed.unwrap_or_else(|e| panic!("{}: a key in {selector}: {e}", self.engine()));
     }
 
     /// Loads the page anew.

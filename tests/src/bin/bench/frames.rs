@@ -1,5 +1,6 @@
 //! Counts the messages in a WebSocket byte stream (RFC 6455, section 5.2) without keeping any of it.
 
+const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const FINAL: u8 = 0x80;
 
@@ -14,6 +15,8 @@ pub(crate) struct FrameCounter {
     binary: bool,
     /// Complete binary messages.
     pub(crate) messages: u64,
+    /// Texts, pings of `sightline.v1` among them.
+    pub(crate) texts: u64,
 }
 
 impl FrameCounter {
@@ -42,6 +45,7 @@ impl FrameCounter {
         let first = self.header[0];
         if first & 0x0f != 0 {
             self.binary = first & 0x0f == BINARY;
+            self.texts += u64::from(first & 0x0f == TEXT);
         }
         if first & FINAL != 0 && self.binary {
             self.messages += 1;
@@ -74,7 +78,7 @@ mod tests {
         for chunk in [1, 7, 100_000] {
             let mut counter = FrameCounter::default();
             stream.chunks(chunk).for_each(|bytes| counter.feed(bytes));
-            assert_eq!(counter.messages, 3, "in chunks of {chunk}");
+            assert_eq!((counter.messages, counter.texts), (3, 1), "in chunks of {chunk}");
         }
     }
 }

@@ -2,17 +2,25 @@
 //!
 //! Absolute times differ between machines and between minutes on a busy one; the ratios are what to look at, which is
 //! why the floor is measured beside the relay. Parts run alone when named: `bench picture`, `bench fanout`,
-//! `bench size`.
+//! `bench latency`, `bench road`, `bench faults`, `bench size`; the long run only when named: `bench soak`, or
+//! `bench soak 10` for ten minutes of it. With names of browsers these alone are used: `bench road chromium`,
+//! `bench soak chromium firefox`.
 
 mod crowd;
 mod fanout;
+mod faults;
 mod floor;
 mod frames;
+mod latency;
 mod picture;
 mod process;
+mod road;
 mod size;
+mod soak;
 
 use std::process::ExitCode;
+
+use sightline_tests::browser::{Browser, Engine};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -23,7 +31,17 @@ async fn main() -> ExitCode {
         floor::serve(source).await;
         return ExitCode::SUCCESS;
     }
-    const PARTS: [&str; 3] = ["picture", "fanout", "size"];
+    const PARTS: [&str; 7] = ["latency", "road", "faults", "picture", "fanout", "size", "soak"];
+    let minutes = arguments.iter().find_map(|argument| argument.parse().ok());
+    let named = |engine: &Engine| arguments.iter().any(|argument| names(argument, *engine));
+    let mut engines: Vec<Engine> = Engine::ALL.into_iter().filter(named).collect();
+    if engines.is_empty() {
+        engines.extend(Engine::ALL);
+    }
+    let is_part = |argument: &String| {
+        argument.parse::<u64>().is_err() && !Engine::ALL.into_iter().any(|engine| names(argument, engine))
+    };
+    let arguments: Vec<String> = arguments.into_iter().filter(is_part).collect();
     if let Some(unknown) = arguments.iter().find(|part| !PARTS.contains(&part.as_str())) {
         eprintln!("there is no part {unknown:?}: the parts are {}", PARTS.join(", "));
         return ExitCode::FAILURE;
@@ -37,6 +55,18 @@ async fn main() -> ExitCode {
     if chosen("picture") {
         rows.extend(picture::measure().await);
     }
+    if chosen("latency") {
+        rows.extend(latency::measure(&engines).await);
+    }
+    if chosen("road") {
+        rows.extend(road::measure(&engines).await);
+    }
+    if chosen("faults") {
+        rows.extend(faults::measure(&engines).await);
+    }
+    if arguments.iter().any(|argument| argument == "soak") {
+        rows.extend(soak::measure(minutes.unwrap_or(soak::MINUTES), &engines).await);
+    }
     if chosen("fanout") {
         rows.extend(fanout::measure().await);
     }
@@ -49,7 +79,25 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Whether an argument is the name of this engine.
+fn names(argument: &str, engine: Engine) -> bool {
+    argument.eq_ignore_ascii_case(&engine.to_string())
+}
+
+/// What a part measures in each of these browsers, one after the other.
+async fn in_each(part: &str, engines: &[Engine], measure: impl AsyncFn(&Browser) -> Vec<Row>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for &engine in engines {
+        match Browser::start(engine).await {
+            Some(browser) => rows.extend(measure(&browser).await),
+            None => rows.push(Row::new(format!("{part}, {engine}"), "not installed", "")),
+        }
+    }
+    rows
+}
+
 /// A line of the table.
+#[derive(Debug, Clone)]
 struct Row {
     what: String,
     measured: String,

@@ -1,0 +1,58 @@
+//! How old a picture is when it is shown: from the camera's clock, burned into the picture, to its presentation. The
+//! whole way of a frame is in it: the camera's encoder, RTSP, FFmpeg, the relay, the browser.
+
+use std::time::Duration;
+
+use sightline_tests::browser::{Engine, Rgb, STALL, Summary};
+use sightline_tests::camera::{Camera, Kind, Mount};
+use sightline_tests::relay::Setup;
+use tokio::time::sleep;
+
+use crate::{Row, in_each};
+
+/// The camera of this and its sibling parts.
+pub(crate) const CAM: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
+/// From the page's address to a live picture, with FFmpeg to be started.
+pub(crate) const LIVE: Duration = Duration::from_secs(30);
+/// From the first picture to the measurement: a player may take so long to find its edge.
+pub(crate) const SETTLE: Duration = Duration::from_secs(5);
+/// What is measured over: a stall a minute shows.
+const SPAN: Duration = Duration::from_secs(60);
+
+/// Rows for each of these engines.
+pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
+    let camera = Camera::start(&[CAM]).await;
+    let relay = Setup::config(camera.config()).start().await;
+    in_each("latency", engines, async |browser| {
+        let engine = browser.engine();
+        eprintln!("latency: {engine}, {SPAN:?} …");
+        browser.open(&relay.url("/?stream=cam")).await;
+        browser.wait_live(CAM.path, LIVE).await;
+        sleep(SETTLE).await;
+        let watch = browser.watch_clock(CAM.path, SPAN).await;
+        match watch.summary(STALL) {
+            Some(summary) => describe(engine, &summary),
+            None => vec![Row::new(format!("latency, {engine}"), "no picture with a clock", "")],
+        }
+    })
+    .await
+}
+
+fn describe(engine: Engine, summary: &Summary) -> Vec<Row> {
+    let limit = if engine == Engine::WebKit { "260 ms" } else { "170 / 230 ms" };
+    let age = format!("{:.0} / {:.0} ms (worst {:.0})", summary.p50, summary.p95, summary.oldest);
+    let stalls = format!("{:.1} ({:.1} s frozen)", summary.stalls_per_minute(), summary.frozen.as_secs_f64());
+    let claim = summary.claim_error_p95.map_or_else(|| "nothing claimed".to_owned(), |ms| format!("{ms:.0} ms"));
+    let frames = format!("{} of {} ({} unseen)", summary.frames, frames_in(summary.span), summary.missed);
+    vec![
+        Row::new(format!("{engine}: age of the picture, p50 / p95"), age, limit),
+        Row::new(format!("{engine}: stalls a minute"), stalls, "1"),
+        Row::new(format!("{engine}: claimed age beside the true one, p95"), claim, "20 ms"),
+        Row::new(format!("{engine}: frames shown"), frames, ""),
+    ]
+}
+
+/// What the camera sends meanwhile.
+fn frames_in(span: Duration) -> u64 {
+    (span.as_secs_f64() * 25.0).round() as u64
+}

@@ -1,0 +1,101 @@
+// Watches the clock in the picture of a tile: see eye.rs. Its argument is the stream; it replaces an earlier eye.
+const stream = arguments[0];
+const [CELLS, BITS, ROWS] = [32, 24, 15];
+// More than are ever there between two collections: a minute of 60 frames a second.
+const KEEP = 3600;
+// Callbacks come within a refresh, and clocks are rounded: by so many ms a frame may be drawn before its time.
+const EARLY = 4;
+
+window.sightlineEye?.close();
+const canvas = document.createElement('canvas');
+const context = canvas.getContext('2d', { willReadFrequently: true });
+const eye = { samples: [], unreadable: 0, lost: 0, video: null, tile: null, offset: 0 };
+
+// The Unix clock in performance.now()'s resolution: timeOrigin is right when the page is loaded, and drifts.
+eye.setClock = () => {
+    const [start, limit] = [Date.now(), performance.now() + 5];
+    while (Date.now() === start && performance.now() < limit);
+    eye.offset = Date.now() - performance.now();
+};
+
+// The 24 bits of the clock; null when there is none, or it is blurred or torn.
+const read = video => {
+    const [width, height] = [video.videoWidth, video.videoHeight];
+    if (!width) return null;
+    if (canvas.width !== width) [canvas.width, canvas.height] = [width, 1];
+    context.drawImage(video, 0, Math.floor(height / ROWS / 2), width, 1, 0, 0, width, 1);
+    const row = context.getImageData(0, 0, width, 1).data;
+    let [value, sum] = [0, 0];
+    for (let cell = 0; cell < CELLS; cell++) {
+        const bit = row[4 * Math.floor((2 * cell + 1) * width / CELLS / 2) + 1] > 127 ? 1 : 0;
+        if (cell < BITS) value = value << 1 | bit;
+        else sum = sum << 1 | bit;
+    }
+    const right = (value >> 16) * 31 + (value >> 8 & 255) * 17 + (value & 255) * 7 + 0x5a & 255;
+    return sum === right ? value : null;
+};
+
+const see = (video, mediaTime, presented, shown) => {
+    // Firefox tells of a frame a refresh before it is there to be seen, and to be drawn.
+    if (shown - performance.now() > EARLY) {
+        requestAnimationFrame(() => eye.video === video && see(video, mediaTime, presented, shown));
+        return;
+    }
+    const value = read(video);
+    if (value === null) {
+        eye.unreadable++;
+        return;
+    }
+    const at = eye.offset + shown;
+    const cycle = 2 ** BITS;
+    let truth = (at - value) % cycle;
+    if (truth > cycle / 2) truth -= cycle;
+    const claim = eye.tile.dataset.latencyMs;
+    if (eye.samples.push([at, truth, claim ? Number(claim) : null, mediaTime, presented]) > KEEP) {
+        eye.samples.shift();
+        eye.lost++;
+    }
+};
+
+const follow = video => {
+    if (video.requestVideoFrameCallback) {
+        const next = (_, frame) => {
+            if (eye.video !== video) return;
+            video.requestVideoFrameCallback(next);
+            see(video, frame.mediaTime, frame.presentedFrames, Math.max(performance.now(), frame.expectedDisplayTime));
+        };
+        video.requestVideoFrameCallback(next);
+        return;
+    }
+    let last = -1;
+    const next = () => {
+        if (eye.video !== video) return;
+        requestAnimationFrame(next);
+        if (video.currentTime !== last) see(video, last = video.currentTime, null, performance.now());
+    };
+    requestAnimationFrame(next);
+};
+
+// The page may put another element in the place of the one that is watched.
+const find = () => {
+    eye.tile = [...document.querySelectorAll('article.tile')].find(tile => tile.dataset.stream === stream);
+    const video = eye.tile?.querySelector('video') ?? null;
+    if (video === eye.video) return;
+    eye.video = video;
+    if (video) follow(video);
+};
+
+eye.setClock();
+find();
+const timer = setInterval(find, 100);
+eye.close = () => {
+    clearInterval(timer);
+    eye.video = null;
+};
+eye.take = () => {
+    eye.setClock();
+    const taken = { now: eye.offset + performance.now(), samples: eye.samples, unreadable: eye.unreadable, lost: eye.lost };
+    Object.assign(eye, { samples: [], unreadable: 0, lost: 0 });
+    return taken;
+};
+window.sightlineEye = eye;

@@ -1,0 +1,172 @@
+//! Recordings whose parameter sets are as cameras write them, for the relay to read as a source that never ends.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// Recordings, in a folder that ends with this.
+#[derive(Debug)]
+pub struct Recordings {
+    folder: TempDir,
+}
+
+/// H.264 of 640x360 at 25 frames a second for six seconds, a key frame each.
+const H264: &[&str] = &["-c:v", "libx264", "-preset", "veryfast", "-profile:v", "main", "-g", "25"];
+/// The same in H.265.
+const H265: &[&str] = &["-c:v", "libx265", "-preset", "ultrafast"];
+
+impl Recordings {
+    /// None yet.
+    ///
+    /// # Panics
+    /// Without a place for them.
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    /// H.264 without B-frames whose SPS ends where a camera's does that knows no VUI, in `avcC` and in front of each key
+    /// frame. Its pictures tell their places (`pic_order_cnt_type` 0), as those of most cameras do, so that a decoder
+    /// cannot know without being told that none is out of place.
+    pub fn h264_without_vui(&self) -> PathBuf {
+        // x264 leaves the places out where B-frames are not even allowed.
+        let stripped = self.strip(&["-bf", "3", "-x264-params", "b-bias=-100"]);
+        let (raw, recording) = (self.path("raw.h264"), self.path("h264.mp4"));
+        ffmpeg(&["-i", text(&stripped), "-c", "copy"], &raw);
+        // And it delays times for the B-frames that might come; a frame rate alone gives those of a camera.
+        ffmpeg(&["-r", "25", "-i", text(&raw), "-c", "copy"], &recording);
+        recording
+    }
+
+    /// The same with two B-frames between others.
+    pub fn h264_without_vui_with_b_frames(&self) -> PathBuf {
+        let stripped = self.strip(&["-bf", "2"]);
+        let recording = self.path("b-frames.mp4");
+        // On its way FFmpeg puts the sets of `avcC` in front of each key frame.
+        ffmpeg(&["-i", text(&stripped), "-c", "copy", "-bsf:v", "h264_mp4toannexb"], &recording);
+        recording
+    }
+
+    /// An MP4 file with these options for x264 and no VUI in its `avcC`.
+    fn strip(&self, options: &[&str]) -> PathBuf {
+        let (encoded, stripped) = (self.path("encoded.mp4"), self.path("stripped.mp4"));
+        encode(H264, options, &encoded);
+        let mut bytes = std::fs::read(&encoded).expect("it was recorded");
+        remove_vui(&mut bytes);
+        std::fs::write(&stripped, bytes).expect("the temporary directory is writable");
+        stripped
+    }
+
+    /// H.265 whose SPS, in `hvcC` and in front of each key frame, declares two reordered pictures, of which the encoder
+    /// makes no use.
+    pub fn h265_declaring_unused_b_frames(&self) -> PathBuf {
+        let (encoded, recording) = (self.path("encoded.mp4"), self.path("h265.mp4"));
+        let parameters = "log-level=none:bframes=3:b-adapt=2:bframe-bias=-90:keyint=25:pools=1:frame-threads=1";
+        encode(H265, &["-x265-params", parameters], &encoded);
+        ffmpeg(&["-i", text(&encoded), "-c", "copy", "-bsf:v", "hevc_mp4toannexb"], &recording);
+        recording
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Default for Recordings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The configuration of a stream that plays `recording` again and again.
+pub fn stream(name: &str, recording: &Path) -> String {
+    let source = text(recording);
+    format!(
+        "[streams.{name}]\nsource = \"{source}\"\ninput_options = [\"-re\", \"-stream_loop\", \"-1\", \"-f\", \"mp4\"]\n"
+    )
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a temporary path is UTF-8")
+}
+
+fn encode(encoder: &[&str], more: &[&str], output: &Path) {
+    let picture = ["-f", "lavfi", "-i", "testsrc2=s=640x360:r=25", "-t", "6", "-pix_fmt", "yuv420p"];
+    ffmpeg(&[&picture, encoder, more].concat(), output);
+}
+
+fn ffmpeg(arguments: &[&str], output: &Path) {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-y"]).args(arguments).arg(output);
+    let status = command.status().unwrap_or_else(|e| panic!("ffmpeg does not start: {e}"));
+    assert!(status.success(), "{command:?}");
+}
+
+/// The boxes around the decoder configuration record (ISO/IEC 14496-12, table 1), and itself.
+const ENCLOSING: [&[u8; 4]; 8] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1", b"avcC"];
+
+/// Shortens the SPS in the `avcC` of an MP4 file with a single track, whose `moov` is behind its `mdat`.
+fn remove_vui(file: &mut Vec<u8>) {
+    let after = |file: &[u8], name: &[u8; 4], from: usize| {
+        from + file[from..].windows(4).position(|four| four == name).expect("an MP4 file of FFmpeg's") + 4
+    };
+    // The record's first five bytes and the number of SPSs; then the length of the first.
+    let moov = file.windows(4).rposition(|four| four == b"moov").expect("a moov");
+    let length_at = after(file, b"avcC", moov) + 6;
+    let length = usize::from(u16::from_be_bytes([file[length_at], file[length_at + 1]]));
+    let sps = &file[length_at + 2..length_at + 2 + length];
+    let short = without_vui(sps);
+    let less = (length - short.len()) as u32;
+    file.splice(length_at + 2..length_at + 2 + length, short.iter().copied());
+    file[length_at..length_at + 2].copy_from_slice(&(short.len() as u16).to_be_bytes());
+    let mut at = moov;
+    for name in ENCLOSING {
+        at = after(file, name, at);
+        let size = u32::from_be_bytes([file[at - 8], file[at - 7], file[at - 6], file[at - 5]]) - less;
+        file[at - 8..at - 4].copy_from_slice(&size.to_be_bytes());
+    }
+}
+
+/// An SPS of the Main profile up to its `vui_parameters_present_flag`, and that 0 (Rec. ITU-T H.264, section
+/// 7.3.2.1.1). x264 writes no byte of emulation prevention before it.
+fn without_vui(sps: &[u8]) -> Vec<u8> {
+    assert_eq!((sps[0] & 0x1f, sps[1]), (7, 77), "an SPS of the Main profile");
+    // Behind NAL unit header, profile, constraints and level.
+    let mut at = 32;
+    let mut bit = || {
+        at += 1;
+        sps[(at - 1) / 8] >> (7 - (at - 1) % 8) & 1 == 1
+    };
+    let ue = |bit: &mut dyn FnMut() -> bool| {
+        let zeros = (0..32).take_while(|_| !bit()).count();
+        (0..zeros).fold(1u32, |value, _| value << 1 | u32::from(bit())) - 1
+    };
+    // The id and the length of frame_num; then what belongs to the type of the picture order count.
+    ue(&mut bit);
+    ue(&mut bit);
+    match ue(&mut bit) {
+        0 => _ = ue(&mut bit),
+        2 => {}
+        other => panic!("x264 does not use pic_order_cnt_type {other}"),
+    }
+    ue(&mut bit);
+    bit();
+    ue(&mut bit);
+    ue(&mut bit);
+    assert!(bit(), "frame_mbs_only_flag");
+    bit();
+    if bit() {
+        (0..4).for_each(|_| _ = ue(&mut bit));
+    }
+    assert!(bit(), "x264 writes a VUI");
+    let mut short = sps[..at.div_ceil(8)].to_vec();
+    // The flag becomes 0; behind it comes the stop bit and zeros.
+    let flag = at - 1;
+    short[flag / 8] &= !(0xff >> (flag % 8));
+    if (flag + 1).is_multiple_of(8) {
+        short.push(0x80);
+    } else {
+        short[flag / 8] |= 0x80 >> ((flag + 1) % 8);
+    }
+    short
+}

@@ -12,7 +12,7 @@ export MEMORY_SERVE_QUIET := 1
 
 # What the client is made of: folders too, so that a removed file counts as a change.
 CLIENT_INPUTS := $(shell find client/* protocol/* -not -name '*.swp') $(wildcard index.html Trunk.toml) \
-                 Cargo.toml Cargo.lock scripts/client.sh
+                 Cargo.toml Cargo.lock scripts/client.sh scripts/embed.sh
 
 # Runs a command with the Rust that the scripts have found or installed.
 WITH_RUST := . scripts/common.sh && use_rust &&

@@ -5,12 +5,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Bytes;
 use tokio_tungstenite::tungstenite::http::Request;
 
 /// What a server answered.
@@ -50,7 +51,19 @@ pub async fn get(server: SocketAddr, path: &str) -> io::Result<Response> {
 /// When the connection fails or what came is not HTTP.
 pub async fn get_accepting(server: SocketAddr, path: &str, codings: &str) -> io::Result<Response> {
     let request = Request::get(format!("http://{server}{path}")).header("Accept-Encoding", codings);
-    let request = request.body(Empty::<&[u8]>::new()).map_err(io::Error::other)?;
+    send(request.body(Full::default()).map_err(io::Error::other)?).await
+}
+
+/// POSTs a JSON text to `path`.
+///
+/// # Errors
+/// When the connection fails or what came is not HTTP.
+pub async fn post_json(server: SocketAddr, path: &str, json: String) -> io::Result<Response> {
+    let request = Request::post(format!("http://{server}{path}")).header("Content-Type", "application/json");
+    send(request.body(Full::from(json)).map_err(io::Error::other)?).await
+}
+
+async fn send(request: Request<Full<Bytes>>) -> io::Result<Response> {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let (head, body) = client.request(request).await.map_err(io::Error::other)?.into_parts();
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();

@@ -21,7 +21,7 @@
 //! | [`http`] | the few lines of HTTP the tests need |
 //!
 //! A helper whose wait is over or whose world is broken panics with a sentence that says what was expected: here a
-//! panic is the report of a failed test. Nothing is tried twice.
+//! panic is the report of a failed test. Nothing is tried twice but a look at the page whose answer the driver lost.
 
 pub mod beeps;
 pub mod browser;

@@ -120,13 +120,13 @@ async fn a_tile_shows_its_words_figures_and_curves_and_closes_what_it_opened() {
     assert_eq!(root.0.query_selector_all(".curve path").unwrap().length(), 2);
     assert!(root.find(".tile-speaker").is_none(), "it has no sound");
     root.find(".tile-solo").unwrap().click();
-    assert!(sent.borrow().contains(&Event::Solo("yard".into())));
+    until("the click", || sent.borrow().contains(&Event::Solo("yard".into()))).await;
     until("it to be told that there is no relay", || {
         sent.borrow().iter().any(|event| matches!(event, Event::Tile(_, TileEvent::Lost { .. })))
     })
     .await;
     handle.destroy();
-    assert_eq!(root.0.inner_html(), "");
+    until("it to be gone", || root.0.inner_html().is_empty()).await;
 }
 
 #[wasm_bindgen_test]
@@ -157,7 +157,7 @@ async fn an_embedded_player_tells_its_page_and_leaves_nothing_behind() {
     player.update(r#"{"src":"http://127.0.0.1:9/","stream":"yard","stats":false,"controls":false}"#);
     until("it to take other attributes", || root.find(".tile-statistics, .tile-bar").is_none()).await;
     player.stop();
-    assert_eq!(root.0.inner_html(), "");
+    until("it to be gone", || root.0.inner_html().is_empty()).await;
 }
 
 #[wasm_bindgen_test]

@@ -5,6 +5,7 @@
 //! | [`mailbox`] | events from anywhere, handled one after another by one owner |
 //! | [`listener`], [`timer`] | event listeners, intervals and timeouts |
 //! | [`socket`] | a WebSocket of binary `ArrayBuffer`s |
+//! | [`hls`], [`peer`] | hls.js, and a WebRTC connection set up by WHEP |
 //! | [`media_source`], [`source_buffer`] | MediaSource or ManagedMediaSource, and its SourceBuffer |
 //! | [`on_screen`], [`resize`] | whether an element can be seen, and how large it is |
 //! | [`video`], [`curtain`] | what a `<video>` tells and takes, and the picture that lies over it |
@@ -28,10 +29,12 @@ pub mod curtain;
 pub mod display;
 pub mod error;
 pub mod file;
+pub mod hls;
 pub mod listener;
 pub mod mailbox;
 pub mod media_source;
 pub mod on_screen;
+pub mod peer;
 pub mod resize;
 pub mod socket;
 pub mod source_buffer;
@@ -107,17 +110,24 @@ pub fn parameters() -> Vec<(String, String)> {
 /// the subprotocol from a proxied answer, which browsers then refuse.
 const RELAY: Option<&str> = option_env!("SIGHTLINE_RELAY");
 
-/// The address of a stream's WebSocket, on the relay at `relay`, or on the one that served the page and below the same
-/// path.
+/// An address below the relay's, which is at `relay`, or served the page.
 ///
 /// # Errors
 /// If `relay` is no address, or the page has none, as in a sandboxed frame.
-pub fn stream_url(stream: &StreamName, relay: Option<&str>) -> Result<String, error::DomError> {
-    let base = match relay.or(RELAY) {
+pub fn relay_url(path: &str, relay: Option<&str>) -> Result<String, error::DomError> {
+    let base = match relay {
         Some(relay) => relay.to_owned(),
         None => document().base_uri()?.unwrap_or_default(),
     };
-    let url = web_sys::Url::new_with_base(&format!("ws/mse/{stream}"), &base)?;
+    Ok(web_sys::Url::new_with_base(path, &base)?.href())
+}
+
+/// The address of a stream's WebSocket.
+///
+/// # Errors
+/// As [`relay_url`].
+pub fn stream_url(stream: &StreamName, relay: Option<&str>) -> Result<String, error::DomError> {
+    let url = web_sys::Url::new(&relay_url(&format!("ws/mse/{stream}"), relay.or(RELAY))?)?;
     url.set_protocol(if url.protocol() == "https:" { "wss:" } else { "ws:" });
     Ok(url.href())
 }

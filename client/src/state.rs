@@ -21,7 +21,7 @@ mod test_page;
 mod tile;
 
 pub use abilities::Abilities;
-pub use choices::{CODECS, Layout, NoChoice, Protocol, Theme, choice_of};
+pub use choices::{CODECS, Layout, NoChoice, Protocol, Theme, choice_of, word_of};
 pub use log::{Level, Log};
 pub use request::{Page, Request};
 pub use settings::{Settings, StreamSettings};

@@ -5,7 +5,7 @@
 use sightline_protocol::close;
 use sightline_protocol::stream::VariantChoice;
 
-use super::driver::Input;
+use super::input::Input;
 use crate::browser::error::DomError;
 use crate::browser::mailbox::Sender;
 use crate::browser::socket;

@@ -2,11 +2,10 @@
 
 use web_sys::HtmlVideoElement;
 
-use super::link::Link;
 use crate::browser::video;
-use crate::player::mse::Player;
 use crate::state::history::Sample;
 use crate::time::Moment;
+use crate::transport::websocket::Traffic;
 
 const EVERY_MS: f64 = 1_000.0;
 
@@ -35,14 +34,23 @@ impl Counter {
     }
 }
 
+/// What only the engine knows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Figures {
+    pub(super) age_ms: Option<f64>,
+    pub(super) buffered: f64,
+    pub(super) jitter_ms: Option<f64>,
+    pub(super) rate: f64,
+    pub(super) round_trip_ms: Option<f64>,
+    pub(super) traffic: Traffic,
+}
+
 impl Statistics {
     /// The next sample, if it is time for one.
     pub(super) fn sample(
         &mut self,
         element: &HtmlVideoElement,
-        player: &Player,
-        link: &Link,
-        age_ms: Option<f64>,
+        figures: impl FnOnce() -> Figures,
         now: Moment,
     ) -> Option<Sample> {
         let seconds = self.looked.map_or(f64::INFINITY, |looked| now.ms_since(looked) / 1e3);
@@ -51,10 +59,9 @@ impl Statistics {
         }
         self.looked = Some(now);
         let (decoded, dropped) = video::quality(element);
-        let traffic = link.traffic();
+        let Figures { age_ms, buffered, jitter_ms, rate, round_trip_ms, traffic } = figures();
         let (bytes, frames) = (self.bytes.count(traffic.bytes), self.decoded.count(decoded));
         self.dropped.count(dropped);
-        let (buffered, jitter_ms, rate) = player.figures(now);
         Some(Sample {
             age_ms,
             bits: bytes * 8.0 / seconds,
@@ -62,7 +69,7 @@ impl Statistics {
             buffered,
             jitter_ms,
             rate,
-            round_trip_ms: link.round_trip_ms(),
+            round_trip_ms,
             messages: traffic.messages,
             unacknowledged: traffic.unacknowledged,
             bytes: self.bytes.total,

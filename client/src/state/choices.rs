@@ -20,6 +20,11 @@ pub fn choice_of(word: &str) -> Option<VariantChoice> {
     CODECS.iter().find(|(_, known)| *known == word).map(|(choice, _)| *choice)
 }
 
+/// The word for it.
+pub fn word_of(choice: VariantChoice) -> &'static str {
+    CODECS.iter().find(|(known, _)| *known == choice).map_or("auto", |(_, word)| word)
+}
+
 /// How a stream gets into the browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -19,8 +19,8 @@ pub use words::bit_rate;
 pub struct Picture {
     /// Which of the stream's variants it is.
     pub variant: Variant,
-    /// Why this one.
-    pub why: VariantReason,
+    /// Why this one, where the relay says it.
+    pub why: Option<VariantReason>,
     /// RFC 6381 codec string.
     pub codec: String,
     /// In pixels.
@@ -75,13 +75,10 @@ pub enum TileEvent {
         /// Milliseconds until the next try.
         retry_ms: f64,
     },
-    /// A new epoch begins; `epoch` counts them since the page was opened.
-    Ready {
-        /// Counts epochs since the page was opened.
-        epoch: u32,
-        /// What the relay said about it.
-        ready: Ready,
-    },
+    /// A new epoch begins, with what the relay said about it.
+    Ready(Ready),
+    /// The same, of a way on which the relay says nothing.
+    Picture(Picture),
     /// The relay told what the source is doing.
     Source(StreamState),
     /// The first frame of the epoch was presented.
@@ -234,7 +231,11 @@ impl Tile {
                 self.link = Link::Lost { retry_ms };
                 self.presented = false;
             }
-            TileEvent::Ready { epoch, ready } => self.begin_epoch(epoch, ready),
+            TileEvent::Ready(ready) => {
+                let audio = ready.audio;
+                self.begin_epoch(picture_of(ready), audio);
+            }
+            TileEvent::Picture(picture) => self.begin_epoch(Some(picture), false),
             TileEvent::Source(state) => self.source = state,
             TileEvent::Presented { first_picture_ms } => {
                 (self.presented, self.trouble) = (true, None);
@@ -254,7 +255,12 @@ impl Tile {
             TileEvent::TapNeeded(needed) => self.tap_needed = needed,
             TileEvent::FellBack => self.fell_back = true,
             TileEvent::Listening(audio) => self.listening = audio,
-            TileEvent::Using(protocol, why) => self.using = Some((protocol, why)),
+            TileEvent::Using(protocol, why) => {
+                if self.using.as_ref().is_some_and(|(before, _)| *before != protocol) {
+                    self.leave_way();
+                }
+                self.using = Some((protocol, why));
+            }
             TileEvent::Sample(sample) => self.history.add(sample),
             TileEvent::Recording(recorded) => self.recording = recorded,
             TileEvent::Note(..) => {}
@@ -274,19 +280,24 @@ impl Tile {
         aspect.filter(|aspect| aspect.is_finite() && *aspect > 0.0).unwrap_or(16.0 / 9.0)
     }
 
-    fn begin_epoch(&mut self, epoch: u32, ready: Ready) {
-        self.epoch = epoch;
+    fn begin_epoch(&mut self, picture: Option<Picture>, audio: bool) {
+        self.epoch += 1;
         self.presented = false;
         // An epoch is announced when its media is there.
         self.source = StreamState::Live;
-        self.audio = ready.audio;
-        self.picture = ready.tracks.into_iter().find(|track| track.kind == TrackKind::Video).map(|track| Picture {
-            variant: ready.variant,
-            why: ready.why,
-            codec: codec_of(&track.mime).to_owned(),
-            size: track.size,
-            frame_rate: track.frame_rate,
-        });
+        (self.picture, self.audio) = (picture, audio);
+    }
+
+    /// Whether what arrives can be kept as it is: the other ways hand it to the browser.
+    pub fn can_record(&self) -> bool {
+        self.using.as_ref().is_some_and(|(protocol, _)| *protocol == Protocol::Mse)
+    }
+
+    /// Nothing that was known of another way is true of this one, but what is on screen.
+    fn leave_way(&mut self) {
+        (self.presented, self.failure, self.trouble) = (false, None, None);
+        (self.audio, self.listening, self.age_ms, self.recording) = (false, false, None, None);
+        (self.source, self.link) = (StreamState::Starting, Link::Connecting);
     }
 
     /// The state in one word.
@@ -320,6 +331,13 @@ impl Tile {
             _ => self.trouble,
         }
     }
+}
+
+fn picture_of(ready: Ready) -> Option<Picture> {
+    let Ready { variant, why, tracks, .. } = ready;
+    let track = tracks.into_iter().find(|track| track.kind == TrackKind::Video)?;
+    let (codec, size) = (codec_of(&track.mime).to_owned(), track.size);
+    Some(Picture { variant, why: Some(why), codec, size, frame_rate: track.frame_rate })
 }
 
 #[cfg(test)]

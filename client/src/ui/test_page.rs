@@ -8,7 +8,7 @@ use super::curve::curve;
 use super::tile::Tile;
 use crate::browser::{self, file};
 use crate::state::history::Sample;
-use crate::state::{self, App, CODECS, Event, Level, Protocol, TestEvent, choice_of};
+use crate::state::{self, App, CODECS, Event, Level, Protocol, TestEvent, choice_of, word_of};
 
 /// What the curves show: two minutes.
 const SHOWN: usize = 120;
@@ -76,10 +76,8 @@ fn form(app: &App, running: bool, on_event: &Callback<Event>) -> Html {
         names.map(|name| (name.to_string(), name.to_string())),
         test.stream.as_ref().map_or("", StreamName::as_str),
     );
-    let variants = options(
-        CODECS.map(|(choice, word)| (word.to_owned(), label(choice).to_owned())),
-        CODECS.iter().find(|(choice, _)| *choice == test.choice).map_or("", |(_, word)| word),
-    );
+    let variants =
+        options(CODECS.map(|(choice, word)| (word.to_owned(), label(choice).to_owned())), word_of(test.choice));
     let protocols = options(
         Protocol::ALL.map(|protocol| (protocol.as_str().to_owned(), protocol.to_string())),
         test.protocol.as_str(),

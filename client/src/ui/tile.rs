@@ -225,7 +225,7 @@ impl Tile {
             }
             (Act::Tap, Some(session)) => session.tapped(),
             (Act::Listen, Some(session)) if tile.audio => session.listen(!tile.listening),
-            (Act::Record, Some(session)) => session.record(tile.recording.is_none()),
+            (Act::Record, Some(session)) if tile.can_record() => session.record(tile.recording.is_none()),
             (Act::Tap | Act::Listen | Act::Record, _) => {}
         }
     }

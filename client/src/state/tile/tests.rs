@@ -48,7 +48,7 @@ fn live() -> Vec<TileEvent> {
         TileEvent::Connecting,
         TileEvent::Connected,
         TileEvent::Source(StreamState::Starting),
-        TileEvent::Ready { epoch: 1, ready: copy() },
+        TileEvent::Ready(copy()),
         TileEvent::Presented { first_picture_ms: Some(80.0) },
     ]
 }
@@ -76,7 +76,7 @@ fn a_picture_that_is_no_longer_renewed_is_not_called_live() {
 #[test]
 fn a_new_epoch_is_not_live_before_its_own_first_frame() {
     let mut events = live();
-    events.push(TileEvent::Ready { epoch: 2, ready: copy() });
+    events.push(TileEvent::Ready(copy()));
     assert_eq!(tile(events.clone()).phase(), Phase::Starting);
     events.push(TileEvent::Presented { first_picture_ms: None });
     let tile = tile(events);
@@ -131,7 +131,7 @@ fn labels_name_codec_variant_reason_size_and_rate() {
     assert_eq!(tile(events.clone()).codec_label().unwrap(), "H.265 · untouched");
     assert_eq!(tile(events.clone()).picture_label().unwrap(), "1920×1080");
     let transcoded = ready(Variant::H264, VariantReason::NotPlayable, "avc1.42C01F");
-    events.push(TileEvent::Ready { epoch: 2, ready: transcoded });
+    events.push(TileEvent::Ready(transcoded));
     events.push(TileEvent::FrameRate(24.98));
     let label = "H.264 · transcoded — this browser cannot decode the camera's codec";
     assert_eq!(tile(events.clone()).codec_label().unwrap(), label);
@@ -217,7 +217,7 @@ fn its_shape_is_the_picture_s_or_as_the_catalogue_has_it() {
     assert_eq!((listed.aspect(), listed.notes.len()), (0.5625, 1));
     let mut nothing = copy();
     nothing.tracks[0].size = Some(Size { width: 0, height: 0 });
-    assert_eq!(tile([TileEvent::Ready { epoch: 1, ready: nothing }]).aspect(), 16.0 / 9.0);
+    assert_eq!(tile([TileEvent::Ready(nothing)]).aspect(), 16.0 / 9.0);
 }
 
 #[test]

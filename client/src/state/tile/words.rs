@@ -1,7 +1,7 @@
 //! What the page says of a stream, in words.
 
 use sightline_protocol::codec::VideoCodec;
-use sightline_protocol::message::StreamState;
+use sightline_protocol::message::{StreamState, VariantReason};
 use sightline_protocol::stream::Variant;
 
 use super::{Failure, Link, Tile, TileEvent};
@@ -72,8 +72,8 @@ impl Tile {
             Variant::H264 if self.fell_back => {
                 format!("{family} · transcoded — this browser failed to decode the camera's codec")
             }
-            Variant::H264 => format!("{family} · transcoded — {}", picture.why),
-            Variant::Low => format!("{family} · lighter — {}", picture.why),
+            Variant::H264 => format!("{family} · transcoded{}", because(picture.why)),
+            Variant::Low => format!("{family} · lighter{}", because(picture.why)),
         })
     }
 
@@ -121,11 +121,11 @@ impl Tile {
             }
             TileEvent::Source(StreamState::Starting) => (Level::Info, "The source is started.".to_owned()),
             TileEvent::Source(_) => return None,
-            TileEvent::Ready { epoch, .. } => {
+            TileEvent::Ready(_) | TileEvent::Picture(_) => {
                 let codec = &self.picture.as_ref()?.codec;
                 let what = [self.codec_label(), self.picture_label(), Some(codec.clone())];
                 let what: Vec<_> = what.into_iter().flatten().collect();
-                (Level::Info, format!("Epoch {epoch}: {}.", what.join(" · ")))
+                (Level::Info, format!("Epoch {}: {}.", self.epoch, what.join(" · ")))
             }
             TileEvent::Presented { first_picture_ms: Some(ms) } => {
                 (Level::Info, format!("First picture after {ms:.0} ms."))
@@ -161,6 +161,10 @@ impl Tile {
         let parts: Vec<_> = size.into_iter().chain(rate).collect();
         (!parts.is_empty()).then(|| parts.join(" · "))
     }
+}
+
+fn because(why: Option<VariantReason>) -> String {
+    why.map(|why| format!(" — {why}")).unwrap_or_default()
 }
 
 fn known(value: Option<String>) -> String {

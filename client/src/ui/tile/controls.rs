@@ -23,7 +23,8 @@ pub(super) fn bar(tile: &Tile, solo: Option<bool>, act: &Callback<Act>) -> Html 
             if tile.stream.is_some() {
                 <span class={classes!("tile-more", recording.then_some("tile-held"))}>
                     { button("tile-snapshot", "Save the picture (C)", icons::SNAPSHOT, on(Act::Snapshot)) }
-                    if recording {
+                    if !tile.can_record() {
+                    } else if recording {
                         { button("tile-record", "Stop recording and save (R)", icons::STOP, on(Act::Record)) }
                     } else {
                         { button("tile-record", "Record (R)", icons::RECORD, on(Act::Record)) }

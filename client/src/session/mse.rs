@@ -1,17 +1,18 @@
-//! The session's state and what each input does to it.
+//! Fragments over a WebSocket into Media Source Extensions: a connection, a player, and the decisions that need both.
 
 use std::rc::Rc;
 
 use sightline_protocol::codec::{Family, VideoCodec, codec_of};
 use sightline_protocol::message::{Ready, ServerMessage, Track, TrackKind};
 use sightline_protocol::stream::{StreamName, Variant, VariantChoice};
-use web_sys::{Blob, Event, HtmlVideoElement, PageTransitionEvent};
+use web_sys::{Blob, HtmlVideoElement};
 
 use super::Report;
 use super::attention::Attention;
+use super::input::{Input, listeners};
 use super::link::{Closed, Link};
 use super::recorder::Recorder;
-use super::statistics::Statistics;
+use super::statistics::{Figures, Statistics};
 use crate::browser::curtain::Curtain;
 use crate::browser::error::DomError;
 use crate::browser::listener::Listener;
@@ -19,8 +20,8 @@ use crate::browser::mailbox::Sender;
 use crate::browser::media_source::Kind;
 use crate::browser::on_screen::OnScreen;
 use crate::browser::timer::Interval;
-use crate::browser::{self, file, socket};
-use crate::player::mse::{Outcome, Player, Signal};
+use crate::browser::{self, file};
+use crate::player::mse::{Outcome, Player};
 use crate::player::repair::{Ladder, Repair, Trouble};
 use crate::state::{Failure, Level, Recorded, TileEvent};
 use crate::time::Moment;
@@ -36,34 +37,6 @@ const SLEPT_MS: f64 = 5_000.0;
 const AGE_EVERY_MS: f64 = 500.0;
 /// Smaller changes of it are not worth a redraw.
 const AGE_NOTABLE_MS: f64 = 3.0;
-
-/// What can happen to a session.
-pub(super) enum Input {
-    /// It is time to connect.
-    Connect,
-    /// Something happened at the socket of this generation.
-    Socket(u32, socket::Event),
-    /// Something happened at the video.
-    Player(Signal),
-    /// Some time has passed.
-    Tick,
-    /// The user tapped on the picture.
-    Tapped,
-    /// The user wants to hear it, or not.
-    Listen(bool),
-    /// The user wants it so loud.
-    Volume(f64),
-    /// The user wants it recorded, or no longer.
-    Record(bool),
-    /// The page was shown or hidden, or the picture taken out of it.
-    Visibility,
-    /// The tile came on screen or left it.
-    OnScreen(bool),
-    /// The network is back.
-    Online,
-    /// The page is back, from the browser's cache if `true`.
-    PageShown(bool),
-}
 
 /// See the module.
 pub(super) struct Driver {
@@ -81,7 +54,6 @@ pub(super) struct Driver {
     playing: Option<(Variant, Option<Family>)>,
     /// The family of the camera's codec, if this browser said that it plays it and does not.
     failed_on: Option<Family>,
-    epoch: u32,
     /// When the socket opened, until its first picture.
     opened: Option<Moment>,
     /// A new MediaSource is needed once somebody watches.
@@ -130,7 +102,6 @@ impl Driver {
             ladder: Ladder::default(),
             playing: None,
             failed_on: None,
-            epoch: 0,
             opened: None,
             broken: false,
             listening: false,
@@ -167,6 +138,8 @@ impl Driver {
                     self.player.tick(now);
                 }
             }
+            // Of other engines.
+            Input::Frame | Input::Played(_) | Input::VideoError | Input::Peer(..) | Input::Hls(..) => {}
         }
         if now.ms_since(std::mem::replace(&mut self.looked, now)) > SLEPT_MS {
             self.hurry(now);
@@ -181,7 +154,12 @@ impl Driver {
             self.lost(now);
         }
         self.tell_age(now);
-        if let Some(sample) = self.statistics.sample(&self.video, &self.player, &self.link, self.age_ms, now) {
+        let figures = || {
+            let (buffered, jitter_ms, rate) = self.player.figures(now);
+            let (round_trip_ms, traffic) = (self.link.round_trip_ms(), self.link.traffic());
+            Figures { age_ms: self.age_ms, buffered, jitter_ms, rate, round_trip_ms, traffic }
+        };
+        if let Some(sample) = self.statistics.sample(&self.video, figures, now) {
             (self.report)(TileEvent::Sample(sample));
             self.tell_recording();
         }
@@ -270,8 +248,7 @@ impl Driver {
             return self.next_codec();
         }
         self.player.announce(track);
-        self.epoch += 1;
-        (self.report)(TileEvent::Ready { epoch: self.epoch, ready });
+        (self.report)(TileEvent::Ready(ready));
     }
 
     /// Audio is about to come.
@@ -465,25 +442,6 @@ impl Driver {
             (self.report)(TileEvent::Age(age_ms));
         }
     }
-}
-
-/// Everything at the page that a session has to know of.
-fn listeners(video: &HtmlVideoElement, sender: &Sender<Input>) -> Vec<Listener> {
-    let post = |make: fn(&Event) -> Input| {
-        let sender = sender.clone();
-        move |event: Event| sender.send(make(&event))
-    };
-    let from_cache = |event: &Event| {
-        let event: &PageTransitionEvent = wasm_bindgen::JsCast::unchecked_ref(event);
-        Input::PageShown(event.persisted())
-    };
-    vec![
-        Listener::new(&browser::document(), "visibilitychange", post(|_| Input::Visibility)),
-        Listener::new(video, "enterpictureinpicture", post(|_| Input::Visibility)),
-        Listener::new(video, "leavepictureinpicture", post(|_| Input::Visibility)),
-        Listener::new(&browser::window(), "online", post(|_| Input::Online)),
-        Listener::new(&browser::window(), "pageshow", post(from_cache)),
-    ]
 }
 
 /// What to tell the relay that this browser plays.

@@ -49,7 +49,16 @@ pub async fn get(server: SocketAddr, path: &str) -> io::Result<Response> {
 /// # Errors
 /// When the connection fails or what came is not HTTP.
 pub async fn get_accepting(server: SocketAddr, path: &str, codings: &str) -> io::Result<Response> {
-    let request = Request::get(format!("http://{server}{path}")).header("Accept-Encoding", codings);
+    get_with(server, path, &[("Accept-Encoding", codings)]).await
+}
+
+/// GETs `path` with these headers.
+///
+/// # Errors
+/// When the connection fails or what came is not HTTP.
+pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+    let request = Request::get(format!("http://{server}{path}"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request = request.body(Empty::<&[u8]>::new()).map_err(io::Error::other)?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let (head, body) = client.request(request).await.map_err(io::Error::other)?.into_parts();

@@ -113,12 +113,13 @@ impl Feeds {
 
 /// Every address of HLS.
 pub(crate) fn router(context: Context) -> Router {
-    Router::new()
-        .route("/hls/{stream}/index.m3u8", get(index))
-        .route("/hls/{stream}/{variant}/{name}", get(named))
-        .route("/hls/{*rest}", get(|| async { Refusal::UnknownAddress }))
+    let addresses = Router::new()
+        .route("/{stream}/index.m3u8", get(index))
+        .route("/{stream}/{variant}/{name}", get(named))
+        .fallback(|| async { Refusal::UnknownAddress })
         .layer(middleware::from_fn_with_state(context.allowed_origins.clone(), origins))
-        .with_state(context)
+        .with_state(context);
+    Router::new().nest("/hls", addresses)
 }
 
 /// Refuses pages of other sites that the configuration does not name, and tells browsers that the others may read.

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn other_names_are_unknown() {
-        for text in ["", ".m4s", "1.2.3.m4s", "+1.m4s", "01.m4s", "1.m4s ", "init-.mp4", "init.mp4", "-1.m4s", "1..m4s"] {
+        for text in ["", ".m4s", "1.2.3.m4s", "+1.m4s", "01.m4s", "1.m4s ", "init-.mp4", "init.mp4", "-1.m4s", "1..m4s"]
+        {
             assert_eq!(text.parse::<Name>(), Err(Unknown), "{text:?}");
         }
         assert_eq!("18446744073709551616.m4s".parse::<Name>(), Err(Unknown));

@@ -111,9 +111,8 @@ mod tests {
         // Segments FIRST and FIRST + 1 are complete; FIRST + 2 has two parts.
         let window = filled(60);
         assert_eq!(window.edge(), (FIRST + 2, 2));
-        let decide = |msn: u64, part: Option<usize>| {
-            Reload { msn: Some(FIRST + msn), part, delta: false }.decide(&window)
-        };
+        let decide =
+            |msn: u64, part: Option<usize>| Reload { msn: Some(FIRST + msn), part, delta: false }.decide(&window);
         for (msn, part, decision) in [
             (0, None, Answer),
             (1, None, Answer),

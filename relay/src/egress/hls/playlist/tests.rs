@@ -54,9 +54,8 @@ fn a_long_segment_that_is_not_complete() {
 /// A player with the playlist before and an update must end up with the playlist after.
 #[test]
 fn an_update_and_what_was_known_are_the_whole() {
-    let segments = |text: &str| -> Vec<String> {
-        text.lines().filter(|line| line.ends_with(".m4s")).map(str::to_owned).collect()
-    };
+    let segments =
+        |text: &str| -> Vec<String> { text.lines().filter(|line| line.ends_with(".m4s")).map(str::to_owned).collect() };
     let (before, after) = (filled(GOP * 39), filled(GOP * 40));
     let (known, whole, update) = (text(&before, false), text(&after, false), text(&after, true));
     let skipped: usize = update

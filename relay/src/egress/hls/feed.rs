@@ -27,7 +27,7 @@ const GRACE_AT_START: Duration = Duration::from_secs(10);
 const NUMBERS_A_SECOND: u64 = 2;
 
 /// Why a request was not answered with what it waited for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unanswered {
     /// It did not come in time.
     Late,
@@ -76,11 +76,6 @@ impl Feed {
     pub(super) fn new(rendition: Arc<Rendition>, limit: usize, shutdown: CancellationToken) -> Arc<Self> {
         let (state, changed) = (Mutex::default(), watch::Sender::new(()));
         Arc::new(Self { rendition, limit, shutdown, state, changed })
-    }
-
-    /// The rendition.
-    pub(super) fn rendition(&self) -> &Arc<Rendition> {
-        &self.rendition
     }
 
     /// Keeps the feed alive for the time of a request and some seconds more, and starts it if it is at rest.

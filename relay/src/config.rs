@@ -26,7 +26,7 @@ const LOW_KBPS_RANGE: std::ops::RangeInclusive<u32> = 50..=5000;
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// Origins of pages, beside the relay's own, that may open a WebSocket; `*` for any.
+    /// Origins of pages, beside the relay's own, that may connect; `*` for any.
     pub allowed_origins: Vec<String>,
     /// The FFmpeg to run.
     pub ffmpeg: PathBuf,

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
 use crate::config::Config;
-use crate::egress::websocket;
+use crate::egress::{hls, websocket};
 use crate::hub::Hub;
 use crate::ingest;
 use crate::ingest::process::Launcher;
@@ -86,9 +86,11 @@ impl Relay {
         }
         tasks.close();
 
-        let context =
-            websocket::Context { hub, allowed_origins: self.config.allowed_origins.into(), shutdown: shutdown.clone() };
-        let app = crate::api::router(context);
+        let allowed_origins: Arc<[String]> = self.config.allowed_origins.into();
+        let (ring, low_kbps) = (self.config.ring.bytes, self.config.low_kbps);
+        let hls = hls::Context::new(&hub, ring, low_kbps, allowed_origins.clone(), &shutdown);
+        let context = websocket::Context { hub, allowed_origins, shutdown: shutdown.clone() };
+        let app = crate::api::router(context, hls);
         let listener = self.listener.tap_io(|stream| {
             // A fragment is late if it waits for the next (RFC 896).
             if let Err(error) =

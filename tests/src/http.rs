@@ -50,7 +50,16 @@ pub async fn get(server: SocketAddr, path: &str) -> io::Result<Response> {
 /// # Errors
 /// When the connection fails or what came is not HTTP.
 pub async fn get_accepting(server: SocketAddr, path: &str, codings: &str) -> io::Result<Response> {
-    let request = Request::get(format!("http://{server}{path}")).header("Accept-Encoding", codings);
+    get_with(server, path, &[("Accept-Encoding", codings)]).await
+}
+
+/// GETs `path` with these headers.
+///
+/// # Errors
+/// When the connection fails or what came is not HTTP.
+pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+    let request = Request::get(format!("http://{server}{path}"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     send(request.body(Full::default()).map_err(io::Error::other)?).await
 }
 

@@ -19,6 +19,7 @@
 //! | [`sound_card`] | a sound card that plays into nothing, and an ear on it |
 //! | [`beeps`] | where the camera's beeps begin in what was heard |
 //! | [`http`] | the few lines of HTTP the tests need |
+//! | [`playlist`] | media playlists of HLS as a player reads them |
 //!
 //! A helper whose wait is over or whose world is broken panics with a sentence that says what was expected: here a
 //! panic is the report of a failed test. Nothing is tried twice but a look at the page whose answer the driver lost.
@@ -30,6 +31,7 @@ pub mod faults;
 pub mod figures;
 pub mod http;
 pub mod lines;
+pub mod playlist;
 pub mod process;
 pub mod recording;
 pub mod relay;

@@ -94,6 +94,11 @@ impl Hub {
         self.streams.get(name)
     }
 
+    /// Every stream by its name.
+    pub fn streams(&self) -> impl Iterator<Item = (&StreamName, &Stream)> {
+        self.streams.iter()
+    }
+
     /// Every stream at the time `now`.
     pub fn catalogue(&self, now: Instant) -> Catalogue {
         Catalogue {

@@ -1,0 +1,150 @@
+//! What a playlist is asked for (RFC 8216bis, section 6.2.5), and whether it can be answered now.
+
+use super::window::Window;
+
+/// The delivery directives of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Reload {
+    /// `_HLS_msn`: not before this segment is there.
+    pub(super) msn: Option<u64>,
+    /// `_HLS_part`: or this part of it.
+    pub(super) part: Option<usize>,
+    /// `_HLS_skip`: what is long known may be left out.
+    pub(super) delta: bool,
+}
+
+/// What to do about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// The playlist has what was asked for.
+    Answer,
+    /// It soon will.
+    Wait,
+    /// It will not for long: this is what is wrong with the request.
+    Refuse(&'static str),
+}
+
+const NUMBER: &str = "_HLS_msn and _HLS_part must each be one whole number";
+const SKIP: &str = "_HLS_skip must be YES or v2";
+const PART_ALONE: &str = "_HLS_part needs _HLS_msn beside it";
+const FAR_MSN: &str = "_HLS_msn is more than two segments ahead of the newest; reload the playlist without it first";
+const FAR_PART: &str = "_HLS_part is too far ahead of the newest; reload the playlist without it first";
+
+impl Reload {
+    /// Reads the directives; other parameters are passed over, for proxies and pages add their own.
+    ///
+    /// # Errors
+    /// One sentence on what is wrong.
+    pub(super) fn parse(query: &str) -> Result<Self, &'static str> {
+        let mut reload = Self::default();
+        for (name, value) in query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
+            match name {
+                "_HLS_msn" if reload.msn.is_none() => reload.msn = Some(number(value)?),
+                "_HLS_part" if reload.part.is_none() => {
+                    reload.part = Some(usize::try_from(number(value)?).map_err(|_| NUMBER)?);
+                }
+                "_HLS_msn" | "_HLS_part" => return Err(NUMBER),
+                "_HLS_skip" if matches!(value, "YES" | "v2") => reload.delta = true,
+                "_HLS_skip" => return Err(SKIP),
+                _ => {}
+            }
+        }
+        if reload.part.is_some() && reload.msn.is_none() { Err(PART_ALONE) } else { Ok(reload) }
+    }
+
+    /// Whether it waits for something.
+    pub(super) fn blocks(&self) -> bool {
+        self.msn.is_some()
+    }
+
+    /// What to do about it, once `window` has something to list.
+    pub(super) fn decide(&self, window: &Window) -> Decision {
+        let (Some(msn), Some(shape)) = (self.msn, window.shape()) else { return Decision::Answer };
+        let (open, parts) = window.edge();
+        let (msn, part) = match self.part {
+            // More parts than the segment has got are those of the next.
+            Some(part) if window.parts_of(msn).is_some_and(|parts| part >= parts) => (msn + 1, Some(0)),
+            part => (msn, part),
+        };
+        // A complete segment `n` is there once `n + 1` is the open one.
+        let ahead = msn.saturating_sub(open);
+        let part_limit = (3.0 / shape.part_target.min(1.0)).ceil() as usize;
+        match part {
+            _ if msn < open => Decision::Answer,
+            // The newest complete one is `open - 1`.
+            _ if ahead > 1 => Decision::Refuse(FAR_MSN),
+            Some(part) if ahead == 0 && part < parts => Decision::Answer,
+            Some(part) if part >= parts * usize::from(ahead == 0) + part_limit => Decision::Refuse(FAR_PART),
+            _ => Decision::Wait,
+        }
+    }
+}
+
+fn number(text: &str) -> Result<u64, &'static str> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or(NUMBER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::window::tests::{FIRST, filled};
+    use super::Decision::{Answer, Refuse, Wait};
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn directives_are_read_and_others_passed_over() {
+        let all = Reload { msn: Some(7), part: Some(0), delta: true };
+        assert_eq!(Reload::parse("_HLS_msn=7&_HLS_part=0&_HLS_skip=YES"), Ok(all));
+        assert_eq!(Reload::parse("token=x&_HLS_skip=v2&y"), Ok(Reload { delta: true, ..Reload::default() }));
+        assert_eq!(Reload::parse(""), Ok(Reload::default()));
+        for query in ["_HLS_msn=", "_HLS_msn=x", "_HLS_msn=-1", "_HLS_msn=+1", "_HLS_msn=1&_HLS_msn=2", "_HLS_msn"] {
+            assert_eq!(Reload::parse(query), Err(NUMBER), "{query}");
+        }
+        assert_eq!(Reload::parse("_HLS_msn=99999999999999999999"), Err(NUMBER));
+        assert_eq!(Reload::parse("_HLS_part=1"), Err(PART_ALONE));
+        assert_eq!(Reload::parse("_HLS_skip=NO"), Err(SKIP));
+    }
+
+    #[test]
+    fn a_playlist_waits_for_what_comes_next_and_refuses_what_is_far() {
+        // Segments FIRST and FIRST + 1 are complete; FIRST + 2 has two parts.
+        let window = filled(60);
+        assert_eq!(window.edge(), (FIRST + 2, 2));
+        let decide =
+            |msn: u64, part: Option<usize>| Reload { msn: Some(FIRST + msn), part, delta: false }.decide(&window);
+        for (msn, part, decision) in [
+            (0, None, Answer),
+            (1, None, Answer),
+            (1, Some(4), Answer),
+            (1, Some(5), Answer),
+            (2, Some(0), Answer),
+            (2, Some(1), Answer),
+            (2, Some(2), Wait),
+            (2, Some(3), Wait),
+            (2, Some(15), Wait),
+            (2, Some(16), Refuse(FAR_PART)),
+            (2, None, Wait),
+            (3, None, Wait),
+            (3, Some(0), Wait),
+            (3, Some(14), Refuse(FAR_PART)),
+            (4, None, Refuse(FAR_MSN)),
+            (4, Some(0), Refuse(FAR_MSN)),
+            (1000, None, Refuse(FAR_MSN)),
+        ] {
+            assert_eq!(decide(msn, part), decision, "{msn} {part:?}");
+        }
+        assert_eq!(Reload::default().decide(&window), Answer);
+        let past = Reload { msn: Some(0), part: Some(9), delta: false };
+        assert_eq!(past.decide(&window), Answer, "long gone");
+    }
+
+    proptest! {
+        #[test]
+        fn any_query_is_read_or_refused(query in "(_HLS_(msn|part|skip)=?[0-9A-Za-z]{0,4}&?){0,4}\\PC{0,10}", n in 0usize..90) {
+            if let Ok(reload) = Reload::parse(&query) {
+                reload.decide(&filled(n));
+            }
+        }
+    }
+}

@@ -15,11 +15,11 @@ use sightline_protocol::catalogue::Catalogue;
 use tokio::time::Instant;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::egress::websocket;
+use crate::egress::{websocket, whep};
 use crate::hub::Hub;
 
 /// Every route of the relay.
-pub fn router(context: websocket::Context) -> Router {
+pub fn router(context: websocket::Context, whep: whep::Whep) -> Router {
     let api = Router::new()
         .route("/api/streams", get(streams))
         .route("/api/mse/test", get(mse_test))
@@ -37,6 +37,7 @@ pub fn router(context: websocket::Context) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/ws/mse/{stream}", get(websocket::handle))
         .with_state(context)
+        .merge(whep::router(whep))
         .merge(api)
         .merge(client)
 }

@@ -8,9 +8,9 @@ pub mod tap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use sightline_protocol::{SUBPROTOCOL, VERSION};
 use sightline_protocol::catalogue::{AudioInfo, Catalogue, StreamInfo};
 use sightline_protocol::stream::{StreamName, Variant};
+use sightline_protocol::{SUBPROTOCOL, VERSION};
 use tokio::time::Instant;
 
 use crate::fmp4::init::PictureOrder;

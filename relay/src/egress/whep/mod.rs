@@ -157,7 +157,7 @@ impl Endpoint {
         let sessions = Sessions::default();
         info!(address = %port.address, udp = settings.udp, tcp = settings.tcp, "WebRTC");
         let tasks = TaskTracker::new();
-        for served in port.serve(&sessions) {
+        for served in port.serve(&sessions, &tasks) {
             tasks.spawn(until(shutdown.clone(), served));
         }
         tasks.close();

@@ -18,6 +18,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::address::{canonical, for_socket};
@@ -101,9 +102,9 @@ impl Port {
     }
 
     /// What is to be run for ever.
-    pub(super) fn serve(&mut self, sessions: &Sessions) -> Vec<BoxFuture<'static, ()>> {
+    pub(super) fn serve(&mut self, sessions: &Sessions, tasks: &TaskTracker) -> Vec<BoxFuture<'static, ()>> {
         let udp = self.udp.clone().map(|socket| serve_udp(socket, sessions.clone()).boxed());
-        let tcp = self.tcp.take().map(|listener| serve_tcp(listener, sessions.clone()).boxed());
+        let tcp = self.tcp.take().map(|listener| serve_tcp(listener, sessions.clone(), tasks.clone()).boxed());
         udp.into_iter().chain(tcp).collect()
     }
 
@@ -148,16 +149,16 @@ pub(super) async fn send_udp(socket: &UdpSocket, destination: SocketAddr, datagr
 }
 
 /// Accepts ICE-TCP connections (RFC 6544), for ever.
-async fn serve_tcp(listener: TcpListener, sessions: Sessions) {
+async fn serve_tcp(listener: TcpListener, sessions: Sessions, tasks: TaskTracker) {
     let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
     loop {
         match listener.accept().await {
             Ok((stream, source)) => {
                 // Beyond the limit a connection is closed at once.
                 let Ok(place) = strangers.clone().try_acquire_owned() else { continue };
-                let sessions = sessions.clone();
+                let (sessions, tasks) = (sessions.clone(), tasks.clone());
                 tokio::spawn(async move {
-                    let introduced = introduce(stream, canonical(source), &sessions).await;
+                    let introduced = introduce(stream, canonical(source), &sessions, &tasks).await;
                     drop(place);
                     if let Some((reader, source, inbox)) = introduced {
                         read(reader, source, &inbox).await;
@@ -177,6 +178,7 @@ async fn introduce(
     stream: TcpStream,
     source: SocketAddr,
     sessions: &Sessions,
+    tasks: &TaskTracker,
 ) -> Option<(OwnedReadHalf, SocketAddr, Inbox)> {
     crate::server::hurry(&stream);
     let (mut reader, writer) = stream.into_split();
@@ -184,7 +186,8 @@ async fn introduce(
     let inbox = lock(sessions).route_connection(&first)?;
     let (outbox, packets) = mpsc::channel(OUTBOX);
     inbox.send(Message::Connection(source, outbox)).await.ok()?;
-    tokio::spawn(write(writer, packets));
+    // The relay does not stop before the last words of its sessions have left.
+    tasks.spawn(write(writer, packets));
     inbox.send(Message::Packet { protocol: Protocol::Tcp, source, bytes: first }).await.ok()?;
     Some((reader, source, inbox))
 }

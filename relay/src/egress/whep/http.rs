@@ -1,5 +1,7 @@
 //! The HTTP side of WHEP (draft-ietf-wish-whep): reads requests, asks [`Endpoint`], writes answers.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
@@ -15,6 +17,7 @@ use axum::routing::{MethodRouter, patch, post};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use sightline_protocol::stream::{StreamName, VariantChoice};
+use tokio::time::timeout;
 
 use super::network::Message;
 use super::refusal::{ACCEPT_POST, Refusal, SDP, SDP_FRAGMENT};
@@ -28,6 +31,8 @@ const OFFER_MAX: usize = 64 * 1024;
 /// A body that is too long is read to its end, up to here: a peer that is still sending when the connection closes
 /// does not read the answer.
 const DRAIN_MAX: usize = 4 * 1024 * 1024;
+/// How long a body may take to come.
+const BODY: Duration = Duration::from_secs(10);
 
 const RESOURCE_METHODS: &str = "POST, OPTIONS";
 const SESSION_METHODS: &str = "PATCH, DELETE, OPTIONS";
@@ -159,7 +164,7 @@ async fn body(request: Request, expected: &'static str) -> Result<Result<String,
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     let fits = essence.eq_ignore_ascii_case(expected);
-    let bytes = read(request.into_body()).await;
+    let bytes = timeout(BODY, read(request.into_body())).await.unwrap_or(Err(Refusal::CutOff));
     if !fits {
         return Err(Refusal::ContentType(expected));
     }

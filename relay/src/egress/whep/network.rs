@@ -34,6 +34,8 @@ const INBOX: usize = 128;
 const OUTBOX: usize = 256;
 /// What the kernel holds of what comes in for all viewers, and of what goes out.
 const KERNEL_BUFFER: usize = 1024 * 1024;
+/// How often the system may choose a port.
+const CHOICES: u32 = 20;
 /// How long a TCP connection may take to say whose it is.
 const INTRODUCTION: Duration = Duration::from_secs(5);
 /// TCP connections that have not said whose they are.
@@ -82,6 +84,18 @@ pub(super) struct Port {
 impl Port {
     /// Takes `listen` for the protocols that the configuration has.
     pub(super) async fn bind(settings: &Webrtc, listen: SocketAddr) -> io::Result<Self> {
+        // The port that the system chooses for the one protocol may be taken for the other.
+        let mut tries = if listen.port() == 0 { CHOICES } else { 1 };
+        loop {
+            tries -= 1;
+            match Self::take(settings, listen).await {
+                Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+                taken => return taken,
+            }
+        }
+    }
+
+    async fn take(settings: &Webrtc, listen: SocketAddr) -> io::Result<Self> {
         let mut address = listen;
         let mut udp = None;
         if settings.udp {

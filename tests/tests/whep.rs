@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sightline_protocol::stream::Variant;
-use sightline_tests::browser::{Browser, Engine, Rgb};
+use sightline_tests::browser::{Browser, Engine, Rgb, STALL};
 use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
 use sightline_tests::http::{self, Response};
+use sightline_tests::peer::Peer;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{alone, say, until};
+use str0m::format::Codec;
 
 const H264: Mount = Mount { path: "red", kind: Kind::H264Long, mark: Rgb(0xc0, 0x40, 0x20) };
 const H265: Mount = Mount { path: "blue", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
@@ -19,19 +21,23 @@ const TEST: Duration = Duration::from_secs(60);
 /// From a cold source to a picture, with FFmpeg to be started and the machine busy.
 const START: Duration = Duration::from_secs(20);
 const WATCHED: Duration = Duration::from_secs(2);
-/// Of the 50 that a camera sends meanwhile: software encoders and decoders share the machine.
-const FRAMES: u64 = 25;
-/// A viewer that is gone without a word is missed for eight seconds.
-const GONE: Duration = Duration::from_secs(15);
-/// Then FFmpeg runs on for as long as the configuration says, and is stopped.
+/// Two seconds of a camera's, and more of a machine that is busy.
+const FRAMES: u64 = 50;
+/// A viewer that is gone without a word is missed for eight seconds, one that never came for ten.
+const GONE: Duration = Duration::from_secs(14);
+/// FFmpeg runs on for as long as the configuration says, and is stopped.
 const STOPPED: Duration = Duration::from_secs(LINGER_SECONDS + 6);
 
-/// Watches a stream in the page: offers, posts, counts what is presented. Gives the answer's status, and what was refused.
+/// Watches a stream in the page: offers, posts, counts what is presented, in a tile that the eye knows by the path.
 const WATCH: &str = r"
 const [path] = arguments;
 const video = document.createElement('video');
 Object.assign(video, { muted: true, autoplay: true, playsInline: true });
-document.body.append(video);
+const tile = document.createElement('article');
+tile.className = 'tile';
+tile.dataset.stream = path;
+tile.append(video);
+document.body.append(tile);
 const whep = { video, frames: 0, first: null, began: performance.now(), peer: new RTCPeerConnection() };
 const count = () => {
     whep.frames += 1;
@@ -85,7 +91,7 @@ if (video.videoWidth) {
 }
 return found;";
 
-const DELETE: &str = "return (await fetch(window.viewers.at(-1).url, { method: 'DELETE' })).status";
+const DELETE: &str = "return (await fetch(window.viewers[arguments[0]].url, { method: 'DELETE' })).status";
 
 /// As the script's own `async` function, so that it may wait.
 fn waiting(script: &str) -> String {
@@ -110,13 +116,10 @@ async fn read(browser: &Browser) -> Value {
 
 /// Asserts that pictures of this camera are presented, and gives what is known of them.
 async fn shows(browser: &Browser, mount: Mount) -> Value {
-    let presented = async || Some(read(browser).await).filter(|found| found["frames"].as_u64() > Some(0));
-    let before = until(&format!("a picture of {}", mount.path), START, presented).await;
-    tokio::time::sleep(WATCHED).await;
-    let after = read(browser).await;
     let count = |found: &Value| found["frames"].as_u64().unwrap_or(0);
-    let frames = count(&after) - count(&before);
-    assert!(frames >= FRAMES, "{frames} frames of {} in {WATCHED:?}: {after}", mount.path);
+    let begun = count(&read(browser).await);
+    let presented = async || Some(read(browser).await).filter(|found| count(found) >= begun + FRAMES);
+    let after = until(&format!("{FRAMES} pictures of {}", mount.path), START, presented).await;
     let channel = |index: usize| u8::try_from(after["pixel"][index].as_u64().unwrap_or(0)).unwrap_or(0);
     let seen = Rgb(channel(0), channel(1), channel(2));
     assert!(seen.is_like(mount.mark), "{} shows {seen}: {after}", mount.path);
@@ -141,14 +144,23 @@ fn chromium_shows_the_camera_s_own_h264_at_once_and_the_source_ends_after_it() {
         let first = found["first"].as_f64().expect("a picture came");
         say(&format!("WebRTC: first picture of a watched stream after {first:.0} ms: {found}"));
         assert!(first < 2000.0, "{found}");
+        for path in ["/whep/red", "/whep/red?codec=h264"] {
+            let watch = browser.watch_clock(path, WATCHED).await;
+            let seen = watch.summary(STALL).expect("pictures with a clock");
+            say(&format!(
+                "WebRTC: {path}: from the camera to the screen {:.0} ms, 95 of 100 {:.0}",
+                seen.p50, seen.p95
+            ));
+            assert!(seen.p50 < 400.0 && seen.backward == 0, "{seen:?}");
+        }
         assert_eq!(camera.viewers("red").total, 1, "one connection to the camera");
         relay.wait_for_viewers("red", Variant::Copy, 2, Duration::from_secs(1)).await;
 
-        assert_eq!(browser.script(&waiting(DELETE), vec![]).await, 200);
+        assert_eq!(browser.script(&waiting(DELETE), vec![json!(1)]).await, 200);
         relay.wait_for_viewers("red", Variant::Copy, 1, Duration::from_secs(2)).await;
-        assert_eq!(browser.script(&waiting(DELETE), vec![]).await, 404, "it has ended");
-        browser.leave().await;
-        relay.wait_for_viewers("red", Variant::Copy, 0, GONE).await;
+        assert_eq!(browser.script(&waiting(DELETE), vec![json!(1)]).await, 404, "it has ended");
+        assert_eq!(browser.script(&waiting(DELETE), vec![json!(0)]).await, 200);
+        relay.wait_for_viewers("red", Variant::Copy, 0, Duration::from_secs(2)).await;
         relay.wait_for_ffmpegs(0, STOPPED).await;
     });
 }
@@ -187,6 +199,65 @@ fn tcp_carries_the_picture_where_udp_does_not_and_a_stopping_relay_says_so() {
         assert!(status.success() && begun.elapsed() < Duration::from_secs(4), "{status} after {:?}", begun.elapsed());
         let closed = async || (read(&browser).await["dtls"] == "closed").then_some(());
         until("the browser to know", Duration::from_secs(3), closed).await;
+    });
+}
+
+#[test]
+fn h265_is_sent_untouched_to_a_viewer_that_offers_it_and_times_are_the_camera_s() {
+    alone(TEST, async {
+        let camera = Camera::start(&[H265]).await;
+        let relay = Setup::config(camera.config()).start().await;
+        let mut peer = Peer::watch(&relay, "/whep/blue", &[Codec::H264, Codec::H265]).await;
+        peer.run(START, |_, peer| peer.pictures.len() < 60).await;
+        relay.wait_for_viewers("blue", Variant::Copy, 1, Duration::from_secs(1)).await;
+        assert!(relay.encoders().is_empty(), "{:?}", relay.encoders());
+        let pictures = &peer.pictures;
+        assert!(pictures.len() >= 60 && pictures.iter().all(|picture| picture.codec == Codec::H265));
+        for key in pictures.iter().filter(|picture| picture.is_key()) {
+            assert_eq!(key.units()[..3], [32, 33, 34], "behind its parameter sets: {:?}", key.units());
+        }
+        assert!(pictures[0].is_key(), "{:?}", pictures[0].units());
+        let live = &pictures[pictures.len() - 25..];
+        let steps: Vec<u64> = live.windows(2).map(|pair| pair[1].time - pair[0].time).collect();
+        let of_a_frame = steps.iter().filter(|&&step| step.abs_diff(3600) < 200).count();
+        assert!(of_a_frame >= 20, "25 frames a second are 3600 ticks apart: {steps:?}");
+
+        let mut peer = Peer::watch(&relay, "/whep/blue?codec=h264", &[Codec::H264, Codec::H265]).await;
+        peer.run(START, |_, peer| peer.pictures.is_empty()).await;
+        assert_eq!(peer.pictures.first().map(|picture| picture.codec), Some(Codec::H264), "it asked for it");
+        let mut peer = Peer::watch(&relay, "/whep/blue", &[Codec::H265]).await;
+        peer.run(START, |_, peer| peer.pictures.is_empty()).await;
+        assert_eq!(peer.pictures.first().map(|picture| picture.codec), Some(Codec::H265), "it offers nothing else");
+    });
+}
+
+#[test]
+fn a_viewer_that_asks_for_key_frames_without_end_is_sent_the_gop_again_now_and_then() {
+    alone(TEST, async {
+        let camera = Camera::start(&[H264]).await;
+        let relay = Setup::config(camera.config()).start().await;
+        let mut peer = Peer::watch(&relay, "/whep/red", &[Codec::H264]).await;
+        peer.run(START, |_, peer| peer.pictures.is_empty()).await;
+        let before = peer.pictures.len();
+        let mut asked = 0;
+        let span = Duration::from_secs(6);
+        peer.run(span, |passed, peer| {
+            if passed >= Duration::from_millis(50) * asked {
+                asked += 1;
+                peer.ask_for_key_frame();
+            }
+            true
+        })
+        .await;
+        let got = &peer.pictures[before..];
+        let keys = got.iter().filter(|picture| picture.is_key()).count();
+        assert!(asked > 60 && (1..=4).contains(&keys), "{keys} key frames for {asked} requests");
+        assert!(got.len() >= 75 && got.len() <= 2 * 25 * 6 + 150, "{} pictures in {span:?}", got.len());
+        assert!(got.windows(2).all(|pair| pair[0].time < pair[1].time), "times never go back");
+        // After that it is live again: the last second is no more than a second of pictures.
+        let newest = got.last().expect("there are some").time;
+        let second = got.iter().filter(|picture| picture.time + 90_000 > newest).count();
+        assert!(second <= 110, "{second} pictures in the last second");
     });
 }
 
@@ -304,9 +375,10 @@ fn abandoned_sessions_are_bounded_and_forgotten_while_others_watch() {
         assert!(grown < 64 * 1024, "{grown} KiB");
         if let Some(browser) = &browser {
             shows(browser, H264).await;
+            // A page that is left says nothing either.
+            browser.leave().await;
         }
-        let watching = usize::from(browser.is_some());
-        relay.wait_for_viewers("red", Variant::Copy, watching, Duration::from_secs(14)).await;
+        relay.wait_for_viewers("red", Variant::Copy, 0, GONE).await;
         assert_eq!(post(&relay, "/whep/red", offer("H264")).await.status, 201, "there is room again");
     });
 }

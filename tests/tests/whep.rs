@@ -205,7 +205,7 @@ fn tcp_carries_the_picture_where_udp_does_not_and_a_stopping_relay_says_so() {
 #[test]
 fn h265_is_sent_untouched_to_a_viewer_that_offers_it_and_times_are_the_camera_s() {
     alone(TEST, async {
-        let camera = Camera::start(&[H265]).await;
+        let mut camera = Camera::start(&[H265]).await;
         let relay = Setup::config(camera.config()).start().await;
         let mut peer = Peer::watch(&relay, "/whep/blue", &[Codec::H264, Codec::H265]).await;
         peer.run(START, |_, peer| peer.pictures.len() < 60).await;
@@ -221,6 +221,16 @@ fn h265_is_sent_untouched_to_a_viewer_that_offers_it_and_times_are_the_camera_s(
         let steps: Vec<u64> = live.windows(2).map(|pair| pair[1].time - pair[0].time).collect();
         let of_a_frame = steps.iter().filter(|&&step| step.abs_diff(3600) < 200).count();
         assert!(of_a_frame >= 20, "25 frames a second are 3600 ticks apart: {steps:?}");
+
+        // Another epoch, on another timeline, for the same viewer.
+        let before = pictures.len();
+        camera.restart().await;
+        peer.run(START, |_, peer| peer.pictures.len() < before + 50).await;
+        let pictures = &peer.pictures;
+        assert!(pictures.len() >= before + 50, "{} pictures after the camera's restart", pictures.len() - before);
+        let ordered = pictures.windows(2).all(|pair| (1..10 * 90_000).contains(&(pair[1].time - pair[0].time)));
+        assert!(ordered, "times go on as the clock does");
+        drop(peer);
 
         let mut peer = Peer::watch(&relay, "/whep/blue?codec=h264", &[Codec::H264, Codec::H265]).await;
         peer.run(START, |_, peer| peer.pictures.is_empty()).await;

@@ -316,7 +316,7 @@ fn what_cannot_be_answered_is_told_in_a_sentence() {
         refused(&post(&relay, "/whep/red", offer("")).await, 406, "no video");
         refused(&post(&relay, "/whep/red", offer("VP8")).await, 406, "H.264 or H.265");
         refused(&post(&relay, "/whep/red", offer("H265")).await, 406, "camera's own picture");
-        refused(&post(&relay, "/whep/nope", offer("H264")).await, 404, "no stream named nope");
+        refused(&post(&relay, "/whep/nope", offer("H264")).await, 404, "There is no stream named nope");
         refused(&send(&relay, "POST", "/whep/red", "application/json", "{}").await, 415, "application/sdp");
         refused(&send(&relay, "GET", "/whep/red", "text/plain", "").await, 405, "POST");
         refused(&send(&relay, "DELETE", "/whep/red/0123", "text/plain", "").await, 404, "no such session");
@@ -378,7 +378,7 @@ fn abandoned_sessions_are_bounded_and_forgotten_while_others_watch() {
         let made = answers.iter().filter(|answer| answer.status == 201).count();
         assert!((100..=150).contains(&made), "{made} sessions");
         let last = answers.last().expect("there are some");
-        refused(last, 503, "too many sessions");
+        refused(last, 503, "Too many sessions");
         assert_eq!(last.header("retry-after"), "5");
         let grown = relay.resident_kib().saturating_sub(before);
         say(&format!("WebRTC: {made} abandoned sessions take {grown} KiB"));

@@ -86,7 +86,11 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut response = (status, format!("{self}.\n")).into_response();
+        let mut sentence = format!("{self}.\n");
+        if let Some(first) = sentence.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        let mut response = (status, sentence).into_response();
         let header = match self {
             Self::ContentType(SDP) => Some((ACCEPT_POST, SDP)),
             Self::Method(allowed) => Some((ALLOW, allowed)),

@@ -16,11 +16,11 @@ use sightline_protocol::catalogue::Catalogue;
 use tokio::time::Instant;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::egress::{hls, websocket};
+use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 
 /// Every route of the relay.
-pub fn router(context: websocket::Context, hls: hls::Context) -> Router {
+pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep) -> Router {
     let api = Router::new()
         .route("/api/streams", get(streams))
         .route("/api/mse/test", get(mse_test))
@@ -42,6 +42,7 @@ pub fn router(context: websocket::Context, hls: hls::Context) -> Router {
         .route("/ws/mse/{stream}", get(websocket::handle))
         .with_state(context)
         .merge(hls::router(hls))
+        .merge(whep::router(whep))
         .merge(api)
         .merge(client)
 }

@@ -1,4 +1,4 @@
-//! The few lines of HTTP that the tests need: a GET that hides nothing, and a server for a page and a video.
+//! The few lines of HTTP that the tests need: requests whose answers hide nothing, and a server for a page and a video.
 
 use std::collections::HashMap;
 use std::io;
@@ -50,7 +50,7 @@ pub async fn get(server: SocketAddr, path: &str) -> io::Result<Response> {
 /// # Errors
 /// When the connection fails or what came is not HTTP.
 pub async fn get_accepting(server: SocketAddr, path: &str, codings: &str) -> io::Result<Response> {
-    get_with(server, path, &[("Accept-Encoding", codings)]).await
+    send(server, "GET", path, &[("Accept-Encoding", codings)], Vec::new()).await
 }
 
 /// GETs `path` with these headers.
@@ -58,21 +58,23 @@ pub async fn get_accepting(server: SocketAddr, path: &str, codings: &str) -> io:
 /// # Errors
 /// When the connection fails or what came is not HTTP.
 pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
-    let request = Request::get(format!("http://{server}{path}"));
-    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    send(request.body(Full::default()).map_err(io::Error::other)?).await
+    send(server, "GET", path, headers, Vec::new()).await
 }
 
-/// POSTs a JSON text to `path`.
+/// Sends any request, on a connection of its own.
 ///
 /// # Errors
 /// When the connection fails or what came is not HTTP.
-pub async fn post_json(server: SocketAddr, path: &str, json: String) -> io::Result<Response> {
-    let request = Request::post(format!("http://{server}{path}")).header("Content-Type", "application/json");
-    send(request.body(Full::from(json)).map_err(io::Error::other)?).await
-}
-
-async fn send(request: Request<Full<Bytes>>) -> io::Result<Response> {
+pub async fn send(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> io::Result<Response> {
+    let request = Request::builder().method(method).uri(format!("http://{server}{path}"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let request = request.body(Full::<Bytes>::from(body)).map_err(io::Error::other)?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let (head, body) = client.request(request).await.map_err(io::Error::other)?.into_parts();
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();

@@ -26,7 +26,9 @@ impl Browser {
     pub async fn command(&self, command: &str, parameters: Value) -> Value {
         let session = self.client.session_id().await.ok().flatten().expect("the browser runs");
         let body = json!({ "cmd": command, "params": parameters }).to_string();
-        let answer = http::post_json(self.driver, &format!("/session/{session}/goog/cdp/execute"), body).await;
+        let path = format!("/session/{session}/goog/cdp/execute");
+        let json = [("Content-Type", "application/json")];
+        let answer = http::send(self.driver, "POST", &path, &json, body.into_bytes()).await;
         let answer = answer.unwrap_or_else(|e| panic!("{}: {command}: {e}", self.engine));
         assert_eq!(answer.status, 200, "{}: {command}: {}", self.engine, answer.text());
         let mut answer: Value = serde_json::from_slice(&answer.body).expect("JSON");

@@ -6,8 +6,9 @@ cd "$(dirname "$0")/.."
 
 # one PATTERN: the name of the only file like this that Trunk has made.
 one() {
-    local files=("$TRUNK_STAGING_DIR"/$1)
-    [ "${#files[@]}" = 1 ] && [ -f "${files[0]}" ] || { echo "embed.sh: not one $1 in $TRUNK_STAGING_DIR" >&2; exit 1; }
+    local files
+    mapfile -t files < <(compgen -G "$TRUNK_STAGING_DIR/$1")
+    [ "${#files[@]}" = 1 ] || { echo "embed.sh: not one $1 in $TRUNK_STAGING_DIR" >&2; exit 1; }
     basename "${files[0]}"
 }
 

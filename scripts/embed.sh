@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# embed.sh - run by Trunk when it has built the client: puts the script of <sightline-player> beside it, which other pages
+# embed.sh - run by Trunk when it has built the client: puts beside it hls.js and the script of <sightline-player>, which pages
 # load by a name that does not change.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,3 +14,10 @@ one() {
 
 sed -e "s/CLIENT_JS/$(one 'sightline-client-*.js')/" -e "s/CLIENT_WASM/$(one 'sightline-client-*_bg.wasm')/" \
     -e "s/CLIENT_CSS/$(one 'style-*.css')/" client/embed/sightline-player.js >"$TRUNK_STAGING_DIR/sightline-player.js"
+
+# hls.js is loaded by name when a viewer needs it. The light build lacks what cameras do not have: subtitles, encryption.
+hls=client/node_modules/hls.js
+{
+    printf '/*! hls.js %s, Apache-2.0 */\n' "$(sed -n 's/^  "version": "\(.*\)",*$/\1/p' $hls/package.json)"
+    grep -v '^//# sourceMappingURL=' $hls/dist/hls.light.min.js
+} >"$TRUNK_STAGING_DIR/hls.js"

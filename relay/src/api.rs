@@ -48,9 +48,9 @@ pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep) 
 }
 
 /// The client's files may be used by any page, which is what `<sightline-player>` is for: who may watch is decided where the
-/// pictures are. Its script has a name without a hash, so that pages need not be changed with the relay.
+/// pictures are. Scripts that are loaded by their names have no hash in them and are asked for anew.
 async fn for_other_pages(request: Request, next: Next) -> Response {
-    let has_no_hash = request.uri().path() == "/sightline-player.js";
+    let has_no_hash = matches!(request.uri().path(), "/sightline-player.js" | "/hls.js");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

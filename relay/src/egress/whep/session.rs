@@ -26,7 +26,8 @@ use super::replay::ReplayLimiter;
 use super::rtp_time::{CLOCK_RATE, RtpClock};
 use super::table::SessionId;
 
-/// Packets that are kept to be sent again, 600 KB: the worst case of a viewer's memory.
+/// Packets that are kept to be sent again: more than the largest key frames have. With all that belongs to them they are a
+/// megabyte, and nearly all that a viewer takes.
 pub(super) const RESEND: usize = 512;
 /// How long a TCP connection may take nothing.
 pub(super) const STUCK: Duration = Duration::from_secs(10);

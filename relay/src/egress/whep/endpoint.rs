@@ -95,7 +95,9 @@ impl Endpoint {
         }
         let (mut agreed, sdp) = self.agree(offer, reached)?;
         let playable = payload::playable(&agreed.payloads);
-        if !payload::has(&agreed.payloads, Family::H264) {
+        let takes_h264 = payload::has(&agreed.payloads, Family::H264);
+        let choice = if takes_h264 { choice } else { VariantChoice::Auto };
+        if !takes_h264 {
             match timeout(CAMERA, feed::camera_fits(stream, &playable)).await {
                 Ok(Some(true)) => {}
                 Ok(Some(false)) => {

@@ -74,7 +74,7 @@ pub(super) struct Session {
     pace: Pace,
     clock: RtpClock,
     replay: ReplayLimiter,
-    /// The payload type of the current epoch; none where there is none for its codec.
+    /// The payload type of the current epoch; none before the first.
     pt: Option<Pt>,
     /// The time of the newest key frame that was sent, and of the newest picture.
     gop: Option<(i64, i64)>,
@@ -241,7 +241,7 @@ impl Session {
     async fn send(&mut self, media: Media) -> Result<(), Ended> {
         match media {
             Media::Epoch { codec, same } => {
-                self.pt = payload::choose(&self.agreed.payloads, &codec);
+                self.pt = Some(payload::choose(&self.agreed.payloads, &codec).ok_or(Ended::OtherCodec)?);
                 if !same {
                     self.clock.begin_epoch();
                     self.replay.began(self.time());

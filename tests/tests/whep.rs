@@ -235,7 +235,7 @@ fn h265_is_sent_untouched_to_a_viewer_that_offers_it_and_times_are_the_camera_s(
         let mut peer = Peer::watch(&relay, "/whep/blue?codec=h264", &[Codec::H264, Codec::H265]).await;
         peer.run(START, |_, peer| peer.pictures.is_empty()).await;
         assert_eq!(peer.pictures.first().map(|picture| picture.codec), Some(Codec::H264), "it asked for it");
-        let mut peer = Peer::watch(&relay, "/whep/blue", &[Codec::H265]).await;
+        let mut peer = Peer::watch(&relay, "/whep/blue?codec=h264", &[Codec::H265]).await;
         peer.run(START, |_, peer| peer.pictures.is_empty()).await;
         assert_eq!(peer.pictures.first().map(|picture| picture.codec), Some(Codec::H265), "it offers nothing else");
     });

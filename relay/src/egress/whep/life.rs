@@ -24,6 +24,9 @@ pub(super) enum Ended {
     /// Its TCP connection takes nothing.
     #[error("it took nothing for {} s", super::session::STUCK.as_secs())]
     Stuck,
+    /// What is sent is none of what it offered any more: another camera, for a viewer without H.264.
+    #[error("the stream is now of a codec that it did not offer")]
+    OtherCodec,
     /// WebRTC failed.
     #[error("the connection broke: {0}")]
     Broken(String),

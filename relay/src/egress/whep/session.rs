@@ -26,7 +26,8 @@ use super::replay::ReplayLimiter;
 use super::rtp_time::{CLOCK_RATE, RtpClock};
 use super::table::SessionId;
 
-/// Packets that are kept to be sent again, 600 KB: the worst case of a viewer's memory.
+/// Packets that are kept to be sent again: more than the largest key frames have. With all that belongs to them they are a
+/// megabyte, and nearly all that a viewer takes.
 pub(super) const RESEND: usize = 512;
 /// How long a TCP connection may take nothing.
 pub(super) const STUCK: Duration = Duration::from_secs(10);
@@ -73,7 +74,7 @@ pub(super) struct Session {
     pace: Pace,
     clock: RtpClock,
     replay: ReplayLimiter,
-    /// The payload type of the current epoch; none where there is none for its codec.
+    /// The payload type of the current epoch; none before the first.
     pt: Option<Pt>,
     /// The time of the newest key frame that was sent, and of the newest picture.
     gop: Option<(i64, i64)>,
@@ -240,7 +241,7 @@ impl Session {
     async fn send(&mut self, media: Media) -> Result<(), Ended> {
         match media {
             Media::Epoch { codec, same } => {
-                self.pt = payload::choose(&self.agreed.payloads, &codec);
+                self.pt = Some(payload::choose(&self.agreed.payloads, &codec).ok_or(Ended::OtherCodec)?);
                 if !same {
                     self.clock.begin_epoch();
                     self.replay.began(self.time());

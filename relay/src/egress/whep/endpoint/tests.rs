@@ -1,4 +1,6 @@
 use super::*;
+use crate::config::Webrtc;
+use crate::egress::whep::bind;
 use crate::hub::ring::Limits;
 use proptest::prelude::*;
 

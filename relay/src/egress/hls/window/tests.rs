@@ -176,13 +176,16 @@ fn a_new_epoch_is_a_discontinuity_and_the_time_between_a_gap() {
 }
 
 #[test]
-fn an_outage_longer_than_the_list_leaves_nothing_of_it() {
+fn an_outage_longer_than_the_list_leaves_its_end() {
     let mut window = filled(60);
     window.start_epoch(init());
-    push(&mut window, 30, GOP, START + 60.0);
-    assert_eq!(numbers(&window), [FIRST + 3]);
+    push(&mut window, 10, GOP, START + 60.0);
+    let gap = window.listed().next().expect("a list without a segment is none");
+    assert!(gap.gap && (gap.end() - START - 60.0).abs() < 1e-6, "{gap:?}");
+    push(&mut window, 30, GOP, START + 60.4);
+    assert_eq!(numbers(&window), [FIRST + 3, FIRST + 4]);
     let last = window.listed().last().expect("a segment");
-    assert_eq!((last.discontinuity, last.discontinuity_sequence), (false, 8));
+    assert_eq!((last.discontinuity, last.discontinuity_sequence), (true, 8));
     assert_eq!(window.segment(FIRST), Found::Gone);
 }
 

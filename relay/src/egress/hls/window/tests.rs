@@ -39,9 +39,9 @@ fn fragment(duration: u64, keyframe: bool, captured: f64, len: usize) -> Fragmen
     Fragment { bytes: Bytes::from(vec![0; len]), head }
 }
 
-/// So many frames of GOPs of a second.
-pub(in crate::egress::hls) fn fragments(frames: usize) -> impl Iterator<Item = Fragment> {
-    (0..frames).map(|n| fragment(1, n % GOP == 0, START + n as f64 * FRAME, 10))
+/// So many frames of GOPs of a second, the first captured so many seconds after [`START`].
+pub(in crate::egress::hls) fn fragments(frames: usize, after: f64) -> impl Iterator<Item = Fragment> {
+    (0..frames).map(move |n| fragment(1, n % GOP == 0, START + after + n as f64 * FRAME, 10))
 }
 
 /// Pushes `frames` frames of 10 bytes, a key frame every `gop`, the first captured at `start`.

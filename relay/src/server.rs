@@ -21,6 +21,10 @@ use crate::ingest::process::Launcher;
 /// How much of a viewer's data the kernel holds that has not left yet. The default lets some seconds of video pile up
 /// there, out of our reach, on a link that has become slow; a fragment or two keep a fast link busy.
 const NOT_SENT: u32 = 64 * 1024;
+/// How long a connection may take nothing of what was sent. An HTTP answer has no time limit of its own, and one that is
+/// stuck keeps the segment alive that it sends.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STUCK: Duration = Duration::from_secs(30);
 /// What viewers and FFmpegs get to end by themselves when the relay stops.
 const FAREWELL: Duration = Duration::from_secs(4);
 
@@ -97,6 +101,10 @@ impl Relay {
                 stream.set_nodelay(true).and_then(|()| SockRef::from(&*stream).set_tcp_notsent_lowat(NOT_SENT))
             {
                 debug!(%error, "a connection keeps the system's buffering");
+            }
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            if let Err(error) = SockRef::from(&*stream).set_tcp_user_timeout(Some(STUCK)) {
+                debug!(%error, "a connection keeps the system's time limit");
             }
         });
         let serve = axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());

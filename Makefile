@@ -10,9 +10,9 @@ export PORT CONFIG
 # The crate that embeds the client reports each file as a warning.
 export MEMORY_SERVE_QUIET := 1
 
-# What the client is made of: folders too, so that a removed file counts as a change.
-CLIENT_INPUTS := $(shell find client/* protocol/* -not -name '*.swp') $(wildcard index.html Trunk.toml) \
-                 Cargo.toml Cargo.lock scripts/client.sh
+# What the client is made of: folders too, so that a removed file counts as a change. What npm installs is said by its lock.
+CLIENT_INPUTS := $(shell find client/* protocol/* -path client/node_modules -prune -o -not -name '*.swp' -print) $(wildcard index.html Trunk.toml) \
+                 Cargo.toml Cargo.lock scripts/client.sh scripts/embed.sh
 
 # Runs a command with the Rust that the scripts have found or installed.
 WITH_RUST := . scripts/common.sh && use_rust &&

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # install.sh demo|lint|test - installs whatever `make demo`, `make lint` or `make test` needs and this machine lacks:
-# packages, Rust, and commands built by cargo into $XDG_CACHE_HOME/sightline/tools. Says what it installs; takes a
-# fraction of a second where nothing is missing.
+# packages, Rust, commands built by cargo into $XDG_CACHE_HOME/sightline/tools, and npm packages into
+# client/node_modules. Says what it installs; takes a fraction of a second where nothing is missing.
 . "$(dirname "$0")/common.sh"
 what=${1:?usage: install.sh demo|lint|test}
 
@@ -21,10 +21,24 @@ tool() {
         die "cargo could not install $crate $version." "By hand: cargo install $crate@$version --locked"
 }
 
+# npm_packages: those of client/package-lock.json, exactly and with their hashes checked. npm ci removes what was there
+# first, so that the copy of the lock, put there last, says that all of it is there.
+#   hls.js    plays HLS where the browser does not do that itself: Chrome on most systems, Firefox
+#   axe-core  the accessibility rules of the WCAG that a program can check, for a test (tests/tests/accessibility.rs)
+npm_packages() {
+    cmp -s client/package-lock.json client/node_modules/.installed && return
+    heading "Installing npm packages into client/node_modules"
+    # No package's own scripts run, and NODE_ENV leaves nothing out.
+    (cd client && npm ci --include=dev --ignore-scripts --no-audit --no-fund --no-update-notifier) ||
+        die "npm could not install the packages of client/package-lock.json." "By hand: cd client && npm ci"
+    cp client/package-lock.json client/node_modules/.installed
+}
+
 ./scripts/packages.sh "$what"
 ./scripts/rust.sh "$what"
 [ "$what" = lint ] && exit
 
+npm_packages
 use_rust
 tool trunk trunk "$TRUNK"
 # It must be of the same version as the library in the client that it works on.

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/common.sh"
 
 # Packages by name, or command=package where any program of that name will do.
-DEMO=(ffmpeg=ffmpeg cc=gcc libc6-dev ca-certificates)
+DEMO=(ffmpeg=ffmpeg cc=gcc libc6-dev ca-certificates npm=npm node=nodejs)
 TEST=(
     chromium chromium-driver firefox-esr webkit2gtk-driver xvfb xauth
     python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good

@@ -5,8 +5,13 @@
 //! | [`mailbox`] | events from anywhere, handled one after another by one owner |
 //! | [`listener`], [`timer`] | event listeners, intervals and timeouts |
 //! | [`socket`] | a WebSocket of binary `ArrayBuffer`s |
+//! | [`hls`], [`peer`] | hls.js, and a WebRTC connection set up by WHEP |
 //! | [`media_source`], [`source_buffer`] | MediaSource or ManagedMediaSource, and its SourceBuffer |
-//! | [`video`] | what a `<video>` tells and takes |
+//! | [`on_screen`], [`resize`] | whether an element can be seen, and how large it is |
+//! | [`video`], [`curtain`] | what a `<video>` tells and takes, and the picture that lies over it |
+//! | [`display`] | pictures that fill the screen, or float |
+//! | [`storage`], [`file`] | what the browser keeps, and saves for the user |
+//! | [`abilities`] | what this browser can do |
 //! | [`bytes`] | reading the head of an `ArrayBuffer`, and joining several, without copying media into WebAssembly |
 //! | [`error`] | exceptions of the DOM, by kind |
 //!
@@ -14,17 +19,26 @@
 
 use sightline_protocol::stream::StreamName;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Document, Performance, UrlSearchParams, VisibilityState, Window};
+use web_sys::{Document, HtmlVideoElement, Performance, UrlSearchParams, VisibilityState, Window};
 
 use crate::time::Moment;
 
+pub mod abilities;
 pub mod bytes;
+pub mod curtain;
+pub mod display;
 pub mod error;
+pub mod file;
+pub mod hls;
 pub mod listener;
 pub mod mailbox;
 pub mod media_source;
+pub mod on_screen;
+pub mod peer;
+pub mod resize;
 pub mod socket;
 pub mod source_buffer;
+pub mod storage;
 pub mod timer;
 pub mod video;
 
@@ -42,19 +56,45 @@ fn performance() -> Performance {
     window().performance().expect("every browser with MediaSource has performance.now()")
 }
 
+/// Milliseconds since the page began.
+fn now_ms() -> f64 {
+    performance().now()
+}
+
 /// The present moment.
 pub fn now() -> Moment {
-    Moment::from_ms(performance().now())
+    Moment::from_ms(now_ms())
 }
 
 /// Milliseconds since the Unix epoch, in fractions: steadier than `Date.now()`, which has whole milliseconds only.
 pub fn unix_ms() -> f64 {
-    performance().time_origin() + performance().now()
+    unix_ms_at(now())
 }
 
-/// Whether anyone can see the page.
-pub fn is_visible() -> bool {
-    document().visibility_state() == VisibilityState::Visible
+/// The same at another moment.
+pub fn unix_ms_at(moment: Moment) -> f64 {
+    performance().time_origin() + moment.seconds() * 1e3
+}
+
+/// Whether anyone can see what this video shows: the page is visible, or the video floats above all pages
+/// (Picture-in-Picture API, `document.pictureInPictureElement`).
+pub fn is_seen(video: &HtmlVideoElement) -> bool {
+    document().visibility_state() == VisibilityState::Visible || display::floats(video)
+}
+
+/// Whether the page is the one that comes with this module.
+pub fn is_own_page() -> bool {
+    document().body().is_some_and(|body| body.has_attribute("data-sightline"))
+}
+
+/// The path of the page's address.
+pub fn path() -> String {
+    window().location().pathname().unwrap_or_default()
+}
+
+/// A time in milliseconds since the Unix epoch, as ISO 8601 writes it, in UTC.
+pub fn iso_time(unix_ms: f64) -> String {
+    String::from(js_sys::Date::new(&JsValue::from_f64(unix_ms)).to_iso_string())
 }
 
 /// The parameters of the page's address, decoded.
@@ -70,16 +110,24 @@ pub fn parameters() -> Vec<(String, String)> {
 /// the subprotocol from a proxied answer, which browsers then refuse.
 const RELAY: Option<&str> = option_env!("SIGHTLINE_RELAY");
 
-/// The address of a stream's WebSocket, on the relay that served the page and below the same path.
+/// An address below the relay's, which is at `relay`, or served the page.
 ///
 /// # Errors
-/// If the page has no base address, as in a sandboxed frame.
-pub fn stream_url(stream: &StreamName) -> Result<String, error::DomError> {
-    let base = match RELAY {
+/// If `relay` is no address, or the page has none, as in a sandboxed frame.
+pub fn relay_url(path: &str, relay: Option<&str>) -> Result<String, error::DomError> {
+    let base = match relay {
         Some(relay) => relay.to_owned(),
         None => document().base_uri()?.unwrap_or_default(),
     };
-    let url = web_sys::Url::new_with_base(&format!("ws/mse/{stream}"), &base)?;
+    Ok(web_sys::Url::new_with_base(path, &base)?.href())
+}
+
+/// The address of a stream's WebSocket.
+///
+/// # Errors
+/// As [`relay_url`].
+pub fn stream_url(stream: &StreamName, relay: Option<&str>) -> Result<String, error::DomError> {
+    let url = web_sys::Url::new(&relay_url(&format!("ws/mse/{stream}"), relay.or(RELAY))?)?;
     url.set_protocol(if url.protocol() == "https:" { "wss:" } else { "ws:" });
     Ok(url.href())
 }
@@ -90,6 +138,17 @@ pub fn mark(stream: &StreamName, what: &str) {
     performance().clear_marks_with_mark_name(&name);
     // A mark that cannot be recorded is no reason to stop playing.
     let _ = performance().mark(&name);
+}
+
+/// Puts a text into the clipboard, within a user's action. Returns whether there is one.
+pub fn copy(text: &str) -> bool {
+    if !window().is_secure_context() {
+        return false;
+    }
+    let written = window().navigator().clipboard().write_text(text);
+    // A promise that nobody handles is reported when it is refused.
+    wasm_bindgen_futures::spawn_local(async move { drop(wasm_bindgen_futures::JsFuture::from(written).await) });
+    true
 }
 
 /// A line in the browser's console, for whoever looks there.

@@ -22,8 +22,10 @@ pub mod time;
 pub mod transport;
 pub mod ui;
 
-/// Starts the page.
+/// Starts the page, if this is Sightline's own: the module is also loaded into others, by `<sightline-player>`.
 pub fn run() {
     browser::report_panics();
-    yew::Renderer::<ui::App>::new().render();
+    if browser::is_own_page() {
+        yew::Renderer::<ui::App>::new().render();
+    }
 }

@@ -12,6 +12,11 @@ impl Moment {
         Self { ms }
     }
 
+    /// Seconds since the page began.
+    pub fn seconds(self) -> f64 {
+        self.ms / 1e3
+    }
+
     /// Milliseconds from `earlier` to this moment; zero if it is not earlier.
     pub fn ms_since(self, earlier: Self) -> f64 {
         (self.ms - earlier.ms).max(0.0)

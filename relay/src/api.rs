@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::header::CACHE_CONTROL;
+use axum::extract::{Request, State};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::IntoResponse;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use memory_serve::CacheControl;
@@ -15,11 +16,11 @@ use sightline_protocol::catalogue::Catalogue;
 use tokio::time::Instant;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::egress::{hls, websocket};
+use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 
 /// Every route of the relay.
-pub fn router(context: websocket::Context, hls: hls::Context) -> Router {
+pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep) -> Router {
     let api = Router::new()
         .route("/api/streams", get(streams))
         .route("/api/mse/test", get(mse_test))
@@ -29,17 +30,34 @@ pub fn router(context: websocket::Context, hls: hls::Context) -> Router {
         .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let client = memory_serve::load!()
         .index_file(Some("/index.html"))
+        // The same page, which shows another of its faces there.
+        .add_alias("/test", "/index.html")
         // Trunk puts a hash of the contents into every other file's name.
         .html_cache_control(CacheControl::NoCache)
         .cache_control(CacheControl::Long)
-        .into_router();
+        .into_router()
+        .layer(middleware::from_fn(for_other_pages));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/ws/mse/{stream}", get(websocket::handle))
         .with_state(context)
         .merge(hls::router(hls))
+        .merge(whep::router(whep))
         .merge(api)
         .merge(client)
+}
+
+/// The client's files may be used by any page, which is what `<sightline-player>` is for: who may watch is decided where the
+/// pictures are. Its script has a name without a hash, so that pages need not be changed with the relay.
+async fn for_other_pages(request: Request, next: Next) -> Response {
+    let has_no_hash = request.uri().path() == "/sightline-player.js";
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    if has_no_hash {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    response
 }
 
 async fn streams(State(hub): State<Arc<Hub>>) -> Json<Catalogue> {

@@ -12,6 +12,10 @@ use crate::hub::ring;
 use crate::ingest::ffmpeg::{Encoder, Encoding};
 use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 
+pub use webrtc::{Announced, IceServer, Webrtc};
+
+mod webrtc;
+
 /// What stands in a pattern for the stream's name.
 const PLACEHOLDER: &str = "{stream}";
 
@@ -42,6 +46,8 @@ pub struct Config {
     pub silence: Duration,
     /// What a rendition keeps.
     pub ring: ring::Limits,
+    /// WebRTC.
+    pub webrtc: Webrtc,
     /// The streams, in the order of the file.
     pub streams: IndexMap<StreamName, Source>,
 }
@@ -100,6 +106,7 @@ struct File {
     allowed_origins: Vec<String>,
     ffmpeg: PathBuf,
     ingest: Ingest,
+    webrtc: webrtc::Section,
     streams: IndexMap<StreamName, Stream>,
     mediamtx: Option<Pattern>,
 }
@@ -111,6 +118,7 @@ impl Default for File {
             allowed_origins: Vec::new(),
             ffmpeg: "ffmpeg".into(),
             ingest: Ingest::default(),
+            webrtc: webrtc::Section::default(),
             streams: IndexMap::new(),
             mediamtx: None,
         }
@@ -221,6 +229,7 @@ impl File {
             linger: seconds("ingest.linger_seconds", self.ingest.linger_seconds)?,
             silence: seconds("ingest.silence_seconds", self.ingest.silence_seconds)?,
             ring: ring::Limits { bytes: self.ingest.ring_mib << 20, ..ring::Limits::default() },
+            webrtc: self.webrtc.resolve()?,
             streams,
         })
     }

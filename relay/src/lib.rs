@@ -8,7 +8,7 @@
 //! | [`nal`] | NAL units of H.264 and H.265 | what they say of the order of pictures |
 //! | [`nut`] | a source's audio in NUT, from FFmpeg | what codec it is, and where reading can begin |
 //! | [`hub`] | fragments | fragments, to any number of readers |
-//! | [`egress`] | a place in the hub | WebSocket messages, HLS |
+//! | [`egress`] | a place in the hub | WebSocket messages, HLS, RTP |
 //! | [`api`] | HTTP requests | the catalogue, and the client |
 //! | [`server`] | all of the above | a running relay |
 //!

@@ -1,19 +1,20 @@
 //! Assembles the relay in the order the data flows, and runs it until it is told to stop.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use socket2::SockRef;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
 use crate::config::Config;
-use crate::egress::{hls, websocket};
+use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 use crate::ingest;
 use crate::ingest::process::Launcher;
@@ -41,6 +42,17 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
+    /// The address for WebRTC cannot be listened on.
+    #[error(
+        "cannot listen on {address} for WebRTC: {error}; choose another address with webrtc.listen, or turn it off with \
+             webrtc.enabled = false"
+    )]
+    Webrtc {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
     /// Accepting connections failed for good.
     #[error("the server failed: {0}")]
     Serve(io::Error),
@@ -50,18 +62,21 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Relay {
     listener: TcpListener,
+    webrtc: Option<whep::Bound>,
     config: Config,
 }
 
 impl Relay {
-    /// Takes the address, so that a failure is known before anything else is said or started.
+    /// Takes the addresses, so that a failure is known before anything else is said or started.
     ///
     /// # Errors
-    /// [`ServeError::Listen`].
+    /// [`ServeError::Listen`] and [`ServeError::Webrtc`].
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
-        Ok(Self { listener, config })
+        let webrtc = whep::bind(&config.webrtc, address).await;
+        let webrtc = webrtc.map_err(|(address, error)| ServeError::Webrtc { address, error })?;
+        Ok(Self { listener, webrtc, config })
     }
 
     /// The address that was taken; where the configuration says port 0, the port that the system chose.
@@ -93,28 +108,66 @@ impl Relay {
         let allowed_origins: Arc<[String]> = self.config.allowed_origins.into();
         let (ring, low_kbps) = (self.config.ring.bytes, self.config.low_kbps);
         let hls = hls::Context::new(&hub, ring, low_kbps, allowed_origins.clone(), &shutdown);
+        let whep = whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), shutdown.clone());
         let context = websocket::Context { hub, allowed_origins, shutdown: shutdown.clone() };
-        let app = crate::api::router(context, hls);
-        let listener = self.listener.tap_io(|stream| {
-            // A fragment is late if it waits for the next (RFC 896).
-            if let Err(error) =
-                stream.set_nodelay(true).and_then(|()| SockRef::from(&*stream).set_tcp_notsent_lowat(NOT_SENT))
-            {
-                debug!(%error, "a connection keeps the system's buffering");
-            }
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            if let Err(error) = SockRef::from(&*stream).set_tcp_user_timeout(Some(STUCK)) {
-                debug!(%error, "a connection keeps the system's time limit");
-            }
-        });
-        let serve = axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let app = crate::api::router(context, hls, whep.clone()).into_make_service_with_connect_info::<Reached>();
+        let serve = axum::serve(Viewers(self.listener), app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         tokio::select! {
             served = serve => served.map_err(ServeError::Serve)?,
             () = async { shutdown.cancelled().await; tokio::time::sleep(FAREWELL).await } => {}
         }
-        if tokio::time::timeout(FAREWELL, tasks.wait()).await.is_err() {
+        let ended = async { tokio::join!(whep.ended(), tasks.wait()) };
+        if tokio::time::timeout(FAREWELL, ended).await.is_err() {
             info!("some sources did not end in time; they end with the relay");
         }
         Ok(())
+    }
+}
+
+/// Accepts connections, and lets nothing wait in them.
+struct Viewers(TcpListener);
+
+impl Listener for Viewers {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let (stream, address) = Listener::accept(&mut self.0).await;
+        hurry(&stream);
+        give_up_when_stuck(&stream);
+        (stream, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// Lets a connection send what it has.
+pub(crate) fn hurry(stream: &TcpStream) {
+    // A fragment is late if it waits for the next (RFC 896).
+    let set = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT));
+    if let Err(error) = set {
+        debug!(%error, "a connection keeps the system's buffering");
+    }
+}
+
+/// Has the system close a connection of which nothing is taken.
+fn give_up_when_stuck(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(STUCK)) {
+        debug!(%error, "a connection keeps the system's time limit");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
+}
+
+/// The address of ours that an HTTP connection came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reached(pub(crate) Option<IpAddr>);
+
+impl Connected<IncomingStream<'_, Viewers>> for Reached {
+    fn connect_info(stream: IncomingStream<'_, Viewers>) -> Self {
+        Self(stream.io().local_addr().ok().map(|address| address.ip()))
     }
 }

@@ -4,12 +4,13 @@
 //! `CHROMEDRIVER`, `FIREFOX`, `GECKODRIVER`, `MINIBROWSER`, `WEBKITWEBDRIVER` and `XVFB` override them. A browser that is
 //! not there is reported on a line that begins with `SKIPPED:`, or, with `SIGHTLINE_REQUIRE_BROWSERS=1`, fails the test.
 
+mod devtools;
 mod eye;
 mod page;
 
 use std::env;
 use std::fmt;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -153,6 +154,7 @@ fn installed(variable: &str, places: &[&str]) -> Option<PathBuf> {
 pub struct Browser {
     engine: Engine,
     client: Client,
+    driver: SocketAddr,
     // Dropped in this order: the display must outlive what draws on it.
     _driver: Owned,
     _display: Option<Owned>,
@@ -189,8 +191,15 @@ impl Browser {
             Engine::Chromium | Engine::Firefox => None,
         };
         let (driver, address) = start_driver(engine, &driver, display.as_ref(), environment, files.path()).await;
-        let client = start_session(engine, &browser, &address).await;
-        Some(Self { engine, client, _driver: driver, _display: display.map(|(owned, _)| owned), _files: files })
+        let client = start_session(engine, &browser, &format!("http://{address}")).await;
+        Some(Self {
+            engine,
+            client,
+            driver: address,
+            _driver: driver,
+            _display: display.map(|(owned, _)| owned),
+            _files: files,
+        })
     }
 
     /// Starts every engine that is installed.
@@ -230,7 +239,7 @@ async fn start_driver(
     display: Option<&(Owned, String)>,
     environment: &[(&str, &str)],
     files: &Path,
-) -> (Owned, String) {
+) -> (Owned, SocketAddr) {
     let port = free_port();
     let mut command = Command::new(program);
     command.args(engine.driver_arguments(port)).env("TMPDIR", files).envs(environment.iter().copied());
@@ -246,10 +255,10 @@ async fn start_driver(
         }
     }
     let driver = Owned::start(&format!("driver of {engine}"), &mut command).expect("the driver starts");
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     let what = format!("the driver of {engine} to answer");
     until(&what, START, async || http::get(address, "/status").await.ok()).await;
-    (driver, format!("http://{address}"))
+    (driver, address)
 }
 
 async fn start_session(engine: Engine, browser: &Path, driver: &str) -> Client {

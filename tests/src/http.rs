@@ -1,16 +1,17 @@
-//! The few lines of HTTP that the tests need: a GET that hides nothing, and a server for a page and a video.
+//! The few lines of HTTP that the tests need: requests whose answers hide nothing, and a server for a page and a video.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Bytes;
 use tokio_tungstenite::tungstenite::http::Request;
 
 /// What a server answered.
@@ -49,7 +50,7 @@ pub async fn get(server: SocketAddr, path: &str) -> io::Result<Response> {
 /// # Errors
 /// When the connection fails or what came is not HTTP.
 pub async fn get_accepting(server: SocketAddr, path: &str, codings: &str) -> io::Result<Response> {
-    get_with(server, path, &[("Accept-Encoding", codings)]).await
+    send(server, "GET", path, &[("Accept-Encoding", codings)], Vec::new()).await
 }
 
 /// GETs `path` with these headers.
@@ -57,9 +58,23 @@ pub async fn get_accepting(server: SocketAddr, path: &str, codings: &str) -> io:
 /// # Errors
 /// When the connection fails or what came is not HTTP.
 pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
-    let request = Request::get(format!("http://{server}{path}"));
+    send(server, "GET", path, headers, Vec::new()).await
+}
+
+/// Sends any request, on a connection of its own.
+///
+/// # Errors
+/// When the connection fails or what came is not HTTP.
+pub async fn send(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> io::Result<Response> {
+    let request = Request::builder().method(method).uri(format!("http://{server}{path}"));
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    let request = request.body(Empty::<&[u8]>::new()).map_err(io::Error::other)?;
+    let request = request.body(Full::<Bytes>::from(body)).map_err(io::Error::other)?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let (head, body) = client.request(request).await.map_err(io::Error::other)?.into_parts();
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();

@@ -14,6 +14,7 @@
 //! | [`tracks`] | what a viewer got of video and audio, decoded |
 //! | [`viewer`] | a viewer without a browser, for both WebSocket dialects |
 //! | [`slow`] | such a viewer behind a tunnel and a slow link |
+//! | [`peer`] | a viewer of WebRTC without a browser |
 //! | [`browser`] | Chromium, Firefox and WebKitGTK by WebDriver, and what their pages show |
 //! | [`figures`] | the median and percentiles of what was measured |
 //! | [`sound_card`] | a sound card that plays into nothing, and an ear on it |
@@ -22,7 +23,7 @@
 //! | [`playlist`] | media playlists of HLS as a player reads them |
 //!
 //! A helper whose wait is over or whose world is broken panics with a sentence that says what was expected: here a
-//! panic is the report of a failed test. Nothing is tried twice.
+//! panic is the report of a failed test. Nothing is tried twice but a look at the page whose answer the driver lost.
 
 pub mod beeps;
 pub mod browser;
@@ -31,6 +32,7 @@ pub mod faults;
 pub mod figures;
 pub mod http;
 pub mod lines;
+pub mod peer;
 pub mod playlist;
 pub mod process;
 pub mod recording;

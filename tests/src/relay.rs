@@ -20,17 +20,19 @@ use crate::run::until;
 /// From the start of the process to the line with its address.
 const START: Duration = Duration::from_secs(10);
 
-/// Cargo's target folder, of which the test executable is in `PROFILE/deps`.
+/// Cargo's target folder, of which tests are in `PROFILE/deps` and programs in `PROFILE`.
 pub fn target_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("the test has a path");
-    test.ancestors().nth(3).expect("target/PROFILE/deps/test").to_owned()
+    profile_folder().parent().expect("target/PROFILE").to_owned()
+}
+
+fn profile_folder() -> PathBuf {
+    let this = std::env::current_exe().expect("the test has a path");
+    let folder = this.parent().expect("PROFILE/deps/test");
+    if folder.ends_with("deps") { folder.parent().expect("PROFILE/deps").to_owned() } else { folder.to_owned() }
 }
 
 fn binary() -> PathBuf {
-    let built = || {
-        let test = std::env::current_exe().expect("the test has a path");
-        test.ancestors().nth(2).expect("PROFILE/deps/test").join("sightline")
-    };
+    let built = || profile_folder().join("sightline");
     let path = std::env::var_os("SIGHTLINE_BIN").map_or_else(built, PathBuf::from);
     assert!(path.is_file(), "there is no relay at {}: build it first (make test does)", path.display());
     path

@@ -15,6 +15,9 @@ pub enum DomError {
     /// The user has to act first, as for starting to play.
     #[error("the browser asks for a user's action first")]
     NotAllowed,
+    /// The browser does not have what was asked for, such as a decoder for a type.
+    #[error("the browser does not support this: {0}")]
+    NotSupported(String),
     /// The call was cut short by a later one.
     #[error("the browser aborted the call")]
     Aborted,
@@ -41,6 +44,7 @@ impl From<JsValue> for DomError {
         match name.as_str() {
             "NotAllowedError" => Self::NotAllowed,
             "AbortError" => Self::Aborted,
+            "NotSupportedError" => Self::NotSupported(text("message").unwrap_or_default()),
             _ => Self::Other { name, message: text("message").unwrap_or_else(|| format!("{thrown:?}")) },
         }
     }

@@ -10,6 +10,7 @@ use super::error::DomError;
 use super::listener::Listener;
 use super::source_buffer::{self, SourceBuffer};
 use super::window;
+use crate::player::pace::Steering;
 
 #[wasm_bindgen]
 extern "C" {
@@ -52,6 +53,13 @@ impl Kind {
             () if has("ManagedMediaSource") => Some(Self::Managed),
             () => None,
         }
+    }
+
+    /// How playback is steered in this browser. That of Apple, and those made of the same parts, has a
+    /// ManagedMediaSource, whether it is needed or not.
+    pub fn steering(self) -> Steering {
+        let webkit = Reflect::has(&window(), &JsValue::from_str("ManagedMediaSource")).unwrap_or(false);
+        if webkit { Steering::Seek } else { Steering::Rate }
     }
 
     /// Whether the browser says it plays this MIME type.

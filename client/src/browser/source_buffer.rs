@@ -36,6 +36,11 @@ impl SourceBuffer {
         self.inner.updating()
     }
 
+    /// Where the media in it begins, in seconds; none where there is none.
+    pub fn start(&self) -> Option<f64> {
+        self.inner.buffered().ok()?.start(0).ok()
+    }
+
     /// Appends bytes that stay in the browser.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::HtmlVideoElement;
 
 use super::error::DomError;
-use crate::time::Span;
+use crate::time::{Moment, Span};
 
 #[wasm_bindgen]
 extern "C" {
@@ -29,6 +29,9 @@ extern "C" {
 
     #[wasm_bindgen(method, getter, js_name = mediaTime)]
     fn media_time(this: &FrameMetadata) -> f64;
+
+    #[wasm_bindgen(method, getter, js_name = expectedDisplayTime)]
+    fn expected_display_time(this: &FrameMetadata) -> f64;
 }
 
 /// The video's `buffered`.
@@ -60,6 +63,21 @@ pub fn frames(video: &HtmlVideoElement) -> u32 {
     video.get_video_playback_quality().total_video_frames()
 }
 
+/// How many frames the video has decoded, and how many of them too late to be shown.
+pub fn quality(video: &HtmlVideoElement) -> (u64, u64) {
+    let quality = video.get_video_playback_quality();
+    (u64::from(quality.total_video_frames()), u64::from(quality.dropped_video_frames()))
+}
+
+/// A presented frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Frame {
+    /// Its time on the video's timeline, in seconds.
+    pub position: f64,
+    /// When it is on screen: in some browsers one refresh after it was handed over.
+    pub shown: Moment,
+}
+
 /// Tells of every presented frame until it is dropped.
 #[must_use = "dropping the watch ends it"]
 pub struct FrameWatch {
@@ -69,9 +87,8 @@ pub struct FrameWatch {
 }
 
 impl FrameWatch {
-    /// Calls `on_frame` with the time of each presented frame on the video's timeline, in seconds. None where the
-    /// browser has no `requestVideoFrameCallback`.
-    pub fn new(video: &HtmlVideoElement, on_frame: impl Fn(f64) + 'static) -> Option<Self> {
+    /// Calls `on_frame` with each presented frame. None where the browser has no `requestVideoFrameCallback`.
+    pub fn new(video: &HtmlVideoElement, on_frame: impl Fn(Frame) + 'static) -> Option<Self> {
         if !Reflect::has(video, &JsValue::from_str("requestVideoFrameCallback")).unwrap_or(false) {
             return None;
         }
@@ -82,7 +99,8 @@ impl FrameWatch {
             let (itself, video, pending) = (itself.clone(), video.clone(), Rc::clone(&pending));
             Closure::new(move |_now: f64, metadata: FrameMetadata| {
                 pending.set(itself.upgrade().map(|callback| video.request_video_frame_callback(&callback)));
-                on_frame(metadata.media_time());
+                let shown = Moment::from_ms(metadata.expected_display_time().max(super::now_ms()));
+                on_frame(Frame { position: metadata.media_time(), shown });
             })
         });
         pending.set(Some(video.request_video_frame_callback(&callback)));

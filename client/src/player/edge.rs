@@ -7,20 +7,29 @@
 //!
 //! In goes a [`View`] of the player, out comes at most one [`Action`]; the caller performs it.
 
+use super::pace::Steering;
 use crate::time::{Moment, Span};
 
-/// Media kept between the playhead and the newest frame: at 100 ms browsers hardly stall on one-frame fragments, and
-/// at 40 ms they do.
-const HOLD: f64 = 0.1;
-/// Right after the start of an epoch, more than this behind the newest frame is worth a jump.
-const SETTLE_BEHIND: f64 = 0.35;
+/// Media kept between the playhead and the newest frame until the pace is known, beside what the decoder needs: at 100 ms
+/// in all browsers hardly stall on one-frame fragments, and at 40 ms they do.
+const HOLD: f64 = 0.065;
+/// The playhead is never put nearer to the newest frame's end than this.
+const EDGE: f64 = 0.02;
+/// Browsers round the time of a frame: this much of tolerance tells one from the one before.
+pub(super) const HALF_A_FRAME: f64 = 0.02;
+/// Right after the start of an epoch, more than this behind the live edge is worth a jump.
+const SETTLE_BEHIND: f64 = 0.25;
 /// The start lasts at least this long: a source that has just been started delivers its first seconds in bursts.
 const SETTLE_MS: f64 = 4_000.0;
+/// A playhead that has moved so far shows that the sound card runs.
+const SOUND_RUNS: f64 = 0.05;
 /// Jumps of one start, and the time that a browser needs to carry one out.
 const SETTLE_JUMPS_MAX: u32 = 3;
 const SETTLE_PAUSE_MS: f64 = 500.0;
-/// Later, this much is: less is the business of gentler means than a visible jump.
-const FAR_BEHIND: f64 = 1.5;
+/// Later, this much is: less is the business of the rate. A browser that is steered by seeks alone jumps earlier and
+/// seldom.
+const FAR_BEHIND: f64 = 0.7;
+const FAR_BEHIND_SEEKING: f64 = 0.25;
 /// A hidden page shows nothing: jumps there only keep the buffer bounded.
 const FAR_BEHIND_HIDDEN: f64 = 10.0;
 /// Frames decoded from the key frame to the target delay a jump: a further jump of the same start waits for a key
@@ -28,6 +37,7 @@ const FAR_BEHIND_HIDDEN: f64 = 10.0;
 const CHEAP_RUN_UP: f64 = 0.5;
 /// Jumps are at least this far apart, and twice as far after each that did not help, up to the limit.
 const COOLDOWN_MS: f64 = 2_000.0;
+const COOLDOWN_SEEKING_MS: f64 = 10_000.0;
 const COOLDOWN_MAX_MS: f64 = 60_000.0;
 /// A playhead this close to the end of a range has used it up. Browsers stop up to a frame before it.
 const AT_END: f64 = 0.1;
@@ -39,6 +49,10 @@ const LEFTOVER_MAX: f64 = 0.3;
 const STALL_MS: f64 = 1_000.0;
 /// The same before the first picture of an epoch, when decoders start and 25 tiles may start at once.
 const START_STALL_MS: f64 = 5_000.0;
+/// The same for an epoch that follows another: the decoder runs, and WebKit's now and then does not go on by itself.
+const RESTART_STALL_MS: f64 = 1_500.0;
+/// An epoch that begins later than this follows another.
+const FOLLOWS: f64 = 0.5;
 /// Media ahead of a stalled playhead. Less is not a stall but an empty buffer.
 const STALL_AHEAD: f64 = 0.25;
 /// Repairs of one stall by seeking before giving up.
@@ -57,6 +71,8 @@ pub struct View<'a> {
     pub newest_keyframe: Option<f64>,
     /// Whether everything received has been appended.
     pub appended: bool,
+    /// Where the pace would play, once that is known.
+    pub live: Option<f64>,
     /// Whether the page is visible and the video plays.
     pub showing: bool,
     /// Whether a seek is under way.
@@ -78,6 +94,9 @@ pub enum Action {
 /// See the module.
 #[derive(Debug)]
 pub struct Edge {
+    steering: Steering,
+    margin: f64,
+    sound: bool,
     epoch_start: f64,
     presented: bool,
     start_seek: Option<f64>,
@@ -95,37 +114,42 @@ pub struct Edge {
 /// The start of an epoch.
 #[derive(Debug, Clone, Copy, Default)]
 struct Settling {
-    /// When its first picture was looked at.
-    since: Option<Moment>,
+    /// When its first picture was looked at, and where the playhead was.
+    since: Option<(Moment, f64)>,
     jumps: u32,
 }
 
-impl Default for Edge {
-    fn default() -> Self {
+impl Edge {
+    /// For a browser that is steered so, and whose decoder probably needs `margin`, before its first epoch. With `sound` the
+    /// first jump waits for the sound card, which takes half a second to start and during which the live edge would move on.
+    pub fn new(steering: Steering, margin: f64, sound: bool) -> Self {
         Self {
-            epoch_start: 0.0,
+            steering,
+            margin,
+            sound,
+            // Frames of the MediaSource before may still be told of: none of them is of an epoch of this one.
+            epoch_start: f64::INFINITY,
             presented: false,
             start_seek: None,
             settling: None,
             returning: false,
             jumped: None,
-            cooldown_ms: COOLDOWN_MS,
+            cooldown_ms: cooldown(steering),
             moved: None,
             repairs: 0,
         }
     }
-}
 
-impl Edge {
     /// A new epoch begins at `start` of the video's timeline.
     pub fn begin_epoch(&mut self, start: f64) {
-        *self = Self { epoch_start: start, settling: Some(Settling::default()), ..Self::default() };
+        let new = Self::new(self.steering, self.margin, self.sound);
+        *self = Self { epoch_start: start, settling: Some(Settling::default()), ..new };
     }
 
     /// A frame was presented, `position` being its time. Returns whether it is the first of this epoch.
     pub fn frame_presented(&mut self, position: f64) -> bool {
         // The time of a frame is rounded: half a frame of tolerance tells the epochs apart.
-        let first = !self.presented && position >= self.epoch_start - 0.02;
+        let first = !self.presented && position >= self.epoch_start - HALF_A_FRAME;
         self.presented |= first;
         first
     }
@@ -144,9 +168,10 @@ impl Edge {
     /// Decides what to do now, if anything.
     pub fn decide(&mut self, view: &View<'_>) -> Option<Action> {
         let newest = *view.ranges.last()?;
+        let live = self.live(view, newest);
         let stalled = self.stalled(view, newest);
         if stalled {
-            return Some(self.repair(view, newest));
+            return Some(self.repair(view, live));
         }
         if view.seeking {
             return None;
@@ -155,17 +180,17 @@ impl Edge {
             return self.start(view, newest).or_else(|| {
                 // A hidden page presents nothing, and still its buffer has to be bounded.
                 let hidden = !view.showing;
-                hidden.then(|| self.catch_up(view, newest, newest.end - view.position)).flatten()
+                hidden.then(|| self.catch_up(view, live, live - view.position)).flatten()
             });
         }
-        let behind = newest.end - view.position;
+        let behind = live - view.position;
         if let Some(target) = hole_ahead(view) {
-            return Some(Action::Seek(target.max(if behind > FAR_BEHIND { live(newest) } else { target })));
+            return Some(Action::Seek(target.max(if behind > FAR_BEHIND { live } else { target })));
         }
         if self.settling.is_some() && !view.appended {
             return None; // the burst is still being appended: the live edge is not known
         }
-        self.settle(view, newest, behind).or_else(|| self.catch_up(view, newest, behind))
+        self.settle(view, live, behind).or_else(|| self.catch_up(view, live, behind))
     }
 
     /// Before the first picture: only what playing needs in order to start.
@@ -187,9 +212,12 @@ impl Edge {
     }
 
     /// From the first picture, the GOP's first, to the live edge.
-    fn settle(&mut self, view: &View<'_>, newest: Span, behind: f64) -> Option<Action> {
+    fn settle(&mut self, view: &View<'_>, live: f64, behind: f64) -> Option<Action> {
         let settling = self.settling.as_mut()?;
-        let since = *settling.since.get_or_insert(view.now);
+        let (since, start) = *settling.since.get_or_insert((view.now, view.position));
+        if self.sound && view.position - start < SOUND_RUNS {
+            return None;
+        }
         if behind <= SETTLE_BEHIND {
             if view.now.ms_since(since) >= SETTLE_MS {
                 self.settling = None;
@@ -198,7 +226,7 @@ impl Edge {
         }
         // Decoding from the key frame takes its time, during which the live edge moves on. Another jump into the same
         // GOP would lose as much again; one into the next GOP does not.
-        let run_up = view.newest_keyframe.filter(|&key| key > view.position).map(|key| live(newest) - key);
+        let run_up = view.newest_keyframe.filter(|&key| key > view.position).map(|key| live - key);
         let cheap = run_up.is_some_and(|run_up| (0.0..=CHEAP_RUN_UP).contains(&run_up));
         let too_soon = self.jumped.is_some_and(|at| view.now.ms_since(at) < SETTLE_PAUSE_MS);
         if settling.jumps > 0 && (!cheap || too_soon) {
@@ -208,19 +236,23 @@ impl Edge {
         if settling.jumps == SETTLE_JUMPS_MAX {
             self.settling = None;
         }
-        Some(self.jump(view.now, live(newest)))
+        Some(self.jump(view.now, live))
     }
 
-    fn catch_up(&mut self, view: &View<'_>, newest: Span, behind: f64) -> Option<Action> {
+    fn catch_up(&mut self, view: &View<'_>, live: f64, behind: f64) -> Option<Action> {
         if self.returning && view.showing {
             self.returning = false;
-            return (behind > SETTLE_BEHIND).then(|| self.jump(view.now, live(newest)));
+            return (behind > SETTLE_BEHIND).then(|| self.jump(view.now, live));
         }
-        let limit = if view.showing { FAR_BEHIND } else { FAR_BEHIND_HIDDEN };
+        let limit = match self.steering {
+            _ if !view.showing => FAR_BEHIND_HIDDEN,
+            Steering::Rate => FAR_BEHIND,
+            Steering::Seek => FAR_BEHIND_SEEKING,
+        };
         let since = self.jumped.map(|at| view.now.ms_since(at));
         if behind <= limit {
             if since.is_some_and(|ms| ms > self.cooldown_ms) {
-                self.cooldown_ms = COOLDOWN_MS;
+                self.cooldown_ms = cooldown(self.steering);
             }
             return None;
         }
@@ -230,7 +262,7 @@ impl Edge {
         if since.is_some() {
             self.cooldown_ms = (self.cooldown_ms * 2.0).min(COOLDOWN_MAX_MS);
         }
-        Some(self.jump(view.now, live(newest)))
+        Some(self.jump(view.now, live))
     }
 
     /// Whether the playhead stands still although it should move.
@@ -244,20 +276,28 @@ impl Edge {
             self.moved = Some((view.position, view.now));
             return false;
         }
-        let limit = if self.presented { STALL_MS } else { START_STALL_MS };
+        let limit = match self.presented {
+            true => STALL_MS,
+            false if self.epoch_start > FOLLOWS => RESTART_STALL_MS,
+            false => START_STALL_MS,
+        };
         self.moved.is_some_and(|(_, at)| view.now.ms_since(at) >= limit)
     }
 
-    fn repair(&mut self, view: &View<'_>, newest: Span) -> Action {
+    fn repair(&mut self, view: &View<'_>, live: f64) -> Action {
         // The watch starts again, at the place to which the repair moves: being there is not yet progress.
-        let target = live(newest);
-        self.moved = Some((target, view.now));
+        self.moved = Some((live, view.now));
         if self.repairs == REPAIRS_MAX {
             self.repairs = 0;
             return Action::StartOver { presented: self.presented };
         }
         self.repairs += 1;
-        self.jump(view.now, target)
+        self.jump(view.now, live)
+    }
+
+    /// The place to play in the newest range.
+    fn live(&self, view: &View<'_>, newest: Span) -> f64 {
+        view.live.unwrap_or(newest.end - HOLD - self.margin).min(newest.end - EDGE).max(newest.start)
     }
 
     fn jump(&mut self, now: Moment, target: f64) -> Action {
@@ -266,9 +306,11 @@ impl Edge {
     }
 }
 
-/// The place to play in the newest range.
-fn live(newest: Span) -> f64 {
-    (newest.end - HOLD).max(newest.start)
+fn cooldown(steering: Steering) -> f64 {
+    match steering {
+        Steering::Rate => COOLDOWN_MS,
+        Steering::Seek => COOLDOWN_SEEKING_MS,
+    }
 }
 
 /// The start of the next range, when the playhead has used up the one it is in.

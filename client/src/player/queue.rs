@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::timeline::Timeline;
+use super::timeline::{Placed, Timeline};
 
 /// The most bytes joined into one append: a GOP of ten seconds at 4 Mbit/s takes three. Larger appends would be
 /// refused whole where the buffer is small.
@@ -22,6 +22,8 @@ pub struct Init<B> {
     pub mime: String,
     /// Ticks a second of the fragments' decode times.
     pub timescale: u32,
+    /// Which of the source's timelines they are on.
+    pub timeline: u32,
     /// The init segment.
     pub payload: B,
 }
@@ -35,6 +37,10 @@ pub struct Fragment<B> {
     pub duration: u64,
     /// Whether decoding can start here.
     pub keyframe: bool,
+    /// Composition time offset of its frame, in ticks of the epoch's timescale.
+    pub composition_offset: i64,
+    /// When its frame was captured, in milliseconds on the relay's clock, where that is known.
+    pub capture: Option<f64>,
     /// Size of the payload.
     pub bytes: usize,
     /// The fragment.
@@ -52,6 +58,12 @@ pub enum Operation<B> {
         offset: f64,
         /// In order.
         payloads: Vec<B>,
+        /// Where each frame is shown on the timeline, in seconds, and when it was captured.
+        frames: Vec<(f64, Option<f64>)>,
+        /// Whether they follow what was appended before them as they did at the camera.
+        continues: bool,
+        /// The stretch of the source's timeline that they are, in seconds.
+        source: (f64, f64),
     },
 }
 
@@ -108,7 +120,8 @@ impl<B> Queue<B> {
             return Some(Operation::Init(init));
         }
         let first = self.pop()?;
-        let offset = timeline.place(first.decode_time, first.duration, first.keyframe);
+        let Placed { offset, start, continues } = place(&first, timeline);
+        let mut frames = vec![shown(&first, offset, timeline)];
         let mut bytes = first.bytes;
         let mut payloads = vec![first.payload];
         while let Some(next) = self.fragments.front()
@@ -116,10 +129,12 @@ impl<B> Queue<B> {
             && timeline.continues(next.decode_time)
         {
             bytes += next.bytes;
-            timeline.place(next.decode_time, next.duration, next.keyframe);
+            place(next, timeline);
+            frames.push(shown(next, offset, timeline));
             payloads.extend(self.pop().map(|fragment| fragment.payload));
         }
-        Some(Operation::Fragments { offset, payloads })
+        let source = (start - offset, timeline.end() - offset);
+        Some(Operation::Fragments { offset, payloads, frames, continues, source })
     }
 
     fn pop(&mut self) -> Option<Fragment<B>> {
@@ -138,6 +153,16 @@ impl<B> Queue<B> {
         }
         self.needs_keyframe = self.fragments.is_empty();
     }
+}
+
+fn place<B>(fragment: &Fragment<B>, timeline: &mut Timeline) -> Placed {
+    timeline.place(fragment.decode_time, fragment.composition_offset, fragment.duration, fragment.keyframe)
+}
+
+fn shown<B>(fragment: &Fragment<B>, offset: f64, timeline: &Timeline) -> (f64, Option<f64>) {
+    // Saturating: a composition offset before the timeline's start is nonsense, and is shown at the start.
+    let time = fragment.decode_time.saturating_add_signed(fragment.composition_offset);
+    (timeline.seconds(time) + offset, fragment.capture)
 }
 
 #[cfg(test)]

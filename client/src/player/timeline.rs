@@ -3,6 +3,11 @@
 //! A stream's decode times are the source's business: they start anywhere, start over when the camera restarts, and
 //! leap when the relay leaves fragments out. On the video's timeline everything is laid end to end, so that the
 //! playhead never meets a hole: whatever does not continue the fragment before it gets a new `timestampOffset`.
+//!
+//! What is laid end to end is when frames are shown. Where every frame is shown later than it is decoded, as by encoders
+//! that might reorder frames and do not, that is the decode time and the composition time offset of the key frame that
+//! begins. Laid by decode times such an epoch would begin with a hole, and the seek that leads across it, in a player that
+//! is being set up, fails in WebKitGTK.
 
 use std::collections::VecDeque;
 
@@ -11,9 +16,33 @@ use std::collections::VecDeque;
 const ORIGIN: f64 = 0.01;
 /// A difference in decode time that browsers play across: less than two frames of any camera.
 const TOLERANCE: f64 = 0.05;
+/// The most by which a frame is taken to be shown later than it is decoded: sixteen frames, the most that any decoder holds,
+/// of a slow camera.
+const DELAY_MAX: f64 = 2.0;
 /// Times of key frames remembered for trimming. More than any buffer holds, except of a stream of key frames alone;
 /// forgetting the oldest of those only trims later.
 const KEYFRAMES_MAX: usize = 1024;
+
+/// Where a fragment was placed, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placed {
+    /// The `timestampOffset` that takes it there.
+    pub offset: f64,
+    /// Where its frame is shown, as far as frames are shown in order.
+    pub start: f64,
+    /// Whether it follows the one before it as it did at the camera.
+    pub continues: bool,
+}
+
+/// Fragments that were placed with one offset.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// The decode time that continues it, in ticks.
+    next: u64,
+    /// The `timestampOffset`, and how much later than it is decoded a frame is shown, in seconds.
+    offset: f64,
+    delay: f64,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -21,8 +50,7 @@ pub struct Timeline {
     timescale: f64,
     /// Where the next fragment goes.
     end: f64,
-    /// The decode time that continues the last fragment, in ticks, and the offset in force.
-    run: Option<(u64, f64)>,
+    run: Option<Run>,
     epoch_start: f64,
     keyframes: VecDeque<f64>,
 }
@@ -43,25 +71,27 @@ impl Timeline {
 
     /// Whether a fragment of this decode time can follow the last one with the same offset.
     pub fn continues(&self, decode_time: u64) -> bool {
-        self.run.is_some_and(|(expected, _)| decode_time.abs_diff(expected) as f64 <= TOLERANCE * self.timescale)
+        self.run.is_some_and(|run| decode_time.abs_diff(run.next) as f64 <= TOLERANCE * self.timescale)
     }
 
-    /// Places a fragment and returns its `timestampOffset` in seconds; times are in ticks.
-    pub fn place(&mut self, decode_time: u64, duration: u64, keyframe: bool) -> f64 {
-        let start = self.seconds(decode_time);
-        let offset = match self.run {
-            Some((_, offset)) if self.continues(decode_time) => offset,
-            _ => self.end - start,
-        };
-        self.end = start + offset + self.seconds(duration);
-        self.run = Some((decode_time.saturating_add(duration), offset));
+    /// Places a fragment whose frame is to be shown `composition_offset` after it is decoded; times are in ticks.
+    pub fn place(&mut self, decode_time: u64, composition_offset: i64, duration: u64, keyframe: bool) -> Placed {
+        let time = self.seconds(decode_time);
+        let kept = self.run.filter(|_| self.continues(decode_time));
+        let Run { offset, delay, .. } = kept.unwrap_or_else(|| {
+            let delay = (composition_offset as f64 / self.timescale).clamp(-DELAY_MAX, DELAY_MAX);
+            Run { next: 0, offset: self.end - time - delay, delay }
+        });
+        let start = time + delay + offset;
+        self.end = start + self.seconds(duration);
+        self.run = Some(Run { next: decode_time.saturating_add(duration), offset, delay });
         if keyframe {
             if self.keyframes.len() == KEYFRAMES_MAX {
                 self.keyframes.pop_front();
             }
-            self.keyframes.push_back(start + offset);
+            self.keyframes.push_back(start);
         }
-        offset
+        Placed { offset, start, continues: kept.is_some() }
     }
 
     /// The end of everything placed, in seconds.
@@ -111,9 +141,10 @@ mod tests {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(90_000);
         let hour = 3600 * 90_000;
-        let offset = timeline.place(hour, 3600, true);
-        assert!(close(offset, ORIGIN - 3600.0));
-        assert_eq!(timeline.place(hour + 3600, 3600, false), offset);
+        let first = timeline.place(hour, 0, 3600, true);
+        assert!(close(first.offset, ORIGIN - 3600.0) && close(first.start, ORIGIN) && !first.continues);
+        let second = timeline.place(hour + 3600, 0, 3600, false);
+        assert!(second.offset == first.offset && close(second.start, ORIGIN + 0.04) && second.continues);
         assert!(close(timeline.end(), ORIGIN + 0.08));
     }
 
@@ -121,11 +152,11 @@ mod tests {
     fn a_new_epoch_continues_at_the_end_with_its_own_timescale() {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(1000);
-        timeline.place(5000, 2000, true);
+        timeline.place(5000, 0, 2000, true);
         timeline.begin_epoch(90_000);
         assert!(close(timeline.epoch_start(), ORIGIN + 2.0));
         assert!(!timeline.continues(7000), "the first fragment of an epoch continues nothing");
-        assert!(close(timeline.place(0, 90_000, true), ORIGIN + 2.0));
+        assert!(close(timeline.place(0, 0, 90_000, true).offset, ORIGIN + 2.0));
         assert!(close(timeline.end(), ORIGIN + 3.0));
     }
 
@@ -133,13 +164,27 @@ mod tests {
     fn small_differences_are_kept_and_leaps_are_closed() {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(1000);
-        let first = timeline.place(0, 40, true);
-        assert_eq!(timeline.place(45, 40, false), first, "5 ms of jitter");
+        let first = timeline.place(0, 0, 40, true);
+        assert_eq!(timeline.place(45, 0, 40, false).offset, first.offset, "5 ms of jitter");
         assert!(close(timeline.end(), ORIGIN + 0.085));
-        timeline.place(10_000, 40, true);
+        timeline.place(10_000, 0, 40, true);
         assert!(close(timeline.end(), ORIGIN + 0.125), "10 s left out");
-        timeline.place(0, 40, true);
+        timeline.place(0, 0, 40, true);
         assert!(close(timeline.end(), ORIGIN + 0.165), "and back to the start");
+    }
+
+    #[test]
+    fn an_epoch_begins_where_its_first_frame_is_shown() {
+        let mut timeline = Timeline::default();
+        timeline.begin_epoch(1000);
+        let first = timeline.place(5000, 80, 40, true);
+        assert!(close(first.start, ORIGIN) && close(5.08 + first.offset, ORIGIN));
+        let second = timeline.place(5040, 120, 40, false);
+        assert!(second.continues && close(second.start, ORIGIN + 0.04), "others may be shown in another order");
+        timeline.begin_epoch(1000);
+        assert!(close(timeline.place(0, 0, 40, true).start, ORIGIN + 0.08));
+        timeline.begin_epoch(1000);
+        assert!(timeline.place(0, i64::MIN, 40, true).offset.abs() < 3.0, "nonsense is not followed");
     }
 
     #[test]
@@ -147,7 +192,7 @@ mod tests {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(1);
         for second in 0..10 {
-            timeline.place(second, 1, second % 4 == 0);
+            timeline.place(second, 0, 1, second % 4 == 0);
         }
         assert!(close(timeline.gop_start(6.5).unwrap(), 4.0 + ORIGIN));
         assert!(close(timeline.gop_start(4.0 + ORIGIN).unwrap(), 4.0 + ORIGIN));
@@ -161,13 +206,13 @@ mod tests {
         /// Whatever the source does with its clock, the timeline only grows, by what was placed, without holes
         /// wider than the tolerance.
         #[test]
-        fn everything_lies_end_to_end(times in prop::collection::vec((0u64..1 << 40, 1u64..10_000, any::<bool>()), 1..50)) {
+        fn everything_lies_end_to_end(times in prop::collection::vec((0u64..1 << 40, -500i64..500, 1u64..10_000, any::<bool>()), 1..50)) {
             let mut timeline = Timeline::default();
             timeline.begin_epoch(1000);
-            for (decode_time, duration, keyframe) in times {
+            for (decode_time, composition_offset, duration, keyframe) in times {
                 let before = timeline.end();
-                let offset = timeline.place(decode_time, duration, keyframe);
-                let start = decode_time as f64 / 1000.0 + offset;
+                let Placed { offset, start, .. } = timeline.place(decode_time, composition_offset, duration, keyframe);
+                prop_assert!((decode_time as f64 / 1000.0 + offset - start).abs() <= 0.5 + 1e-6);
                 prop_assert!((start - before).abs() <= TOLERANCE + 1e-6, "hole of {}", start - before);
                 prop_assert!((timeline.end() - start - duration as f64 / 1000.0).abs() < 1e-6);
             }

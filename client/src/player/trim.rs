@@ -43,7 +43,7 @@ mod tests {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(1);
         (0..gops * length).for_each(|second| {
-            timeline.place(second, 1, second % length == 0);
+            timeline.place(second, 0, 1, second % length == 0);
         });
         timeline
     }

@@ -2,19 +2,56 @@
 
 use sightline_protocol::stream::{InvalidStreamName, StreamName, VariantChoice};
 
-/// The parameters of the page's address.
+use super::choices::{Layout, Protocol, choice_of};
+
+/// The pages that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Page {
+    /// All pictures.
+    #[default]
+    Multiview,
+    /// `/test`: one picture, and all that is known about it.
+    Test,
+}
+
+/// The path and the parameters of the page's address. What it does not ask for is what was chosen before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// The page: `/test`, and else the multiview.
+    pub page: Page,
     /// `?stream=NAME`, repeatable; all streams where there is none. Each name once, in order.
     pub streams: Vec<Result<StreamName, InvalidStreamName>>,
-    /// `?codec=auto|h265|h264`.
+    /// `?codec=auto|h265|h264|low`.
     pub choice: VariantChoice,
+    /// `?protocol=auto|mse|webrtc|hls`.
+    pub protocol: Option<Protocol>,
+    /// `?layout=grid|focus|1|2|…`, the numbers being columns.
+    pub layout: Option<Layout>,
+    /// `?controls=none` shows the pictures and nothing else.
+    pub controls: bool,
+    /// `?statistics` shows them.
+    pub statistics: bool,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            page: Page::default(),
+            streams: Vec::new(),
+            choice: VariantChoice::Auto,
+            protocol: None,
+            layout: None,
+            controls: true,
+            statistics: false,
+        }
+    }
 }
 
 impl Request {
-    /// Reads the decoded parameters, as pairs of name and value. Unknown ones are ignored.
-    pub fn read(parameters: impl IntoIterator<Item = (String, String)>) -> Self {
-        let mut request = Self { streams: Vec::new(), choice: VariantChoice::Auto };
+    /// Reads the path and the decoded parameters, as pairs of name and value. Unknown ones are ignored.
+    pub fn read(path: &str, parameters: impl IntoIterator<Item = (String, String)>) -> Self {
+        let page = if path.trim_end_matches('/').ends_with("/test") { Page::Test } else { Page::Multiview };
+        let mut request = Self { page, ..Self::default() };
         for (name, value) in parameters {
             match name.as_str() {
                 "stream" => {
@@ -23,13 +60,11 @@ impl Request {
                         request.streams.push(stream);
                     }
                 }
-                "codec" => {
-                    request.choice = match value.as_str() {
-                        "h265" => VariantChoice::Copy,
-                        "h264" => VariantChoice::H264,
-                        _ => VariantChoice::Auto,
-                    };
-                }
+                "codec" => request.choice = choice_of(&value).unwrap_or(VariantChoice::Auto),
+                "protocol" => request.protocol = value.parse().ok(),
+                "layout" => request.layout = value.parse().ok(),
+                "controls" => request.controls = value != "none",
+                "statistics" => request.statistics = value != "none",
                 _ => {}
             }
         }
@@ -42,7 +77,7 @@ mod tests {
     use super::*;
 
     fn request(parameters: &[(&str, &str)]) -> Request {
-        Request::read(parameters.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())))
+        Request::read("/", parameters.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())))
     }
 
     #[test]
@@ -58,9 +93,31 @@ mod tests {
             ("auto", VariantChoice::Auto),
             ("h265", VariantChoice::Copy),
             ("h264", VariantChoice::H264),
+            ("low", VariantChoice::Low),
             ("vp8", VariantChoice::Auto),
         ] {
             assert_eq!(request(&[("codec", value)]).choice, choice);
+        }
+    }
+
+    #[test]
+    fn a_kiosk_says_all_in_its_address() {
+        let kiosk = request(&[("protocol", "hls"), ("layout", "3"), ("controls", "none"), ("statistics", "")]);
+        assert_eq!((kiosk.protocol, kiosk.layout), (Some(Protocol::Hls), Some(Layout::Columns(3))));
+        assert_eq!((kiosk.controls, kiosk.statistics), (false, true));
+        assert_eq!(request(&[("protocol", "smoke"), ("layout", "round")]), Request::default());
+    }
+
+    #[test]
+    fn the_test_page_is_known_below_any_path() {
+        for (path, page) in [
+            ("/", Page::Multiview),
+            ("/test", Page::Test),
+            ("/cameras/test/", Page::Test),
+            ("/test/x", Page::Multiview),
+            ("/attest", Page::Multiview),
+        ] {
+            assert_eq!(Request::read(path, []).page, page, "{path}");
         }
     }
 }

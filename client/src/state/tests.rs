@@ -1,181 +1,235 @@
+use sightline_protocol::message::Size;
+
 use super::*;
-use sightline_protocol::message::{OfflineReason, Ready, Size, StreamState, Track, TrackKind, VariantReason};
-use sightline_protocol::stream::Variant;
 
 fn name(text: &str) -> StreamName {
     text.parse().unwrap()
 }
 
-fn ready(variant: Variant, why: VariantReason, codec: &str) -> Ready {
-    Ready {
-        epoch: 1,
-        variant,
-        why,
-        tracks: vec![Track {
-            kind: TrackKind::Video,
-            mime: format!("video/mp4; codecs=\"{codec}\""),
-            timescale: 90_000,
-            size: Some(Size { width: 1920, height: 1080 }),
-            frame_rate: None,
-        }],
+/// The page at an address.
+fn open(path: &str, parameters: &[(&str, &str)]) -> App {
+    let parameters = parameters.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    App::new(Request::read(path, parameters), Settings::default(), Abilities::default())
+}
+
+/// A page with what the catalogue has.
+fn listing(names: &[&str]) -> App {
+    let mut app = open("/", &[]);
+    app.apply(catalogue(names), 0.0);
+    app
+}
+
+fn catalogue(names: &[&str]) -> Event {
+    catalogue_of(VERSION, SUBPROTOCOL, names)
+}
+
+fn catalogue_of(version: &str, protocol: &str, names: &[&str]) -> Event {
+    let stream = |n: &&str| format!(r#"{{"name":"{n}","state":{{"state":"idle"}},"variants":[]}}"#);
+    let streams: Vec<_> = names.iter().map(stream).collect();
+    let json = format!(r#"{{"version":"{version}","protocols":["{protocol}"],"streams":[{}]}}"#, streams.join(","));
+    Event::Catalogue(serde_json::from_str(&json).unwrap())
+}
+
+fn names(app: &App) -> Vec<&str> {
+    app.tiles.iter().map(|tile| tile.name.as_str()).collect()
+}
+
+/// Brings a tile to life, as far as the page can see.
+fn enliven(app: &mut App, stream: &str) {
+    for event in [TileEvent::Connecting, TileEvent::Connected] {
+        app.apply(Event::Tile(name(stream), event), 0.0);
     }
-}
-
-fn copy() -> Ready {
-    ready(Variant::Copy, VariantReason::Untouched, "hvc1.1.6.L123.90")
-}
-
-fn offline() -> StreamState {
-    StreamState::Offline {
-        reason: OfflineReason::Unreachable,
-        message: "the camera yard cannot be reached".into(),
-        retry_in_ms: 4000,
-    }
-}
-
-/// A page with one tile, to which `events` have happened.
-fn tile(events: impl IntoIterator<Item = TileEvent>) -> Tile {
-    let mut app = App::new(Request { streams: vec![Ok(name("yard"))], choice: VariantChoice::Auto });
-    events.into_iter().for_each(|event| app.apply(Event::Tile(name("yard"), event)));
-    app.tiles.remove(0)
-}
-
-fn live() -> Vec<TileEvent> {
-    vec![
-        TileEvent::Connecting,
-        TileEvent::Connected,
-        TileEvent::Source(StreamState::Starting),
-        TileEvent::Ready { epoch: 1, ready: copy() },
-        TileEvent::Presented { first_picture_ms: Some(80.0) },
-    ]
-}
-
-#[test]
-fn a_tile_is_live_only_once_a_frame_was_presented() {
-    let phases: Vec<_> = (0..=5).map(|n| tile(live().into_iter().take(n)).phase()).collect();
-    use Phase::{Connecting, Live, Starting};
-    assert_eq!(phases, [Connecting, Connecting, Starting, Starting, Starting, Live]);
-    assert_eq!(tile(live()).message(), None);
-    assert_eq!(tile(live()).first_picture_ms, Some(80.0));
-}
-
-#[test]
-fn a_picture_that_is_no_longer_renewed_is_not_called_live() {
-    let mut events = live();
-    events.push(TileEvent::Stale(true));
-    let stalled = tile(events.clone());
-    assert_eq!(stalled.phase(), Phase::Stalled);
-    assert!(stalled.message().is_some());
-    events.push(TileEvent::Stale(false));
-    assert_eq!(tile(events).phase(), Phase::Live);
-}
-
-#[test]
-fn a_new_epoch_is_not_live_before_its_own_first_frame() {
-    let mut events = live();
-    events.push(TileEvent::Ready { epoch: 2, ready: copy() });
-    assert_eq!(tile(events.clone()).phase(), Phase::Starting);
-    events.push(TileEvent::Presented { first_picture_ms: None });
-    let tile = tile(events);
-    assert_eq!((tile.phase(), tile.epoch, tile.first_picture_ms), (Phase::Live, 2, Some(80.0)));
-}
-
-#[test]
-fn offline_says_why_and_when_it_is_tried_again() {
-    let mut events = live();
-    events.push(TileEvent::Source(offline()));
-    let off = tile(events.clone());
-    assert_eq!(off.phase(), Phase::Offline);
-    assert_eq!(off.message().unwrap(), "The camera yard cannot be reached. Trying again in 4 s.");
-    events.push(TileEvent::Source(StreamState::Live));
-    assert_eq!(tile(events).phase(), Phase::Live, "the same epoch goes on");
-}
-
-#[test]
-fn a_lost_connection_keeps_what_is_known_about_the_picture() {
-    let mut events = live();
-    events.push(TileEvent::Lost { retry_ms: 0.0 });
-    let lost = tile(events.clone());
-    assert_eq!(lost.phase(), Phase::Reconnecting);
-    assert_eq!(lost.message().unwrap(), "The connection to the relay was lost. Trying again now.");
-    assert!(lost.picture.is_some());
-    events.push(TileEvent::Connecting);
-    assert_eq!(tile(events.clone()).phase(), Phase::Reconnecting);
-    events.push(TileEvent::Connected);
-    assert_eq!(tile(events).phase(), Phase::Starting, "the last picture is not a live one");
-}
-
-#[test]
-fn a_relay_that_never_answered_is_said_to_be_unreachable() {
-    let tile = tile([TileEvent::Connecting, TileEvent::Lost { retry_ms: 2100.0 }]);
-    assert_eq!(tile.message().unwrap(), "The relay cannot be reached. Trying again in 2 s.");
-}
-
-#[test]
-fn a_failure_stays_until_something_works() {
-    let mut events = live();
-    events.push(TileEvent::Failed("No.".into()));
-    events.push(TileEvent::Lost { retry_ms: 30_000.0 });
-    let failed = tile(events.clone());
-    assert_eq!((failed.phase(), failed.message().unwrap().as_str()), (Phase::Error, "No."));
-    events.push(TileEvent::Connected);
-    assert_eq!(tile(events).phase(), Phase::Starting);
-}
-
-#[test]
-fn labels_name_codec_variant_reason_size_and_rate() {
-    let mut events = live();
-    assert_eq!(tile(events.clone()).codec_label().unwrap(), "H.265 · untouched");
-    assert_eq!(tile(events.clone()).picture_label().unwrap(), "1920×1080");
-    let transcoded = ready(Variant::H264, VariantReason::NotPlayable, "avc1.42C01F");
-    events.push(TileEvent::Ready { epoch: 2, ready: transcoded });
-    events.push(TileEvent::FrameRate(24.98));
-    let label = "H.264 · transcoded — this browser cannot decode the camera's codec";
-    assert_eq!(tile(events.clone()).codec_label().unwrap(), label);
-    assert_eq!(tile(events.clone()).picture_label().unwrap(), "1920×1080 · 25 fps");
-    assert_eq!(tile(events.clone()).picture.unwrap().codec, "avc1.42C01F");
-    events.push(TileEvent::FellBack);
-    assert!(tile(events).codec_label().unwrap().contains("failed to decode"));
-}
-
-#[test]
-fn a_tap_is_asked_for_in_words() {
-    let mut events = live();
-    events.push(TileEvent::TapNeeded(true));
-    let waiting = tile(events.clone());
-    assert_eq!(waiting.phase(), Phase::Starting, "a picture that stands still is not live");
-    assert!(waiting.message().unwrap().contains("tap"));
-    events.push(TileEvent::TapNeeded(false));
-    assert_eq!(tile(events).phase(), Phase::Live);
 }
 
 #[test]
 fn the_catalogue_fills_a_page_that_names_no_streams() {
-    let empty = Request { streams: Vec::new(), choice: VariantChoice::Auto };
-    let catalogue = |names: &[&str]| {
-        let streams: Vec<_> =
-            names.iter().map(|n| format!(r#"{{"name":"{n}","state":{{"state":"idle"}},"variants":[]}}"#)).collect();
-        let json = format!(r#"{{"version":"0.1.0","protocols":[],"streams":[{}]}}"#, streams.join(","));
-        Event::Catalogue(serde_json::from_str(&json).unwrap())
-    };
-    let mut app = App::new(empty.clone());
-    assert!(app.needs_catalogue());
-    app.apply(Event::CatalogueFailed);
+    let mut app = open("/", &[]);
+    app.apply(Event::CatalogueFailed, 0.0);
     assert!(app.notice.as_ref().unwrap().contains("cannot be reached"));
-    app.apply(catalogue(&["cam0", "cam1"]));
-    assert_eq!(app.tiles.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["cam0", "cam1"]);
-    assert_eq!(app.notice, None);
-
-    let mut app = App::new(empty);
-    app.apply(catalogue(&[]));
-    assert!(app.notice.unwrap().contains("[streams]"));
+    app.apply(catalogue(&["cam0", "cam1"]), 0.0);
+    assert_eq!((names(&app), &app.notice), (vec!["cam0", "cam1"], &None));
+    assert!(listing(&[]).notice.unwrap().contains("[streams]"));
 }
 
 #[test]
-fn a_name_that_is_none_is_a_tile_that_says_so() {
-    let request = Request { streams: vec![StreamName::try_from("a/b".to_owned())], choice: VariantChoice::Auto };
-    let app = App::new(request);
-    let tile = &app.tiles[0];
-    assert_eq!((tile.phase(), tile.stream.clone()), (Phase::Error, None));
-    assert!(tile.message().unwrap().contains("a/b"));
+fn streams_come_and_go_and_those_that_stay_go_on() {
+    let mut app = listing(&["gate", "yard"]);
+    enliven(&mut app, "yard");
+    app.apply(catalogue(&["yard", "door"]), 0.0);
+    assert_eq!((names(&app), app.tiles[0].phase()), (vec!["yard", "door"], Phase::Starting));
+    app.apply(Event::CatalogueFailed, 0.0);
+    assert_eq!((names(&app), &app.notice), (vec!["yard", "door"], &None), "a relay that restarts takes no tile away");
+    app.apply(catalogue(&[]), 0.0);
+    assert!(app.tiles.is_empty() && app.notice.is_some());
+
+    let mut app = open("/", &[("stream", "yard")]);
+    app.apply(catalogue(&["gate"]), 0.0);
+    assert_eq!(names(&app), ["yard"], "the address says which");
+}
+
+#[test]
+fn a_tile_that_nothing_happened_to_is_the_same_object() {
+    let mut app = listing(&["gate", "yard"]);
+    let before = app.tiles.clone();
+    enliven(&mut app, "yard");
+    app.apply(catalogue(&["gate", "yard"]), 0.0);
+    assert!(Rc::ptr_eq(&before[0], &app.tiles[0]), "it would be drawn for nothing");
+    assert!(!Rc::ptr_eq(&before[1], &app.tiles[1]));
+}
+
+#[test]
+fn one_tile_fills_the_window_until_it_is_told_or_gone() {
+    let mut app = listing(&["gate", "yard"]);
+    let mut solo = |event| {
+        app.apply(event, 0.0);
+        app.solo.clone()
+    };
+    let yard = || Event::Solo("yard".into());
+    assert_eq!(solo(yard()).as_deref(), Some("yard"));
+    assert_eq!(solo(yard()), None);
+    assert_eq!(solo(yard()).as_deref(), Some("yard"));
+    assert_eq!(solo(Event::Back), None);
+    assert_eq!(solo(yard()).as_deref(), Some("yard"));
+    assert_eq!(solo(catalogue(&["gate"])), None);
+}
+
+#[test]
+fn an_order_is_kept_also_for_streams_that_are_not_there_at_the_moment() {
+    let mut app = listing(&["a", "b", "c", "d"]);
+    app.apply(Event::Move("d".into(), "a".into()), 0.0);
+    assert_eq!(names(&app), ["d", "a", "b", "c"]);
+    app.apply(Event::Move("d".into(), "b".into()), 0.0);
+    assert_eq!(names(&app), ["a", "b", "d", "c"]);
+    app.apply(catalogue(&["a", "b", "c"]), 0.0);
+    app.apply(Event::Move("c".into(), "a".into()), 0.0);
+    assert_eq!(names(&app), ["c", "a", "b"]);
+    app.apply(catalogue(&["a", "b", "new", "c", "d"]), 0.0);
+    assert_eq!(names(&app), ["c", "a", "b", "d", "new"]);
+    app.apply(Event::Move("c".into(), "nowhere".into()), 0.0);
+    assert_eq!(names(&app), ["c", "a", "b", "d", "new"]);
+}
+
+#[test]
+fn an_order_of_streams_that_the_address_names_is_not_kept() {
+    let mut app = open("/", &[("stream", "a"), ("stream", "b")]);
+    app.apply(Event::Move("b".into(), "a".into()), 0.0);
+    assert_eq!((names(&app), app.settings.order.len()), (vec!["b", "a"], 0));
+}
+
+#[test]
+fn a_protocol_is_chosen_for_all_and_for_one() {
+    let mut app = listing(&["a", "b"]);
+    let protocols = |app: &App| app.tiles.iter().map(|tile| tile.protocol).collect::<Vec<_>>();
+    assert_eq!(protocols(&app), [Protocol::Auto; 2]);
+    app.apply(Event::Choose(Choice::Protocol(Protocol::Hls)), 0.0);
+    app.apply(Event::Choose(Choice::StreamProtocol("b".into(), Some(Protocol::Mse))), 0.0);
+    assert_eq!(protocols(&app), [Protocol::Hls, Protocol::Mse]);
+    app.apply(Event::Choose(Choice::StreamProtocol("b".into(), None)), 0.0);
+    assert_eq!(protocols(&app), [Protocol::Hls; 2]);
+    app.apply(catalogue(&["a", "b", "c"]), 0.0);
+    assert_eq!(protocols(&app), [Protocol::Hls; 3], "also those that come later");
+}
+
+#[test]
+fn the_address_is_obeyed_until_the_user_chooses() {
+    let mut app = open("/", &[("stream", "a"), ("protocol", "hls"), ("layout", "2"), ("controls", "none")]);
+    assert_eq!((app.protocol(), app.layout(), app.controls), (Protocol::Hls, Layout::Columns(2), false));
+    assert_eq!(app.settings, Settings::default(), "a kiosk's address changes nothing that is kept");
+    assert_eq!(app.tiles[0].protocol, Protocol::Hls);
+    app.apply(Event::Choose(Choice::Protocol(Protocol::Mse)), 0.0);
+    app.apply(Event::Choose(Choice::Layout(Layout::Focus)), 0.0);
+    assert_eq!((app.protocol(), app.layout(), app.tiles[0].protocol), (Protocol::Mse, Layout::Focus, Protocol::Mse));
+}
+
+#[test]
+fn a_volume_has_bounds() {
+    let mut app = listing(&["a"]);
+    for (wanted, volume) in [(0.3, 0.3), (7.0, 1.0), (-1.0, 0.0)] {
+        app.apply(Event::Choose(Choice::Volume("a".into(), wanted)), 0.0);
+        assert_eq!(app.tiles[0].volume, volume);
+    }
+}
+
+#[test]
+fn a_relay_that_was_upgraded_is_noticed_and_the_remedy_named() {
+    let mut app = listing(&["a"]);
+    assert_eq!(app.banner(), None);
+    app.apply(catalogue_of("9.0.0", SUBPROTOCOL, &["a"]), 0.0);
+    let (text, reload) = app.banner().unwrap();
+    assert!(text.contains("9.0.0") && text.contains("Reload") && reload, "{text}");
+    app.apply(catalogue_of("9.0.0", "sightline.v9", &["a"]), 0.0);
+    let (text, reload) = app.banner().unwrap();
+    assert!(text.contains("no longer understands") && reload, "{text}");
+    app.apply(catalogue(&["a"]), 0.0);
+    assert_eq!(app.banner(), None, "the old one is back");
+}
+
+#[test]
+fn a_browser_that_keeps_nothing_is_said_to_and_logged_once() {
+    let mut app = listing(&["a"]);
+    (0..3).for_each(|_| app.apply(Event::NotKept("it is full".into()), 5.0));
+    let (text, reload) = app.banner().unwrap();
+    assert!(text.contains("it is full") && !reload, "{text}");
+    assert_eq!(app.log.entries(Level::Warning, "it is full").count(), 1);
+}
+
+#[test]
+fn the_test_page_plays_what_is_chosen_when_it_is_started() {
+    let mut app = open("/test", &[("codec", "h264")]);
+    assert!(app.test.stream.is_none() && app.tiles.is_empty());
+    app.apply(Event::Test(TestEvent::Start), 0.0);
+    assert!(app.tiles.is_empty(), "there is nothing to start");
+    app.apply(catalogue(&["gate", "yard"]), 0.0);
+    assert_eq!((app.test.stream.as_ref(), app.tiles.len()), (Some(&name("gate")), 0));
+    app.apply(Event::Test(TestEvent::Start), 0.0);
+    assert_eq!((names(&app), app.choice, app.test.run), (vec!["gate"], VariantChoice::H264, 1));
+
+    app.apply(Event::Test(TestEvent::Stream(name("yard"))), 0.0);
+    app.apply(Event::Test(TestEvent::Variant(VariantChoice::Low)), 0.0);
+    app.apply(Event::Test(TestEvent::Protocol(Protocol::Mse)), 0.0);
+    assert_eq!((names(&app), app.choice), (vec!["gate"], VariantChoice::H264), "what plays is left alone");
+    app.apply(Event::Test(TestEvent::Start), 0.0);
+    assert_eq!((names(&app), app.choice, app.test.run), (vec!["yard"], VariantChoice::Low, 2));
+    assert_eq!(app.tiles[0].protocol, Protocol::Mse);
+    app.apply(Event::Test(TestEvent::Stop), 0.0);
+    assert!(app.tiles.is_empty());
+    let started = app.log.entries(Level::Info, "started").map(|entry| entry.text.clone()).collect::<Vec<_>>();
+    assert_eq!(started, ["Started: gate by Auto, H.264.", "Started: yard by MSE, low."]);
+}
+
+#[test]
+fn a_report_holds_what_is_needed_to_find_a_fault() {
+    let mut app = listing(&["yard"]);
+    app.abilities.user_agent = "Browser/1".into();
+    enliven(&mut app, "yard");
+    app.apply(Event::Tile(name("yard"), TileEvent::Failed(Failure::Refused, "no such camera".into())), 1000.0);
+    let report = app.report("https://example.org/?stream=yard", |at| format!("@{at}"));
+    for part in ["Browser/1", "https://example.org/", VERSION, "yard", "@1000 error   yard: No such camera."] {
+        assert!(report.contains(part), "{part} is not in:\n{report}");
+    }
+}
+
+#[test]
+fn the_hint_says_what_auto_chose_and_why() {
+    let mut app = listing(&["a", "b"]);
+    assert_eq!(app.hint(Protocol::Auto), "The freshest way that works here.");
+    for stream in ["a", "b"] {
+        app.apply(Event::Tile(name(stream), TileEvent::Using(Protocol::Mse, "this page came from afar".into())), 0.0);
+    }
+    assert_eq!(app.hint(Protocol::Auto), "Uses MSE: this page came from afar.");
+    app.apply(Event::Tile(name("b"), TileEvent::Using(Protocol::Hls, "nothing else works".into())), 0.0);
+    assert_eq!(app.hint(Protocol::Auto), "Uses MSE for 1, HLS for 1.");
+    assert_eq!(app.hint(Protocol::WebRtc), "This browser has no WebRTC.");
+    app.abilities.webrtc = true;
+    assert!(app.hint(Protocol::WebRtc).contains("local network"));
+}
+
+#[test]
+fn a_tile_has_its_picture_s_shape_before_there_is_one() {
+    let mut app = listing(&["a"]);
+    let json = r#"{"version":"1","protocols":[],"streams":[{"name":"a","state":{"state":"idle"},
+        "variants":[{"variant":"copy","state":{"state":"idle"},"viewers":0,"size":{"width":640,"height":480}}]}]}"#;
+    app.apply(Event::Catalogue(serde_json::from_str(json).unwrap()), 0.0);
+    let size = Size { width: 640, height: 480 };
+    assert_eq!(app.tiles[0].aspect(), f64::from(size.width) / f64::from(size.height));
 }

@@ -1,24 +1,66 @@
 //! One stream on the page.
 
-use sightline_protocol::codec::{VideoCodec, codec_of};
+use sightline_protocol::catalogue::StreamInfo;
+use sightline_protocol::codec::codec_of;
 use sightline_protocol::message::{Ready, Size, StreamState, TrackKind, VariantReason};
 use sightline_protocol::stream::{InvalidStreamName, StreamName, Variant};
 
 use super::Phase;
+use super::choices::Protocol;
+use super::history::{History, Sample};
+use super::log::Level;
+
+mod words;
+
+pub use words::bit_rate;
 
 /// What is known about the picture of the present epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
     /// Which of the stream's variants it is.
     pub variant: Variant,
-    /// Why this one.
-    pub why: VariantReason,
+    /// Why this one, where the relay says it.
+    pub why: Option<VariantReason>,
     /// RFC 6381 codec string.
     pub codec: String,
     /// In pixels.
     pub size: Option<Size>,
     /// Frames a second, announced or measured.
     pub frame_rate: Option<f64>,
+}
+
+/// The kinds of failure; each has its own repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// There is no connection to the relay.
+    Unreachable,
+    /// The relay will not do what it was asked, or the browser will not start a player.
+    Refused,
+    /// The browser cannot decode what it is sent.
+    Undecodable,
+    /// The browser does not play without a tap.
+    AutoplayBlocked,
+    /// The picture stands still.
+    Stalled,
+    /// The browser took the player's memory away.
+    Reclaimed,
+    /// The relay has no picture from the camera.
+    Offline,
+}
+
+impl Failure {
+    /// The word for it in `data-failure`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Undecodable => "undecodable",
+            Self::AutoplayBlocked => "autoplay-blocked",
+            Self::Stalled => "stalled",
+            Self::Reclaimed => "reclaimed",
+            Self::Offline => "offline",
+        }
+    }
 }
 
 /// What happened to one stream.
@@ -33,13 +75,10 @@ pub enum TileEvent {
         /// Milliseconds until the next try.
         retry_ms: f64,
     },
-    /// A new epoch begins; `epoch` counts them since the page was opened.
-    Ready {
-        /// Counts epochs since the page was opened.
-        epoch: u32,
-        /// What the relay said about it.
-        ready: Ready,
-    },
+    /// A new epoch begins, with what the relay said about it.
+    Ready(Ready),
+    /// The same, of a way on which the relay says nothing.
+    Picture(Picture),
     /// The relay told what the source is doing.
     Source(StreamState),
     /// The first frame of the epoch was presented.
@@ -49,14 +88,39 @@ pub enum TileEvent {
     },
     /// The frame rate was measured.
     FrameRate(f64),
+    /// How old the picture on screen is, in milliseconds, where that is known.
+    Age(Option<f64>),
     /// The picture on screen is no longer renewed, or is again.
     Stale(bool),
+    /// Playing failed, and is being repaired.
+    Trouble(Failure),
     /// It cannot go on; one sentence says why and what to do.
-    Failed(String),
+    Failed(Failure, String),
+    /// Whether anybody can see the picture; while nobody can, none is sent.
+    Watched(bool),
+    /// Whether the user hears it.
+    Listening(bool),
     /// The browser plays only after a tap (`true`), or plays now.
     TapNeeded(bool),
     /// The browser failed on the camera's own codec although it had promised to play it.
     FellBack,
+    /// How the stream gets here now, and one sentence why.
+    Using(Protocol, String),
+    /// How the stream did in the last second.
+    Sample(Sample),
+    /// What is being recorded so far; none when nothing is.
+    Recording(Option<Recorded>),
+    /// Something that somebody who looks for a fault should know.
+    Note(Level, String),
+}
+
+/// How much has been recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Recorded {
+    /// Of media.
+    pub seconds: f64,
+    /// Of the file.
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,12 +145,36 @@ pub struct Tile {
     pub first_picture_ms: Option<f64>,
     /// The browser wants a tap before it plays.
     pub tap_needed: bool,
+    /// Whether the stream has sound that could be heard.
+    pub audio: bool,
+    /// Whether it is heard.
+    pub listening: bool,
+    /// How old the picture on screen is, in milliseconds: from its arrival at the relay's machine to the screen. None
+    /// where that is not known.
+    pub age_ms: Option<f64>,
+    /// How it is to get here.
+    pub protocol: Protocol,
+    /// How it gets here now, and one sentence why.
+    pub using: Option<(Protocol, String)>,
+    /// How loud it is when it is heard, 0 to 1.
+    pub volume: f64,
+    /// What is being recorded, if anything.
+    pub recording: Option<Recorded>,
+    /// How it did lately.
+    pub history: History,
+    /// What the relay says an operator should know.
+    pub notes: Vec<String>,
+    /// The size of the picture that the catalogue tells, until one is here.
+    listed: Option<Size>,
     link: Link,
     was_connected: bool,
     source: StreamState,
     presented: bool,
     stale: bool,
-    failure: Option<String>,
+    failure: Option<(Failure, String)>,
+    /// What is being repaired.
+    trouble: Option<Failure>,
+    watched: bool,
     fell_back: bool,
 }
 
@@ -100,12 +188,24 @@ impl Tile {
             epoch: 0,
             first_picture_ms: None,
             tap_needed: false,
+            audio: false,
+            listening: false,
+            age_ms: None,
+            protocol: Protocol::default(),
+            using: None,
+            volume: 1.0,
+            recording: None,
+            history: History::default(),
+            notes: Vec::new(),
+            listed: None,
             link: Link::Connecting,
             was_connected: false,
             source: StreamState::Starting,
             presented: false,
             stale: false,
             failure: None,
+            trouble: None,
+            watched: true,
             fell_back: false,
         }
     }
@@ -115,7 +215,7 @@ impl Tile {
         // Any valid name will do to fill the form: what is shown is the error.
         let mut tile = Self::new("none".parse().expect("a valid name"));
         (tile.name, tile.stream) = ("Not a stream".to_owned(), None);
-        tile.failure = Some(sentence(&error.to_string()));
+        tile.failure = Some((Failure::Refused, words::sentence(&error.to_string())));
         tile
     }
 
@@ -131,10 +231,14 @@ impl Tile {
                 self.link = Link::Lost { retry_ms };
                 self.presented = false;
             }
-            TileEvent::Ready { epoch, ready } => self.begin_epoch(epoch, ready),
+            TileEvent::Ready(ready) => {
+                let audio = ready.audio;
+                self.begin_epoch(picture_of(ready), audio);
+            }
+            TileEvent::Picture(picture) => self.begin_epoch(Some(picture), false),
             TileEvent::Source(state) => self.source = state,
             TileEvent::Presented { first_picture_ms } => {
-                self.presented = true;
+                (self.presented, self.trouble) = (true, None);
                 self.first_picture_ms = first_picture_ms.or(self.first_picture_ms);
                 self.failure = None;
             }
@@ -143,25 +247,57 @@ impl Tile {
                     picture.frame_rate = Some(rate);
                 }
             }
+            TileEvent::Age(age_ms) => self.age_ms = age_ms,
             TileEvent::Stale(stale) => self.stale = stale,
-            TileEvent::Failed(message) => self.failure = Some(sentence(&message)),
+            TileEvent::Trouble(failure) => (self.trouble, self.presented) = (Some(failure), false),
+            TileEvent::Failed(failure, message) => self.failure = Some((failure, words::sentence(&message))),
+            TileEvent::Watched(watched) => (self.watched, self.presented) = (watched, false),
             TileEvent::TapNeeded(needed) => self.tap_needed = needed,
             TileEvent::FellBack => self.fell_back = true,
+            TileEvent::Listening(audio) => self.listening = audio,
+            TileEvent::Using(protocol, why) => {
+                if self.using.as_ref().is_some_and(|(before, _)| *before != protocol) {
+                    self.leave_way();
+                }
+                self.using = Some((protocol, why));
+            }
+            TileEvent::Sample(sample) => self.history.add(sample),
+            TileEvent::Recording(recorded) => self.recording = recorded,
+            TileEvent::Note(..) => {}
         }
     }
 
-    fn begin_epoch(&mut self, epoch: u32, ready: Ready) {
-        self.epoch = epoch;
+    /// Takes note of what the catalogue says of it.
+    pub fn list(&mut self, info: &StreamInfo) {
+        self.notes.clone_from(&info.notes);
+        self.listed = info.variants.iter().find_map(|variant| variant.size);
+    }
+
+    /// Width by height of the picture: of this one, or as the catalogue has it, or as most are.
+    pub fn aspect(&self) -> f64 {
+        let size = self.picture.as_ref().and_then(|picture| picture.size).or(self.listed);
+        let aspect = size.map(|size| f64::from(size.width) / f64::from(size.height));
+        aspect.filter(|aspect| aspect.is_finite() && *aspect > 0.0).unwrap_or(16.0 / 9.0)
+    }
+
+    fn begin_epoch(&mut self, picture: Option<Picture>, audio: bool) {
+        self.epoch += 1;
         self.presented = false;
         // An epoch is announced when its media is there.
         self.source = StreamState::Live;
-        self.picture = ready.tracks.into_iter().find(|track| track.kind == TrackKind::Video).map(|track| Picture {
-            variant: ready.variant,
-            why: ready.why,
-            codec: codec_of(&track.mime).to_owned(),
-            size: track.size,
-            frame_rate: track.frame_rate,
-        });
+        (self.picture, self.audio) = (picture, audio);
+    }
+
+    /// Whether what arrives can be kept as it is: the other ways hand it to the browser.
+    pub fn can_record(&self) -> bool {
+        self.using.as_ref().is_some_and(|(protocol, _)| *protocol == Protocol::Mse)
+    }
+
+    /// Nothing that was known of another way is true of this one, but what is on screen.
+    fn leave_way(&mut self) {
+        (self.presented, self.failure, self.trouble) = (false, None, None);
+        (self.audio, self.listening, self.age_ms, self.recording) = (false, false, None, None);
+        (self.source, self.link) = (StreamState::Starting, Link::Connecting);
     }
 
     /// The state in one word.
@@ -174,6 +310,7 @@ impl Tile {
             (Link::Connecting, _) if self.was_connected => Phase::Reconnecting,
             (Link::Connecting, _) => Phase::Connecting,
             (Link::Open, StreamState::Offline { .. }) => Phase::Offline,
+            (Link::Open, _) if !self.watched => Phase::Paused,
             // A browser that wants a tap shows the first frame and stops.
             (Link::Open, _) if self.presented && !self.tap_needed && self.stale => Phase::Stalled,
             (Link::Open, _) if self.presented && !self.tap_needed => Phase::Live,
@@ -181,74 +318,27 @@ impl Tile {
         }
     }
 
-    /// One sentence about the state, except while live.
-    pub fn message(&self) -> Option<String> {
-        if let Some(failure) = &self.failure {
-            return Some(failure.clone());
+    /// What is wrong, if anything is.
+    pub fn failure(&self) -> Option<Failure> {
+        if let Some((failure, _)) = self.failure {
+            return Some(failure);
         }
-        let message = match (self.phase(), self.link, &self.source) {
-            (Phase::Live, ..) => return None,
-            (Phase::Stalled, ..) => "No new picture arrives: this one is old.".to_owned(),
-            (Phase::Offline, _, StreamState::Offline { message, retry_in_ms, .. }) => {
-                format!("{} {}", sentence(message), again(*retry_in_ms as f64))
-            }
-            (Phase::Reconnecting, Link::Lost { retry_ms }, _) if self.was_connected => {
-                format!("The connection to the relay was lost. {}", again(retry_ms))
-            }
-            (Phase::Reconnecting, Link::Lost { retry_ms }, _) => {
-                format!("The relay cannot be reached. {}", again(retry_ms))
-            }
-            (Phase::Reconnecting, ..) => "The connection to the relay was lost. Reconnecting…".to_owned(),
-            (Phase::Connecting, ..) => "Connecting to the relay…".to_owned(),
-            _ if self.tap_needed => "The browser plays this only after a tap.".to_owned(),
-            (_, _, StreamState::Live) => "Waiting for the first picture…".to_owned(),
-            _ => "Starting the camera…".to_owned(),
-        };
-        Some(message)
-    }
-
-    /// The codec's family and what was done to the picture, with the reason where it is not the camera's own.
-    pub fn codec_label(&self) -> Option<String> {
-        let picture = self.picture.as_ref()?;
-        let family = match picture.codec.parse::<VideoCodec>() {
-            Ok(codec) => codec.family().to_string(),
-            Err(_) => picture.codec.clone(),
-        };
-        Some(match picture.variant {
-            Variant::Copy => format!("{family} · untouched"),
-            Variant::H264 if self.fell_back => {
-                format!("{family} · transcoded — this browser failed to decode the camera's codec")
-            }
-            Variant::H264 => format!("{family} · transcoded — {}", picture.why),
-        })
-    }
-
-    /// Size and frame rate of the picture.
-    pub fn picture_label(&self) -> Option<String> {
-        let picture = self.picture.as_ref()?;
-        let size = picture.size.map(|size| format!("{}×{}", size.width, size.height));
-        let rate = picture.frame_rate.map(|rate| format!("{} fps", (rate * 10.0).round() / 10.0));
-        let parts: Vec<_> = size.into_iter().chain(rate).collect();
-        (!parts.is_empty()).then(|| parts.join(" · "))
+        match self.phase() {
+            Phase::Reconnecting => Some(Failure::Unreachable),
+            Phase::Offline => Some(Failure::Offline),
+            Phase::Stalled => Some(Failure::Stalled),
+            _ if self.tap_needed => Some(Failure::AutoplayBlocked),
+            _ => self.trouble,
+        }
     }
 }
 
-fn again(retry_ms: f64) -> String {
-    match (retry_ms / 1000.0).round() as u64 {
-        0 => "Trying again now.".to_owned(),
-        seconds => format!("Trying again in {seconds} s."),
-    }
+fn picture_of(ready: Ready) -> Option<Picture> {
+    let Ready { variant, why, tracks, .. } = ready;
+    let track = tracks.into_iter().find(|track| track.kind == TrackKind::Video)?;
+    let (codec, size) = (codec_of(&track.mime).to_owned(), track.size);
+    Some(Picture { variant, why: Some(why), codec, size, frame_rate: track.frame_rate })
 }
 
-/// Errors are written to be put into other texts: on the page they stand alone. They begin with ASCII, and the tables
-/// of all other scripts' capitals are worth several kilobytes.
-fn sentence(text: &str) -> String {
-    let mut sentence = text.trim().to_owned();
-    if let Some(first) = sentence.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    if !sentence.ends_with(['.', '!', '?', '…']) {
-        sentence.push('.');
-    }
-    sentence
-}
+#[cfg(test)]
+mod tests;

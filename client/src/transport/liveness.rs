@@ -7,10 +7,24 @@ use crate::time::Moment;
 
 /// Four acknowledgements a second: often enough for the relay's flow control, few enough to cost nothing.
 const ACK_EVERY_MS: f64 = 250.0;
+/// Media that comes after a longer silence than this, several frames of most cameras, comes late: the relay should learn
+/// soon whether the link stood still or is slow.
+const LULL_MS: f64 = 150.0;
+/// How often, and for how long, messages are acknowledged after that: one a frame, until it is clear.
+const ACK_ALERT_EVERY_MS: f64 = 40.0;
+const ALERT_MS: f64 = 500.0;
 /// The viewer's own pings; the relay's keep the line open as well.
 const PING_EVERY_MS: f64 = 5_000.0;
-/// The relay pings at least every 5 s: twice that without a byte is a dead line, whatever the socket says.
-const SILENCE_MAX_MS: f64 = 10_000.0;
+/// The first few follow each other closely: they tell the relay's clock, and the quickest of several tells it well.
+const FIRST_PINGS: u32 = 5;
+const FIRST_PING_EVERY_MS: f64 = 200.0;
+/// After this long without a byte a ping asks whether the line is still there.
+const QUIET_MS: f64 = 2_500.0;
+/// The relay pings at least every 5 s, and answers pings at once: after so long without a byte the line is dead, whatever
+/// the socket says.
+const SILENCE_MAX_MS: f64 = 7_000.0;
+/// The same when there is a reason to think so: the machine has slept, the network has changed.
+const DOUBTED_MAX_MS: f64 = 3_000.0;
 /// Tunnels take up to 8 s to set a WebSocket up; beyond this it is not coming.
 const CONNECT_MAX_MS: f64 = 15_000.0;
 
@@ -32,25 +46,49 @@ pub struct Liveness {
     opened: Option<Moment>,
     heard: Moment,
     acknowledged: Option<(Moment, u64)>,
+    /// When media last came, and how many messages of it had then.
+    media: Option<(Moment, u64)>,
+    /// When media last came after a lull.
+    alerted: Option<Moment>,
     pinged: Option<Moment>,
+    pings: u32,
+    /// Since when there is a reason to think that the line is dead, if nothing has come since.
+    doubted: Option<Moment>,
 }
 
 impl Liveness {
     /// A socket begins to connect.
     pub fn new(now: Moment) -> Self {
-        Self { created: now, opened: None, heard: now, acknowledged: None, pinged: None }
+        Self {
+            created: now,
+            opened: None,
+            heard: now,
+            acknowledged: None,
+            media: None,
+            alerted: None,
+            pinged: None,
+            pings: 0,
+            doubted: None,
+        }
     }
 
     /// The socket opened.
     pub fn opened(&mut self, now: Moment) {
         self.opened = Some(now);
         self.heard = now;
-        self.pinged = Some(now);
     }
 
     /// Something arrived.
     pub fn heard(&mut self, now: Moment) {
         self.heard = now;
+        self.doubted = None;
+    }
+
+    /// There is a reason to think that the line is dead: it is asked, and has little time to answer.
+    pub fn probe(&mut self, now: Moment) {
+        if self.opened.is_some() && self.doubted.is_none() {
+            (self.doubted, self.pinged) = (Some(now), None);
+        }
     }
 
     /// How long the socket has been open, in milliseconds.
@@ -58,23 +96,46 @@ impl Liveness {
         self.opened.map_or(0.0, |opened| now.ms_since(opened))
     }
 
+    /// How many binary messages the other side has been told of.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.map_or(0, |(_, count)| count)
+    }
+
     /// What is due, `received` being the number of binary messages so far. What it names counts as done.
     pub fn due(&mut self, now: Moment, received: u64) -> Due {
         if self.opened.is_none() {
             return Due { dead: now.ms_since(self.created) > CONNECT_MAX_MS, ..Due::default() };
         }
+        self.note_media(now, received);
+        let alert = self.alerted.is_some_and(|at| now.ms_since(at) < ALERT_MS);
+        let ack_every_ms = if alert { ACK_ALERT_EVERY_MS } else { ACK_EVERY_MS };
         let ack = match self.acknowledged {
             None => received > 0,
-            Some((at, count)) => received > count && now.ms_since(at) >= ACK_EVERY_MS,
+            Some((at, count)) => received > count && now.ms_since(at) >= ack_every_ms,
         };
-        let ping = self.pinged.is_none_or(|at| now.ms_since(at) >= PING_EVERY_MS);
+        let every_ms = if self.pings < FIRST_PINGS { FIRST_PING_EVERY_MS } else { PING_EVERY_MS };
+        let quiet = now.ms_since(self.heard) >= QUIET_MS;
+        let every_ms = if quiet { every_ms.min(QUIET_MS) } else { every_ms };
+        let ping = self.pinged.is_none_or(|at| now.ms_since(at) >= every_ms);
         if ack {
             self.acknowledged = Some((now, received));
         }
         if ping {
             self.pinged = Some(now);
+            self.pings += 1;
         }
-        Due { ack, ping, dead: now.ms_since(self.heard) > SILENCE_MAX_MS }
+        let doubted = self.doubted.is_some_and(|since| now.ms_since(since) > DOUBTED_MAX_MS);
+        Due { ack, ping, dead: doubted || now.ms_since(self.heard) > SILENCE_MAX_MS }
+    }
+
+    fn note_media(&mut self, now: Moment, received: u64) {
+        let (at, count) = self.media.unwrap_or((now, 0));
+        if received > count {
+            if now.ms_since(at) > LULL_MS {
+                self.alerted = Some(now);
+            }
+            self.media = Some((now, received));
+        }
     }
 }
 
@@ -98,6 +159,17 @@ mod tests {
         assert!(!liveness.due(at(1.0), 0).ack, "nothing has arrived");
         let acks = (1..=50).filter(|&n| liveness.due(at(40.0 * n as f64), n).ack).count();
         assert_eq!(acks, 8, "2 s of 25 messages a second, every seventh acknowledged");
+    }
+
+    #[test]
+    fn after_a_lull_each_frame_is_acknowledged_for_a_while() {
+        let mut liveness = open();
+        for n in 1..=25 {
+            liveness.due(at(40.0 * n as f64), n);
+        }
+        let late = |n: u64| at(1400.0 + 50.0 * n as f64);
+        let acks: Vec<_> = (0..30).filter(|&n| liveness.due(late(n), 26 + n).ack).collect();
+        assert_eq!(acks, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 19, 24, 29]);
     }
 
     #[test]
@@ -126,9 +198,33 @@ mod tests {
     }
 
     #[test]
-    fn pings_go_out_every_few_seconds() {
+    fn a_quiet_line_is_asked_and_a_doubted_one_at_once() {
         let mut liveness = open();
-        let pings = (0..=200).filter(|&n| liveness.due(at(100.0 * f64::from(n)), 0).ping).count();
-        assert_eq!(pings, 4, "in 20 s");
+        (0..=10).for_each(|n| {
+            liveness.due(at(200.0 * f64::from(n)), 0);
+        });
+        liveness.heard(at(2000.0));
+        assert!(!liveness.due(at(2000.0 + QUIET_MS - 1.0), 0).ping);
+        assert!(liveness.due(at(2000.0 + QUIET_MS), 0).ping);
+        liveness.heard(at(5000.0));
+        liveness.probe(at(5001.0));
+        assert!(liveness.due(at(5001.0), 0).ping);
+        liveness.probe(at(7000.0));
+        assert!(!liveness.due(at(5001.0 + DOUBTED_MAX_MS), 0).dead);
+        assert!(liveness.due(at(5002.0 + DOUBTED_MAX_MS), 0).dead, "doubted again, it is not given more time");
+        liveness.heard(at(8003.0));
+        assert!(!liveness.due(at(8100.0), 0).dead);
+    }
+
+    #[test]
+    fn pings_go_out_every_few_seconds_after_the_first() {
+        let mut liveness = open();
+        let asks = |n: &i32| {
+            let now = at(100.0 * f64::from(*n));
+            liveness.heard(now);
+            liveness.due(now, 0).ping
+        };
+        let pings = (0..=200).filter(asks).count();
+        assert_eq!(pings, 5 + 3, "in 20 s");
     }
 }

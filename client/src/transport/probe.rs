@@ -50,6 +50,15 @@ pub fn playable(supported: impl Fn(&str) -> bool, failed: Option<Family>) -> Vec
     PROFILES.iter().filter(trusted).filter_map(highest).collect()
 }
 
+/// Every codec string there is to ask about, and whether `supported` accepts it as a MIME type: for people who want to know.
+pub fn every(supported: impl Fn(&str) -> bool) -> Vec<(String, bool)> {
+    let codecs = |profile: &Profile| {
+        let codec = |level: &&str| format!("{}{level}{}", profile.before, profile.after);
+        profile.levels.iter().map(codec).collect::<Vec<_>>()
+    };
+    PROFILES.iter().flat_map(codecs).map(|codec| (codec.clone(), supported(&mime(&codec)))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +86,13 @@ mod tests {
             |mime: &str| mime.contains("hvc1.1.6.L123") || mime.contains("hvc1.1.6.L93") || mime.contains("29\"");
         assert_eq!(playable(small, None), ["hvc1.1.6.L123.B0", "avc1.42E029", "avc1.4D4029", "avc1.640029"]);
         assert!(playable(|_| false, None).is_empty());
+    }
+
+    #[test]
+    fn people_see_the_answer_to_every_probe() {
+        let every = every(|mime| mime.contains("avc1"));
+        assert_eq!(every.len(), PROFILES.iter().map(|profile| profile.levels.len()).sum::<usize>());
+        assert!(every.iter().all(|(codec, played)| codec.starts_with("avc1") == *played));
     }
 
     #[test]

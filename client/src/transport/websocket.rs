@@ -8,6 +8,7 @@ use sightline_protocol::SUBPROTOCOL;
 use sightline_protocol::message::{Ack, ClientMessage, Ping, Play, Pong, ServerMessage, TrackKind};
 use sightline_protocol::stream::VariantChoice;
 
+use super::clock::RelayClock;
 use super::liveness::Liveness;
 use crate::browser;
 use crate::browser::error::DomError;
@@ -30,11 +31,26 @@ pub enum Incoming {
     },
 }
 
+/// How much media a connection has received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Init segments and fragments.
+    pub messages: u64,
+    /// Those of them that the relay has not been told of yet.
+    pub unacknowledged: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// Open, or about to be, until it is dropped.
 pub struct Connection {
     socket: Socket,
     liveness: Liveness,
+    clock: RelayClock,
     received: u64,
+    bytes: u64,
+    /// When the newest binary message arrived, on the clock of the wire.
+    arrived: Option<f64>,
 }
 
 impl Connection {
@@ -44,13 +60,42 @@ impl Connection {
     /// If the page may not connect there.
     pub fn open(url: &str, now: Moment, on_event: impl Fn(Event) + Clone + 'static) -> Result<Self, DomError> {
         let socket = Socket::open(url, SUBPROTOCOL, on_event)?;
-        Ok(Self { socket, liveness: Liveness::new(now), received: 0 })
+        Ok(Self {
+            socket,
+            liveness: Liveness::new(now),
+            clock: RelayClock::default(),
+            received: 0,
+            bytes: 0,
+            arrived: None,
+        })
     }
 
     /// Asks for the stream, first, and again when what this browser plays turns out to be less.
     pub fn play(&self, codecs: &[String], variant: VariantChoice) {
         let tracks = vec![TrackKind::Video];
         self.send(&ClientMessage::Play(Play { codecs: codecs.to_vec(), variant, tracks }));
+    }
+
+    /// Asks for audio beside video, or for none.
+    pub fn listen(&self, audio: bool) {
+        let mut tracks = vec![TrackKind::Video];
+        tracks.extend(audio.then_some(TrackKind::Audio));
+        self.send(&ClientMessage::Tracks { tracks });
+    }
+
+    /// Asks the relay to send no media until [`resume`](Self::resume).
+    pub fn pause(&self) {
+        self.send(&ClientMessage::Pause);
+    }
+
+    /// Asks the relay to go on with the newest key frame; if it was not asked to pause, with an init segment before it.
+    pub fn resume(&self) {
+        self.send(&ClientMessage::Resume);
+    }
+
+    /// Asks whether the relay is still there; without an answer soon the line is dead.
+    pub fn probe(&mut self, now: Moment) {
+        self.liveness.probe(now);
     }
 
     /// Understands an event of the socket. None if nobody else needs to know.
@@ -63,6 +108,8 @@ impl Connection {
             }
             Event::Binary(bytes) => {
                 self.received += 1;
+                self.bytes += u64::from(bytes.byte_length());
+                self.arrived = Some(browser::unix_ms());
                 Some(Incoming::Media(bytes))
             }
             Event::Text(text) => self.understand(&text),
@@ -74,10 +121,10 @@ impl Connection {
     pub fn attend(&mut self, now: Moment, lag_ms: impl FnOnce() -> Option<f64>) -> bool {
         let due = self.liveness.due(now, self.received);
         if due.ack {
-            self.send(&ClientMessage::Ack(Ack { received: self.received, lag_ms: lag_ms() }));
+            self.send(&ClientMessage::Ack(Ack { received: self.received, at: self.arrived, lag_ms: lag_ms() }));
         }
         if due.ping {
-            self.send(&ClientMessage::Ping(Ping { sent: browser::unix_ms() }));
+            self.send(&ClientMessage::Ping(Ping::new(browser::unix_ms())));
         }
         due.dead
     }
@@ -87,14 +134,31 @@ impl Connection {
         self.liveness.lived_ms(now)
     }
 
-    fn understand(&self, text: &str) -> Option<Incoming> {
+    /// The relay's clock, as far as its answers have told it.
+    pub fn clock(&self) -> &RelayClock {
+        &self.clock
+    }
+
+    /// What has been received.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            messages: self.received,
+            unacknowledged: self.received - self.liveness.acknowledged(),
+            bytes: self.bytes,
+        }
+    }
+
+    fn understand(&mut self, text: &str) -> Option<Incoming> {
         match serde_json::from_str(text) {
-            Ok(ServerMessage::Ping(Ping { sent })) => {
-                self.send(&ClientMessage::Pong(Pong { sent, at: browser::unix_ms() }));
+            Ok(ServerMessage::Ping(Ping { sent, .. })) => {
+                let received = Some(self.received);
+                self.send(&ClientMessage::Pong(Pong { sent, at: browser::unix_ms(), received }));
                 None
             }
-            // That it came is all that counts.
-            Ok(ServerMessage::Pong(_)) => None,
+            Ok(ServerMessage::Pong(pong)) => {
+                self.clock.answered(pong.sent, pong.at, browser::unix_ms());
+                None
+            }
             Ok(message) => Some(Incoming::Message(message)),
             Err(error) => {
                 // A newer relay may say more than this client knows.

@@ -1,16 +1,23 @@
-//! The page: loads the catalogue where the address names no streams, and shows a tile for each stream.
+//! The page: keeps the state, loads the catalogue, keeps settings, and shows the multiview or the test page.
 
 use sightline_protocol::catalogue::Catalogue;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, KeyboardEvent};
 use yew::prelude::*;
 
-use super::grid;
-use super::tile::Tile;
+use super::{multiview, test_page};
 use crate::browser;
+use crate::browser::listener::Listener;
+use crate::browser::storage;
 use crate::browser::timer::Timeout;
-use crate::state::{self, Event, Request};
+use crate::state::{self, Choice, Event, Page, Request, Settings};
 
 /// A relay that is being restarted is back within seconds.
 const CATALOGUE_RETRY_MS: f64 = 2_000.0;
+/// Streams come and go when somebody changes the relay's configuration: seldom.
+const CATALOGUE_RENEW_MS: f64 = 10_000.0;
+/// What is chosen is kept under this name.
+const KEPT: &str = "sightline";
 
 /// What the page is told.
 pub enum Msg {
@@ -23,7 +30,8 @@ pub enum Msg {
 /// The root component.
 pub struct App {
     state: state::App,
-    retry: Option<Timeout>,
+    load: Option<Timeout>,
+    _keys: Listener,
 }
 
 impl Component for App {
@@ -31,26 +39,41 @@ impl Component for App {
     type Properties = ();
 
     fn create(ctx: &Context<Self>) -> Self {
-        let state = state::App::new(Request::read(browser::parameters()));
-        if state.needs_catalogue() {
-            ctx.link().send_message(Msg::Load);
-        }
-        Self { state, retry: None }
+        ctx.link().send_message(Msg::Load);
+        let link = ctx.link().clone();
+        let keys = Listener::new(&browser::document(), "keydown", move |event| {
+            if let Some(event) = key(event.unchecked_ref()) {
+                link.send_message(Msg::Event(event));
+            }
+        });
+        let request = Request::read(&browser::path(), browser::parameters());
+        let settings = storage::read(KEPT).map(|kept| Settings::read(&kept)).unwrap_or_default();
+        let state = state::App::new(request, settings, browser::abilities::abilities());
+        Self { state, load: None, _keys: keys }
     }
 
     fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
         match msg {
             Msg::Load => {
-                self.retry = None;
+                self.load = None;
                 ctx.link().send_future(async { Msg::Event(load().await) });
                 false
             }
             Msg::Event(event) => {
-                if event == Event::CatalogueFailed {
+                let again_ms = match event {
+                    Event::Catalogue(_) => Some(CATALOGUE_RENEW_MS),
+                    Event::CatalogueFailed => Some(CATALOGUE_RETRY_MS),
+                    _ => None,
+                };
+                if let Some(ms) = again_ms {
                     let link = ctx.link().clone();
-                    self.retry = Some(Timeout::new(CATALOGUE_RETRY_MS, move || link.send_message(Msg::Load)));
+                    self.load = Some(Timeout::new(ms, move || link.send_message(Msg::Load)));
                 }
-                self.state.apply(event);
+                let chosen = matches!(event, Event::Choose(_) | Event::Move(..));
+                self.state.apply(event, browser::unix_ms());
+                if chosen && let Err(why) = storage::keep(KEPT, &self.state.settings.to_json()) {
+                    self.state.apply(Event::NotKept(why), browser::unix_ms());
+                }
                 true
             }
         }
@@ -58,19 +81,50 @@ impl Component for App {
 
     fn view(&self, ctx: &Context<Self>) -> Html {
         let on_event = ctx.link().callback(Msg::Event);
-        let tile = |tile: &state::Tile| {
-            html! { <Tile tile={tile.clone()} choice={self.state.choice} on_event={on_event.clone()} /> }
-        };
-        let (columns, rows) = grid::shape(self.state.tiles.len());
+        let theme = self.state.settings.theme.as_str();
         html! {
-            if let Some(notice) = &self.state.notice {
-                <p class="notice" role="status">{ notice }</p>
-            } else {
-                <main class="grid" style={format!("--columns: {columns}; --rows: {rows}")}>
-                    { for self.state.tiles.iter().map(tile) }
-                </main>
+            <div class="page" data-theme={theme}>
+                { self.banner() }
+                {
+                    match self.state.page {
+                        Page::Multiview => multiview::view(&self.state, &on_event),
+                        Page::Test => test_page::view(&self.state, &on_event),
+                    }
+                }
+            </div>
+        }
+    }
+}
+
+impl App {
+    fn banner(&self) -> Html {
+        let reload = Callback::from(|_| drop(browser::window().location().reload()));
+        html! {
+            if let Some((text, reloading)) = self.state.banner() {
+                <p class="banner" role="status">
+                    <span>{ text }</span>
+                    if reloading {
+                        <button type="button" onclick={reload}>{ "Reload" }</button>
+                    }
+                </p>
             }
         }
+    }
+}
+
+/// What a key means to the page as a whole. Those that mean something to one tile are handled there.
+fn key(event: &KeyboardEvent) -> Option<Event> {
+    let target: Option<Element> = event.target().and_then(|target| target.dyn_into().ok());
+    let typing = target.is_some_and(|target| target.closest("input, select, textarea").ok().flatten().is_some());
+    if event.ctrl_key() || event.alt_key() || event.meta_key() {
+        return None;
+    }
+    match event.key().as_str() {
+        "Escape" => Some(Event::Back),
+        _ if typing => None,
+        "s" | "S" => Some(Event::Choose(Choice::Statistics(None))),
+        "b" | "B" => Some(Event::Choose(Choice::Sidebar(None))),
+        _ => None,
     }
 }
 

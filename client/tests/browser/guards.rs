@@ -5,12 +5,13 @@ use std::rc::Rc;
 
 use sightline_client::browser::listener::Listener;
 use sightline_client::browser::mailbox::Mailbox;
+use sightline_client::browser::on_screen::OnScreen;
 use sightline_client::browser::socket::{Event, Socket};
 use sightline_client::browser::timer::{Interval, Timeout};
 use sightline_client::browser::window;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::fixture::{sleep, until};
+use crate::fixture::{Video, sleep, until};
 
 fn dispatch(kind: &str) {
     window().dispatch_event(&web_sys::Event::new(kind).unwrap()).unwrap();
@@ -103,4 +104,18 @@ async fn a_socket_tells_that_it_could_not_open_and_is_silent_once_dropped() {
 #[wasm_bindgen_test]
 fn an_address_that_is_none_is_an_error() {
     assert!(Socket::open("ws://:bad:", "sightline.v1", |_| {}).is_err());
+}
+
+#[wasm_bindgen_test]
+async fn an_element_that_leaves_the_screen_is_told_until_the_watch_is_dropped() {
+    let video = Video::new();
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&seen);
+    let watch =
+        OnScreen::new(&video.0, move |on_screen| log.borrow_mut().push(on_screen)).expect("IntersectionObserver");
+    until("to be told that it is there", || seen.borrow().last() == Some(&true)).await;
+    video.0.set_attribute("style", "position: absolute; top: 9000px").unwrap();
+    until("to be told that it has left", || seen.borrow().last() == Some(&false)).await;
+    drop(watch);
+    assert_eq!(Rc::strong_count(&seen), 1, "its callback is freed");
 }

@@ -7,6 +7,7 @@
 #![cfg(target_arch = "wasm32")]
 
 mod bytes;
+mod components;
 mod fixture;
 mod guards;
 mod media;

@@ -116,7 +116,7 @@ async fn presented_frames_are_told_until_the_watch_is_dropped() {
     assert_eq!(played.get(), Some(true));
     drop(watch);
     let seen = times.borrow().len();
-    assert!(times.borrow().is_sorted());
+    assert!(times.borrow().is_sorted_by_key(|frame| frame.position));
     sleep(200).await;
     assert_eq!(times.borrow().len(), seen);
     assert_eq!(Rc::strong_count(&times), 1, "its callback is freed");

@@ -32,9 +32,12 @@ fn other_exceptions_keep_their_name_and_message() {
 
 #[wasm_bindgen_test]
 fn a_stream_is_reached_where_the_page_came_from() {
-    let url = stream_url(&"cam-1.yard".parse().unwrap()).unwrap();
+    let stream = "cam-1.yard".parse().unwrap();
     let host = window().location().host().unwrap();
-    assert_eq!(url, format!("ws://{host}/ws/mse/cam-1.yard"));
+    assert_eq!(stream_url(&stream, None).unwrap(), format!("ws://{host}/ws/mse/cam-1.yard"));
+    let elsewhere = stream_url(&stream, Some("https://relay.example/below/")).unwrap();
+    assert_eq!(elsewhere, "wss://relay.example/below/ws/mse/cam-1.yard");
+    assert!(stream_url(&stream, Some("not an address")).is_err());
 }
 
 #[wasm_bindgen_test]

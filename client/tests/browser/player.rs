@@ -19,6 +19,8 @@ enum Input {
     Media(ArrayBuffer),
     IgnoreMedia,
     StartOver,
+    Unwatched,
+    Watched,
 }
 
 /// A player in its mailbox, as a session has it.
@@ -43,6 +45,8 @@ impl Playing {
                     Input::Media(bytes) => player.media(bytes, now()),
                     Input::IgnoreMedia => player.ignore_media(),
                     Input::StartOver => player.start_over().unwrap(),
+                    Input::Unwatched => player.unwatched(),
+                    Input::Watched => player.watched(now()),
                 }
                 log.borrow_mut().extend(player.outcomes());
             }
@@ -64,13 +68,20 @@ impl Playing {
     }
 
     fn trouble(&self) -> Option<Outcome> {
-        let trouble = |outcome: &&Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Stuck(_));
+        let trouble = |outcome: &&Outcome| matches!(outcome, Outcome::Trouble(_));
         self.outcomes.borrow().iter().find(trouble).cloned()
     }
 }
 
 fn track() -> Track {
-    Track { kind: TrackKind::Video, mime: MIME.to_owned(), timescale: TIMESCALE, size: None, frame_rate: None }
+    Track {
+        kind: TrackKind::Video,
+        mime: MIME.to_owned(),
+        timescale: TIMESCALE,
+        timeline: 0,
+        size: None,
+        frame_rate: None,
+    }
 }
 
 fn end(playing: &Playing) -> f64 {
@@ -98,6 +109,20 @@ async fn a_new_epoch_follows_the_old_without_a_hole() {
     let ranges = video::buffered(&playing.video.0);
     assert_eq!(ranges.len(), 1, "{ranges:?}");
     assert!((ranges[0].end - 4.0).abs() < 0.05, "{ranges:?}");
+    assert_eq!(playing.trouble(), None);
+}
+
+#[wasm_bindgen_test]
+async fn somebody_who_looks_again_sees_what_comes_next() {
+    let playing = Playing::new();
+    playing.epoch();
+    until("the first picture", || playing.presented() == 1).await;
+    playing.mailbox.sender().send(Input::Unwatched);
+    playing.mailbox.sender().send(Input::Watched);
+    let before = end(&playing);
+    playing.epoch();
+    until("a picture of what came after", || playing.presented() >= 2).await;
+    assert!(playing.video.0.current_time() > before - 0.1, "{} of {before}", playing.video.0.current_time());
     assert_eq!(playing.trouble(), None);
 }
 

@@ -43,6 +43,31 @@ fn audio_is_a_choice_of_each_stream() {
 }
 
 #[test]
+fn webrtc_is_there_unless_it_is_turned_off() {
+    let config = parse("[streams.a]\nsource = \"x\"").unwrap();
+    assert_eq!(config.webrtc, Webrtc::default());
+    assert!(config.webrtc.enabled && config.webrtc.udp && config.webrtc.tcp);
+    let text = r#"
+        [streams.a]
+        source = "x"
+        [webrtc]
+        listen = "0.0.0.0:4000"
+        tcp = false
+        candidates = ["203.0.113.7", "203.0.113.8:5000", "[2001:db8::1]:6000", "2001:db8::2"]
+        ice_servers = [
+            { url = "stun:stun.example.org" },
+            { url = "turn:turn.example.org:3478?transport=tcp", username = "u", credential = "p" },
+        ]
+    "#;
+    let webrtc = parse(text).unwrap().webrtc;
+    assert_eq!(webrtc.listen, Some("0.0.0.0:4000".parse().unwrap()));
+    assert!(webrtc.udp && !webrtc.tcp);
+    assert_eq!(webrtc.candidates.iter().map(|at| at.port).collect::<Vec<_>>(), [None, Some(5000), Some(6000), None]);
+    assert_eq!(webrtc.ice_servers[1].credential.as_deref(), Some("p"));
+    assert!(!parse("[streams.a]\nsource = \"x\"\n[webrtc]\nenabled = false").unwrap().webrtc.enabled);
+}
+
+#[test]
 fn a_pattern_stands_for_many_streams() {
     let config = parse(
         "[mediamtx]\nsource = \"rtsp://127.0.0.1:8554/{stream}\"\nstreams = [\"b\", \"a\"]\n[streams.yard]\nsource = \"x\"",
@@ -69,6 +94,15 @@ fn mistakes_are_named() {
         ("[streams.a]\nsource = \"x\"\n[ingest]\nsilence_seconds = 0", "ingest.silence_seconds = 0 is out of range"),
         ("[streams.a]\nsource = \"x\"\n[ingest]\nlow_kbps = 10", "ingest.low_kbps = 10 is out of range: 50 to 5000"),
         ("[streams.a]\nsource = \"x\"\nencode = \"vp9\"", "unknown variant `vp9`"),
+        ("[streams.a]\nsource = \"x\"\n[webrtc]\nudp = false\ntcp = false", "say enabled = false"),
+        ("[streams.a]\nsource = \"x\"\n[webrtc]\nlisten = \"8190\"", "4: invalid socket address"),
+        ("[streams.a]\nsource = \"x\"\n[webrtc]\ncandidates = [\"cams.example.org\"]", "is not an IP address such as"),
+        ("[streams.a]\nsource = \"x\"\n[webrtc]\ncandidates = [\"0.0.0.0\"]", "which nobody can reach"),
+        (
+            "[streams.a]\nsource = \"x\"\n[[webrtc.ice_servers]]\nurl = \"http://h\"",
+            "is not an address such as \"stun:",
+        ),
+        ("[streams.a]\nsource = \"x\"\n[[webrtc.ice_servers]]\nurl = \"turn:h\"", "needs a username and a credential"),
     ] {
         assert!(error(text).contains(named), "{text:?}: {}", error(text));
     }

@@ -3,3 +3,6 @@
 pub mod hls;
 mod origin;
 pub mod websocket;
+pub mod whep;
+
+mod select;

@@ -1,15 +1,27 @@
-//! Whose pages may reach the relay: its own, and those that the configuration names.
+//! Where a page comes from that connects.
+//!
+//! Browsers let a page of any site open a WebSocket to anywhere, this machine included, and send a POST there, so the
+//! relay has to look (RFC 6455, section 10.2). A client without an origin is no browser.
 
-/// The `origin` (`scheme://host[:port]`) of a page, to be shown, if it is neither of the relay's `host`, which is the
-/// `Host` header, nor one of `allowed`, where `*` stands for any.
-pub(crate) fn foreign(origin: &str, host: Option<&str>, allowed: &[String]) -> Option<String> {
-    let own = host.is_some_and(|host| same_host(origin, host));
+use axum::http::HeaderMap;
+use axum::http::header::{HOST, ORIGIN};
+
+/// The origin of the page that connects, if it is neither the relay's own nor one of `allowed`.
+pub(super) fn foreign(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
+    let text = |name| Some(headers.get(name)?.to_str().unwrap_or("?"));
+    let origin = text(ORIGIN)?;
+    let own = text(HOST).is_some_and(|host| same_host(origin, host));
     let listed = allowed.iter().any(|entry| entry == "*" || entry.trim_end_matches('/') == origin);
     (!own && !listed).then(|| origin.chars().take(200).collect())
 }
 
-/// Whether `origin` names the host of the `Host` header. Ports may differ: a development server or a proxy on the same
-/// machine is no stranger. So may the names of this machine.
+/// What a page of another site is told.
+pub(super) fn refusal(origin: &str) -> String {
+    format!("pages of {origin} may not connect; add it to allowed_origins in the configuration")
+}
+
+/// Whether `origin` (`scheme://host[:port]`) names the host of the `Host` header. Ports may differ: a development server
+/// or a proxy on the same machine is no stranger. So may the names of this machine.
 fn same_host(origin: &str, host: &str) -> bool {
     let name = |authority: &str| {
         let authority = authority.rsplit_once("://").map_or(authority, |(_, rest)| rest);
@@ -25,6 +37,7 @@ fn same_host(origin: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
     #[test]
     fn only_the_relay_s_own_pages_and_listed_ones_connect() {
@@ -37,11 +50,18 @@ mod tests {
             ("https://127.0.0.1.evil.example", "127.0.0.1:8080", false),
             ("null", "127.0.0.1:8080", false),
         ] {
-            assert_eq!(foreign(origin, Some(host), &[]).is_none(), same, "{origin} at {host}");
+            assert_eq!(same_host(origin, host), same, "{origin} at {host}");
         }
-        let listed = ["https://wall.example.org/".to_owned()];
-        assert_eq!(foreign("https://wall.example.org", None, &listed), None);
-        assert_eq!(foreign("https://evil.example", None, &listed).as_deref(), Some("https://evil.example"));
-        assert_eq!(foreign("https://evil.example", None, &["*".to_owned()]), None);
+    }
+
+    #[test]
+    fn a_foreign_page_is_named_and_a_client_without_a_page_is_none() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("cams.example.org"));
+        assert_eq!(foreign(&headers, &[]), None);
+        headers.insert(ORIGIN, HeaderValue::from_static("https://wall.example.org"));
+        assert_eq!(foreign(&headers, &[]).as_deref(), Some("https://wall.example.org"));
+        assert_eq!(foreign(&headers, &["https://wall.example.org/".to_owned()]), None);
+        assert_eq!(foreign(&headers, &["*".to_owned()]), None);
     }
 }

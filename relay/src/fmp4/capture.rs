@@ -21,6 +21,10 @@ const LEAP: f64 = 3.0;
 /// The most captures that wait for an encoder to write their frame: it holds a few frames, and is restarted when it has
 /// been silent for long.
 const FED_MAX: usize = 1024;
+/// What an encoder may hold to itself before it writes: a decoder's and its own delay, with room.
+const HELD_MAX: usize = 8;
+/// What should be on its way through an encoder, in seconds.
+const ON_ITS_WAY: f64 = 0.5;
 /// How far from a fed frame an encoded one may lie: below half a frame of any camera, above any rounding of timescales.
 const SAME_FRAME: f64 = 0.004;
 
@@ -109,6 +113,12 @@ impl Fed {
         }
         self.frames.front().filter(|&&(at, _)| at <= start + SAME_FRAME).map(|&(_, capture)| capture)
     }
+
+    /// Whether as much is on its way through the encoder as should be: half a second, and more frames than encoders hold.
+    pub fn is_full(&self) -> bool {
+        let span = self.frames.back().zip(self.frames.front()).map_or(0.0, |(newest, oldest)| newest.0 - oldest.0);
+        self.frames.len() > HELD_MAX && span > ON_ITS_WAY
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +200,22 @@ mod tests {
         assert_eq!(fed.stamp(70.0 + 3.0 * FRAME + 0.001), Some(503.0), "rounded to another timescale, two left out");
         assert_eq!(fed.stamp(70.0 + 4.5 * FRAME), None);
         assert_eq!(fed.stamp(70.0 + 5.0 * FRAME), Some(505.0));
+    }
+
+    #[test]
+    fn half_a_second_is_enough_on_its_way_and_a_slow_camera_s_few_frames_are_not_too_much() {
+        let after = |frames: u32, every: f64| {
+            let mut fed = Fed::default();
+            (0..frames).for_each(|n| fed.fed(f64::from(n) * every, 0.0));
+            fed
+        };
+        assert!(!after(13, FRAME).is_full());
+        let mut full = after(14, FRAME);
+        assert!(full.is_full());
+        full.stamp(2.0 * FRAME);
+        assert!(!full.is_full(), "two were written");
+        assert!(!after(8, 1.0).is_full(), "the encoder may hold that much");
+        assert!(!after(0, 1.0).is_full());
     }
 
     proptest! {

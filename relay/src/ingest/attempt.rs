@@ -2,19 +2,19 @@
 
 use std::future::Future;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sightline_protocol::message::OfflineReason;
 use sightline_protocol::stream::Variant;
-use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::audio::{self, Intake};
 use super::diagnosis::Diagnosis;
+use super::feed::Feed;
 use super::ffmpeg::light::Light;
 use super::order::Order;
 use super::output::{Capture, Output, Stopped};
@@ -22,14 +22,12 @@ use super::process::Child;
 use super::source::{Audio, Source, SourceUrl};
 use super::stderr::{self, Findings};
 use super::{Input, Settings, ffmpeg};
-use crate::fmp4::capture::{Fed, SetBack, SourceClock};
+use crate::fmp4::capture::{SetBack, SourceClock};
 use crate::fmp4::init::{InitError, InitSegment};
 use crate::hub::rendition::{Event, Purpose, Rendition, Status, Subscription};
 use crate::hub::ring::Step;
 use crate::hub::tap::Tap;
 
-/// An encoder that is this far behind its source skips: its viewers cannot do it for it.
-const TOLERATED_LAG: Duration = Duration::from_secs(1);
 /// FFmpeg's last words arrive with its end; a grandchild that keeps the pipe open must not hold us.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -80,15 +78,15 @@ impl Attempt<'_> {
                 self.rendition.set_status(Status::Starting);
                 let light = self.rendition.variant() == Variant::Low;
                 let light = init.size.filter(|_| light).map(|size| Light::of(size, self.settings.low_kbps));
-                let fed = Arc::new(Mutex::new(Fed::default()));
+                let feed = Arc::new(Feed::default());
                 let start =
                     Start { args: ffmpeg::transcode(&self.settings.encoding, light), url: None, stdin: Stdio::piped() };
                 let output = Output {
                     // Twice: the rendition it reads notices the silence first, and says so.
                     silence: self.settings.silence * 2,
-                    ..self.output(Capture::Fed(fed.clone()), order, init.timeline)
+                    ..self.output(Capture::Fed(feed.clone()), order, init.timeline)
                 };
-                self.run_ffmpeg(start, output, |stdin| feed(stdin, init, from, fed), released).await
+                self.run_ffmpeg(start, output, |stdin| async move { feed.run(stdin, init, from).await }, released).await
             }
         }
     }
@@ -236,31 +234,5 @@ fn explain(stopped: Stopped, findings: Findings, played: bool) -> Diagnosis {
             (_, Some(line)) => new(OfflineReason::Failed, format!("FFmpeg ended without a picture: {line}")),
             _ => new(OfflineReason::Failed, "FFmpeg ended without a picture".into()),
         },
-    }
-}
-
-/// Writes what `from` publishes to FFmpeg's standard input. Ends when that begins a new epoch or goes offline; an
-/// FFmpeg that no longer reads shows by its output.
-async fn feed(stdin: Option<ChildStdin>, init: Arc<InitSegment>, mut from: Subscription, fed: Arc<Mutex<Fed>>) {
-    let Some(mut stdin) = stdin else { return };
-    if stdin.write_all(&init.bytes).await.is_err() {
-        return std::future::pending().await;
-    }
-    loop {
-        match from.event().await {
-            Event::Step(Step::Fragment(fragment)) => {
-                if let Some(capture) = fragment.head.capture {
-                    let start = fragment.head.decode_time as f64 / f64::from(init.timescale.max(1));
-                    fed.lock().unwrap_or_else(PoisonError::into_inner).fed(start, capture.unix_ms() / 1e3);
-                }
-                if stdin.write_all(&fragment.bytes).await.is_err() {
-                    return std::future::pending().await;
-                }
-                // An encoder that cannot keep up goes on with a key frame, as a viewer would.
-                from.skip_if_behind(TOLERATED_LAG);
-            }
-            Event::Step(Step::Init(_)) | Event::Status(Status::Offline { .. }) => return,
-            Event::Step(Step::Overrun(_) | Step::Pending) | Event::Status(_) => {}
-        }
     }
 }

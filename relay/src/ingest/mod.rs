@@ -14,6 +14,7 @@ pub mod source;
 
 mod attempt;
 mod audio;
+mod feed;
 mod order;
 mod output;
 mod stderr;

@@ -1,6 +1,6 @@
 //! The fragmented MP4 on FFmpeg's standard output, on its way into a rendition.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sightline_protocol::fragment::{FragmentError, FragmentHead, NtpTime};
@@ -11,10 +11,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
+use super::feed::Feed;
 use super::order::{Order, Publish};
 use crate::clock;
 use crate::fmp4::Fragment;
-use crate::fmp4::capture::{Fed, SetBack, SourceClock};
+use crate::fmp4::capture::{SetBack, SourceClock};
 use crate::fmp4::init::{InitError, InitSegment};
 use crate::fmp4::splitter::{SplitError, Splitter, Unit};
 use crate::hub::rendition::Rendition;
@@ -45,7 +46,7 @@ pub(super) enum Capture {
     /// FFmpeg reads the source.
     Source(SourceClock, SetBack),
     /// FFmpeg reads what we feed it.
-    Fed(Arc<Mutex<Fed>>),
+    Fed(Arc<Feed>),
 }
 
 impl Capture {
@@ -57,7 +58,7 @@ impl Capture {
                 let duration = head.duration as f64 / timescale;
                 Some(clock.stamp(start, duration, clock::now().as_secs_f64()))
             }
-            Self::Fed(fed) => fed.lock().unwrap_or_else(PoisonError::into_inner).stamp(start),
+            Self::Fed(feed) => feed.stamp(start),
         }
         .map(NtpTime::from_unix)
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Browser;
-use crate::run::until;
+use crate::run::{say, until};
 
 /// A colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +181,21 @@ impl Browser {
         result.unwrap_or_else(|e| panic!("{}: {e}\n{script}", self.engine()))
     }
 
+    /// Runs a script that changes nothing and returns its value. WebKitGTK's driver now and then loses the answer of one
+    /// while the page is busy, and says that it could not parse it: then it is asked again.
+    async fn read(&self, script: &str, arguments: Vec<Value>) -> Value {
+        for _ in 0..3 {
+            match self.client.execute(script, arguments.clone()).await {
+                Err(e) if e.to_string().contains("Could not parse script result") => {
+                    eprintln!("{}: {e}; asking again", self.engine());
+                    tokio::time::sleep(SAMPLE).await;
+                }
+                result => return result.unwrap_or_else(|e| panic!("{}: {e}\n{script}", self.engine())),
+            }
+        }
+        self.script(script, arguments).await
+    }
+
     /// The names of the streams that have a tile, in the page's order.
     pub async fn streams(&self) -> Vec<String> {
         let script = "return [...document.querySelectorAll('article.tile')].map(t => t.dataset.stream)";
@@ -201,7 +216,7 @@ impl Browser {
 
     /// The tile of a stream, if the page has one.
     pub async fn tile(&self, stream: &str) -> Option<Tile> {
-        let tile = self.script(READ_TILE, vec![json!(stream)]).await;
+        let tile = self.read(READ_TILE, vec![json!(stream)]).await;
         let described = format!("{}: tile {stream}: {tile}", self.engine());
         serde_json::from_value(tile).unwrap_or_else(|e| panic!("{described}: {e}"))
     }
@@ -252,6 +267,31 @@ impl Browser {
             last = now;
         }
         sum
+    }
+
+    /// Waits until a stream shows at least so many frames within `span`, for whatever else the machine is busy with. What
+    /// was too slow before is said, with the tile at each look.
+    ///
+    /// # Panics
+    /// When it takes longer than `limit`.
+    pub async fn wait_moving(&self, stream: &str, span: Duration, least: u64, limit: Duration) {
+        let begun = Instant::now();
+        loop {
+            let (start, mut last, mut sum, mut looks) = (Instant::now(), None, 0, Vec::new());
+            while start.elapsed() < span {
+                let tile = self.tile(stream).await.expect("the tile is there");
+                // WebKit counts from 0 again when its decoder has been set up anew.
+                sum += last.map_or(0, |last| if tile.frames >= last { tile.frames - last } else { tile.frames });
+                last = Some(tile.frames);
+                looks.push(format!("{:?} {} at {:.2}", tile.state, tile.frames, tile.time));
+                tokio::time::sleep(SAMPLE).await;
+            }
+            if sum >= least {
+                return;
+            }
+            say(&format!("{}: {stream}: {sum} frames in {span:?}: {}", self.engine(), looks.join(", ")));
+            assert!(begun.elapsed() < limit, "{}: {stream} does not move as it should", self.engine());
+        }
     }
 
     /// The colour of a stream's background: the median of five points, since the ball covers one at most.

@@ -8,16 +8,17 @@ struct Player {
     ranges: Vec<Span>,
     keyframe: Option<f64>,
     appended: bool,
+    live: Option<f64>,
     showing: bool,
 }
 
 impl Player {
     /// An epoch from 0 with `end` seconds buffered, all of them one GOP.
     fn new(end: f64) -> Self {
-        let mut edge = Edge::default();
+        let mut edge = Edge::new(Steering::Rate, 0.0, false);
         edge.begin_epoch(0.0);
         let ranges = vec![Span { start: 0.0, end }];
-        Self { edge, ms: 0.0, position: 0.0, ranges, keyframe: Some(0.0), appended: true, showing: true }
+        Self { edge, ms: 0.0, position: 0.0, ranges, keyframe: Some(0.0), appended: true, live: None, showing: true }
     }
 
     /// The same, with its first picture on screen and settled.
@@ -35,6 +36,7 @@ impl Player {
             ranges: &self.ranges,
             newest_keyframe: self.keyframe,
             appended: self.appended,
+            live: self.live,
             showing: self.showing,
             seeking: false,
         })
@@ -109,7 +111,7 @@ fn the_start_ends_after_some_seconds_at_the_edge() {
     player.edge.frame_presented(0.0);
     assert_eq!(player.later(10.0, 0.0, 0.0), None);
     assert_eq!(player.later(SETTLE_MS, 4.0, 4.0), None);
-    assert_eq!(player.later(40.0, 0.0, 0.9), None, "a second behind is no longer worth a jump");
+    assert_eq!(player.later(40.0, 0.0, 0.5), None, "half a second behind is no longer worth a jump");
 }
 
 #[test]
@@ -145,8 +147,8 @@ fn a_new_epoch_is_played_into_or_seeked_to() {
 
 #[test]
 fn far_behind_jumps_with_a_cooldown_that_grows_while_it_does_not_help() {
-    let mut player = Player::playing(5.0, 4.0);
-    assert_eq!(player.later(100.0, 0.1, 0.1), None, "one second behind");
+    let mut player = Player::playing(5.0, 4.4);
+    assert_eq!(player.later(100.0, 0.1, 0.1), None, "half a second behind");
     assert!((seek(player.later(100.0, 0.1, 1.1)) - (6.2 - HOLD)).abs() < 1e-9);
     let mut jumps = Vec::new();
     for _ in 0..200 {
@@ -168,6 +170,32 @@ fn a_jump_that_helped_resets_the_cooldown() {
 }
 
 #[test]
+fn the_pace_says_where_the_live_edge_is() {
+    let mut player = Player::playing(5.0, 4.9);
+    for (live, jump) in [(Some(4.5), None), (Some(5.9), None), (Some(7.0), Some(Action::Seek(7.0)))] {
+        player.ranges[0].end = 8.0;
+        player.ms += 10_000.0;
+        player.live = live;
+        player.position += 0.2;
+        assert_eq!(player.decide(), jump, "{live:?}");
+    }
+    player.live = Some(9.0);
+    assert_eq!(seek(player.later(10_000.0, 0.0, 0.0)), 8.0 - EDGE, "there is no more than what is buffered");
+}
+
+#[test]
+fn a_browser_that_is_steered_by_seeks_jumps_earlier_and_seldom() {
+    let mut player = Player::playing(5.0, 4.6);
+    player.edge.steering = Steering::Seek;
+    player.edge.cooldown_ms = COOLDOWN_SEEKING_MS;
+    player.live = Some(4.84);
+    assert_eq!(player.later(100.0, 0.0, 0.0), None);
+    player.live = Some(4.96);
+    assert_eq!(seek(player.later(100.0, 0.0, 0.0)), 4.96);
+    assert_eq!(player.later(COOLDOWN_SEEKING_MS - 1.0, 0.01, 0.0), None, "the pipeline gets its time");
+}
+
+#[test]
 fn a_hidden_page_jumps_only_to_bound_its_buffer_and_returns_to_the_edge() {
     let mut player = Player::playing(5.0, 4.9);
     player.showing = false;
@@ -184,6 +212,7 @@ fn a_hidden_page_jumps_only_to_bound_its_buffer_and_returns_to_the_edge() {
 fn a_hole_is_skipped_when_the_playhead_reaches_it() {
     let mut player = Player::playing(5.0, 4.5);
     player.ranges.push(Span { start: 5.5, end: 5.6 });
+    player.position = 4.85;
     assert_eq!(player.decide(), None, "still media before the hole");
     player.position = 4.95;
     assert_eq!(player.decide(), Some(Action::Seek(5.5)));

@@ -8,17 +8,37 @@ use js_sys::ArrayBuffer;
 use web_sys::HtmlVideoElement;
 
 use super::Signal;
+use super::sound::Sound;
 use crate::browser::bytes;
 use crate::browser::error::DomError;
 use crate::browser::media_source::{Kind, MediaSource};
 use crate::browser::source_buffer::SourceBuffer;
 use crate::browser::video;
+use crate::player::alignment::Alignment;
 use crate::player::edge::{Action, Edge, View};
+use crate::player::latency::Captures;
+use crate::player::pace::{Pace, Steering};
 use crate::player::queue::{Init, Operation, Queue};
 use crate::player::quota::{Answer, Quota};
 use crate::player::timeline::Timeline;
 use crate::player::trim;
 use crate::time::Moment;
+
+/// Audio that is later than its video by so much, in seconds, for so long is not coming. It takes a moment to start.
+const SOUND_LATE: f64 = 1.0;
+const SOUND_LOST_MS: f64 = 4_000.0;
+
+/// What decoders need before a frame is to be shown, where they have not shown otherwise: software decoders a few
+/// milliseconds, and a frame of the screen; WebKit's pipeline more, and it stops for long where it gets too little. Sound
+/// needs a sound card's buffer, and Chrome plays none before it has 200 ms of it.
+fn margin(steering: Steering, sound: bool) -> f64 {
+    match (steering, sound) {
+        (Steering::Rate, false) => 0.035,
+        (Steering::Seek, false) => 0.1,
+        (Steering::Rate, true) => 0.2,
+        (Steering::Seek, true) => 0.3,
+    }
+}
 
 /// See the module.
 pub(super) struct Attachment {
@@ -31,6 +51,16 @@ pub(super) struct Attachment {
     pub(super) queue: Queue<ArrayBuffer>,
     pub(super) timeline: Timeline,
     pub(super) edge: Edge,
+    pub(super) pace: Pace,
+    pub(super) captures: Captures,
+    /// Where the last frame of what is being appended starts.
+    appending: Option<f64>,
+    alignment: Alignment,
+    /// Which of the source's timelines the video that is being appended is on.
+    source_timeline: u32,
+    /// The audio, if it is to be heard.
+    pub(super) sound: Option<Sound>,
+    silent_since: Option<Moment>,
     quota: Quota,
     pub(super) failed: bool,
 }
@@ -39,10 +69,13 @@ impl Attachment {
     pub(super) fn new(
         generation: u32,
         kind: Kind,
+        sound_mime: Option<String>,
         video: &HtmlVideoElement,
         signal: &Rc<dyn Fn(Signal)>,
     ) -> Result<Self, DomError> {
         let signal = Rc::clone(signal);
+        let steering = kind.steering();
+        let margin = margin(steering, sound_mime.is_some());
         let source = MediaSource::attach(kind, video, move |event| signal(Signal::Source(generation, event)))?;
         Ok(Self {
             generation,
@@ -52,7 +85,14 @@ impl Attachment {
             refused: None,
             queue: Queue::default(),
             timeline: Timeline::default(),
-            edge: Edge::default(),
+            edge: Edge::new(steering, margin, sound_mime.is_some()),
+            pace: Pace::new(steering, margin),
+            captures: Captures::default(),
+            appending: None,
+            alignment: Alignment::default(),
+            source_timeline: 0,
+            sound: sound_mime.map(|mime| Sound::new(mime, steering)),
+            silent_since: None,
             quota: Quota::default(),
             failed: false,
         })
@@ -75,10 +115,16 @@ impl Attachment {
         }
         match self.queue.next(&mut self.timeline) {
             Some(Operation::Init(init)) => self.begin_epoch(init, video, signal).map(|()| true),
-            Some(Operation::Fragments { offset, payloads }) => {
+            Some(Operation::Fragments { offset, payloads, frames, continues, source }) => {
+                self.alignment.video(self.source_timeline, source.0, source.1, offset);
                 if let Some(buffer) = &self.buffer {
                     buffer.set_timestamp_offset(offset)?;
                 }
+                if !continues {
+                    self.pace.begin();
+                }
+                self.appending = frames.last().map(|&(start, _)| start);
+                frames.into_iter().for_each(|(start, capture)| self.captures.placed(start, capture));
                 self.append(bytes::join(payloads), video).map(|()| false)
             }
             None => Ok(false),
@@ -95,12 +141,20 @@ impl Attachment {
             Some(buffer) if self.mime != init.mime => buffer.change_type(&init.mime)?,
             Some(_) => {}
             None => {
-                let (signal, generation) = (Rc::clone(signal), self.generation);
-                let on_event = move |event| signal(Signal::Buffer(generation, event));
+                let generation = self.generation;
+                let on_event = {
+                    let signal = Rc::clone(signal);
+                    move |event| signal(Signal::Buffer(generation, event))
+                };
                 self.buffer = Some(self.source.add_source_buffer(&init.mime, on_event)?);
+                if let Some(sound) = &mut self.sound {
+                    let signal = Rc::clone(signal);
+                    let on_event = move |event| signal(Signal::Sound(generation, event));
+                    sound.attach(self.source.add_source_buffer(sound.mime(), on_event)?);
+                }
             }
         }
-        self.mime = init.mime;
+        (self.mime, self.source_timeline) = (init.mime, init.timeline);
         self.edge.begin_epoch(self.timeline.epoch_start());
         self.append(init.payload, video)
     }
@@ -143,7 +197,46 @@ impl Attachment {
         }
     }
 
+    /// Gives the audio's SourceBuffer its next operation.
+    pub(super) fn pump_sound(&mut self, video: &HtmlVideoElement) -> Result<(), DomError> {
+        match &mut self.sound {
+            Some(sound) if !self.failed && self.source.is_open() => sound.pump(&self.alignment, video.current_time()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the audio has ended while video goes on: the browser plays neither then.
+    pub(super) fn lacks_sound(&mut self, video: &HtmlVideoElement, now: Moment) -> bool {
+        let end = || video::buffered(video).last().map_or(0.0, |range| range.end);
+        let begun = self.sound.as_ref().is_none_or(Sound::has_begun);
+        if self.sound.is_none() || begun && self.timeline.end() - end() < SOUND_LATE {
+            self.silent_since = None;
+            return false;
+        }
+        now.ms_since(*self.silent_since.get_or_insert(now)) > SOUND_LOST_MS
+    }
+
+    /// The operation of the audio's SourceBuffer ended.
+    pub(super) fn sound_appended(&mut self, now: Moment) {
+        if let Some(start) = self.sound.as_mut().and_then(Sound::appended) {
+            self.pace.sound_arrived(start, now);
+        }
+    }
+
+    /// The SourceBuffer's operation ended.
+    pub(super) fn appended(&mut self, now: Moment) {
+        if let Some(start) = self.appending.take() {
+            self.pace.arrived(start, now);
+        }
+    }
+
     pub(super) fn decide(&mut self, video: &HtmlVideoElement, showing: bool, now: Moment) -> Option<Action> {
+        let seeking = video.seeking();
+        if showing && !seeking && self.edge.has_presented() {
+            self.pace.looked(video.current_time(), now);
+        } else {
+            self.pace.interrupted();
+        }
         let busy = self.buffer.as_ref().is_none_or(SourceBuffer::updating);
         self.edge.decide(&View {
             now,
@@ -151,8 +244,9 @@ impl Attachment {
             ranges: &video::buffered(video),
             newest_keyframe: self.timeline.newest_keyframe(),
             appended: !busy && self.queue.is_empty() && self.refused.is_none(),
+            live: self.pace.live(now),
             showing,
-            seeking: video.seeking(),
+            seeking,
         })
     }
 }

@@ -3,12 +3,20 @@ use super::*;
 const TIMESCALE: u32 = 1000;
 
 fn init(payload: u64) -> Init<u64> {
-    Init { mime: "video/mp4".into(), timescale: TIMESCALE, payload }
+    Init { mime: "video/mp4".into(), timescale: TIMESCALE, timeline: 1, payload }
 }
 
 /// A 40 ms fragment at `n` frames; its payload is its number.
 fn frame(n: u64, keyframe: bool) -> Fragment<u64> {
-    Fragment { decode_time: n * 40, duration: 40, keyframe, bytes: 1000, payload: n }
+    Fragment {
+        decode_time: n * 40,
+        duration: 40,
+        keyframe,
+        composition_offset: 0,
+        capture: Some(1000.0 + 40.0 * n as f64),
+        bytes: 1000,
+        payload: n,
+    }
 }
 
 fn payloads(operation: Option<Operation<u64>>) -> Vec<u64> {
@@ -53,9 +61,17 @@ fn an_append_ends_where_the_offset_changes() {
     for n in [0, 1, 2, 100, 101] {
         queue.push(frame(n, n % 100 == 0));
     }
-    let Some(Operation::Fragments { offset: before, payloads: first }) = queue.next(&mut timeline) else { panic!() };
-    let Some(Operation::Fragments { offset: after, payloads: second }) = queue.next(&mut timeline) else { panic!() };
+    let mut next = || match queue.next(&mut timeline) {
+        Some(Operation::Fragments { offset, payloads, frames, source, .. }) => {
+            assert!((source.1 - source.0 - 0.04 * payloads.len() as f64).abs() < 1e-9, "{source:?}");
+            (offset, payloads, frames)
+        }
+        other => panic!("{other:?}"),
+    };
+    let ((before, first, _), (after, second, frames)) = (next(), next());
     assert_eq!((first, second), (vec![0, 1, 2], vec![100, 101]));
+    assert_eq!(frames.iter().map(|frame| frame.1).collect::<Vec<_>>(), [Some(5000.0), Some(5040.0)]);
+    assert!((frames[1].0 - frames[0].0 - 0.04).abs() < 1e-9 && (frames[0].0 - 100.0 * 0.04 - after).abs() < 1e-9);
     assert!((before - after - 97.0 * 0.04).abs() < 1e-9, "the hole of 97 frames is closed");
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER, VARY};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -138,8 +138,7 @@ pub(super) fn page(headers: &HeaderMap, allowed: &[String]) -> Result<Permission
         return Ok(Permission(Some(HeaderValue::from_static("*"))));
     }
     let Some(page) = headers.get(ORIGIN) else { return Ok(Permission(None)) };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    match origin::foreign(page.to_str().unwrap_or("?"), host, allowed) {
+    match origin::foreign(headers, allowed) {
         None => Ok(Permission(Some(page.clone()))),
         Some(foreign) => Err(Refusal::Foreign(foreign)),
     }
@@ -161,6 +160,8 @@ impl Permission {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::HOST;
+
     use super::*;
 
     fn headers(origin: &'static str) -> HeaderMap {

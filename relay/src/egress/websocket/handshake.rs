@@ -4,8 +4,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{
-    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -26,17 +25,13 @@ pub(crate) struct Handshake {
     on_upgrade: OnUpgrade,
     accept: HeaderValue,
     protocols: Vec<String>,
-    origin: Option<String>,
-    host: Option<String>,
+    headers: HeaderMap,
 }
 
 impl Handshake {
     /// The origin of the page that connects, if it is neither the relay's own nor one of `allowed`.
-    ///
-    /// Browsers let a page of any site open a WebSocket to anywhere, this machine included, so the relay has to look
-    /// (RFC 6455, section 10.2). A client without an origin is no browser.
     pub(super) fn foreign_origin(&self, allowed: &[String]) -> Option<String> {
-        origin::foreign(self.origin.as_deref()?, self.host.as_deref(), allowed)
+        origin::foreign(&self.headers, allowed)
     }
 
     /// Whether the client offers the subprotocol `name`.
@@ -94,8 +89,7 @@ impl<S: Sync> FromRequestParts<S> for Handshake {
         let accept = accept(key.as_bytes());
         let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(NotWebSocket)?;
         let protocols = values(&parts.headers, SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
-        let text = |name| Some(parts.headers.get(name)?.to_str().unwrap_or("?").to_owned());
-        Ok(Self { on_upgrade, accept, protocols, origin: text(ORIGIN), host: text(HOST) })
+        Ok(Self { on_upgrade, accept, protocols, headers: parts.headers.clone() })
     }
 }
 

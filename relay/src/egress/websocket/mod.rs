@@ -13,7 +13,6 @@ mod flow;
 mod handshake;
 mod ladder;
 mod plain;
-mod select;
 mod session;
 #[cfg(test)]
 mod simulation;
@@ -35,6 +34,7 @@ use tokio::time::timeout;
 use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
 use tracing::{debug, info};
 
+use crate::egress::origin;
 use crate::hub::Hub;
 use handshake::Handshake;
 
@@ -82,9 +82,7 @@ pub(crate) async fn handle(State(context): State<Context>, Path(name): Path<Stri
         let shutdown = context.shutdown.clone();
         let session = async {
             if let Some(origin) = foreign {
-                let message =
-                    format!("pages of {origin} may not connect; add it to allowed_origins in the configuration");
-                return refuse(&mut socket, v1, close::FORBIDDEN, &message).await;
+                return refuse(&mut socket, v1, close::FORBIDDEN, &origin::refusal(&origin)).await;
             }
             let name = match name.parse::<StreamName>() {
                 Ok(name) => name,

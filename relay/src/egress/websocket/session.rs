@@ -23,10 +23,10 @@ use tokio_websockets::Message;
 
 use super::flow::{ImpossibleAck, Permit};
 use super::ladder::Rung;
-use super::select::CameraFormat;
 use super::steering::{Ask, Steering};
 use super::{Ended, Socket};
 use crate::clock;
+use crate::egress::select::CameraFormat;
 use crate::fmp4::init::InitSegment;
 use crate::hub::Stream;
 use crate::hub::rendition::{Event, Purpose, Status, Subscription};

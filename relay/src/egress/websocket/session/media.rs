@@ -7,9 +7,9 @@ use sightline_protocol::message::{GapReason, Ready, ServerMessage};
 use sightline_protocol::stream::Variant;
 
 use super::super::Socket;
-use super::super::select::CameraFormat;
 use super::audio::Beginning;
 use super::{Session, Stop};
+use crate::egress::select::CameraFormat;
 use crate::fmp4::Fragment;
 use crate::fmp4::init::PictureOrder;
 use crate::hub::rendition::Event;

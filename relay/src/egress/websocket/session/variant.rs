@@ -8,8 +8,8 @@ use sightline_protocol::stream::{Variant, VariantChoice};
 
 use super::super::Socket;
 use super::super::ladder::{Rates, Rung};
-use super::super::select::select;
 use super::{Session, Stop};
+use crate::egress::select::select;
 use crate::hub::rendition::{Purpose, Status, Subscription};
 
 /// What will be sent once it has a key frame to begin with.

@@ -1,0 +1,122 @@
+// <sightline-player src stream protocol codec muted stats controls>: one live camera in any page.
+//
+//   <script type="module" src="https://relay.example/sightline-player.js"></script>
+//   <sightline-player stream="yard"></sightline-player>
+//
+// Attributes, methods and events are described in docs/embedding.md. The names below in capitals are filled in when the
+// client is built; the script, the module and the style sheet come from the same relay.
+
+import init, { EmbeddedPlayer } from "./CLIENT_JS";
+
+const RELAY = new URL("./", import.meta.url).href;
+const loaded = init({ module_or_path: new URL("./CLIENT_WASM", import.meta.url) });
+const CHANGE_IN_PLACE = ["protocol", "muted", "stats", "controls"];
+const NEED_ANOTHER = ["src", "stream", "codec"];
+
+class SightlinePlayer extends HTMLElement {
+  static observedAttributes = [...NEED_ANOTHER, ...CHANGE_IN_PLACE];
+
+  #player = null;
+  #root = null;
+  #wanted = false;
+  #detail = { state: "stopped" };
+
+  constructor() {
+    super();
+    const shadow = this.attachShadow({ mode: "open" });
+    const sheet = document.createElement("link");
+    sheet.rel = "stylesheet";
+    sheet.href = new URL("./CLIENT_CSS", import.meta.url).href;
+    this.#root = document.createElement("div");
+    this.#root.className = "embed";
+    shadow.append(sheet, this.#root);
+  }
+
+  /** "connecting", "starting", "live", "stalled", "paused", "offline", "reconnecting", "error"; "stopped" without a player. */
+  get state() {
+    return this.#detail.state;
+  }
+
+  /** What the last event said. */
+  get detail() {
+    return this.#detail;
+  }
+
+  /** The <video>, for what this element does not offer itself. */
+  get video() {
+    return this.#root.querySelector("video");
+  }
+
+  /** Plays, if it does not already. An element in a page does so by itself. */
+  start() {
+    this.#wanted = true;
+    loaded.then(() => {
+      if (this.#wanted && !this.#player && this.isConnected) {
+        this.#player = new EmbeddedPlayer(this.#root, this.#attributes(), (type, detail) => this.#tell(type, JSON.parse(detail)));
+      }
+    });
+  }
+
+  /** Closes the connection and lets the picture go. */
+  stop() {
+    this.#wanted = false;
+    if (this.#player) {
+      this.#player.stop();
+      this.#player.free();
+      this.#player = null;
+      this.#tell("statechange", { state: "stopped" });
+    }
+  }
+
+  /** The picture that is on screen, as a PNG: a Promise of a Blob. */
+  async snapshot() {
+    const video = this.video;
+    if (!video || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) {
+      throw new Error("There is no picture yet.");
+    }
+    const canvas = Object.assign(document.createElement("canvas"), { width: video.videoWidth, height: video.videoHeight });
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    return new Promise((resolve, reject) =>
+      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The browser makes no PNG.")))),
+    );
+  }
+
+  connectedCallback() {
+    this.start();
+  }
+
+  disconnectedCallback() {
+    // Moved within the page, it is connected again at once.
+    queueMicrotask(() => this.isConnected || this.stop());
+  }
+
+  attributeChangedCallback(name, before, now) {
+    if (!this.#player || before === now) return;
+    if (CHANGE_IN_PLACE.includes(name)) {
+      this.#player.update(this.#attributes());
+    } else {
+      this.stop();
+      this.start();
+    }
+  }
+
+  #attributes() {
+    const text = (name) => this.getAttribute(name) ?? "";
+    return JSON.stringify({
+      src: text("src") ? new URL(text("src"), document.baseURI).href.replace(/\/?$/, "/") : RELAY,
+      stream: text("stream"),
+      protocol: text("protocol"),
+      codec: text("codec"),
+      muted: text("muted") !== "false",
+      stats: this.hasAttribute("stats"),
+      controls: text("controls") !== "none",
+    });
+  }
+
+  #tell(type, detail) {
+    this.#detail = detail;
+    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
+  }
+}
+
+customElements.define("sightline-player", SightlinePlayer);

@@ -1,0 +1,236 @@
+//! hls.js, which plays HLS where the browser does not, and better than some that do. It is loaded when it is first needed:
+//! most viewers never need it.
+
+use std::cell::RefCell;
+
+use js_sys::{Array, Date, Function, Object, Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Element, HtmlVideoElement};
+
+use super::error::DomError;
+use super::{document, window};
+
+#[wasm_bindgen]
+extern "C" {
+    /// `Hls` of hls.js (its API.md).
+    #[derive(Clone)]
+    type Hls;
+
+    #[wasm_bindgen(method, js_name = attachMedia)]
+    fn attach_media(this: &Hls, video: &HtmlVideoElement);
+
+    #[wasm_bindgen(method, js_name = loadSource)]
+    fn load_source(this: &Hls, url: &str);
+
+    #[wasm_bindgen(method)]
+    fn on(this: &Hls, event: &str, callback: &JsValue);
+
+    #[wasm_bindgen(method, js_name = startLoad)]
+    fn start_load(this: &Hls);
+
+    #[wasm_bindgen(method, js_name = stopLoad)]
+    fn stop_load(this: &Hls);
+
+    #[wasm_bindgen(method, js_name = recoverMediaError)]
+    fn recover_media_error(this: &Hls);
+
+    #[wasm_bindgen(method)]
+    fn destroy(this: &Hls);
+
+    #[wasm_bindgen(method, getter, js_name = playingDate)]
+    fn playing_date(this: &Hls) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = liveSyncPosition)]
+    fn live_sync_position(this: &Hls) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = currentLevel)]
+    fn current_level(this: &Hls) -> i32;
+
+    #[wasm_bindgen(method, getter)]
+    fn levels(this: &Hls) -> Array;
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The relay answered the request for the playlist: its status, and what it said where that is not 200. None where it
+    /// cannot be reached.
+    Answered(Option<(u16, String)>),
+    /// hls.js is there, or is not to be had.
+    Loaded(Result<Script, String>),
+    /// It plays another variant now.
+    Level(Level),
+    /// So many bytes more were received.
+    Received(u64),
+    /// It cannot go on: the playlist or a segment is not to be had.
+    Network(String),
+    /// It cannot go on: the browser does not decode what it is given.
+    Media(String),
+}
+
+/// A variant in the multivariant playlist.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Level {
+    /// The address of its playlist.
+    pub url: String,
+    /// RFC 6381 codec string.
+    pub codec: String,
+    /// In pixels, zero where the playlist does not say.
+    pub width: u16,
+    /// In pixels.
+    pub height: u16,
+}
+
+/// The constructor that the script brings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Script(Function);
+
+thread_local! {
+    /// Every tile uses the same.
+    static SCRIPT: RefCell<Option<Script>> = const { RefCell::new(None) };
+}
+
+/// Loads the script from this address, unless it is there.
+///
+/// # Errors
+/// One sentence for the user, if the browser cannot load it.
+pub async fn load(url: &str) -> Result<Script, String> {
+    if let Some(script) = SCRIPT.with_borrow(Clone::clone) {
+        return Ok(script);
+    }
+    let failed = |_| "The browser could not load the HLS player from the relay.".to_owned();
+    let (window, name) = (window(), JsValue::from_str("Hls"));
+    // The page may be somebody else's, with an hls.js of its own: it gets its name back.
+    let before = Reflect::get(&window, &name).unwrap_or(JsValue::UNDEFINED);
+    JsFuture::from(element(url).map_err(failed)?).await.map_err(failed)?;
+    let loaded = Reflect::get(&window, &name).map_err(failed)?;
+    let _ = Reflect::set(&window, &name, &before);
+    let script = Script(loaded.dyn_into().map_err(failed)?);
+    SCRIPT.set(Some(script.clone()));
+    Ok(script)
+}
+
+/// A script element, as a promise of its having run.
+fn element(url: &str) -> Result<Promise, JsValue> {
+    let script: Element = document().create_element("script")?;
+    script.set_attribute("src", url)?;
+    let promise = Promise::new(&mut |resolve, reject| {
+        for (event, callback) in [("load", resolve), ("error", reject)] {
+            let _ = script.add_event_listener_with_callback(event, &callback);
+        }
+    });
+    document().head().ok_or(JsValue::NULL)?.append_child(&script)?;
+    Ok(promise)
+}
+
+/// Makes of what hls.js tells what the owner is told.
+type Tell = Box<dyn Fn(&JsValue) -> Option<Event>>;
+
+/// A player in a video, until it is dropped.
+#[must_use = "dropping the player ends it"]
+pub struct Player {
+    hls: Hls,
+    _callbacks: Vec<Closure<dyn FnMut(JsValue, JsValue)>>,
+}
+
+impl Player {
+    /// Plays the multivariant playlist at `url`.
+    ///
+    /// # Errors
+    /// If the script refuses.
+    pub fn new(
+        script: &Script,
+        video: &HtmlVideoElement,
+        url: &str,
+        on_event: impl Fn(Event) + Clone + 'static,
+    ) -> Result<Self, DomError> {
+        let settings = Object::new();
+        for (name, value) in [
+            ("lowLatencyMode", JsValue::TRUE),
+            // Fragments need no demuxer of its own, and a worker from a blob needs a looser content security policy.
+            ("enableWorker", JsValue::FALSE),
+            ("backBufferLength", JsValue::from_f64(4.0)),
+            ("maxLiveSyncPlaybackRate", JsValue::from_f64(1.1)),
+        ] {
+            Reflect::set(&settings, &JsValue::from_str(name), &value)?;
+        }
+        let hls: Hls = Reflect::construct(&script.0, &Array::of1(&settings.into()))?.unchecked_into();
+        let mut callbacks = Vec::new();
+        let mut on = |name: &str, tell: Tell| {
+            let on_event = on_event.clone();
+            let callback = Closure::<dyn FnMut(JsValue, JsValue)>::new(move |_: JsValue, data: JsValue| {
+                if let Some(event) = tell(&data) {
+                    on_event(event);
+                }
+            });
+            hls.on(name, callback.as_ref());
+            callbacks.push(callback);
+        };
+        let levels = hls.clone();
+        on("hlsLevelSwitched", Box::new(move |_| Some(Event::Level(level(&levels)))));
+        on("hlsFragLoaded", Box::new(received));
+        on("hlsError", Box::new(error));
+        hls.attach_media(video);
+        hls.load_source(url);
+        Ok(Self { hls, _callbacks: callbacks })
+    }
+
+    /// Asks the relay for nothing any more.
+    pub fn pause(&self) {
+        self.hls.stop_load();
+    }
+
+    /// Goes on, where the stream is now.
+    pub fn resume(&self, video: &HtmlVideoElement) {
+        self.hls.start_load();
+        if let Some(position) = self.hls.live_sync_position().as_f64() {
+            video.set_current_time(position);
+        }
+    }
+
+    /// Sets the browser's decoder up anew.
+    pub fn recover(&self) {
+        self.hls.recover_media_error();
+    }
+
+    /// When the picture on screen was captured, by the relay's clock, in milliseconds since the Unix epoch.
+    pub fn captured(&self) -> Option<f64> {
+        self.hls.playing_date().dyn_into::<Date>().ok().map(|date| date.get_time())
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        self.hls.destroy();
+    }
+}
+
+fn get(object: &JsValue, name: &str) -> JsValue {
+    Reflect::get(object, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED)
+}
+
+fn text(object: &JsValue, name: &str) -> String {
+    get(object, name).as_string().unwrap_or_default()
+}
+
+fn level(hls: &Hls) -> Level {
+    let level = hls.levels().get(u32::try_from(hls.current_level()).unwrap_or_default());
+    let pixels = |name| get(&level, name).as_f64().unwrap_or_default() as u16;
+    let url = get(&get(&level, "url"), "0").as_string().unwrap_or_else(|| text(&level, "uri"));
+    Level { url, codec: text(&level, "videoCodec"), width: pixels("width"), height: pixels("height") }
+}
+
+fn received(data: &JsValue) -> Option<Event> {
+    let part = get(data, "part");
+    let of = if part.is_object() { part } else { get(data, "frag") };
+    Some(Event::Received(get(&get(&of, "stats"), "loaded").as_f64()? as u64))
+}
+
+fn error(data: &JsValue) -> Option<Event> {
+    if !get(data, "fatal").is_truthy() {
+        return None;
+    }
+    let details = text(data, "details");
+    Some(if text(data, "type") == "mediaError" { Event::Media(details) } else { Event::Network(details) })
+}

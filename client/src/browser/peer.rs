@@ -1,0 +1,193 @@
+//! A WebRTC connection that receives one picture, set up by WHEP (draft-ietf-wish-whep).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use gloo_net::http::Request;
+use js_sys::{Map, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{
+    HtmlVideoElement, MediaStream, RtcPeerConnection, RtcPeerConnectionState, RtcRtpTransceiverDirection,
+    RtcRtpTransceiverInit, RtcSdpType, RtcSessionDescriptionInit, RtcTrackEvent, Url,
+};
+
+use super::error::DomError;
+use super::listener::Listener;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The relay took the offer, or refused it.
+    Answered(Result<(), Refusal>),
+    /// The connection stands.
+    Connected,
+    /// It does not, or no longer.
+    Failed,
+    /// What was received so far.
+    Received(Received),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The relay's status code; none where it cannot be reached, or the browser failed.
+    pub status: Option<u16>,
+    /// A sentence.
+    pub message: String,
+}
+
+/// What the browser says of what it receives (W3C webrtc-stats).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Received {
+    /// Bytes of media.
+    pub bytes: u64,
+    /// In milliseconds.
+    pub jitter_ms: Option<f64>,
+    /// In milliseconds.
+    pub round_trip_ms: Option<f64>,
+    /// `video/H264`, with its parameters.
+    pub codec: Option<(String, String)>,
+    /// In pixels.
+    pub size: Option<(u16, u16)>,
+}
+
+/// Receives into a video until it is dropped.
+#[must_use = "dropping the connection ends it"]
+pub struct Peer {
+    connection: RtcPeerConnection,
+    video: HtmlVideoElement,
+    /// The address at which the session is ended.
+    resource: Rc<RefCell<Option<String>>>,
+    _listeners: [Listener; 2],
+}
+
+impl Peer {
+    /// Asks `endpoint` for its picture.
+    ///
+    /// # Errors
+    /// If the browser makes no connection.
+    pub fn open(
+        video: &HtmlVideoElement,
+        endpoint: String,
+        on_event: impl Fn(Event) + Clone + 'static,
+    ) -> Result<Self, DomError> {
+        let connection = RtcPeerConnection::new()?;
+        let init = RtcRtpTransceiverInit::new();
+        init.set_direction(RtcRtpTransceiverDirection::Recvonly);
+        let transceiver = connection.add_transceiver_with_str_and_init("video", &init);
+        // The least delay that the network allows (W3C webrtc-extensions, jitterBufferTarget).
+        let _ =
+            Reflect::set(&transceiver.receiver(), &JsValue::from_str("jitterBufferTarget"), &JsValue::from_f64(0.0));
+        let state = {
+            let (connection, on_event) = (connection.clone(), on_event.clone());
+            Listener::new(&connection.clone(), "connectionstatechange", move |_| match connection.connection_state() {
+                RtcPeerConnectionState::Connected => on_event(Event::Connected),
+                RtcPeerConnectionState::Failed => on_event(Event::Failed),
+                _ => {}
+            })
+        };
+        let track = {
+            let video = video.clone();
+            Listener::new(&connection, "track", move |event| {
+                let event: RtcTrackEvent = event.unchecked_into();
+                if let Ok(stream) = MediaStream::new() {
+                    stream.add_track(&event.track());
+                    video.set_src_object(Some(&stream));
+                }
+            })
+        };
+        let resource = Rc::new(RefCell::new(None));
+        let (asking, place) = (connection.clone(), Rc::downgrade(&resource));
+        spawn_local(async move {
+            let answered = negotiate(&asking, &endpoint).await.map(|location| {
+                match place.upgrade() {
+                    Some(place) => drop(place.replace(location)),
+                    // It was given up meanwhile.
+                    None => end(location),
+                }
+            });
+            on_event(Event::Answered(answered));
+        });
+        Ok(Self { connection, video: video.clone(), resource, _listeners: [state, track] })
+    }
+
+    /// Asks the browser what was received, and tells.
+    pub fn measure(&self, on_event: impl Fn(Event) + 'static) {
+        let stats = self.connection.get_stats();
+        spawn_local(async move {
+            if let Ok(report) = JsFuture::from(stats).await {
+                on_event(Event::Received(received(&report)));
+            }
+        });
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.connection.close();
+        self.video.set_src_object(None);
+        end(self.resource.take());
+    }
+}
+
+/// Tells the relay that nobody watches; without this it would find out by itself, in some seconds.
+fn end(resource: Option<String>) {
+    if let Some(resource) = resource {
+        spawn_local(async move { drop(Request::delete(&resource).send().await) });
+    }
+}
+
+/// Offer out, answer in. Gives the address of the session. No candidates of ours are needed: the relay answers to where
+/// packets come from.
+async fn negotiate(connection: &RtcPeerConnection, endpoint: &str) -> Result<Option<String>, Refusal> {
+    let refused = |thrown: JsValue| Refusal { status: None, message: DomError::from(thrown).to_string() };
+    let unreachable = |_| Refusal { status: None, message: "the relay cannot be reached".to_owned() };
+    let offer = JsFuture::from(connection.create_offer()).await.map_err(refused)?;
+    let sdp = Reflect::get(&offer, &JsValue::from_str("sdp")).ok().and_then(|sdp| sdp.as_string()).unwrap_or_default();
+    let description = RtcSessionDescriptionInit::new(RtcSdpType::Offer);
+    description.set_sdp(&sdp);
+    JsFuture::from(connection.set_local_description(&description)).await.map_err(refused)?;
+    let request = Request::post(endpoint).header("Content-Type", "application/sdp").body(sdp).map_err(unreachable)?;
+    let response = request.send().await.map_err(unreachable)?;
+    let text = response.text().await.unwrap_or_default();
+    if response.status() != 201 {
+        return Err(Refusal { status: Some(response.status()), message: text.trim().to_owned() });
+    }
+    let location = response.headers().get("location");
+    let resource = location.and_then(|location| Url::new_with_base(&location, endpoint).ok()).map(|url| url.href());
+    let description = RtcSessionDescriptionInit::new(RtcSdpType::Answer);
+    description.set_sdp(&text);
+    JsFuture::from(connection.set_remote_description(&description)).await.map_err(refused)?;
+    Ok(resource)
+}
+
+fn received(report: &JsValue) -> Received {
+    let get =
+        |object: &JsValue, name: &str| Reflect::get(object, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED);
+    let number = |object: &JsValue, name: &str| get(object, name).as_f64();
+    let text = |object: &JsValue, name: &str| get(object, name).as_string().unwrap_or_default();
+    let entries: Vec<JsValue> = js_sys::try_iter(&report.unchecked_ref::<Map>().values())
+        .ok()
+        .flatten()
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect();
+    let of = |kind: &'static str| entries.iter().filter(move |entry| text(entry, "type") == kind);
+    let mut received = Received::default();
+    if let Some(inbound) = of("inbound-rtp").find(|entry| text(entry, "kind") == "video") {
+        received.bytes = number(inbound, "bytesReceived").unwrap_or_default() as u64;
+        received.jitter_ms = number(inbound, "jitter").map(|seconds| seconds * 1e3);
+        received.size = number(inbound, "frameWidth")
+            .zip(number(inbound, "frameHeight"))
+            .map(|(width, height)| (width as u16, height as u16));
+        let id = text(inbound, "codecId");
+        received.codec = of("codec")
+            .find(|entry| text(entry, "id") == id)
+            .map(|codec| (text(codec, "mimeType"), text(codec, "sdpFmtpLine")));
+    }
+    let pair = of("candidate-pair").find_map(|pair| number(pair, "currentRoundTripTime"));
+    received.round_trip_ms = pair.map(|seconds| seconds * 1e3);
+    received
+}

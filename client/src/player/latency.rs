@@ -1,0 +1,112 @@
+//! How old the picture on screen is.
+//!
+//! Every fragment carries when its frame was captured, on the relay's clock. [`Captures`] remembers that for the frames
+//! on the timeline; the browser tells which of them it has presented; [`Age`] makes one number of it. Nothing here knows
+//! of buffers: what they hold is not what is seen.
+//!
+//! Capture times and ages are in milliseconds, places on the timeline in seconds.
+
+use std::collections::VecDeque;
+
+/// Frames remembered: more than a buffer holds at 60 frames a second.
+const FRAMES_MAX: usize = 2048;
+/// Browsers round a frame's time to microseconds, some to milliseconds; frames are further apart than this.
+const ROUNDING: f64 = 0.004;
+/// The age shown is the mean over this long: steady enough to be read.
+const MEAN_MS: f64 = 500.0;
+
+/// When the frames on the timeline were captured.
+#[derive(Debug, Default)]
+pub struct Captures {
+    /// Place and capture time, in the order of the timeline.
+    frames: VecDeque<(f64, Option<f64>)>,
+}
+
+impl Captures {
+    /// A frame that was captured at `capture`, if that is known, was placed at `start`.
+    pub fn placed(&mut self, start: f64, capture: Option<f64>) {
+        if self.frames.len() == FRAMES_MAX {
+            self.frames.pop_front();
+        }
+        self.frames.push_back((start, capture));
+    }
+
+    /// When the frame was captured that is shown at `position`; none if that is not known.
+    pub fn of(&self, position: f64) -> Option<f64> {
+        let after = self.frames.partition_point(|&(start, _)| start <= position + ROUNDING);
+        self.frames.get(after.checked_sub(1)?)?.1
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Age {
+    /// When frames were presented and how old they were then, both on the relay's clock; the newest [`MEAN_MS`].
+    recent: VecDeque<(f64, f64)>,
+}
+
+impl Age {
+    /// A frame captured at `capture` was presented at `now`; none if its capture time is not known.
+    pub fn presented(&mut self, capture: Option<f64>, now: f64) {
+        let Some(capture) = capture else { return self.recent.clear() };
+        self.recent.push_back((now, now - capture));
+        while self.recent.front().is_some_and(|&(at, _)| at < now - MEAN_MS) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// The picture's age at `now`: of those presented lately the mean when they were, and of one that has been on screen
+    /// for longer what it is by now.
+    pub fn at(&self, now: f64) -> Option<f64> {
+        let &(shown, age) = self.recent.back()?;
+        if now - shown > MEAN_MS {
+            return Some(age + now - shown);
+        }
+        let lately = self.recent.iter().filter(|&&(at, _)| at >= now - MEAN_MS);
+        let (sum, count) = lately.fold((0.0, 0.0), |(sum, count), &(_, age)| (sum + age, count + 1.0));
+        Some(sum / count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_found_by_its_time_however_that_is_rounded() {
+        let mut captures = Captures::default();
+        assert_eq!(captures.of(1.0), None);
+        for n in 0..5 {
+            captures.placed(0.01 + 0.04 * f64::from(n), (n != 3).then(|| 1000.0 + 40.0 * f64::from(n)));
+        }
+        assert_eq!(captures.of(0.0), None);
+        assert_eq!(captures.of(0.009_999), Some(1000.0));
+        assert_eq!(captures.of(0.088), Some(1080.0));
+        assert_eq!(captures.of(0.13), None, "this one's is not known");
+        assert_eq!(captures.of(9.0), Some(1160.0));
+        (0..FRAMES_MAX).for_each(|n| captures.placed(1.0 + n as f64, None));
+        assert_eq!(captures.frames.len(), FRAMES_MAX);
+    }
+
+    #[test]
+    fn the_age_is_a_mean_while_frames_come_and_grows_when_none_does() {
+        let mut age = Age::default();
+        assert_eq!(age.at(0.0), None);
+        for n in 0..50 {
+            let late = if n % 2 == 0 { 0.0 } else { 20.0 };
+            age.presented(Some(40.0 * f64::from(n)), 40.0 * f64::from(n) + 150.0 + late);
+        }
+        let last = 49.0 * 40.0 + 170.0;
+        let mean = age.at(last + 10.0).unwrap();
+        assert!((mean - 160.0).abs() < 3.0, "{mean}");
+        assert_eq!(age.at(last + 1000.0), Some(1170.0), "the same picture, a second later");
+    }
+
+    #[test]
+    fn a_frame_whose_time_is_not_known_has_no_age() {
+        let mut age = Age::default();
+        age.presented(Some(0.0), 100.0);
+        age.presented(None, 140.0);
+        assert_eq!(age.at(150.0), None);
+    }
+}

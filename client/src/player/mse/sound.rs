@@ -1,0 +1,144 @@
+//! The audio track of one MediaSource: its SourceBuffer and what waits for it.
+//!
+//! It has to be there from the start, since Chrome adds no SourceBuffer to a source that plays; a player that is to be
+//! heard starts over with one. Where its fragments go is [`Alignment`]'s to say. Waiting fragments are bounded; when full
+//! the oldest go.
+
+use std::collections::VecDeque;
+
+use js_sys::ArrayBuffer;
+use sightline_protocol::fragment::FragmentHead;
+use sightline_protocol::message::Track;
+
+use crate::browser::error::DomError;
+use crate::browser::source_buffer::SourceBuffer;
+use crate::player::alignment::{Alignment, Place};
+use crate::player::pace::Steering;
+
+/// Some seconds of audio: more than video is ever late.
+const WAITING_MAX: usize = 256;
+/// By how much sound is put after the picture it belongs to, in seconds, where the rate of playing changes: Chrome plays it
+/// 7 ms late by itself, Firefox 15 ms early and after a change of rate 43 ms, files included (measured at a sound card).
+const LATER: f64 = 0.017;
+/// Played audio that is kept, and how much is removed at a time, in seconds.
+const KEEP: f64 = 8.0;
+
+/// See the module.
+pub(super) struct Sound {
+    /// None before the video's is there: browsers want to know of both at once.
+    buffer: Option<SourceBuffer>,
+    mime: String,
+    later: f64,
+    timeline: u32,
+    timescale: f64,
+    init: Option<ArrayBuffer>,
+    waiting: VecDeque<(f64, ArrayBuffer)>,
+    /// Where the last fragment of what is being appended starts on the video's timeline.
+    appending: Option<f64>,
+    /// Whether it has had its first init segment.
+    begun: bool,
+}
+
+impl Sound {
+    pub(super) fn new(mime: String, steering: Steering) -> Self {
+        Self {
+            buffer: None,
+            mime,
+            later: if steering == Steering::Rate { LATER } else { 0.0 },
+            timeline: 0,
+            timescale: 1.0,
+            init: None,
+            waiting: VecDeque::new(),
+            appending: None,
+            begun: false,
+        }
+    }
+
+    /// The MIME type of what comes.
+    pub(super) fn mime(&self) -> &str {
+        &self.mime
+    }
+
+    /// Whether it has had an init segment. Before, the browser plays nothing, and does not count it in `buffered`.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// From now on it has a SourceBuffer, of that type.
+    pub(super) fn attach(&mut self, buffer: SourceBuffer) {
+        self.buffer = Some(buffer);
+    }
+
+    /// Audio begins, or begins anew.
+    pub(super) fn begin(&mut self, track: &Track, init: ArrayBuffer) -> Result<(), DomError> {
+        if track.mime != self.mime {
+            if let Some(buffer) = &self.buffer {
+                buffer.change_type(&track.mime)?;
+            }
+            self.mime.clone_from(&track.mime);
+        }
+        (self.timeline, self.timescale) = (track.timeline, f64::from(track.timescale.max(1)));
+        self.init = Some(init);
+        self.waiting.clear();
+        self.begun = true;
+        Ok(())
+    }
+
+    /// A fragment arrived.
+    pub(super) fn push(&mut self, head: &FragmentHead, payload: ArrayBuffer) {
+        if !self.begun {
+            return;
+        }
+        if self.waiting.len() == WAITING_MAX {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back((head.decode_time as f64 / self.timescale, payload));
+    }
+
+    /// The SourceBuffer's operation ended: where the last fragment starts that was appended, if any was.
+    pub(super) fn appended(&mut self) -> Option<f64> {
+        self.appending.take()
+    }
+
+    /// Gives the SourceBuffer its next operation, if it takes one; `position` is the playhead's.
+    pub(super) fn pump(&mut self, alignment: &Alignment, position: f64) -> Result<(), DomError> {
+        let Some(buffer) = self.buffer.take_if(|buffer| !buffer.updating()) else { return Ok(()) };
+        let result = self.operate(&buffer, alignment, position);
+        self.buffer = Some(buffer);
+        result
+    }
+
+    fn operate(&mut self, buffer: &SourceBuffer, alignment: &Alignment, position: f64) -> Result<(), DomError> {
+        if let Some(init) = self.init.take() {
+            return buffer.append(&init);
+        }
+        if buffer.start().is_some_and(|start| start < position - 2.0 * KEEP) {
+            return buffer.remove_before(position - KEEP);
+        }
+        let Some((offset, payloads)) = self.next(alignment) else { return Ok(()) };
+        buffer.set_timestamp_offset(offset)?;
+        match buffer.append(&crate::browser::bytes::join(payloads)) {
+            // Sound is small: where there is no room for it, video makes some. What is lost is some tens of milliseconds.
+            Err(DomError::QuotaExceeded) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// What can be appended with one offset.
+    fn next(&mut self, alignment: &Alignment) -> Option<(f64, Vec<ArrayBuffer>)> {
+        let mut batch: Option<(f64, Vec<ArrayBuffer>)> = None;
+        while let Some(&(time, _)) = self.waiting.front() {
+            match (alignment.place(self.timeline, time), &mut batch) {
+                (Place::Later, _) => break,
+                (Place::Nowhere, _) => drop(self.waiting.pop_front()),
+                (Place::At(offset), Some((of_batch, _))) if offset + self.later != *of_batch => break,
+                (Place::At(offset), batch) => {
+                    let (of_batch, payloads) = batch.get_or_insert((offset + self.later, Vec::new()));
+                    payloads.extend(self.waiting.pop_front().map(|(_, payload)| payload));
+                    self.appending = Some(time + *of_batch);
+                }
+            }
+        }
+        batch
+    }
+}

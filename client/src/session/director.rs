@@ -1,0 +1,221 @@
+//! Starts the engine of the way that the plan names, and changes it when the plan does.
+
+use std::rc::Rc;
+
+use sightline_protocol::SUBPROTOCOL;
+use web_sys::{HtmlCanvasElement, HtmlVideoElement};
+
+use super::hls::Hls;
+use super::input::Input;
+use super::mse::Driver;
+use super::plan::{Move, Plan};
+use super::webrtc::WebRtc;
+use super::{Report, Wanted};
+use crate::browser::abilities::abilities;
+use crate::browser::curtain::Curtain;
+use crate::browser::error::DomError;
+use crate::browser::mailbox::{Mailbox, Sender};
+use crate::browser::media_source::Kind;
+use crate::browser::socket::{self, Socket};
+use crate::browser::timer::{Interval, Timeout};
+use crate::browser::{self, stream_url};
+use crate::state::{Failure, Protocol, TileEvent};
+
+/// How often the plan is asked when nothing happens.
+const TICK_MS: i32 = 500;
+/// A socket that has not opened by now does not get through.
+const LOOK_MS: f64 = 5_000.0;
+
+/// What can happen to a session.
+pub(super) enum Message {
+    /// It begins.
+    Begin,
+    /// The user did something with the picture.
+    User(Input),
+    /// The user wants another way.
+    Switch(Protocol),
+    /// The engine of this number has something to say.
+    Reported(u32, TileEvent),
+    /// Some time has passed.
+    Tick,
+    /// A socket that was only to see whether it opens did, or did not.
+    Looked(bool),
+}
+
+/// See the module.
+pub(super) struct Director {
+    wanted: Wanted,
+    picture: (HtmlVideoElement, HtmlCanvasElement),
+    report: Report,
+    sender: Sender<Message>,
+    plan: Plan,
+    engine: Option<Mailbox<Input>>,
+    /// Numbers the engines: what an earlier one has to say means nothing.
+    number: u32,
+    used: Option<Protocol>,
+    volume: f64,
+    look: Option<(Socket, Timeout)>,
+    _tick: Interval,
+}
+
+impl Director {
+    pub(super) fn new(
+        wanted: Wanted,
+        picture: (HtmlVideoElement, HtmlCanvasElement),
+        report: Report,
+        sender: Sender<Message>,
+    ) -> Self {
+        let tick = sender.clone();
+        Self {
+            plan: plan(&wanted),
+            wanted,
+            picture,
+            report,
+            sender,
+            engine: None,
+            number: 0,
+            used: None,
+            volume: 1.0,
+            look: None,
+            _tick: Interval::new(TICK_MS, move || tick.send(Message::Tick)),
+        }
+    }
+
+    pub(super) fn handle(&mut self, message: Message) {
+        let now = browser::now();
+        let step = match message {
+            Message::Begin => return self.engage(),
+            Message::User(input) => {
+                if let Input::Volume(volume) = input {
+                    self.volume = volume;
+                }
+                return self.tell(input);
+            }
+            Message::Switch(protocol) => {
+                self.wanted.protocol = protocol;
+                self.plan = plan(&self.wanted);
+                return self.engage();
+            }
+            Message::Reported(number, event) if number == self.number => {
+                let step = self.plan.report(&event, now);
+                (self.report)(event);
+                step
+            }
+            Message::Reported(..) => None,
+            Message::Tick => self.plan.tick(now),
+            Message::Looked(works) => {
+                self.look = None;
+                self.plan.looked(works, now)
+            }
+        };
+        match step {
+            Some(Move::Change) => self.engage(),
+            Some(Move::Look) => self.look(),
+            None => {}
+        }
+    }
+
+    fn tell(&self, input: Input) {
+        if let Some(engine) = &self.engine {
+            engine.sender().send(input);
+        }
+    }
+
+    /// Uses the plan's way. An engine that already does goes on.
+    fn engage(&mut self) {
+        let (protocol, why) = self.plan.current();
+        (self.report)(TileEvent::Using(protocol, why.to_owned()));
+        if self.used == Some(protocol) {
+            return;
+        }
+        self.used = Some(protocol);
+        // What was recorded is saved; what is on screen stays there until there is something newer.
+        self.tell(Input::Record(false));
+        Curtain::new(self.picture.1.clone()).draw(&self.picture.0);
+        self.engine = None;
+        self.number += 1;
+        let report = self.reporting();
+        let failed = report.clone();
+        let engine = Mailbox::new(|sender| {
+            let mut engine = self.start(protocol, report, sender);
+            if let Err(message) = &engine {
+                failed(TileEvent::Failed(Failure::Refused, message.clone()));
+            }
+            move |input| match &mut engine {
+                Ok(Engine::Mse(driver)) => driver.handle(input),
+                Ok(Engine::WebRtc(webrtc)) => webrtc.handle(input),
+                Ok(Engine::Hls(hls)) => hls.handle(input),
+                Err(_) => {}
+            }
+        });
+        engine.sender().send(Input::Connect);
+        engine.sender().send(Input::Volume(self.volume));
+        self.engine = Some(engine);
+    }
+
+    fn reporting(&self) -> Report {
+        let (sender, number) = (self.sender.clone(), self.number);
+        Rc::new(move |event| sender.send(Message::Reported(number, event)))
+    }
+
+    fn start(&self, protocol: Protocol, report: Report, sender: Sender<Input>) -> Result<Engine, String> {
+        let Wanted { stream, choice, relay, .. } = &self.wanted;
+        let relay = relay.as_deref();
+        let picture = (self.picture.0.clone(), Curtain::new(self.picture.1.clone()));
+        let no_start = |error: DomError| format!("The browser refused to start a player: {error}. Reload the page.");
+        match protocol {
+            Protocol::Auto | Protocol::Mse => {
+                let kind = Kind::available().ok_or(
+                    "This browser has no Media Source Extensions, which MSE needs: choose HLS, or use a current Chrome, \
+                     Edge, Firefox or Safari.",
+                )?;
+                let url = stream_url(stream, relay).map_err(no_start)?;
+                let driver = Driver::new(stream.clone(), url, *choice, kind, picture, report, sender);
+                driver.map(Box::new).map(Engine::Mse).map_err(no_start)
+            }
+            Protocol::WebRtc if !abilities().webrtc => {
+                Err("This browser has no WebRTC: choose MSE or Auto.".to_owned())
+            }
+            Protocol::WebRtc => {
+                let engine = WebRtc::new((stream, *choice, relay), picture, report, sender);
+                engine.map(Box::new).map(Engine::WebRtc).map_err(no_start)
+            }
+            Protocol::Hls => {
+                Hls::new((stream, relay), picture, report, sender).map(Box::new).map(Engine::Hls).map_err(no_start)
+            }
+        }
+    }
+
+    /// Sees whether a WebSocket gets through. It asks for nothing.
+    fn look(&mut self) {
+        let Wanted { stream, relay, .. } = &self.wanted;
+        let (sender, late) = (self.sender.clone(), self.sender.clone());
+        let socket = stream_url(stream, relay.as_deref()).and_then(|url| {
+            Socket::open(&url, SUBPROTOCOL, move |event| match event {
+                socket::Event::Open => sender.send(Message::Looked(true)),
+                socket::Event::Closed { .. } => sender.send(Message::Looked(false)),
+                _ => {}
+            })
+        });
+        match socket {
+            Ok(socket) => {
+                self.look = Some((socket, Timeout::new(LOOK_MS, move || late.send(Message::Looked(false)))));
+            }
+            Err(_) => self.sender.send(Message::Looked(false)),
+        }
+    }
+}
+
+enum Engine {
+    Mse(Box<Driver>),
+    WebRtc(Box<WebRtc>),
+    Hls(Box<Hls>),
+}
+
+fn plan(wanted: &Wanted) -> Plan {
+    let host = match &wanted.relay {
+        Some(relay) => web_sys::Url::new(relay).map(|url| url.hostname()).unwrap_or_default(),
+        None => browser::window().location().hostname().unwrap_or_default(),
+    };
+    Plan::new(wanted.protocol, &abilities(), &host, browser::now())
+}

@@ -1,0 +1,243 @@
+//! LL-HLS from the relay: by hls.js where there are Media Source Extensions, else by the browser itself.
+
+use sightline_protocol::message::{OfflineReason, Size, StreamState};
+use sightline_protocol::stream::{StreamName, Variant};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::HtmlVideoElement;
+
+use super::Report;
+use super::input::Input;
+use super::screen::Screen;
+use super::statistics::Figures;
+use crate::browser;
+use crate::browser::curtain::Curtain;
+use crate::browser::error::DomError;
+use crate::browser::hls::{self, Level, Player};
+use crate::browser::listener::Listener;
+use crate::browser::mailbox::Sender;
+use crate::browser::media_source::Kind;
+use crate::browser::timer::Timeout;
+use crate::browser::video;
+use crate::state::{Failure, Picture, TileEvent};
+use crate::time::Moment;
+use crate::transport::backoff::Backoff;
+use crate::transport::websocket::Traffic;
+
+/// What the relay refused is asked for again this seldom.
+const REFUSED_RETRY_MS: f64 = 30_000.0;
+/// A camera that is off is asked for again after this.
+const OFFLINE_RETRY_MS: f64 = 4_000.0;
+/// A decoder that fails again so soon does not decode this.
+const RECOVERED_MS: f64 = 10_000.0;
+
+/// See the module.
+pub(super) struct Hls {
+    playlist: String,
+    script: String,
+    by_script: bool,
+    screen: Screen,
+    report: Report,
+    sender: Sender<Input>,
+    player: Option<Player>,
+    /// The browser itself plays it.
+    native: bool,
+    generation: u32,
+    retry: Option<Timeout>,
+    backoff: Backoff,
+    since: Moment,
+    recovered: Option<Moment>,
+    bytes: u64,
+    _errors: Listener,
+}
+
+impl Hls {
+    pub(super) fn new(
+        (stream, relay): (&StreamName, Option<&str>),
+        picture: (HtmlVideoElement, Curtain),
+        report: Report,
+        sender: Sender<Input>,
+    ) -> Result<Self, DomError> {
+        let now = browser::now();
+        let errors = {
+            let sender = sender.clone();
+            Listener::new(&picture.0, "error", move |_| sender.send(Input::VideoError))
+        };
+        Ok(Self {
+            playlist: browser::relay_url(&format!("hls/{stream}/index.m3u8"), relay)?,
+            script: browser::relay_url("hls.js", relay)?,
+            by_script: Kind::available().is_some(),
+            screen: Screen::new(picture, report.clone(), sender.clone(), now),
+            report,
+            sender,
+            player: None,
+            native: false,
+            generation: 0,
+            retry: None,
+            backoff: Backoff::default(),
+            since: now,
+            recovered: None,
+            bytes: 0,
+            _errors: errors,
+        })
+    }
+
+    pub(super) fn handle(&mut self, input: Input) {
+        let now = browser::now();
+        match (self.screen.handle(&input, now), &self.player) {
+            (Some(false), Some(player)) => player.pause(),
+            (Some(true), Some(player)) => player.resume(&self.screen.video),
+            (Some(false), None) => self.close(),
+            (Some(true), None) => self.connect(now),
+            (None, _) => {}
+        }
+        match input {
+            Input::Connect => self.connect(now),
+            Input::Hls(generation, event) if generation == self.generation => self.event(event, now),
+            Input::VideoError if self.native && self.screen.video.error().is_some() => self.lost(now),
+            Input::Online | Input::PageShown(_) if self.retry.is_some() => self.connect(now),
+            Input::Tick => self.tick(now),
+            _ => {}
+        }
+    }
+
+    /// Asks for the playlist first: the relay says in words why there is none, which players keep to themselves.
+    fn connect(&mut self, now: Moment) {
+        if !self.screen.watched() {
+            return;
+        }
+        self.close();
+        self.since = now;
+        self.screen.start_over(now);
+        (self.report)(TileEvent::Connecting);
+        let (url, tell) = (self.playlist.clone(), self.telling());
+        spawn_local(async move {
+            let answer = match gloo_net::http::Request::get(&url).send().await {
+                Ok(response) => Some((response.status(), response.text().await.unwrap_or_default())),
+                Err(_) => None,
+            };
+            tell(hls::Event::Answered(answer));
+        });
+    }
+
+    fn close(&mut self) {
+        self.generation += 1;
+        (self.player, self.retry) = (None, None);
+        if std::mem::take(&mut self.native) {
+            video::release(&self.screen.video);
+        }
+    }
+
+    fn telling(&self) -> impl Fn(hls::Event) + Clone + 'static {
+        let (sender, generation) = (self.sender.clone(), self.generation);
+        move |event| sender.send(Input::Hls(generation, event))
+    }
+
+    fn event(&mut self, event: hls::Event, now: Moment) {
+        match event {
+            hls::Event::Answered(None) => self.lost(now),
+            hls::Event::Answered(Some((200, _))) => self.load(now),
+            hls::Event::Answered(Some((status, message))) => self.refused(status, message.trim().to_owned()),
+            hls::Event::Loaded(Ok(script)) => {
+                match Player::new(&script, &self.screen.video, &self.playlist, self.telling()) {
+                    Ok(player) => self.player = Some(player),
+                    Err(error) => self.fail(Failure::Refused, format!("The HLS player does not start: {error}.")),
+                }
+                self.screen.play(now);
+            }
+            hls::Event::Loaded(Err(message)) => self.fail(Failure::Refused, message),
+            hls::Event::Level(level) => {
+                let again = self.screen.has_presented();
+                (self.report)(TileEvent::Picture(picture(&level)));
+                if again {
+                    (self.report)(TileEvent::Presented { first_picture_ms: None });
+                }
+            }
+            hls::Event::Received(bytes) => self.bytes += bytes,
+            hls::Event::Network(_) => self.lost(now),
+            hls::Event::Media(details) => self.mend(&details, now),
+        }
+    }
+
+    fn load(&mut self, now: Moment) {
+        (self.report)(TileEvent::Connected);
+        if !self.by_script {
+            self.native = true;
+            self.screen.video.set_src(&self.playlist);
+            return self.screen.play(now);
+        }
+        let (url, tell) = (self.script.clone(), self.telling());
+        spawn_local(async move { tell(hls::Event::Loaded(hls::load(&url).await)) });
+    }
+
+    fn refused(&mut self, status: u16, message: String) {
+        if !matches!(status, 502..=504) {
+            return self.fail(Failure::Refused, message);
+        }
+        self.close();
+        let retry_in_ms = OFFLINE_RETRY_MS as u64;
+        // The relay is there, and says that the camera is not.
+        (self.report)(TileEvent::Connected);
+        (self.report)(TileEvent::Source(StreamState::Offline { reason: OfflineReason::Failed, message, retry_in_ms }));
+        self.again(OFFLINE_RETRY_MS);
+    }
+
+    fn mend(&mut self, details: &str, now: Moment) {
+        let soon = self.recovered.is_some_and(|at| now.ms_since(at) < RECOVERED_MS);
+        match &self.player {
+            Some(player) if !soon => {
+                player.recover();
+                self.recovered = Some(now);
+                (self.report)(TileEvent::Trouble(Failure::Stalled));
+            }
+            _ => self.fail(Failure::Undecodable, format!("The browser does not play this HLS stream ({details}).")),
+        }
+    }
+
+    fn lost(&mut self, now: Moment) {
+        let lived_ms = if self.screen.has_presented() { now.ms_since(self.since) } else { 0.0 };
+        self.screen.start_over(now);
+        self.close();
+        let retry_ms = self.backoff.after(lived_ms, js_sys::Math::random());
+        (self.report)(TileEvent::Lost { retry_ms });
+        self.again(retry_ms);
+    }
+
+    fn fail(&mut self, failure: Failure, message: String) {
+        self.close();
+        (self.report)(TileEvent::Failed(failure, message));
+        self.again(REFUSED_RETRY_MS);
+    }
+
+    fn again(&mut self, ms: f64) {
+        let sender = self.sender.clone();
+        self.retry = Some(Timeout::new(ms, move || sender.send(Input::Connect)));
+    }
+
+    fn tick(&mut self, now: Moment) {
+        if self.player.is_none() && !self.native {
+            return;
+        }
+        let traffic = Traffic { bytes: self.bytes, ..Traffic::default() };
+        let element = self.screen.video.clone();
+        let figures = || {
+            let end = video::buffered(&element).last().map_or(0.0, |range| range.end);
+            let buffered = (end - element.current_time()).max(0.0);
+            Figures { buffered, traffic, rate: element.playback_rate(), ..Figures::default() }
+        };
+        self.screen.sample(figures, now);
+    }
+}
+
+impl Drop for Hls {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What is played, in the words of the other ways. The playlists of a variant are below its name.
+fn picture(level: &Level) -> Picture {
+    let variant = [Variant::Copy, Variant::Low].into_iter().find(|variant| level.url.contains(&format!("/{variant}/")));
+    let size = (level.width > 0).then_some(Size { width: level.width, height: level.height });
+    let codec = level.codec.clone();
+    Picture { variant: variant.unwrap_or(Variant::H264), why: None, codec, size, frame_rate: None }
+}

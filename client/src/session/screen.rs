@@ -1,0 +1,155 @@
+//! What engines have in common that leave decoding and buffering to the browser: who watches, whether it plays, when a
+//! picture is there and whether it is renewed.
+
+use web_sys::HtmlVideoElement;
+
+use super::Report;
+use super::attention::Attention;
+use super::input::{Input, listeners};
+use super::statistics::{Figures, Statistics};
+use crate::browser::curtain::Curtain;
+use crate::browser::listener::Listener;
+use crate::browser::mailbox::Sender;
+use crate::browser::on_screen::OnScreen;
+use crate::browser::timer::Interval;
+use crate::browser::video::{self, FrameWatch};
+use crate::browser::{self, is_seen};
+use crate::player::freshness::Freshness;
+use crate::state::TileEvent;
+use crate::time::Moment;
+
+const TICK_MS: i32 = 250;
+/// Attempts to play are at least this far apart.
+const PLAY_EVERY_MS: f64 = 1_000.0;
+
+/// See the module.
+pub(super) struct Screen {
+    pub(super) video: HtmlVideoElement,
+    curtain: Curtain,
+    report: Report,
+    sender: Sender<Input>,
+    attention: Attention,
+    freshness: Freshness,
+    statistics: Statistics,
+    /// Since when the first picture is awaited.
+    awaited: Option<Moment>,
+    presented: bool,
+    tap_needed: bool,
+    asked_to_play: Moment,
+    /// None where the browser does not tell of frames: they are counted then.
+    frames: Option<FrameWatch>,
+    counted: u32,
+    _tick: Interval,
+    _on_screen: Option<OnScreen>,
+    _listeners: Vec<Listener>,
+}
+
+impl Screen {
+    pub(super) fn new(
+        (video, curtain): (HtmlVideoElement, Curtain),
+        report: Report,
+        sender: Sender<Input>,
+        now: Moment,
+    ) -> Self {
+        let (tick, on_screen, frame) = (sender.clone(), sender.clone(), sender.clone());
+        video.set_muted(true);
+        Self {
+            attention: Attention::default(),
+            freshness: Freshness::default(),
+            statistics: Statistics::default(),
+            awaited: Some(now),
+            presented: false,
+            tap_needed: false,
+            asked_to_play: now,
+            frames: FrameWatch::new(&video, move |_| frame.send(Input::Frame)),
+            counted: video::frames(&video),
+            _tick: Interval::new(TICK_MS, move || tick.send(Input::Tick)),
+            _on_screen: OnScreen::new(&video, move |seen| on_screen.send(Input::OnScreen(seen))),
+            _listeners: listeners(&video, &sender),
+            video,
+            curtain,
+            report,
+            sender,
+        }
+    }
+
+    /// Another source begins: its first picture is awaited, behind the last of the one before.
+    pub(super) fn start_over(&mut self, now: Moment) {
+        self.curtain.draw(&self.video);
+        (self.awaited, self.presented) = (Some(now), false);
+        self.counted = video::frames(&self.video);
+    }
+
+    /// Whether a picture of this source has been presented.
+    pub(super) fn has_presented(&self) -> bool {
+        self.presented
+    }
+
+    /// Whether anybody watches.
+    pub(super) fn watched(&self) -> bool {
+        self.attention.watched()
+    }
+
+    /// Takes note of what concerns it. Returns whether it is watched from now on, if that is news.
+    pub(super) fn handle(&mut self, input: &Input, now: Moment) -> Option<bool> {
+        match input {
+            Input::Frame => self.frame(now),
+            Input::Tick => self.tick(now),
+            Input::Tapped => self.play(now),
+            Input::Played(result) => {
+                let needed = matches!(result, Err(browser::error::DomError::NotAllowed));
+                if std::mem::replace(&mut self.tap_needed, needed) != needed {
+                    (self.report)(TileEvent::TapNeeded(needed));
+                }
+            }
+            Input::Volume(volume) => self.video.set_volume(*volume),
+            Input::Visibility => self.attention.page(is_seen(&self.video)),
+            Input::OnScreen(on_screen) => self.attention.tile(*on_screen),
+            _ => {}
+        }
+        let news = self.attention.news(now);
+        if let Some(watched) = news {
+            (self.report)(TileEvent::Watched(watched));
+            (self.awaited, self.presented) = (watched.then_some(now), false);
+        }
+        news
+    }
+
+    /// Lets the browser play what the video has now.
+    pub(super) fn play(&mut self, now: Moment) {
+        self.asked_to_play = now;
+        let sender = self.sender.clone();
+        video::play(&self.video, move |result| sender.send(Input::Played(result)));
+    }
+
+    /// How it is doing, once a second.
+    pub(super) fn sample(&mut self, figures: impl FnOnce() -> Figures, now: Moment) {
+        if let Some(sample) = self.statistics.sample(&self.video, figures, now) {
+            (self.report)(TileEvent::Sample(sample));
+        }
+    }
+
+    fn frame(&mut self, now: Moment) {
+        self.curtain.lift();
+        if let Some(awaited) = self.awaited.take() {
+            self.presented = true;
+            (self.report)(TileEvent::Presented { first_picture_ms: Some(now.ms_since(awaited)) });
+        }
+    }
+
+    fn tick(&mut self, now: Moment) {
+        let count = video::frames(&self.video);
+        if self.frames.is_none() && std::mem::replace(&mut self.counted, count) != count {
+            self.frame(now);
+        }
+        let seen = self.attention.watched() && is_seen(&self.video);
+        if seen && self.video.paused() && !self.tap_needed && now.ms_since(self.asked_to_play) >= PLAY_EVERY_MS {
+            self.play(now);
+        }
+        let showing = seen && self.presented && !self.video.paused();
+        let position = showing.then(|| self.video.current_time());
+        if let Some(stale) = self.freshness.look(position, now) {
+            (self.report)(TileEvent::Stale(stale));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What this browser can do, as far as it tells.
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// The name of the interface that takes fragments; none where there is none.
+    pub media_source: Option<&'static str>,
+    /// `RTCPeerConnection`.
+    pub webrtc: bool,
+    /// `<video>` plays HLS by itself.
+    pub native_hls: bool,
+    /// `VideoDecoder`.
+    pub webcodecs: bool,
+    /// `WebTransport`.
+    pub webtransport: bool,
+    /// `requestVideoFrameCallback`: what is on screen is known to the frame.
+    pub frame_callbacks: bool,
+    /// The picture can float above all windows.
+    pub picture_in_picture: bool,
+    /// Whether the page came by HTTPS, or from this machine.
+    pub secure_context: bool,
+    /// Codec strings that were asked about, and whether fragments of them can be played.
+    pub codecs: Vec<(String, bool)>,
+    /// `navigator.userAgent`: for reports, nothing is decided by it.
+    pub user_agent: String,
+}
+
+impl Abilities {
+    /// Whether it says that it plays H.265.
+    pub fn h265(&self) -> bool {
+        self.codecs.iter().any(|(codec, played)| *played && (codec.starts_with("hvc1") || codec.starts_with("hev1")))
+    }
+
+    /// Rows for people: what, and whether it is there.
+    pub fn rows(&self) -> Vec<(String, String)> {
+        let known = |name: &str, there: bool| (name.to_owned(), if there { "yes" } else { "no" }.to_owned());
+        let mut rows = vec![
+            ("Media Source Extensions".to_owned(), self.media_source.unwrap_or("no").to_owned()),
+            known("WebRTC", self.webrtc),
+            known("HLS without a script", self.native_hls),
+            known("WebCodecs", self.webcodecs),
+            known("WebTransport", self.webtransport),
+            known("Frame callbacks", self.frame_callbacks),
+            known("Picture in picture", self.picture_in_picture),
+            known("Secure context", self.secure_context),
+        ];
+        rows.extend(self.codecs.iter().map(|(codec, played)| known(codec, *played)));
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h265_is_what_either_of_its_names_plays() {
+        let abilities = |codecs: &[(&str, bool)]| Abilities {
+            codecs: codecs.iter().map(|&(codec, played)| (codec.to_owned(), played)).collect(),
+            ..Abilities::default()
+        };
+        assert!(abilities(&[("avc1.640034", true), ("hev1.1.6.L93.B0", true)]).h265());
+        assert!(!abilities(&[("avc1.640034", true), ("hvc1.1.6.L93.B0", false)]).h265());
+        assert_eq!(abilities(&[("avc1.640034", true)]).rows().last().unwrap().1, "yes");
+    }
+}

@@ -1,0 +1,198 @@
+//! What a viewer chooses on the page, each choice from a short list, and the words for it in addresses and in what a browser
+//! keeps.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sightline_protocol::stream::VariantChoice;
+
+/// What can be asked for of a stream, with the words for it in addresses: `?codec=h264`.
+pub const CODECS: [(VariantChoice, &str); 4] = [
+    (VariantChoice::Auto, "auto"),
+    (VariantChoice::Copy, "h265"),
+    (VariantChoice::H264, "h264"),
+    (VariantChoice::Low, "low"),
+];
+
+/// What that word asks for.
+pub fn choice_of(word: &str) -> Option<VariantChoice> {
+    CODECS.iter().find(|(_, known)| *known == word).map(|(choice, _)| *choice)
+}
+
+/// The word for it.
+pub fn word_of(choice: VariantChoice) -> &'static str {
+    CODECS.iter().find(|(known, _)| *known == choice).map_or("auto", |(_, word)| word)
+}
+
+/// How a stream gets into the browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// The freshest way that works here.
+    #[default]
+    Auto,
+    /// Fragments over a WebSocket into Media Source Extensions.
+    Mse,
+    /// RTP over UDP or TCP, set up by WHEP.
+    WebRtc,
+    /// LL-HLS over plain HTTP.
+    Hls,
+}
+
+impl Protocol {
+    /// In the order of the selector.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Mse, Self::WebRtc, Self::Hls];
+
+    /// The word for it in addresses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Mse => "mse",
+            Self::WebRtc => "webrtc",
+            Self::Hls => "hls",
+        }
+    }
+}
+
+/// As people write it.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "Auto",
+            Self::Mse => "MSE",
+            Self::WebRtc => "WebRTC",
+            Self::Hls => "HLS",
+        })
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = NoChoice;
+
+    fn from_str(text: &str) -> Result<Self, NoChoice> {
+        Self::ALL.into_iter().find(|protocol| protocol.as_str() == text).ok_or(NoChoice)
+    }
+}
+
+/// A text that names none of the choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not one of the choices")]
+pub struct NoChoice;
+
+/// How tiles share the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Layout {
+    /// As large as all of them can be.
+    #[default]
+    Grid,
+    /// The first one large, the others beside it.
+    Focus,
+    /// So many side by side, as wide as the window; what does not fit is scrolled to.
+    Columns(u8),
+}
+
+impl Layout {
+    /// In the order of the selector.
+    pub const ALL: [Self; 6] =
+        [Self::Grid, Self::Focus, Self::Columns(1), Self::Columns(2), Self::Columns(3), Self::Columns(4)];
+    /// More would be stamps.
+    const COLUMNS_MAX: u8 = 12;
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grid => f.write_str("grid"),
+            Self::Focus => f.write_str("focus"),
+            Self::Columns(columns) => columns.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Layout {
+    type Err = NoChoice;
+
+    fn from_str(text: &str) -> Result<Self, NoChoice> {
+        match text {
+            "grid" => Ok(Self::Grid),
+            "focus" => Ok(Self::Focus),
+            text => match text.parse() {
+                Ok(columns @ 1..=Self::COLUMNS_MAX) => Ok(Self::Columns(columns)),
+                _ => Err(NoChoice),
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for Layout {
+    type Error = NoChoice;
+
+    fn try_from(text: String) -> Result<Self, NoChoice> {
+        text.parse()
+    }
+}
+
+impl From<Layout> for String {
+    fn from(layout: Layout) -> Self {
+        layout.to_string()
+    }
+}
+
+/// Light or dark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Theme {
+    /// As the system is.
+    #[default]
+    System,
+    /// Light.
+    Light,
+    /// Dark.
+    Dark,
+}
+
+impl Theme {
+    /// In the order of the selector.
+    pub const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
+
+    /// The word for it in `data-theme`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_choice_is_read_as_it_is_written() {
+        for protocol in Protocol::ALL {
+            assert_eq!(protocol.as_str().parse(), Ok(protocol));
+            assert_eq!(serde_json::to_value(protocol).unwrap(), protocol.as_str());
+        }
+        for layout in Layout::ALL {
+            assert_eq!(layout.to_string().parse(), Ok(layout));
+            assert_eq!(serde_json::to_value(layout).unwrap(), layout.to_string());
+        }
+        for theme in Theme::ALL {
+            assert_eq!(serde_json::to_value(theme).unwrap(), theme.as_str());
+        }
+    }
+
+    #[test]
+    fn other_words_are_refused() {
+        for text in ["", "Auto", "rtsp", "mse "] {
+            assert_eq!(text.parse::<Protocol>(), Err(NoChoice), "{text:?}");
+        }
+        for text in ["", "0", "13", "-1", "1.5", "256", "grid "] {
+            assert_eq!(text.parse::<Layout>(), Err(NoChoice), "{text:?}");
+        }
+    }
+}

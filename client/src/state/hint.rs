@@ -1,0 +1,51 @@
+//! What each protocol will do here and now, in one line.
+
+use super::{App, Protocol};
+
+impl App {
+    /// What that protocol will do in this browser, reached as it is.
+    pub fn hint(&self, protocol: Protocol) -> String {
+        let abilities = &self.abilities;
+        match protocol {
+            Protocol::Auto => self.auto_hint(),
+            Protocol::Mse if abilities.media_source.is_none() => {
+                "This browser has no Media Source Extensions.".to_owned()
+            }
+            Protocol::Mse if abilities.h265() => {
+                "Over a WebSocket, through any tunnel; about 0.2 s behind, H.265 untouched.".to_owned()
+            }
+            Protocol::Mse => {
+                "Over a WebSocket, through any tunnel; about 0.2 s behind. This browser plays no H.265: it gets H.264."
+                    .to_owned()
+            }
+            Protocol::WebRtc if !abilities.webrtc => "This browser has no WebRTC.".to_owned(),
+            Protocol::WebRtc => "Freshest on a local network; does not pass tunnels that carry HTTP only.".to_owned(),
+            Protocol::Hls if abilities.native_hls => {
+                "Over plain HTTP, through everything; some seconds behind.".to_owned()
+            }
+            Protocol::Hls => "Over plain HTTP, through everything; two seconds behind.".to_owned(),
+        }
+    }
+
+    /// What Auto chose, and why.
+    fn auto_hint(&self) -> String {
+        let mut chosen: Vec<_> = self.tiles.iter().filter(|tile| tile.protocol == Protocol::Auto).collect();
+        chosen.retain(|tile| tile.using.is_some());
+        match chosen.as_slice() {
+            [] => "The freshest way that works here.".to_owned(),
+            [first, rest @ ..] if rest.iter().all(|tile| tile.using == first.using) => {
+                first.using.iter().map(|(protocol, why)| format!("Uses {protocol}: {why}.")).collect()
+            }
+            several => {
+                let count = |protocol| {
+                    let using =
+                        several.iter().filter(|tile| tile.using.as_ref().is_some_and(|using| using.0 == protocol));
+                    (protocol, using.count())
+                };
+                let counts = Protocol::ALL.into_iter().map(count).filter(|&(_, count)| count > 0);
+                let counts: Vec<_> = counts.map(|(protocol, count)| format!("{protocol} for {count}")).collect();
+                format!("Uses {}.", counts.join(", "))
+            }
+        }
+    }
+}

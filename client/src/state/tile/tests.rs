@@ -1,0 +1,274 @@
+use super::*;
+use crate::state::Phase;
+use sightline_protocol::message::{OfflineReason, Ready, Size, StreamState, Track, TrackKind, VariantReason};
+use sightline_protocol::stream::Variant;
+
+fn name(text: &str) -> StreamName {
+    text.parse().unwrap()
+}
+
+fn ready(variant: Variant, why: VariantReason, codec: &str) -> Ready {
+    Ready {
+        epoch: 1,
+        variant,
+        why,
+        tracks: vec![Track {
+            kind: TrackKind::Video,
+            mime: format!("video/mp4; codecs=\"{codec}\""),
+            timescale: 90_000,
+            timeline: 1,
+            size: Some(Size { width: 1920, height: 1080 }),
+            frame_rate: None,
+        }],
+        audio: false,
+    }
+}
+
+fn copy() -> Ready {
+    ready(Variant::Copy, VariantReason::Untouched, "hvc1.1.6.L123.90")
+}
+
+fn offline() -> StreamState {
+    StreamState::Offline {
+        reason: OfflineReason::Unreachable,
+        message: "the camera yard cannot be reached".into(),
+        retry_in_ms: 4000,
+    }
+}
+
+/// A tile to which `events` have happened.
+fn tile(events: impl IntoIterator<Item = TileEvent>) -> Tile {
+    let mut tile = Tile::new(name("yard"));
+    events.into_iter().for_each(|event| tile.apply(event));
+    tile
+}
+
+fn live() -> Vec<TileEvent> {
+    vec![
+        TileEvent::Connecting,
+        TileEvent::Connected,
+        TileEvent::Source(StreamState::Starting),
+        TileEvent::Ready(copy()),
+        TileEvent::Presented { first_picture_ms: Some(80.0) },
+    ]
+}
+
+#[test]
+fn a_tile_is_live_only_once_a_frame_was_presented() {
+    let phases: Vec<_> = (0..=5).map(|n| tile(live().into_iter().take(n)).phase()).collect();
+    use Phase::{Connecting, Live, Starting};
+    assert_eq!(phases, [Connecting, Connecting, Starting, Starting, Starting, Live]);
+    assert_eq!(tile(live()).message(), None);
+    assert_eq!(tile(live()).first_picture_ms, Some(80.0));
+}
+
+#[test]
+fn a_picture_that_is_no_longer_renewed_is_not_called_live() {
+    let mut events = live();
+    events.push(TileEvent::Stale(true));
+    let stalled = tile(events.clone());
+    assert_eq!(stalled.phase(), Phase::Stalled);
+    assert!(stalled.message().is_some());
+    events.push(TileEvent::Stale(false));
+    assert_eq!(tile(events).phase(), Phase::Live);
+}
+
+#[test]
+fn a_new_epoch_is_not_live_before_its_own_first_frame() {
+    let mut events = live();
+    events.push(TileEvent::Ready(copy()));
+    assert_eq!(tile(events.clone()).phase(), Phase::Starting);
+    events.push(TileEvent::Presented { first_picture_ms: None });
+    let tile = tile(events);
+    assert_eq!((tile.phase(), tile.epoch, tile.first_picture_ms), (Phase::Live, 2, Some(80.0)));
+}
+
+#[test]
+fn offline_says_why_and_when_it_is_tried_again() {
+    let mut events = live();
+    events.push(TileEvent::Source(offline()));
+    let off = tile(events.clone());
+    assert_eq!(off.phase(), Phase::Offline);
+    assert_eq!(off.message().unwrap(), "The camera yard cannot be reached. Trying again in 4 s.");
+    events.push(TileEvent::Source(StreamState::Live));
+    assert_eq!(tile(events).phase(), Phase::Live, "the same epoch goes on");
+}
+
+#[test]
+fn a_lost_connection_keeps_what_is_known_about_the_picture() {
+    let mut events = live();
+    events.push(TileEvent::Lost { retry_ms: 0.0 });
+    let lost = tile(events.clone());
+    assert_eq!(lost.phase(), Phase::Reconnecting);
+    assert_eq!(lost.message().unwrap(), "The connection to the relay was lost. Trying again now.");
+    assert!(lost.picture.is_some());
+    events.push(TileEvent::Connecting);
+    assert_eq!(tile(events.clone()).phase(), Phase::Reconnecting);
+    events.push(TileEvent::Connected);
+    assert_eq!(tile(events).phase(), Phase::Starting, "the last picture is not a live one");
+}
+
+#[test]
+fn a_relay_that_never_answered_is_said_to_be_unreachable() {
+    let tile = tile([TileEvent::Connecting, TileEvent::Lost { retry_ms: 2100.0 }]);
+    assert_eq!(tile.message().unwrap(), "The relay cannot be reached. Trying again in 2 s.");
+}
+
+#[test]
+fn a_failure_stays_until_something_works() {
+    let mut events = live();
+    events.push(TileEvent::Failed(Failure::Refused, "No.".into()));
+    events.push(TileEvent::Lost { retry_ms: 30_000.0 });
+    let failed = tile(events.clone());
+    assert_eq!((failed.phase(), failed.message().unwrap().as_str()), (Phase::Error, "No."));
+    events.push(TileEvent::Connected);
+    assert_eq!(tile(events).phase(), Phase::Starting);
+}
+
+#[test]
+fn labels_name_codec_variant_reason_size_and_rate() {
+    let mut events = live();
+    assert_eq!(tile(events.clone()).codec_label().unwrap(), "H.265 · untouched");
+    assert_eq!(tile(events.clone()).picture_label().unwrap(), "1920×1080");
+    let transcoded = ready(Variant::H264, VariantReason::NotPlayable, "avc1.42C01F");
+    events.push(TileEvent::Ready(transcoded));
+    events.push(TileEvent::FrameRate(24.98));
+    let label = "H.264 · transcoded — this browser cannot decode the camera's codec";
+    assert_eq!(tile(events.clone()).codec_label().unwrap(), label);
+    assert_eq!(tile(events.clone()).picture_label().unwrap(), "1920×1080 · 25 fps");
+    assert_eq!(tile(events.clone()).picture.unwrap().codec, "avc1.42C01F");
+    events.push(TileEvent::FellBack);
+    assert!(tile(events).codec_label().unwrap().contains("failed to decode"));
+}
+
+#[test]
+fn an_old_picture_is_marked_with_its_age_and_a_live_one_shows_it() {
+    let mut events = live();
+    assert_eq!(tile(events.clone()).age_label().unwrap(), "age unknown");
+    events.push(TileEvent::Age(Some(143.2)));
+    let now = tile(events.clone());
+    assert_eq!((now.age_label().unwrap().as_str(), now.old_picture()), ("0.14 s old", None));
+    events.push(TileEvent::Lost { retry_ms: 500.0 });
+    assert_eq!(tile(events.clone()).old_picture(), None, "not yet");
+    for (ms, words) in [(12_400.0, "12 seconds"), (150_000.0, "2 minutes"), (9e6, "2 hours")] {
+        events.push(TileEvent::Age(Some(ms)));
+        assert_eq!(tile(events.clone()).old_picture().unwrap(), format!("This picture is {words} old."));
+    }
+    assert_eq!(tile(events).age_label(), None);
+}
+
+#[test]
+fn every_kind_of_failure_is_named() {
+    let after = |event| {
+        let mut events = live();
+        events.push(event);
+        tile(events).failure().map(Failure::as_str)
+    };
+    assert_eq!(tile(live()).failure(), None);
+    assert_eq!(after(TileEvent::Lost { retry_ms: 0.0 }), Some("unreachable"));
+    assert_eq!(after(TileEvent::Source(offline())), Some("offline"));
+    assert_eq!(after(TileEvent::Stale(true)), Some("stalled"));
+    assert_eq!(after(TileEvent::TapNeeded(true)), Some("autoplay-blocked"));
+    assert_eq!(after(TileEvent::Trouble(Failure::Reclaimed)), Some("reclaimed"));
+    assert_eq!(after(TileEvent::Failed(Failure::Undecodable, "No.".into())), Some("undecodable"));
+    let mended = [TileEvent::Trouble(Failure::Stalled), TileEvent::Presented { first_picture_ms: None }];
+    assert_eq!(tile(live().into_iter().chain(mended)).failure(), None);
+}
+
+#[test]
+fn what_nobody_sees_is_paused_and_not_live_before_it_is_shown_again() {
+    let mut events = live();
+    let phases: Vec<_> =
+        [TileEvent::Watched(false), TileEvent::Watched(true), TileEvent::Presented { first_picture_ms: None }]
+            .into_iter()
+            .map(|event| {
+                events.push(event);
+                tile(events.clone()).phase()
+            })
+            .collect();
+    assert_eq!(phases, [Phase::Paused, Phase::Starting, Phase::Live]);
+}
+
+#[test]
+fn a_tap_is_asked_for_in_words() {
+    let mut events = live();
+    events.push(TileEvent::TapNeeded(true));
+    let waiting = tile(events.clone());
+    assert_eq!(waiting.phase(), Phase::Starting, "a picture that stands still is not live");
+    assert!(waiting.message().unwrap().contains("tap"));
+    events.push(TileEvent::TapNeeded(false));
+    assert_eq!(tile(events).phase(), Phase::Live);
+}
+
+#[test]
+fn a_name_that_is_none_is_a_tile_that_says_so() {
+    let tile = Tile::refused(&StreamName::try_from("a/b".to_owned()).unwrap_err());
+    assert_eq!((tile.phase(), tile.stream.clone()), (Phase::Error, None));
+    assert!(tile.message().unwrap().contains("a/b"));
+}
+
+#[test]
+fn its_shape_is_the_picture_s_or_as_the_catalogue_has_it() {
+    let mut listed = tile([]);
+    assert_eq!(listed.aspect(), 16.0 / 9.0);
+    let info = r#"{"name":"yard","state":{"state":"idle"},
+        "variants":[{"variant":"copy","state":{"state":"idle"},"viewers":0,"size":{"width":720,"height":1280}}],"notes":["It has B-frames."]}"#;
+    listed.list(&serde_json::from_str(info).unwrap());
+    assert_eq!((listed.aspect(), listed.notes.len()), (0.5625, 1));
+    let mut nothing = copy();
+    nothing.tracks[0].size = Some(Size { width: 0, height: 0 });
+    assert_eq!(tile([TileEvent::Ready(nothing)]).aspect(), 16.0 / 9.0);
+}
+
+#[test]
+fn statistics_are_figures_with_units_and_say_what_is_not_known() {
+    let find = |tile: &Tile, name| {
+        tile.statistics().into_iter().chain(tile.details()).find(|(known, _)| *known == name).unwrap().1
+    };
+    let unknown = tile([]);
+    assert!(unknown.statistics().iter().all(|(_, value)| value == "–"), "{:?}", unknown.statistics());
+    let sample = Sample { bits: 1.25e6, frames: 25.0, buffered: 0.18, decoded: 900, dropped: 2, ..Sample::default() };
+    let mut events = live();
+    events.extend([
+        TileEvent::Using(Protocol::Mse, "because".into()),
+        TileEvent::Age(Some(146.4)),
+        TileEvent::Sample(sample),
+    ]);
+    let known = tile(events);
+    for (name, value) in [
+        ("Protocol", "MSE"),
+        ("Codec", "hvc1.1.6.L123.90"),
+        ("Variant", "copy"),
+        ("Resolution", "1920×1080"),
+        ("Frame rate", "25 fps"),
+        ("Bit rate", "1.2 Mbit/s"),
+        ("Latency", "146 ms"),
+        ("Buffer", "180 ms"),
+        ("Dropped", "2 of 900"),
+        ("Round trip", "–"),
+        ("First picture", "80 ms"),
+    ] {
+        assert_eq!(find(&known, name), value, "{name}");
+    }
+}
+
+#[test]
+fn what_matters_is_logged_in_sentences() {
+    let mut tile = tile([]);
+    let mut lines = Vec::new();
+    let more = [TileEvent::Source(offline()), TileEvent::Age(Some(1.0)), TileEvent::Note(Level::Error, "no".into())];
+    for event in live().into_iter().chain(more) {
+        tile.apply(event.clone());
+        lines.extend(tile.log_line(&event));
+    }
+    let expected = [
+        (Level::Info, "Connecting to the relay."),
+        (Level::Info, "Connected."),
+        (Level::Info, "The source is started."),
+        (Level::Info, "Epoch 1: H.265 · untouched · 1920×1080 · hvc1.1.6.L123.90."),
+        (Level::Info, "First picture after 80 ms."),
+        (Level::Warning, "The camera yard cannot be reached. Trying again in 4 s."),
+        (Level::Error, "No."),
+    ];
+    assert_eq!(lines.iter().map(|(level, text)| (*level, text.as_str())).collect::<Vec<_>>(), expected);
+}

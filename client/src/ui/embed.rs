@@ -1,0 +1,210 @@
+//! One stream in a page of somebody else's: what `<sightline-player>` is made of. The element itself, which is a class of
+//! JavaScript's, is `client/embed/sightline-player.js`.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use sightline_protocol::stream::{StreamName, VariantChoice};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use yew::prelude::*;
+
+use super::tile::Tile;
+use crate::state::{self, Event, Protocol, TileEvent, choice_of};
+
+/// The element's attributes. What is not there is as in [`Default`].
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Attributes {
+    /// The relay's address.
+    pub src: Option<String>,
+    /// The name of the stream.
+    pub stream: String,
+    /// `auto`, `mse`, `webrtc` or `hls`.
+    pub protocol: String,
+    /// `auto`, `h265`, `h264` or `low`.
+    pub codec: String,
+    /// Whether it is not to be heard.
+    pub muted: bool,
+    /// Whether statistics lie over the picture.
+    pub stats: bool,
+    /// Whether there is anything but the picture.
+    pub controls: bool,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self {
+            src: None,
+            stream: String::new(),
+            protocol: String::new(),
+            codec: String::new(),
+            muted: true,
+            stats: false,
+            controls: true,
+        }
+    }
+}
+
+/// What the page is told whenever it changes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    state: &'static str,
+    message: Option<String>,
+    protocol: Option<&'static str>,
+    variant: Option<String>,
+    codec: Option<String>,
+    width: Option<u16>,
+    height: Option<u16>,
+    muted: bool,
+    audio: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_ms: Option<f64>,
+}
+
+impl Told {
+    fn of(tile: &state::Tile) -> Self {
+        let picture = tile.picture.as_ref();
+        let size = picture.and_then(|picture| picture.size);
+        Self {
+            state: tile.phase().as_str(),
+            message: tile.message(),
+            protocol: tile.using.as_ref().map(|(protocol, _)| protocol.as_str()),
+            variant: picture.map(|picture| picture.variant.to_string()),
+            codec: picture.map(|picture| picture.codec.clone()),
+            width: size.map(|size| size.width),
+            height: size.map(|size| size.height),
+            muted: !tile.listening,
+            audio: tile.audio,
+            latency_ms: None,
+        }
+    }
+}
+
+/// What the component is given.
+#[derive(Debug, Clone, PartialEq, Properties)]
+pub struct Props {
+    /// The element's attributes.
+    pub attributes: Attributes,
+    /// Called with the name of an event and its detail, as JSON.
+    pub on_event: Callback<(&'static str, String)>,
+}
+
+/// See the module.
+pub struct Embed {
+    tile: Rc<state::Tile>,
+    told: Option<Told>,
+}
+
+impl Component for Embed {
+    type Message = Event;
+    type Properties = Props;
+
+    fn create(ctx: &Context<Self>) -> Self {
+        Self { tile: Rc::new(tile(&ctx.props().attributes)), told: None }
+    }
+
+    fn changed(&mut self, ctx: &Context<Self>, _: &Props) -> bool {
+        // The element makes a new player for another stream, relay or codec; these change in place.
+        Rc::make_mut(&mut self.tile).protocol = protocol(&ctx.props().attributes);
+        true
+    }
+
+    fn update(&mut self, ctx: &Context<Self>, event: Event) -> bool {
+        match event {
+            Event::Tile(_, event) => {
+                let sampled = matches!(event, TileEvent::Sample(_));
+                Rc::make_mut(&mut self.tile).apply(event);
+                self.tell(ctx, sampled);
+                true
+            }
+            Event::Choose(state::Choice::Volume(_, volume)) => {
+                Rc::make_mut(&mut self.tile).volume = volume;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn view(&self, ctx: &Context<Self>) -> Html {
+        let Attributes { src, codec, muted, stats, controls, .. } = &ctx.props().attributes;
+        html! {
+            <Tile tile={self.tile.clone()} relay={src.clone()} choice={variant(codec)} muted={*muted} alone=true statistics={*stats}
+                controls={*controls} on_event={ctx.link().callback(|event| event)} />
+        }
+    }
+}
+
+impl Embed {
+    fn tell(&mut self, ctx: &Context<Self>, sampled: bool) {
+        let on_event = &ctx.props().on_event;
+        let now = Told::of(&self.tile);
+        let json = |told: &Told| serde_json::to_string(told).unwrap_or_default();
+        if self.told.as_ref() != Some(&now) {
+            on_event.emit(("statechange", json(&now)));
+            self.told = Some(now.clone());
+        }
+        if sampled {
+            on_event.emit(("statistics", json(&Told { latency_ms: self.tile.age_ms, ..now })));
+        }
+    }
+}
+
+fn tile(attributes: &Attributes) -> state::Tile {
+    let mut tile = match StreamName::try_from(attributes.stream.clone()) {
+        Ok(name) => state::Tile::new(name),
+        Err(error) => state::Tile::refused(&error),
+    };
+    tile.protocol = protocol(attributes);
+    tile
+}
+
+fn protocol(attributes: &Attributes) -> Protocol {
+    attributes.protocol.parse().unwrap_or_default()
+}
+
+fn variant(codec: &str) -> VariantChoice {
+    choice_of(codec).unwrap_or(VariantChoice::Auto)
+}
+
+/// A player in an element of the page's, until it is freed.
+#[wasm_bindgen]
+pub struct EmbeddedPlayer {
+    handle: Option<AppHandle<Embed>>,
+    on_event: Callback<(&'static str, String)>,
+}
+
+#[wasm_bindgen]
+impl EmbeddedPlayer {
+    /// Starts to play in `root`. `attributes` are an [`Attributes`] in JSON; `on_event` is called with the name of an event
+    /// and its detail in JSON.
+    #[wasm_bindgen(constructor)]
+    pub fn new(root: web_sys::Element, attributes: &str, on_event: js_sys::Function) -> Self {
+        let on_event = Callback::from(move |(name, detail): (&'static str, String)| {
+            // What the page's listeners throw is reported by the browser.
+            let _ = on_event.call2(&JsValue::NULL, &JsValue::from_str(name), &JsValue::from_str(&detail));
+        });
+        let props = Props { attributes: read(attributes), on_event: on_event.clone() };
+        let handle = yew::Renderer::<Embed>::with_root_and_props(root, props).render();
+        Self { handle: Some(handle), on_event }
+    }
+
+    /// Takes other attributes: `protocol`, `muted`, `stats` and `controls`. The others are for a new player.
+    pub fn update(&mut self, attributes: &str) {
+        if let Some(handle) = &mut self.handle {
+            handle.update(Props { attributes: read(attributes), on_event: self.on_event.clone() });
+        }
+    }
+
+    /// Ends it: the connection is closed, and everything that was registered in the page is taken back.
+    pub fn stop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.destroy();
+        }
+    }
+}
+
+fn read(attributes: &str) -> Attributes {
+    serde_json::from_str(attributes).unwrap_or_default()
+}

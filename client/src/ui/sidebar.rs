@@ -1,0 +1,194 @@
+//! What can be chosen for all pictures, and the streams in their order.
+
+use yew::prelude::*;
+
+use super::choose::{options, value};
+use super::icons;
+use crate::state::{Choice, Event, Layout, Phase, Protocol, Theme};
+
+/// One stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub phase: Phase,
+    /// What was chosen for it alone.
+    pub protocol: Option<Protocol>,
+}
+
+/// What the sidebar is given.
+#[derive(Debug, Clone, PartialEq, Properties)]
+pub struct Props {
+    /// What is chosen for all streams,
+    pub protocol: Protocol,
+    /// and what each choice would do.
+    pub hints: [String; 4],
+    /// How tiles share the window.
+    pub layout: Layout,
+    /// Light or dark.
+    pub theme: Theme,
+    /// Whether statistics lie over the pictures.
+    pub statistics: bool,
+    /// The streams, in order.
+    pub rows: Vec<Row>,
+    /// Where events go.
+    pub on_event: Callback<Event>,
+}
+
+/// Keys, and what they do.
+const KEYS: [(&str, &str); 10] = [
+    ("Enter", "one picture large, and back"),
+    ("Esc", "all pictures"),
+    ("← →", "from picture to picture"),
+    ("Shift ← →", "move the picture"),
+    ("F", "fill the screen"),
+    ("P", "let the picture float"),
+    ("M", "sound on and off"),
+    ("C", "save the picture"),
+    ("R", "record, and stop"),
+    ("S / B", "statistics / this sidebar"),
+];
+
+/// See the module.
+#[component]
+pub fn Sidebar(props: &Props) -> Html {
+    let choose = |choice: Choice| props.on_event.reform(move |_: MouseEvent| Event::Choose(choice.clone()));
+    html! {
+        <aside class="sidebar" aria-label="Settings">
+            <header>
+                { icons::button("", "Close settings (B)", icons::MENU, choose(Choice::Sidebar(Some(false)))) }
+                <h1>{ "Sightline" }</h1>
+            </header>
+            { protocols(props) }
+            { layouts(props) }
+            { streams(props) }
+            { appearance(props) }
+            <details>
+                <summary>{ "Keys" }</summary>
+                <dl class="keys">
+                    { for KEYS.map(|(key, what)| html! { <><dt><kbd>{ key }</kbd></dt><dd>{ what }</dd></> }) }
+                </dl>
+            </details>
+            <p><a href="test">{ "Test page" }</a></p>
+        </aside>
+    }
+}
+
+fn protocols(props: &Props) -> Html {
+    let option = |(protocol, hint): (Protocol, &String)| {
+        let onchange = props.on_event.reform(move |_| Event::Choose(Choice::Protocol(protocol)));
+        html! {
+            <label class="option">
+                <input type="radio" name="protocol" value={protocol.as_str()} checked={props.protocol == protocol} {onchange} />
+                <span><strong>{ protocol.to_string() }</strong><small>{ hint }</small></span>
+            </label>
+        }
+    };
+    html! {
+        <fieldset>
+            <legend>{ "Stream protocol" }</legend>
+            { for Protocol::ALL.into_iter().zip(&props.hints).map(option) }
+        </fieldset>
+    }
+}
+
+fn layouts(props: &Props) -> Html {
+    let option = |layout: Layout| {
+        let onchange = props.on_event.reform(move |_| Event::Choose(Choice::Layout(layout)));
+        let label = match layout {
+            Layout::Grid => "Fit all".to_owned(),
+            Layout::Focus => "First one large".to_owned(),
+            Layout::Columns(1) => "1 column".to_owned(),
+            Layout::Columns(columns) => format!("{columns} columns"),
+        };
+        html! {
+            <label class="chip">
+                <input type="radio" name="layout" value={layout.to_string()} checked={props.layout == layout} {onchange} />
+                <span>{ label }</span>
+            </label>
+        }
+    };
+    html! {
+        <fieldset class="chips">
+            <legend>{ "Layout" }</legend>
+            { for Layout::ALL.map(option) }
+        </fieldset>
+    }
+}
+
+fn streams(props: &Props) -> Html {
+    html! {
+        <section>
+            <h2>{ "Streams" }</h2>
+            <ol class="streams">
+                { for (0..props.rows.len()).map(|n| stream(props, n)) }
+            </ol>
+        </section>
+    }
+}
+
+fn stream(props: &Props, n: usize) -> Html {
+    let Row { name, phase, protocol } = &props.rows[n];
+    let move_to = |other: Option<usize>, label: &str, paths| {
+        let to = other.and_then(|other| props.rows.get(other)).map(|row| row.name.clone());
+        let name = name.clone();
+        let disabled = to.is_none();
+        let onclick = props.on_event.reform(move |_| Event::Move(name.clone(), to.clone().unwrap_or_default()));
+        html! { <button class="sign" type="button" {disabled} aria-label={label.to_owned()} title={label.to_owned()} {onclick}>{ icons::icon(paths) }</button> }
+    };
+    let onchange = {
+        let name = name.clone();
+        props.on_event.reform(move |event: web_sys::Event| {
+            Event::Choose(Choice::StreamProtocol(name.clone(), value(&event).parse().ok()))
+        })
+    };
+    let solo = {
+        let name = name.clone();
+        props.on_event.reform(move |_| Event::Solo(name.clone()))
+    };
+    let choices = std::iter::once((String::new(), "like all".to_owned()))
+        .chain(Protocol::ALL.map(|protocol| (protocol.as_str().to_owned(), protocol.to_string())));
+    let chosen = protocol.map(Protocol::as_str).unwrap_or_default();
+    html! {
+        <li key={name.clone()} data-state={phase.as_str()}>
+            <button class="stream-name" type="button" onclick={solo} title="One picture large, and back">
+                <span class="dot" aria-hidden="true" />{ name }
+                <small>{ phase.label() }</small>
+            </button>
+            <select aria-label={format!("Protocol of {name}")} {onchange}>{ options(choices, chosen) }</select>
+            { move_to(n.checked_sub(1), &format!("Move {name} up"), icons::UP) }
+            { move_to(Some(n + 1), &format!("Move {name} down"), icons::DOWN) }
+        </li>
+    }
+}
+
+fn appearance(props: &Props) -> Html {
+    let statistics = props.on_event.reform(|_: web_sys::Event| Event::Choose(Choice::Statistics(None)));
+    let theme = |theme: Theme| {
+        let onchange = props.on_event.reform(move |_| Event::Choose(Choice::Theme(theme)));
+        let label = match theme {
+            Theme::System => "Like the system",
+            Theme::Light => "Light",
+            Theme::Dark => "Dark",
+        };
+        html! {
+            <label class="chip">
+                <input type="radio" name="theme" value={theme.as_str()} checked={props.theme == theme} {onchange} />
+                <span>{ label }</span>
+            </label>
+        }
+    };
+    html! {
+        <>
+            <fieldset class="chips">
+                <legend>{ "Appearance" }</legend>
+                { for Theme::ALL.map(theme) }
+            </fieldset>
+            <label class="option">
+                <input type="checkbox" name="statistics" checked={props.statistics} onchange={statistics} />
+                <span>{ "Statistics over the pictures (S)" }</span>
+            </label>
+        </>
+    }
+}

@@ -1,0 +1,62 @@
+//! What can be done with a picture.
+
+use yew::prelude::*;
+
+use super::Act;
+use crate::browser::display;
+use crate::state::Tile;
+use crate::ui::choose::value;
+use crate::ui::icons::{self, button};
+
+const ALL: &str = "All pictures (Esc)";
+const ONE: &str = "One picture large (Enter)";
+
+/// The bar of buttons. What this browser or this stream has not got is not offered. `solo` is whether the tile fills the grid,
+/// where there is one.
+pub(super) fn bar(tile: &Tile, solo: Option<bool>, act: &Callback<Act>) -> Html {
+    let on = |what: Act| act.reform(move |_: MouseEvent| what);
+    let recording = tile.recording.is_some();
+    let can_float = display::can_float();
+    html! {
+        <div class="tile-bar" role="group" aria-label={format!("Controls of {}", tile.name)}>
+            { sound(tile, act) }
+            if tile.stream.is_some() {
+                <span class={classes!("tile-more", recording.then_some("tile-held"))}>
+                    { button("tile-snapshot", "Save the picture (C)", icons::SNAPSHOT, on(Act::Snapshot)) }
+                    if !tile.can_record() {
+                    } else if recording {
+                        { button("tile-record", "Stop recording and save (R)", icons::STOP, on(Act::Record)) }
+                    } else {
+                        { button("tile-record", "Record (R)", icons::RECORD, on(Act::Record)) }
+                    }
+                    if can_float {
+                        { button("tile-float", "Let the picture float (P)", icons::FLOAT, on(Act::Float)) }
+                    }
+                    { button("tile-fullscreen", "Fill the screen (F)", icons::FULLSCREEN, on(Act::FillScreen)) }
+                    if let Some(solo) = solo {
+                        { button("tile-solo", if solo { ALL } else { ONE }, icons::LARGE, on(Act::Solo)) }
+                    }
+                </span>
+            }
+        </div>
+    }
+}
+
+/// Turns sound on and off, where there is any, and sets how loud it is.
+fn sound(tile: &Tile, act: &Callback<Act>) -> Html {
+    let (label, sign) = if tile.listening { ("Mute", icons::LOUD) } else { ("Unmute", icons::MUTED) };
+    let onclick = act.reform(|_: MouseEvent| Act::Listen);
+    let oninput = act.reform(|event: InputEvent| Act::Volume(value(&event).parse().unwrap_or(1.0)));
+    html! {
+        if tile.audio {
+            if tile.listening {
+                <input class="tile-volume" type="range" min="0" max="1" step="0.05" value={tile.volume.to_string()}
+                    aria-label={format!("Volume of {}", tile.name)} {oninput} />
+            }
+            <button class="sign tile-speaker" type="button" {onclick} aria-label={label} title={format!("{label} (M)")}
+                aria-pressed={tile.listening.to_string()}>
+                { icons::icon(sign) }
+            </button>
+        }
+    }
+}

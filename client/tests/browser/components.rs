@@ -1,0 +1,170 @@
+//! Components display what they are given and send what the user does.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use sightline_client::browser::{document, storage};
+use sightline_client::state::history::Sample;
+use sightline_client::state::{self, Choice, Event, Layout, Phase, Protocol, Theme, TileEvent};
+use sightline_client::ui::embed::EmbeddedPlayer;
+use sightline_client::ui::sidebar::{self, Row, Sidebar};
+use sightline_client::ui::tile::{self, Tile};
+use sightline_protocol::stream::{StreamName, VariantChoice};
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen_test::wasm_bindgen_test;
+use web_sys::{Element, HtmlElement};
+use yew::prelude::*;
+
+use crate::fixture::until;
+
+/// An element in the page, taken out again when it is dropped.
+struct Root(Element);
+
+impl Root {
+    fn new() -> Self {
+        let root = document().create_element("div").unwrap();
+        document().body().unwrap().append_child(&root).unwrap();
+        Self(root)
+    }
+
+    fn render<C: BaseComponent>(props: C::Properties) -> (Self, AppHandle<C>)
+    where
+        C::Properties: 'static,
+    {
+        let root = Self::new();
+        let handle = yew::Renderer::<C>::with_root_and_props(root.0.clone(), props).render();
+        (root, handle)
+    }
+
+    fn find(&self, selector: &str) -> Option<HtmlElement> {
+        self.0.query_selector(selector).unwrap().map(JsCast::unchecked_into)
+    }
+
+    async fn wait_for(&self, selector: &str) -> HtmlElement {
+        until(selector, || self.find(selector).is_some()).await;
+        self.find(selector).unwrap()
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.0.remove();
+    }
+}
+
+/// What was sent.
+fn events() -> (Rc<RefCell<Vec<Event>>>, Callback<Event>) {
+    let events: Rc<RefCell<Vec<Event>>> = Rc::default();
+    let log = events.clone();
+    (events, Callback::from(move |event| log.borrow_mut().push(event)))
+}
+
+#[wasm_bindgen_test]
+async fn the_sidebar_sends_what_is_chosen() {
+    let (sent, on_event) = events();
+    let row = |name: &str| Row { name: name.into(), phase: Phase::Live, protocol: None };
+    let props = sidebar::Props {
+        protocol: Protocol::Auto,
+        hints: Protocol::ALL.map(|protocol| format!("hint of {protocol}")),
+        layout: Layout::Grid,
+        theme: Theme::System,
+        statistics: false,
+        rows: vec![row("a"), row("b")],
+        on_event,
+    };
+    let (root, handle) = Root::render::<Sidebar>(props);
+    root.wait_for("[name=protocol][value=hls]").await.click();
+    root.find("[name=layout][value=focus]").unwrap().click();
+    root.find("[name=statistics]").unwrap().click();
+    assert!(root.find("[aria-label='Move a up']").unwrap().has_attribute("disabled"));
+    root.find("[aria-label='Move a down']").unwrap().click();
+    root.find(".stream-name").unwrap().click();
+    let expected = [
+        Event::Choose(Choice::Protocol(Protocol::Hls)),
+        Event::Choose(Choice::Layout(Layout::Focus)),
+        Event::Choose(Choice::Statistics(None)),
+        Event::Move("a".into(), "b".into()),
+        Event::Solo("a".into()),
+    ];
+    assert_eq!(*sent.borrow(), expected);
+    assert!(root.find("fieldset").unwrap().text_content().unwrap().contains("hint of WebRTC"));
+    handle.destroy();
+}
+
+fn tile_props(tile: state::Tile, on_event: Callback<Event>) -> tile::Props {
+    tile::Props {
+        tile: Rc::new(tile),
+        place: None,
+        solo: false,
+        alone: false,
+        choice: VariantChoice::Auto,
+        // Nobody listens there.
+        relay: Some("http://127.0.0.1:9/".into()),
+        muted: true,
+        statistics: true,
+        controls: true,
+        on_event,
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_tile_shows_its_words_figures_and_curves_and_closes_what_it_opened() {
+    let (sent, on_event) = events();
+    let mut state = state::Tile::new("yard".parse().unwrap());
+    state.apply(TileEvent::Sample(Sample { bits: 1e6, frames: 25.0, age_ms: Some(150.0), ..Sample::default() }));
+    let (root, handle) = Root::render::<Tile>(tile_props(state, on_event));
+    let article = root.wait_for("article.tile").await;
+    assert_eq!(article.get_attribute("data-state").as_deref(), Some("connecting"));
+    assert!(root.find(".tile-statistics").unwrap().text_content().unwrap().contains("1.0 Mbit/s"));
+    assert_eq!(root.0.query_selector_all(".curve path").unwrap().length(), 2);
+    assert!(root.find(".tile-speaker").is_none(), "it has no sound");
+    root.find(".tile-solo").unwrap().click();
+    until("the click", || sent.borrow().contains(&Event::Solo("yard".into()))).await;
+    until("it to be told that there is no relay", || {
+        sent.borrow().iter().any(|event| matches!(event, Event::Tile(_, TileEvent::Lost { .. })))
+    })
+    .await;
+    handle.destroy();
+    until("it to be gone", || root.0.inner_html().is_empty()).await;
+}
+
+#[wasm_bindgen_test]
+async fn a_name_that_is_none_opens_no_connection_and_says_why() {
+    let (sent, on_event) = events();
+    let refused = state::Tile::refused(&StreamName::try_from("a b".to_owned()).unwrap_err());
+    let (root, handle) = Root::render::<Tile>(tile_props(refused, on_event));
+    let message = root.wait_for(".tile-message").await.text_content().unwrap();
+    assert!(message.contains("a b"), "{message}");
+    assert!(root.find(".tile-more").is_none() && sent.borrow().is_empty());
+    handle.destroy();
+}
+
+#[wasm_bindgen_test]
+async fn an_embedded_player_tells_its_page_and_leaves_nothing_behind() {
+    let root = Root::new();
+    let told: Rc<RefCell<Vec<(String, String)>>> = Rc::default();
+    let log = told.clone();
+    let on_event = Closure::<dyn Fn(String, String)>::new(move |name, detail| log.borrow_mut().push((name, detail)));
+    let attributes = r#"{"src":"http://127.0.0.1:9/","stream":"yard","stats":true}"#;
+    let mut player = EmbeddedPlayer::new(root.0.clone(), attributes, on_event.as_ref().clone().unchecked_into());
+    let says = |state: &str| {
+        let state = format!(r#""state":"{state}""#);
+        told.borrow().iter().any(|(name, detail)| name == "statechange" && detail.contains(&state))
+    };
+    until("the page to be told", || says("reconnecting")).await;
+    assert!(root.find(".tile-statistics").is_some() && root.find(".tile-solo").is_none());
+    player.update(r#"{"src":"http://127.0.0.1:9/","stream":"yard","stats":false,"controls":false}"#);
+    until("it to take other attributes", || root.find(".tile-statistics, .tile-bar").is_none()).await;
+    player.stop();
+    until("it to be gone", || root.0.inner_html().is_empty()).await;
+}
+
+#[wasm_bindgen_test]
+fn what_the_browser_has_no_room_for_is_refused_in_words() {
+    storage::keep("sightline-test", "kept").unwrap();
+    assert_eq!(storage::read("sightline-test").as_deref(), Some("kept"));
+    let why = storage::keep("sightline-test", &"x".repeat(20 << 20)).unwrap_err();
+    assert!(why.contains("full"), "{why}");
+    assert_eq!(storage::read("sightline-test").as_deref(), Some("kept"), "what was there stays");
+}

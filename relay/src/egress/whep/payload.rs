@@ -1,0 +1,148 @@
+//! What the viewer's offer lets us send, and with which payload type.
+
+use sightline_protocol::codec::{Family, VideoCodec};
+use str0m::format::{Codec, CodecConfig, FormatParams, PayloadParams};
+use str0m::media::{Frequency, Pt};
+
+/// `profile-level-id`s of H.264 (RFC 6184, section 8.1) that browsers offer, all at level 3.1: Baseline, Constrained
+/// Baseline, Main, High, Constrained High. The level binds nobody, because receivers take it from the stream.
+const AVC_PROFILES: [u32; 5] = [0x42_001f, 0x42_e01f, 0x4d_001f, 0x64_001f, 0x64_0c1f];
+/// `profile-id`s of H.265 (RFC 7798, section 7.1): Main, Main 10.
+const HEVC_PROFILES: [u8; 2] = [1, 2];
+/// H.265 level 6.2, the highest: the answer gets that of the offer.
+const HEVC_LEVEL: u8 = 186;
+/// The first of the dynamic payload types (RFC 3551, section 6). An answer uses those of the offer.
+const FIRST_PT: u8 = 96;
+
+/// What the relay can send, in the order in which it would.
+pub(super) fn offered_by_us() -> CodecConfig {
+    let mut config = CodecConfig::empty();
+    let mut types = (FIRST_PT..).map(Pt::from);
+    let mut pair = || (types.next().unwrap_or(FIRST_PT.into()), types.next());
+    for profile in HEVC_PROFILES {
+        let (pt, resend) = pair();
+        config.add_h265(pt, resend, profile, 0, HEVC_LEVEL);
+    }
+    // Without packetization mode 1 nothing may be fragmented (RFC 6184, section 6.2). Those who offer mode 0 alone, as a
+    // player that says nothing of it does, are known to reassemble fragments all the same.
+    for mode in [true, false] {
+        for profile in AVC_PROFILES {
+            let (pt, resend) = pair();
+            config.add_h264(pt, resend, mode, profile);
+        }
+    }
+    // No sound is sent, but an audio section that is refused and comes first would take the candidates with it.
+    let (pt, _) = pair();
+    config.add_config(pt, None, Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2), FormatParams::default());
+    config
+}
+
+/// A payload type that was agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Payload {
+    pub(super) pt: Pt,
+    /// What its receiver plays.
+    plays: VideoCodec,
+    /// Whether it may be fragmented.
+    fragments: bool,
+}
+
+impl Payload {
+    /// The payload type as str0m agreed on it; none for what is neither H.264 nor H.265.
+    pub(super) fn of(params: &PayloadParams) -> Option<Self> {
+        let spec = params.spec();
+        let format = spec.format;
+        let (plays, fragments) = match spec.codec {
+            Codec::H264 => {
+                let [_, profile, constraints, _] = format.profile_level_id.unwrap_or(AVC_PROFILES[0]).to_be_bytes();
+                (VideoCodec::Avc { profile, constraints, level: u8::MAX }, format.packetization_mode == Some(1))
+            }
+            Codec::H265 => {
+                let agreed = format.h265_profile_tier_level;
+                let (profile, level) = agreed.map_or((1, HEVC_LEVEL), |p| (p.profile().to_id(), p.level().to_id()));
+                (hevc(profile, level), true)
+            }
+            _ => return None,
+        };
+        Some(Self { pt: params.pt(), plays, fragments })
+    }
+}
+
+fn hevc(profile: u8, level: u8) -> VideoCodec {
+    VideoCodec::Hevc { profile_space: 0, profile, compatibility: 0, high_tier: false, level, constraints: [0; 6] }
+}
+
+/// The codecs that a viewer with these payload types plays.
+///
+/// Every decoder of H.264 behind a browser's WebRTC takes its profile from the stream, whatever was offered: Firefox offers
+/// Constrained Baseline alone and plays High. The transcode is High too, so there is nothing to be gained by it.
+pub(super) fn playable(payloads: &[Payload]) -> Vec<VideoCodec> {
+    let high = |payload: &Payload| match payload.plays {
+        VideoCodec::Avc { constraints, level, .. } => VideoCodec::Avc { profile: 100, constraints, level },
+        ref other => other.clone(),
+    };
+    payloads.iter().map(high).collect()
+}
+
+/// Whether one of them is of this family.
+pub(super) fn has(payloads: &[Payload], family: Family) -> bool {
+    payloads.iter().any(|payload| payload.plays.family() == family)
+}
+
+/// The payload type for `stream`: one of its profile where there is one, and one that may be fragmented.
+pub(super) fn choose(payloads: &[Payload], stream: &VideoCodec) -> Option<Pt> {
+    let of_family = payloads.iter().filter(|payload| payload.plays.family() == stream.family());
+    // The last of equals is taken, so that the first is with the order reversed.
+    let best = of_family.rev().max_by_key(|payload| (payload.plays.covers(stream), payload.fragments));
+    best.map(|payload| payload.pt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn avc(pt: u8, profile: u8, fragments: bool) -> Payload {
+        Payload { pt: pt.into(), plays: VideoCodec::Avc { profile, constraints: 0, level: u8::MAX }, fragments }
+    }
+
+    fn codec(text: &str) -> VideoCodec {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_payload_type_fits_the_profile_and_may_be_fragmented() {
+        let chromium = [avc(103, 66, true), avc(107, 66, false), avc(112, 100, true), avc(39, 77, true)];
+        assert_eq!(choose(&chromium, &codec("avc1.64001F")), Some(112.into()));
+        assert_eq!(choose(&chromium, &codec("avc1.42E01F")), Some(103.into()), "the first that fits");
+        assert_eq!(choose(&chromium, &codec("hvc1.1.6.L93.90")), None);
+        assert_eq!(choose(&[avc(97, 66, false), avc(126, 66, true)], &codec("avc1.640028")), Some(126.into()));
+        assert_eq!(choose(&[avc(97, 66, false)], &codec("avc1.640028")), Some(97.into()));
+        let with_hevc = [avc(103, 66, true), Payload { pt: 45.into(), plays: hevc(1, 120), fragments: true }];
+        assert_eq!(choose(&with_hevc, &codec("hvc1.1.6.L93.90")), Some(45.into()));
+        assert!(has(&with_hevc, Family::H265) && !has(&chromium, Family::H265));
+    }
+
+    #[test]
+    fn any_h_264_plays_the_profiles_that_cameras_send_and_h_265_those_that_were_agreed_on() {
+        let plays = |payloads: &[Payload], stream: &str| playable(payloads).iter().any(|p| p.covers(&codec(stream)));
+        let firefox = [avc(126, 66, true)];
+        assert!(plays(&firefox, "avc1.640033") && !plays(&firefox, "avc1.6E001F"), "High, but not High 10");
+        assert!(!plays(&firefox, "hvc1.1.6.L93.90"));
+        let main = [Payload { pt: 45.into(), plays: hevc(1, 120), fragments: true }];
+        assert!(
+            plays(&main, "hvc1.1.6.L120.90") && !plays(&main, "hvc1.1.6.L153.90") && !plays(&main, "hvc1.2.4.L93.90")
+        );
+    }
+
+    #[test]
+    fn all_that_is_offered_by_us_has_a_payload_type_of_its_own() {
+        let config = offered_by_us();
+        let mut types: Vec<Pt> = config.params().iter().flat_map(|p| [Some(p.pt()), p.resend()]).flatten().collect();
+        let all = types.len();
+        types.sort_unstable();
+        types.dedup();
+        assert_eq!((types.len(), all), (25, 25));
+        assert!(types.iter().all(|&pt| (96..128).contains(&*pt)), "{types:?}");
+        assert_eq!(config.params().iter().filter_map(Payload::of).count(), 12, "of them, video");
+    }
+}

@@ -1,0 +1,78 @@
+//! What an encoder is fed: the fragments of another rendition, no faster than it writes.
+//!
+//! FFmpeg takes whatever fits into the pipe and its own queues, which is seconds of a picture with few bits. An encoder
+//! that is slower than its source would show all of that late, for as long as it runs; so only a little is on its way
+//! through it at any time, and what waits in the ring meanwhile can be left out.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::fmp4::capture::Fed;
+use crate::fmp4::init::InitSegment;
+use crate::hub::rendition::{Event, Status, Subscription};
+use crate::hub::ring::Step;
+
+/// An encoder that is this far behind its source goes on with a key frame: its viewers cannot skip for it.
+const TOLERATED_LAG: Duration = Duration::from_secs(1);
+/// An encoder that has written nothing for so long gets more: it may have lost what it was fed, or want more of it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Feed {
+    fed: Mutex<Fed>,
+    written: Notify,
+}
+
+impl Feed {
+    /// When the frame was captured that the encoder writes at `start`; none if it was never fed.
+    pub(super) fn stamp(&self, start: f64) -> Option<f64> {
+        let stamp = self.fed().stamp(start);
+        self.written.notify_one();
+        stamp
+    }
+
+    /// Writes what `from` publishes to FFmpeg's standard input. Ends when that begins a new epoch or goes offline; an
+    /// FFmpeg that no longer reads shows by its output.
+    pub(super) async fn run(&self, stdin: Option<ChildStdin>, init: Arc<InitSegment>, mut from: Subscription) {
+        let Some(mut stdin) = stdin else { return };
+        if stdin.write_all(&init.bytes).await.is_err() {
+            return std::future::pending().await;
+        }
+        loop {
+            match from.event().await {
+                Event::Step(Step::Fragment(fragment)) => {
+                    self.room().await;
+                    if let Some(capture) = fragment.head.capture {
+                        let start = fragment.head.decode_time as f64 / f64::from(init.timescale.max(1));
+                        self.fed().fed(start, capture.unix_ms() / 1e3);
+                    }
+                    if stdin.write_all(&fragment.bytes).await.is_err() {
+                        return std::future::pending().await;
+                    }
+                    from.skip_if_behind(TOLERATED_LAG);
+                }
+                Event::Step(Step::Init(_)) | Event::Status(Status::Offline { .. }) => return,
+                Event::Step(Step::Overrun(_) | Step::Pending) | Event::Status(_) => {}
+            }
+        }
+    }
+
+    /// Waits while enough is on its way through the encoder.
+    async fn room(&self) {
+        while self.fed().is_full() {
+            if timeout(PATIENCE, self.written.notified()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn fed(&self) -> MutexGuard<'_, Fed> {
+        self.fed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

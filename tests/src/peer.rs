@@ -1,0 +1,136 @@
+//! A viewer of WebRTC without a browser, which can be told what to offer and what to complain of.
+
+use std::time::{Duration, Instant};
+
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::format::Codec;
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Event, Input, Output, Rtc};
+use tokio::net::UdpSocket;
+
+use crate::http;
+use crate::relay::Relay;
+
+/// How long a connection may take: some round trips on loopback, and a busy machine.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A picture as it came.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// Of which codec.
+    pub codec: Codec,
+    /// Its RTP time, in ticks of 90 kHz.
+    pub time: u64,
+    /// The bytes, as Annex B has them.
+    pub bytes: Vec<u8>,
+}
+
+impl Picture {
+    /// The types of its NAL units.
+    pub fn units(&self) -> Vec<u8> {
+        let starts = self.bytes.windows(4).filter(|window| window[..3] == [0, 0, 1]).map(|window| window[3]);
+        starts.map(|header| if self.codec == Codec::H265 { header >> 1 & 0x3f } else { header & 0x1f }).collect()
+    }
+
+    /// Whether decoding can start with it.
+    pub fn is_key(&self) -> bool {
+        let key = if self.codec == Codec::H265 { 16..=21 } else { 5..=5 };
+        self.units().iter().any(|unit| key.contains(unit))
+    }
+}
+
+/// See the [module](self).
+pub struct Peer {
+    rtc: Rtc,
+    socket: UdpSocket,
+    mid: Mid,
+    connected: bool,
+    /// Every picture since the start.
+    pub pictures: Vec<Picture>,
+}
+
+impl Peer {
+    /// Offers these codecs to `path`, and connects.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn watch(relay: &Relay, path: &str, codecs: &[Codec]) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+        let config = Rtc::builder().clear_codecs();
+        let config = config.enable_h264(codecs.contains(&Codec::H264)).enable_h265(codecs.contains(&Codec::H265));
+        let mut rtc = config.build(Instant::now());
+        let address = socket.local_addr().expect("it is bound");
+        rtc.add_local_candidate(Candidate::host(address, "udp").expect("an address"));
+        let mut changes = rtc.sdp_api();
+        let mid = changes.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        let (offer, pending) = changes.apply().expect("there is something to offer");
+        let mut peer = Self { rtc, socket, mid, connected: false, pictures: Vec::new() };
+        peer.accept(relay, path, &offer.to_sdp_string(), pending).await;
+        peer.run(CONNECT, |_, peer| !peer.connected).await;
+        assert!(peer.connected, "not connected within {CONNECT:?}");
+        peer
+    }
+
+    async fn accept(&mut self, relay: &Relay, path: &str, offer: &str, pending: SdpPendingOffer) {
+        let headers = [("Content-Type", "application/sdp")];
+        let answer = http::send(relay.address(), "POST", path, &headers, offer.into()).await.expect("an answer");
+        assert_eq!(answer.status, 201, "{path}: {}", answer.text());
+        let answer = SdpAnswer::from_sdp_string(&answer.text()).expect("an answer in SDP");
+        self.rtc.sdp_api().accept_answer(pending, answer).expect("an answer to the offer");
+    }
+
+    /// Asks for a key frame, as a decoder does that has none (PLI).
+    pub fn ask_for_key_frame(&mut self) {
+        if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(self.mid, None) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
+    }
+
+    /// Receives for `span`, or until `more` is false, which is asked ever again with the time that has passed.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    pub async fn run(&mut self, span: Duration, mut more: impl FnMut(Duration, &mut Self) -> bool) {
+        /// Often enough for `more` to do what it does in time.
+        const TURN: Duration = Duration::from_millis(10);
+        let begun = Instant::now();
+        let mut buffer = vec![0; 2048];
+        let local = self.socket.local_addr().expect("it is bound");
+        while begun.elapsed() < span && more(begun.elapsed(), self) {
+            self.drain().await;
+            let received = tokio::time::timeout(TURN, self.socket.recv_from(&mut buffer)).await;
+            let now = Instant::now();
+            let input = match &received {
+                Ok(Ok((length, source))) => match Receive::new(Protocol::Udp, *source, local, &buffer[..*length]) {
+                    Ok(packet) => Input::Receive(now, packet),
+                    Err(_) => continue,
+                },
+                _ => Input::Timeout(now),
+            };
+            self.rtc.handle_input(input).expect("what the relay sends is right");
+        }
+    }
+
+    async fn drain(&mut self) {
+        loop {
+            match self.rtc.poll_output().expect("the connection holds") {
+                Output::Timeout(_) => return,
+                Output::Transmit(packet) => {
+                    // What is lost is lost.
+                    let _ = self.socket.send_to(&packet.contents, packet.destination).await;
+                }
+                Output::Event(Event::Connected) => self.connected = true,
+                Output::Event(Event::MediaData(media)) => {
+                    let (codec, time) = (media.params.spec().codec, media.time.numer());
+                    // What comes in fragments, str0m takes for a picture of its own in H.265.
+                    match self.pictures.last_mut().filter(|last| last.time == time) {
+                        Some(last) => last.bytes.extend_from_slice(&media.data),
+                        None => self.pictures.push(Picture { codec, time, bytes: media.data.to_vec() }),
+                    }
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+}

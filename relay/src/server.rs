@@ -22,6 +22,10 @@ use crate::ingest::process::Launcher;
 /// How much of a viewer's data the kernel holds that has not left yet. The default lets some seconds of video pile up
 /// there, out of our reach, on a link that has become slow; a fragment or two keep a fast link busy.
 const NOT_SENT: u32 = 64 * 1024;
+/// How long a connection may take nothing of what was sent. An HTTP answer has no time limit of its own, and one that is
+/// stuck keeps the segment alive that it sends.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STUCK: Duration = Duration::from_secs(30);
 /// What viewers and FFmpegs get to end by themselves when the relay stops.
 const FAREWELL: Duration = Duration::from_secs(4);
 
@@ -130,6 +134,7 @@ impl Listener for Viewers {
     async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
         hurry(&stream);
+        give_up_when_stuck(&stream);
         (stream, address)
     }
 
@@ -145,6 +150,16 @@ pub(crate) fn hurry(stream: &TcpStream) {
     if let Err(error) = set {
         debug!(%error, "a connection keeps the system's buffering");
     }
+}
+
+/// Has the system close a connection of which nothing is taken.
+fn give_up_when_stuck(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(STUCK)) {
+        debug!(%error, "a connection keeps the system's time limit");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
 }
 
 /// The address of ours that an HTTP connection came to.

@@ -254,3 +254,6 @@ fn late(unanswered: Unanswered, status: &Status) -> Refusal {
         Unanswered::Late => offline(status).unwrap_or(Refusal::Late),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ async fn a_request_waits_for_what_is_published_and_no_longer_than_it_may() {
     feed.rendition.start_epoch((*tests::init()).clone());
     let publisher = feed.rendition.clone();
     tokio::spawn(async move {
-        for fragment in tests::fragments(30) {
+        for fragment in tests::fragments(30, 0.0) {
             publisher.publish(fragment);
             sleep(Duration::from_millis(40)).await;
         }

@@ -62,29 +62,26 @@ impl Window {
         {
             self.fill(before, start);
         }
-        let new_epoch = self.map.is_none() && before.is_some();
-        self.next.discontinuity += u64::from(new_epoch);
-        let discontinuity = new_epoch && !self.segments.is_empty();
+        let discontinuity = self.map.is_none() && before.is_some();
+        self.next.discontinuity += u64::from(discontinuity);
         let map = self.map.get_or_insert(Map { id: self.next.msn, init }).clone();
         self.open = Some(Segment { discontinuity, independent: head.keyframe, ..self.empty(map, start) });
     }
 
     /// Lists the time from `before` to `start`, of which there is no media, as gaps (RFC 8216bis, section 4.4.4.7): a player
     /// sees how long it was and that there is nothing to ask for. Where it is more than a list's length, nothing from
-    /// before it is worth listing.
+    /// before it is worth listing, and the end of it is enough.
     fn fill(&mut self, before: f64, start: f64) {
         let (Some(shape), Some(last)) = (self.shape, self.segments.back()) else { return };
-        let hole = start - before;
+        let (hole, map) = (start - before, last.map.clone());
         if hole > shape.listed() {
             self.segments.clear();
-            self.listed_from = self.next.msn;
+            self.add_gap(map, start - NOMINAL_GAP, NOMINAL_GAP);
         } else if hole > HOLE {
             let count = (hole / f64::from(shape.target_duration)).ceil();
-            let map = last.map.clone();
+            let each = hole / count;
             for n in 0..count as u32 {
-                let each = hole / count;
-                let gap = self.empty(map.clone(), before + each * f64::from(n));
-                self.add(Segment { gap: true, duration: each, independent: true, ..gap });
+                self.add_gap(map.clone(), before + each * f64::from(n), each);
             }
         }
     }
@@ -95,8 +92,11 @@ impl Window {
         let (Some(init), Some((first, now))) = (self.init.clone(), self.gathered.first()) else { return };
         let start = first.head.capture.map_or(*now, |capture| capture.unix_ms() / 1e3) - NOMINAL_GAP;
         let map = self.map.get_or_insert(Map { id: self.next.msn, init }).clone();
-        let gap = self.empty(map, start);
-        self.add(Segment { gap: true, duration: NOMINAL_GAP, independent: true, ..gap });
+        self.add_gap(map, start, NOMINAL_GAP);
+    }
+
+    fn add_gap(&mut self, map: Map, start: f64, duration: f64) {
+        self.add(Segment { gap: true, duration, independent: true, ..self.empty(map, start) });
     }
 
     /// The next segment, before there is anything in it.

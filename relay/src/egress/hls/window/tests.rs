@@ -39,9 +39,9 @@ fn fragment(duration: u64, keyframe: bool, captured: f64, len: usize) -> Fragmen
     Fragment { bytes: Bytes::from(vec![0; len]), head }
 }
 
-/// So many frames of GOPs of a second.
-pub(in crate::egress::hls) fn fragments(frames: usize) -> impl Iterator<Item = Fragment> {
-    (0..frames).map(|n| fragment(1, n % GOP == 0, START + n as f64 * FRAME, 10))
+/// So many frames of GOPs of a second, the first captured so many seconds after [`START`].
+pub(in crate::egress::hls) fn fragments(frames: usize, after: f64) -> impl Iterator<Item = Fragment> {
+    (0..frames).map(move |n| fragment(1, n % GOP == 0, START + after + n as f64 * FRAME, 10))
 }
 
 /// Pushes `frames` frames of 10 bytes, a key frame every `gop`, the first captured at `start`.
@@ -176,13 +176,16 @@ fn a_new_epoch_is_a_discontinuity_and_the_time_between_a_gap() {
 }
 
 #[test]
-fn an_outage_longer_than_the_list_leaves_nothing_of_it() {
+fn an_outage_longer_than_the_list_leaves_its_end() {
     let mut window = filled(60);
     window.start_epoch(init());
-    push(&mut window, 30, GOP, START + 60.0);
-    assert_eq!(numbers(&window), [FIRST + 3]);
+    push(&mut window, 10, GOP, START + 60.0);
+    let gap = window.listed().next().expect("a list without a segment is none");
+    assert!(gap.gap && (gap.end() - START - 60.0).abs() < 1e-6, "{gap:?}");
+    push(&mut window, 30, GOP, START + 60.4);
+    assert_eq!(numbers(&window), [FIRST + 3, FIRST + 4]);
     let last = window.listed().last().expect("a segment");
-    assert_eq!((last.discontinuity, last.discontinuity_sequence), (false, 8));
+    assert_eq!((last.discontinuity, last.discontinuity_sequence), (true, 8));
     assert_eq!(window.segment(FIRST), Found::Gone);
 }
 

@@ -217,7 +217,8 @@ impl Browser {
     }
 }
 
-fn required() -> bool {
+/// Whether what is missing on this machine fails a test rather than skips it: `SIGHTLINE_REQUIRE_BROWSERS=1`.
+pub fn required() -> bool {
     env::var("SIGHTLINE_REQUIRE_BROWSERS").is_ok_and(|value| value == "1")
 }
 

@@ -20,6 +20,10 @@ pub fn view(app: &App, on_event: &Callback<Event>) -> Html {
             if app.controls {
                 { sidebar(app, on_event) }
             }
+            // The sidebar has the page's heading where it can be seen.
+            if !(app.controls && app.settings.sidebar) {
+                <header class="unseen"><h1>{ "Sightline" }</h1></header>
+            }
             if let Some(notice) = &app.notice {
                 <p class="notice" role="status">{ notice }</p>
             } else {

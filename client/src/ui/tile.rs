@@ -165,7 +165,6 @@ impl Component for Tile {
                 class={classes!("tile", aside.then_some("tile-aside"), self.drag.moves().then_some("tile-dragged"))}
                 {style}
                 tabindex="0"
-                role="group"
                 aria-label={format!("{}, {}", tile.name, tile.phase().label())}
                 ondblclick={on_solo(&act)}
                 onkeydown={on_key(&act)}

@@ -18,7 +18,7 @@ CLIENT_INPUTS := $(shell find client/* protocol/* -path client/node_modules -pru
 WITH_RUST := . scripts/common.sh && use_rust &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev client relay test bench lint fmt clean install-demo install-lint install-test
+.PHONY: help demo dev client relay test bench screenshots lint fmt clean install-demo install-lint install-test
 # One thing after the other: every step uses all cores by itself.
 .NOTPARALLEL:
 
@@ -41,6 +41,9 @@ test: install-test relay ## install what is missing, run every check and test
 
 bench: install-test relay ## measure latency, bad roads, faults, start-up, cost per viewer, size
 	@$(WITH_RUST) SIGHTLINE_BIN="$$TARGET_DIR/release/sightline" exec cargo run --release --package sightline-tests --bin bench
+
+screenshots: install-test relay ## take pictures of both pages: phone, laptop, wall; dark and light
+	@$(WITH_RUST) SIGHTLINE_BIN="$$TARGET_DIR/release/sightline" exec cargo run --release --package sightline-tests --bin screenshots
 
 lint: install-lint ## check formatting and lints
 	@exec scripts/test.sh lint

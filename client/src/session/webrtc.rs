@@ -21,6 +21,8 @@ use crate::transport::websocket::Traffic;
 
 /// ICE and DTLS take a few round trips; what takes longer is blocked.
 const CONNECT_MS: f64 = 5_000.0;
+/// A connection on which nothing has come for so long is dead, whatever the browser says of it.
+const SILENT_MS: f64 = 5_000.0;
 /// What the relay refused is asked for again this seldom.
 const REFUSED_RETRY_MS: f64 = 30_000.0;
 /// A camera that is off is asked for again after this.
@@ -43,6 +45,8 @@ pub(super) struct WebRtc {
     received: Received,
     told: Option<Picture>,
     measured: Moment,
+    /// When more had been received than before.
+    heard: Moment,
 }
 
 impl WebRtc {
@@ -67,6 +71,7 @@ impl WebRtc {
             received: Received::default(),
             told: None,
             measured: now,
+            heard: now,
         })
     }
 
@@ -121,11 +126,11 @@ impl WebRtc {
             peer::Event::Answered(Ok(())) => {}
             peer::Event::Answered(Err(refusal)) => self.refused(refusal, now),
             peer::Event::Connected => {
-                (self.connected, self.since) = (true, now);
+                (self.connected, self.since, self.heard) = (true, now, now);
                 (self.report)(TileEvent::Connected);
             }
             peer::Event::Failed => self.lost(now),
-            peer::Event::Received(received) => self.measured(received),
+            peer::Event::Received(received) => self.measured(received, now),
         }
     }
 
@@ -164,7 +169,8 @@ impl WebRtc {
 
     fn tick(&mut self, now: Moment) {
         let Some(peer) = &self.peer else { return };
-        if !self.connected && now.ms_since(self.since) > CONNECT_MS {
+        let blocked = !self.connected && now.ms_since(self.since) > CONNECT_MS;
+        if blocked || (self.connected && now.ms_since(self.heard) > SILENT_MS) {
             return self.lost(now);
         }
         if now.ms_since(self.measured) >= 1_000.0 {
@@ -176,16 +182,17 @@ impl WebRtc {
         self.screen.sample(|| Figures { jitter_ms, round_trip_ms, traffic, rate: 1.0, ..Figures::default() }, now);
     }
 
-    fn measured(&mut self, received: Received) {
+    fn measured(&mut self, received: Received, now: Moment) {
+        if received.bytes != self.received.bytes {
+            self.heard = now;
+        }
         let picture = picture(&received);
         self.received = received;
-        if picture.is_some() && self.told != picture {
-            let again = self.screen.has_presented();
-            (self.report)(TileEvent::Picture(picture.clone().unwrap_or_else(|| unreachable!("it is some"))));
-            self.told = picture;
-            if again {
-                (self.report)(TileEvent::Presented { first_picture_ms: None });
-            }
+        let Some(picture) = picture.filter(|picture| self.told.as_ref() != Some(picture)) else { return };
+        (self.report)(TileEvent::Picture(picture.clone()));
+        self.told = Some(picture);
+        if self.screen.has_presented() {
+            (self.report)(TileEvent::Presented { first_picture_ms: None });
         }
     }
 }

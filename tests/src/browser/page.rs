@@ -62,6 +62,8 @@ pub enum TileState {
 pub struct Tile {
     /// `data-state`.
     pub state: TileState,
+    /// `data-protocol`.
+    pub protocol: Option<String>,
     /// `data-variant`.
     pub variant: Option<String>,
     /// `data-codec`.
@@ -92,6 +94,7 @@ const number = text => text === undefined || text === '' ? null : Number(text);
 const quality = video.getVideoPlaybackQuality();
 return {
     state: tile.dataset.state,
+    protocol: tile.dataset.protocol ?? null,
     variant: tile.dataset.variant ?? null,
     codec: tile.dataset.codec ?? null,
     epoch: number(tile.dataset.epoch),

@@ -16,6 +16,7 @@ use sightline_protocol::catalogue::Catalogue;
 use tokio::time::Instant;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::clock;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 
@@ -24,6 +25,7 @@ pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep) 
     let api = Router::new()
         .route("/api/streams", get(streams))
         .route("/api/mse/test", get(mse_test))
+        .route("/api/time", get(time))
         .route("/api/{*rest}", get(unknown))
         .with_state(context.hub.clone())
         // What is true now is not what was true a second ago.
@@ -64,6 +66,11 @@ async fn streams(State(hub): State<Arc<Hub>>) -> Json<Catalogue> {
     Json(hub.catalogue(Instant::now()))
 }
 
+/// The relay's clock, for those who know of capture times (EXT-X-PROGRAM-DATE-TIME) and have no WebSocket to ask on.
+async fn time() -> Json<Value> {
+    Json(json!({ "unix_ms": clock::unix_ms() }))
+}
+
 /// What the MSE endpoint is and how to use it, for somebody with curl.
 async fn mse_test() -> Json<Value> {
     Json(json!({
@@ -88,5 +95,5 @@ async fn mse_test() -> Json<Value> {
 }
 
 async fn unknown() -> impl IntoResponse {
-    (StatusCode::NOT_FOUND, "There is no such address; GET /api/streams and GET /api/mse/test exist.\n")
+    (StatusCode::NOT_FOUND, "There is no such address; GET /api/streams, GET /api/time and GET /api/mse/test exist.\n")
 }

@@ -9,7 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Element, HtmlVideoElement};
 
 use super::error::DomError;
-use super::{document, window};
+use super::{document, unix_ms, window};
 
 #[wasm_bindgen]
 extern "C" {
@@ -63,6 +63,16 @@ pub enum Event {
     Level(Level),
     /// So many bytes more were received.
     Received(u64),
+    /// The relay was asked for its time at `sent`, and answered, to be heard at `received`; each on its own side's clock, in
+    /// milliseconds since the Unix epoch.
+    Time {
+        /// When it was asked.
+        sent: f64,
+        /// Its time.
+        at: f64,
+        /// When the answer was here.
+        received: f64,
+    },
     /// It cannot go on: the playlist or a segment is not to be had.
     Network(String),
     /// It cannot go on: the browser does not decode what it is given.
@@ -111,6 +121,13 @@ pub async fn load(url: &str) -> Result<Script, String> {
     Ok(script)
 }
 
+/// Asks the relay for its time: when it was asked, its time, and when the answer was here.
+pub async fn time(url: &str) -> Option<(f64, f64, f64)> {
+    let sent = unix_ms();
+    let answer: serde_json::Value = gloo_net::http::Request::get(url).send().await.ok()?.json().await.ok()?;
+    Some((sent, answer.get("unix_ms")?.as_f64()?, unix_ms()))
+}
+
 /// A script element, as a promise of its having run.
 fn element(url: &str) -> Result<Promise, JsValue> {
     let script: Element = document().create_element("script")?;
@@ -150,6 +167,9 @@ impl Player {
             ("lowLatencyMode", JsValue::TRUE),
             // Fragments need no demuxer of its own, and a worker from a blob needs a looser content security policy.
             ("enableWorker", JsValue::FALSE),
+            // Begins with the full picture: it would start the lighter one's encoder for every viewer else.
+            ("abrEwmaDefaultEstimate", JsValue::from_f64(50e6)),
+            ("abrEwmaDefaultEstimateMax", JsValue::from_f64(50e6)),
             ("backBufferLength", JsValue::from_f64(4.0)),
             ("maxLiveSyncPlaybackRate", JsValue::from_f64(1.1)),
         ] {

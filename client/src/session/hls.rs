@@ -21,12 +21,15 @@ use crate::browser::video;
 use crate::state::{Failure, Picture, TileEvent};
 use crate::time::Moment;
 use crate::transport::backoff::Backoff;
+use crate::transport::clock::RelayClock;
 use crate::transport::websocket::Traffic;
 
 /// What the relay refused is asked for again this seldom.
 const REFUSED_RETRY_MS: f64 = 30_000.0;
 /// A camera that is off is asked for again after this.
 const OFFLINE_RETRY_MS: f64 = 4_000.0;
+/// How often the relay is asked for its time.
+const ASK_MS: f64 = 5_000.0;
 /// A decoder that fails again so soon does not decode this.
 const RECOVERED_MS: f64 = 10_000.0;
 
@@ -34,6 +37,7 @@ const RECOVERED_MS: f64 = 10_000.0;
 pub(super) struct Hls {
     playlist: String,
     script: String,
+    time: String,
     by_script: bool,
     screen: Screen,
     report: Report,
@@ -47,6 +51,11 @@ pub(super) struct Hls {
     since: Moment,
     recovered: Option<Moment>,
     bytes: u64,
+    clock: RelayClock,
+    /// When the relay was asked for its time.
+    asked: Option<Moment>,
+    /// How old the picture on screen is, as last told.
+    age_ms: Option<f64>,
     _errors: Listener,
 }
 
@@ -65,6 +74,7 @@ impl Hls {
         Ok(Self {
             playlist: browser::relay_url(&format!("hls/{stream}/index.m3u8"), relay)?,
             script: browser::relay_url("hls.js", relay)?,
+            time: browser::relay_url("api/time", relay)?,
             by_script: Kind::available().is_some(),
             screen: Screen::new(picture, report.clone(), sender.clone(), now),
             report,
@@ -77,6 +87,9 @@ impl Hls {
             since: now,
             recovered: None,
             bytes: 0,
+            clock: RelayClock::default(),
+            asked: None,
+            age_ms: None,
             _errors: errors,
         })
     }
@@ -153,6 +166,7 @@ impl Hls {
                 }
             }
             hls::Event::Received(bytes) => self.bytes += bytes,
+            hls::Event::Time { sent, at, received } => self.clock.answered(sent, at, received),
             hls::Event::Network(_) => self.lost(now),
             hls::Event::Media(details) => self.mend(&details, now),
         }
@@ -217,12 +231,28 @@ impl Hls {
         if self.player.is_none() && !self.native {
             return;
         }
+        if self.asked.is_none_or(|asked| now.ms_since(asked) >= ASK_MS) {
+            self.asked = Some(now);
+            let (url, tell) = (self.time.clone(), self.telling());
+            spawn_local(async move {
+                if let Some((sent, at, received)) = hls::time(&url).await {
+                    tell(hls::Event::Time { sent, at, received });
+                }
+            });
+        }
+        let captured = self.player.as_ref().filter(|_| self.screen.has_presented()).and_then(Player::captured);
+        let known = captured.zip(self.clock.ahead());
+        let age_ms = known.map(|(captured, ahead)| (browser::unix_ms() + ahead - captured).max(0.0));
+        if age_ms != self.age_ms {
+            self.age_ms = age_ms;
+            (self.report)(TileEvent::Age(age_ms));
+        }
         let traffic = Traffic { bytes: self.bytes, ..Traffic::default() };
         let element = self.screen.video.clone();
         let figures = || {
             let end = video::buffered(&element).last().map_or(0.0, |range| range.end);
             let buffered = (end - element.current_time()).max(0.0);
-            Figures { buffered, traffic, rate: element.playback_rate(), ..Figures::default() }
+            Figures { age_ms, buffered, traffic, rate: element.playback_rate(), ..Figures::default() }
         };
         self.screen.sample(figures, now);
     }

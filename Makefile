@@ -39,7 +39,7 @@ relay: dist/index.html ## build the relay, with the client in it
 test: install-test relay ## install what is missing, run every check and test
 	@exec scripts/test.sh
 
-bench: install-test relay ## measure latency, bad roads, faults, start-up, cost per viewer, size
+bench: install-test relay ## measure latency, bad roads, faults, start-up, the page, cost per viewer, size
 	@$(WITH_RUST) SIGHTLINE_BIN="$$TARGET_DIR/release/sightline" exec cargo run --release --package sightline-tests --bin bench
 
 screenshots: install-test relay ## take pictures of both pages: phone, laptop, wall; dark and light

@@ -407,16 +407,17 @@ impl Driver {
 
     /// A recording has ended, or cannot go on.
     fn save(&mut self, ended: Result<Option<Blob>, DomError>) {
-        let name = file::name(self.stream.as_str(), &browser::iso_time(browser::unix_ms()), "mp4");
-        let saved = match ended {
+        // Asked with every fragment: nothing is done before it is known that there is something to save.
+        let recording = match ended {
             Ok(None) => return,
-            Ok(Some(blob)) => file::save(&blob, &name),
+            Ok(Some(blob)) => Ok(blob),
             Err(error) => {
                 self.recorder = Recorder::default();
                 Err(error)
             }
         };
-        match saved {
+        let name = file::name(self.stream.as_str(), &browser::iso_time(browser::unix_ms()), "mp4");
+        match recording.and_then(|blob| file::save(&blob, &name)) {
             Ok(()) => self.note(Level::Info, format!("Saved the recording as {name}.")),
             Err(error) => self.note(Level::Error, format!("The browser does not save the recording: {error}.")),
         }

@@ -30,6 +30,9 @@ pub enum Msg {
 /// The root component.
 pub struct App {
     state: state::App,
+    /// One for the whole life of the page: components compare it, and a new one would draw all of them anew whenever
+    /// anything happens to one.
+    on_event: Callback<Event>,
     load: Option<Timeout>,
     _keys: Listener,
 }
@@ -49,7 +52,7 @@ impl Component for App {
         let request = Request::read(&browser::path(), browser::parameters());
         let settings = storage::read(KEPT).map(|kept| Settings::read(&kept)).unwrap_or_default();
         let state = state::App::new(request, settings, browser::abilities::abilities());
-        Self { state, load: None, _keys: keys }
+        Self { state, on_event: ctx.link().callback(Msg::Event), load: None, _keys: keys }
     }
 
     fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
@@ -79,16 +82,16 @@ impl Component for App {
         }
     }
 
-    fn view(&self, ctx: &Context<Self>) -> Html {
-        let on_event = ctx.link().callback(Msg::Event);
+    fn view(&self, _: &Context<Self>) -> Html {
+        let on_event = &self.on_event;
         let theme = self.state.settings.theme.as_str();
         html! {
             <div class="page" data-theme={theme}>
                 { self.banner() }
                 {
                     match self.state.page {
-                        Page::Multiview => multiview::view(&self.state, &on_event),
-                        Page::Test => test_page::view(&self.state, &on_event),
+                        Page::Multiview => multiview::view(&self.state, on_event),
+                        Page::Test => test_page::view(&self.state, on_event),
                     }
                 }
             </div>

@@ -2,7 +2,7 @@
 //!
 //! Absolute times differ between machines and between minutes on a busy one; the ratios are what to look at, which is
 //! why the floor is measured beside the relay. Parts run alone when named: `bench picture`, `bench fanout`,
-//! `bench latency`, `bench road`, `bench faults`, `bench size`; the long run only when named: `bench soak`, or
+//! `bench latency`, `bench road`, `bench faults`, `bench page`, `bench size`; the long run only when named: `bench soak`, or
 //! `bench soak 10` for ten minutes of it. With names of browsers these alone are used: `bench road chromium`,
 //! `bench soak chromium firefox`.
 
@@ -12,6 +12,7 @@ mod faults;
 mod floor;
 mod frames;
 mod latency;
+mod page;
 mod picture;
 mod process;
 mod road;
@@ -31,7 +32,7 @@ async fn main() -> ExitCode {
         floor::serve(source).await;
         return ExitCode::SUCCESS;
     }
-    const PARTS: [&str; 7] = ["latency", "road", "faults", "picture", "fanout", "size", "soak"];
+    const PARTS: [&str; 8] = ["latency", "road", "faults", "picture", "page", "fanout", "size", "soak"];
     let minutes = arguments.iter().find_map(|argument| argument.parse().ok());
     let named = |engine: &Engine| arguments.iter().any(|argument| names(argument, *engine));
     let mut engines: Vec<Engine> = Engine::ALL.into_iter().filter(named).collect();
@@ -54,6 +55,9 @@ async fn main() -> ExitCode {
     }
     if chosen("picture") {
         rows.extend(picture::measure().await);
+    }
+    if chosen("page") {
+        rows.extend(page::measure().await);
     }
     if chosen("latency") {
         rows.extend(latency::measure(&engines).await);

@@ -16,13 +16,13 @@ const LIVE: Duration = Duration::from_secs(30);
 const SWITCHED: Duration = Duration::from_secs(20);
 const MOVING: Duration = Duration::from_secs(2);
 
-/// Notes at every refresh whether there was something to see.
+/// Notes at every refresh whether there was something to see: a video that seeks keeps its picture.
 const WATCH_FOR_BLACK: &str = r"
     const tile = document.querySelector('article.tile');
     const [video, canvas] = [tile.querySelector('video'), tile.querySelector('canvas')];
     window.black = 0;
     const look = () => {
-        if (canvas.hidden && (video.readyState < 2 || video.videoWidth === 0)) window.black += 1;
+        if (canvas.hidden && !video.seeking && (video.readyState < 2 || video.videoWidth === 0)) window.black += 1;
         requestAnimationFrame(look);
     };
     look();

@@ -115,7 +115,7 @@ impl Component for Grid {
             }
         };
         html! {
-            <main class="grid" ref={self.element.clone()} onkeydown={Callback::from(|event: KeyboardEvent| walk(&event))}>
+            <main class={classes!("grid", matches!(layout, Layout::Columns(_)).then_some("grid-columns"))} ref={self.element.clone()} onkeydown={Callback::from(|event: KeyboardEvent| walk(&event))}>
                 { for tiles.iter().map(tile) }
             </main>
         }

@@ -15,6 +15,7 @@
 //! | [`viewer`] | a viewer without a browser, for both WebSocket dialects |
 //! | [`slow`] | such a viewer behind a tunnel and a slow link |
 //! | [`browser`] | Chromium, Firefox and WebKitGTK by WebDriver, and what their pages show |
+//! | [`saved`] | a file that a page saved, and what is in it |
 //! | [`figures`] | the median and percentiles of what was measured |
 //! | [`sound_card`] | a sound card that plays into nothing, and an ear on it |
 //! | [`beeps`] | where the camera's beeps begin in what was heard |
@@ -35,6 +36,7 @@ pub mod recording;
 pub mod relay;
 pub mod road;
 pub mod run;
+pub mod saved;
 pub mod slow;
 pub mod sound_card;
 pub mod tracks;

@@ -235,7 +235,7 @@ async fn wall(browser: &Browser, relay: &Relay) {
     let kept = look().await.3;
     assert!(kept.contains("\"sidebar\":true"), "{engine}: {kept}");
     browser.open(&relay.url("/?stream=gate&controls=none&layout=1")).await;
-    moves(browser, "gate").await;
+    browser.wait_live("gate", LIVE).await;
     let (other, statistics, ..) = look().await;
     assert_eq!((other, statistics), (0, 0), "{engine}");
     // In one column each of two is as wide as the window but for a scroll bar.

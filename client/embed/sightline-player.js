@@ -50,11 +50,18 @@ class SightlinePlayer extends HTMLElement {
   /** Plays, if it does not already. An element in a page does so by itself. */
   start() {
     this.#wanted = true;
-    loaded.then(() => {
-      if (this.#wanted && !this.#player && this.isConnected) {
-        this.#player = new EmbeddedPlayer(this.#root, this.#attributes(), (type, detail) => this.#tell(type, JSON.parse(detail)));
-      }
-    });
+    loaded.then(
+      () => {
+        if (this.#wanted && !this.#player && this.isConnected) {
+          this.#player = new EmbeddedPlayer(this.#root, this.#attributes(), (type, detail) => this.#tell(type, JSON.parse(detail)));
+        }
+      },
+      (error) => {
+        const message = `The player could not be loaded: ${error.message ?? error}`;
+        this.#root.textContent = message;
+        this.#tell("statechange", { state: "error", message });
+      },
+    );
   }
 
   /** Closes the connection and lets the picture go. */

@@ -109,6 +109,7 @@ pub struct App {
     /// What the address asks for, until the user chooses otherwise.
     protocol: Option<Protocol>,
     layout: Option<Layout>,
+    statistics: Option<bool>,
     /// The relay, where it is another one than this page came from.
     other_relay: Option<OtherRelay>,
     /// Why the browser does not keep settings.
@@ -128,6 +129,8 @@ enum OtherRelay {
 pub enum Event {
     /// The catalogue arrived.
     Catalogue(Catalogue),
+    /// The relay of this version answers with a catalogue that this page does not understand.
+    ForeignCatalogue(String),
     /// The catalogue could not be loaded; it will be tried again.
     CatalogueFailed,
     /// Something about one stream.
@@ -192,10 +195,10 @@ impl App {
             all: !named,
             protocol: request.protocol,
             layout: request.layout,
+            statistics: request.statistics,
             other_relay: None,
             not_kept: None,
         };
-        app.settings.statistics |= request.statistics;
         app.tell_tiles();
         app
     }
@@ -204,6 +207,12 @@ impl App {
     pub fn apply(&mut self, event: Event, at: f64) {
         match event {
             Event::Catalogue(catalogue) => self.list(catalogue),
+            Event::ForeignCatalogue(version) => {
+                self.other_relay = Some(OtherRelay::Foreign(version));
+                if self.listed.is_empty() && self.tiles.is_empty() {
+                    self.notice = Some("This page does not know what the relay has to show.".to_owned());
+                }
+            }
             Event::CatalogueFailed => {
                 if self.listed.is_empty() && self.tiles.is_empty() {
                     self.notice = Some("The relay cannot be reached. Trying again…".to_owned());
@@ -229,6 +238,11 @@ impl App {
     /// How tiles share the window.
     pub fn layout(&self) -> Layout {
         self.layout.unwrap_or(self.settings.layout)
+    }
+
+    /// Whether statistics lie over the pictures.
+    pub fn statistics(&self) -> bool {
+        self.statistics.unwrap_or(self.settings.statistics)
     }
 
     /// How streams get here that have no choice of their own.
@@ -336,7 +350,10 @@ impl App {
                 settings.change_stream(&name, |stream| stream.volume = volume.clamp(0.0, 1.0));
             }
             Choice::Layout(layout) => (self.layout, settings.layout) = (None, layout),
-            Choice::Statistics(shown) => settings.statistics = shown.unwrap_or(!settings.statistics),
+            Choice::Statistics(shown) => {
+                let now = self.statistics.take().unwrap_or(settings.statistics);
+                settings.statistics = shown.unwrap_or(!now);
+            }
             Choice::Sidebar(open) => settings.sidebar = open.unwrap_or(!settings.sidebar),
             Choice::Theme(theme) => settings.theme = theme,
         }
@@ -363,6 +380,19 @@ fn tile_of(name: Result<StreamName, InvalidStreamName>) -> Tile {
     match name {
         Ok(name) => Tile::new(name),
         Err(error) => Tile::refused(&error),
+    }
+}
+
+/// Understands what the relay answered for its catalogue; of a catalogue of another version at least the version.
+pub fn read_catalogue(answer: &str) -> Event {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: String,
+    }
+    match (serde_json::from_str(answer), serde_json::from_str(answer)) {
+        (Ok(catalogue), _) => Event::Catalogue(catalogue),
+        (Err(_), Ok(Version { version })) => Event::ForeignCatalogue(version),
+        (Err(_), Err(_)) => Event::CatalogueFailed,
     }
 }
 

@@ -5,6 +5,7 @@
 //! not there is reported on a line that begins with `SKIPPED:`, or, with `SIGHTLINE_REQUIRE_BROWSERS=1`, fails the test.
 
 mod devtools;
+mod downloads;
 mod eye;
 mod page;
 
@@ -21,8 +22,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use downloads::Saved;
 pub use eye::{STALL, Sample, Summary, Watch};
-pub use page::{Rgb, Tile, TileState};
+pub use page::{MARK_POINTS, Rgb, Tile, TileState};
 
 use crate::http;
 use crate::process::Owned;
@@ -79,7 +81,7 @@ impl Engine {
         }
     }
 
-    fn capabilities(self, browser: &Path) -> Value {
+    fn capabilities(self, browser: &Path, autoplay: Autoplay) -> Value {
         match self {
             Self::Chromium => json!({
                 "goog:chromeOptions": {
@@ -101,7 +103,7 @@ impl Engine {
                     "args": ["-headless"],
                     // Beside the first, they keep Firefox from calling home.
                     "prefs": {
-                        "media.autoplay.default": 0,
+                        "media.autoplay.default": autoplay as u8,
                         "app.normandy.enabled": false,
                         "browser.safebrowsing.malware.enabled": false,
                         "browser.safebrowsing.phishing.enabled": false,
@@ -149,6 +151,15 @@ fn installed(variable: &str, places: &[&str]) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from).or_else(|| places.iter().find_map(find))
 }
 
+/// Whether videos play without a tap, as Firefox's `media.autoplay.default` has it. The other engines refuse only sound.
+#[derive(Debug, Clone, Copy)]
+enum Autoplay {
+    /// All.
+    Allowed = 0,
+    /// None, whether they can be heard or not.
+    Refused = 5,
+}
+
 /// A browser with one window. It, its driver and its display end with this.
 #[derive(Debug)]
 pub struct Browser {
@@ -167,7 +178,15 @@ impl Browser {
     /// # Panics
     /// When it does not start, or is required and not installed.
     pub async fn start(engine: Engine) -> Option<Self> {
-        Self::start_with(engine, &[("PULSE_SERVER", "unix:/nonexistent")]).await
+        Self::start_with(engine, &[("PULSE_SERVER", "unix:/nonexistent")], Autoplay::Allowed).await
+    }
+
+    /// The same of Firefox, which its user has told to play nothing without a tap.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_without_autoplay() -> Option<Self> {
+        Self::start_with(Engine::Firefox, &[("PULSE_SERVER", "unix:/nonexistent")], Autoplay::Refused).await
     }
 
     /// The same, to be heard by that card.
@@ -175,10 +194,10 @@ impl Browser {
     /// # Panics
     /// As [`Self::start`].
     pub async fn start_with_sound(engine: Engine, card: &SoundCard) -> Option<Self> {
-        Self::start_with(engine, &[("PULSE_SERVER", &card.address())]).await
+        Self::start_with(engine, &[("PULSE_SERVER", &card.address())], Autoplay::Allowed).await
     }
 
-    async fn start_with(engine: Engine, environment: &[(&str, &str)]) -> Option<Self> {
+    async fn start_with(engine: Engine, environment: &[(&str, &str)], autoplay: Autoplay) -> Option<Self> {
         let (Some(browser), Some(driver)) = (engine.browser(), engine.driver()) else {
             let missing = format!("{engine} or its driver is not installed");
             assert!(!required(), "{missing}, and SIGHTLINE_REQUIRE_BROWSERS is set");
@@ -191,7 +210,7 @@ impl Browser {
             Engine::Chromium | Engine::Firefox => None,
         };
         let (driver, address) = start_driver(engine, &driver, display.as_ref(), environment, files.path()).await;
-        let client = start_session(engine, &browser, &format!("http://{address}")).await;
+        let client = start_session(engine, engine.capabilities(&browser, autoplay), &format!("http://{address}")).await;
         Some(Self {
             engine,
             client,
@@ -262,8 +281,8 @@ async fn start_driver(
     (driver, address)
 }
 
-async fn start_session(engine: Engine, browser: &Path, driver: &str) -> Client {
-    let capabilities: Capabilities = match engine.capabilities(browser) {
+async fn start_session(engine: Engine, capabilities: Value, driver: &str) -> Client {
+    let capabilities: Capabilities = match capabilities {
         Value::Object(capabilities) => capabilities,
         other => unreachable!("capabilities are an object, not {other}"),
     };

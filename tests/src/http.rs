@@ -96,7 +96,15 @@ pub type File = (&'static str, Vec<u8>);
 impl Server {
     /// Serves `files` by their path (`/page.html`) on a free port of 127.0.0.1.
     pub async fn start(files: HashMap<&'static str, File>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), files).await
+    }
+
+    /// The same at this address; on a free port of it where that is 0.
+    ///
+    /// # Panics
+    /// When it is taken.
+    pub async fn start_at(address: SocketAddr, files: HashMap<&'static str, File>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap_or_else(|e| panic!("{address}: {e}"));
         let address = listener.local_addr().expect("it is bound");
         let files = Arc::new(files);
         let task = tokio::spawn(async move {

@@ -16,6 +16,7 @@
 //! | [`slow`] | such a viewer behind a tunnel and a slow link |
 //! | [`peer`] | a viewer of WebRTC without a browser |
 //! | [`browser`] | Chromium, Firefox and WebKitGTK by WebDriver, and what their pages show |
+//! | [`saved`] | a file that a page saved, and what is in it |
 //! | [`figures`] | the median and percentiles of what was measured |
 //! | [`sound_card`] | a sound card that plays into nothing, and an ear on it |
 //! | [`beeps`] | where the camera's beeps begin in what was heard |
@@ -39,6 +40,7 @@ pub mod recording;
 pub mod relay;
 pub mod road;
 pub mod run;
+pub mod saved;
 pub mod slow;
 pub mod sound_card;
 pub mod tracks;

@@ -17,8 +17,15 @@ use crate::viewer::{Event, Viewer, is_init, unix_ms};
 const DECODES: Duration = Duration::from_secs(20);
 /// Bits of the clock in a picture, and of the checksum after them.
 const BITS: (u32, u32) = (24, 8);
+/// The cells of the topmost fifteenth, each as one pixel.
+pub(crate) const CELLS: &[&str] =
+    &["-vf", "crop=iw:ih/30:0:ih/60,scale=32:1:flags=area,format=gray", "-fps_mode", "passthrough", "-f", "rawvideo"];
+/// Of one picture.
+pub(crate) const CELLS_WIDTH: usize = (BITS.0 + BITS.1) as usize;
 /// Samples a second to which sound is decoded.
-const RATE: usize = 48_000;
+pub(crate) const RATE: usize = 48_000;
+/// Where the camera left sound out there is silence, and everything after it keeps its place.
+pub(crate) const SOUND: &[&str] = &["-af", "aresample=48000:async=1:min_hard_comp=0.003", "-ac", "1", "-f", "s16le"];
 
 /// One fragment.
 #[derive(Debug, Clone)]
@@ -130,11 +137,8 @@ impl Epoch {
     /// # Panics
     /// When this is not the camera's picture.
     pub async fn clock(&self) -> Vec<(f64, f64, f64)> {
-        // The cells of the topmost fifteenth, each as one pixel.
-        let cells = "crop=iw:ih/30:0:ih/60,scale=32:1:flags=area,format=gray";
-        let pixels = self.decode(&["-vf", cells, "-fps_mode", "passthrough", "-f", "rawvideo"]).await;
-        let width = (BITS.0 + BITS.1) as usize;
-        let pictures = pixels.chunks_exact(width).zip(&self.fragments);
+        let pixels = self.decode(CELLS).await;
+        let pictures = pixels.chunks_exact(CELLS_WIDTH).zip(&self.fragments);
         let times: Vec<_> = pictures.filter_map(|(picture, got)| self.time(picture, got)).collect();
         assert!(
             times.len() * 10 > self.fragments.len() * 9,
@@ -146,20 +150,12 @@ impl Epoch {
     }
 
     fn time(&self, picture: &[u8], got: &Got) -> Option<(f64, f64, f64)> {
-        let word = picture.iter().fold(0u64, |word, &cell| word << 1 | u64::from(cell > 126));
-        let value = word >> BITS.1;
-        let checksum = (value >> 16) * 31 + (value >> 8 & 0xff) * 17 + (value & 0xff) * 7 + 0x5a;
-        // The clock is the lowest bits of the milliseconds, not long before it came.
-        let age = (got.at as u64).wrapping_sub(value) & ((1 << BITS.0) - 1);
-        let made = (got.at.floor() - age as f64) / 1e3;
-        (checksum & 0xff == word & 0xff).then_some((self.seconds(got.head.decode_time), made, got.at / 1e3))
+        Some((self.seconds(got.head.decode_time), made(picture, got.at)?, got.at / 1e3))
     }
 
     /// Where on the timeline beeps begin, in seconds.
     pub async fn beeps(&self) -> Vec<f64> {
-        // Where the camera left sound out there is silence, and everything after it keeps its place.
-        let filled = format!("aresample={RATE}:async=1:min_hard_comp=0.003");
-        let sound = self.decode(&["-af", &filled, "-ac", "1", "-f", "s16le"]).await;
+        let sound = self.decode(SOUND).await;
         let start = self.seconds(self.fragments[0].head.decode_time);
         beeps::begin(&sound, RATE).map(|at| start + at).collect()
     }
@@ -173,7 +169,18 @@ impl Epoch {
     }
 }
 
-async fn decode(from: &Path, to: &Path, options: &[&str]) -> Vec<u8> {
+/// When the camera made a picture of which the cells are here and which came `at` milliseconds since the Unix epoch: in
+/// seconds since then. None where they are no clock.
+pub(crate) fn made(cells: &[u8], at: f64) -> Option<f64> {
+    let word = cells.iter().fold(0u64, |word, &cell| word << 1 | u64::from(cell > 126));
+    let value = word >> BITS.1;
+    let checksum = (value >> 16) * 31 + (value >> 8 & 0xff) * 17 + (value & 0xff) * 7 + 0x5a;
+    // The clock is the lowest bits of the milliseconds, not long before it came.
+    let age = (at as u64).wrapping_sub(value) & ((1 << BITS.0) - 1);
+    (checksum & 0xff == word & 0xff).then_some((at.floor() - age as f64) / 1e3)
+}
+
+pub(crate) async fn decode(from: &Path, to: &Path, options: &[&str]) -> Vec<u8> {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-i"]).arg(from).args(options).arg(to);
     let mut ffmpeg = Owned::start("ffmpeg", &mut command).expect("ffmpeg is installed");

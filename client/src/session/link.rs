@@ -71,6 +71,11 @@ impl Link {
     /// Understands an event of the socket of this generation. None if nobody else needs to know.
     pub(super) fn receive(&mut self, generation: u32, event: socket::Event, now: Moment) -> Option<Incoming> {
         let connection = self.connection.as_mut().filter(|_| generation == self.generation)?;
+        // Firefox now and then tells of a connection that is refused at once only that it was closed, and drops the message
+        // before that.
+        if let (socket::Event::Closed { reason, .. }, None) = (&event, &self.refusal) {
+            self.refusal = Some(reason.clone()).filter(|reason| !reason.is_empty());
+        }
         let incoming = connection.receive(event, now);
         self.ahead_ms = connection.clock().ahead().or(self.ahead_ms);
         incoming

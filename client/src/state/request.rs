@@ -29,8 +29,8 @@ pub struct Request {
     pub layout: Option<Layout>,
     /// `?controls=none` shows the pictures and nothing else.
     pub controls: bool,
-    /// `?statistics` shows them.
-    pub statistics: bool,
+    /// `?statistics` shows them, `?statistics=none` does not.
+    pub statistics: Option<bool>,
 }
 
 impl Default for Request {
@@ -42,7 +42,7 @@ impl Default for Request {
             protocol: None,
             layout: None,
             controls: true,
-            statistics: false,
+            statistics: None,
         }
     }
 }
@@ -64,7 +64,7 @@ impl Request {
                 "protocol" => request.protocol = value.parse().ok(),
                 "layout" => request.layout = value.parse().ok(),
                 "controls" => request.controls = value != "none",
-                "statistics" => request.statistics = value != "none",
+                "statistics" => request.statistics = Some(value != "none"),
                 _ => {}
             }
         }
@@ -104,7 +104,7 @@ mod tests {
     fn a_kiosk_says_all_in_its_address() {
         let kiosk = request(&[("protocol", "hls"), ("layout", "3"), ("controls", "none"), ("statistics", "")]);
         assert_eq!((kiosk.protocol, kiosk.layout), (Some(Protocol::Hls), Some(Layout::Columns(3))));
-        assert_eq!((kiosk.controls, kiosk.statistics), (false, true));
+        assert_eq!((kiosk.controls, kiosk.statistics), (false, Some(true)));
         assert_eq!(request(&[("protocol", "smoke"), ("layout", "round")]), Request::default());
     }
 

@@ -162,6 +162,34 @@ fn a_relay_that_was_upgraded_is_noticed_and_the_remedy_named() {
     assert!(text.contains("no longer understands") && reload, "{text}");
     app.apply(catalogue(&["a"]), 0.0);
     assert_eq!(app.banner(), None, "the old one is back");
+
+    let answer = r#"{"version":"99.1.0","protocols":{},"cameras":[]}"#;
+    app.apply(read_catalogue(answer), 0.0);
+    let (text, reload) = app.banner().unwrap();
+    assert!(text.contains("99.1.0") && text.contains("no longer understands") && reload, "{text}");
+    for answer in ["", "<html>", "[]", "{}"] {
+        assert_eq!(read_catalogue(answer), Event::CatalogueFailed, "{answer}");
+    }
+    let mut app = open("/", &[]);
+    app.apply(read_catalogue(answer), 0.0);
+    assert!(app.notice.is_some_and(|notice| !notice.contains('…')), "nothing is waited for");
+}
+
+#[test]
+fn what_the_address_says_of_statistics_is_not_kept() {
+    let mut app = open("/", &[("statistics", "")]);
+    assert!(app.statistics());
+    app.apply(Event::Choose(Choice::Layout(Layout::Focus)), 0.0);
+    assert_eq!((app.statistics(), app.settings.statistics), (true, false));
+    app.apply(Event::Choose(Choice::Statistics(None)), 0.0);
+    assert_eq!((app.statistics(), app.settings.statistics), (false, false));
+
+    let kept = Settings { statistics: true, ..Settings::default() };
+    let parameters = [("statistics".to_owned(), "none".to_owned())];
+    let mut app = App::new(Request::read("/", parameters), kept, Abilities::default());
+    assert_eq!((app.statistics(), app.settings.statistics), (false, true));
+    app.apply(Event::Choose(Choice::Statistics(None)), 0.0);
+    assert_eq!((app.statistics(), app.settings.statistics), (true, true));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The page: keeps the state, loads the catalogue, keeps settings, and shows the multiview or the test page.
 
-use sightline_protocol::catalogue::Catalogue;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, KeyboardEvent};
 use yew::prelude::*;
@@ -64,7 +63,7 @@ impl Component for App {
             }
             Msg::Event(event) => {
                 let again_ms = match event {
-                    Event::Catalogue(_) => Some(CATALOGUE_RENEW_MS),
+                    Event::Catalogue(_) | Event::ForeignCatalogue(_) => Some(CATALOGUE_RENEW_MS),
                     Event::CatalogueFailed => Some(CATALOGUE_RETRY_MS),
                     _ => None,
                 };
@@ -115,10 +114,13 @@ impl App {
     }
 }
 
+/// What letters are typed into, or choose from. Of a radio button or a check box they mean nothing.
+const TAKES_LETTERS: &str = "input:not([type=radio], [type=checkbox], [type=range]), select, textarea";
+
 /// What a key means to the page as a whole. Those that mean something to one tile are handled there.
 fn key(event: &KeyboardEvent) -> Option<Event> {
     let target: Option<Element> = event.target().and_then(|target| target.dyn_into().ok());
-    let typing = target.is_some_and(|target| target.closest("input, select, textarea").ok().flatten().is_some());
+    let typing = target.is_some_and(|target| target.closest(TAKES_LETTERS).ok().flatten().is_some());
     if event.ctrl_key() || event.alt_key() || event.meta_key() {
         return None;
     }
@@ -134,7 +136,7 @@ fn key(event: &KeyboardEvent) -> Option<Event> {
 async fn load() -> Event {
     let catalogue = async {
         let response = gloo_net::http::Request::get("api/streams").send().await.ok()?;
-        response.json::<Catalogue>().await.ok()
+        response.text().await.ok()
     };
-    catalogue.await.map_or(Event::CatalogueFailed, Event::Catalogue)
+    catalogue.await.map_or(Event::CatalogueFailed, |text| state::read_catalogue(&text))
 }

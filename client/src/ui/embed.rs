@@ -127,6 +127,13 @@ impl Component for Embed {
         }
     }
 
+    fn rendered(&mut self, ctx: &Context<Self>, first_render: bool) {
+        // A stream that is none has no session that would tell.
+        if first_render {
+            self.tell(ctx, false);
+        }
+    }
+
     fn view(&self, ctx: &Context<Self>) -> Html {
         let Attributes { src, codec, muted, stats, controls, .. } = &ctx.props().attributes;
         html! {

@@ -28,7 +28,7 @@ pub fn view(app: &App, on_event: &Callback<Event>) -> Html {
                 <p class="notice" role="status">{ notice }</p>
             } else {
                 <Grid tiles={app.tiles.clone()} solo={app.solo.clone()} layout={app.layout()} choice={app.choice}
-                    statistics={app.settings.statistics} controls={app.controls} on_event={on_event.clone()} />
+                    statistics={app.statistics()} controls={app.controls} on_event={on_event.clone()} />
             }
         </div>
     }
@@ -44,7 +44,7 @@ fn sidebar(app: &App, on_event: &Callback<Event>) -> Html {
     html! {
         if app.settings.sidebar {
             <Sidebar protocol={app.protocol()} hints={Protocol::ALL.map(|protocol| app.hint(protocol))} layout={app.layout()}
-                theme={app.settings.theme} statistics={app.settings.statistics} rows={app.tiles.iter().map(row).collect::<Vec<_>>()}
+                theme={app.settings.theme} statistics={app.statistics()} rows={app.tiles.iter().map(row).collect::<Vec<_>>()}
                 on_event={on_event.clone()} />
         } else {
             { icons::button("sidebar-open", "Settings (B)", icons::MENU, on_open) }

@@ -91,6 +91,8 @@ pub struct Tile {
     curtain: NodeRef,
     session: Option<Session>,
     drag: Drag,
+    /// It was moved by a key: an element that a page puts elsewhere loses the focus.
+    moved: bool,
 }
 
 impl Component for Tile {
@@ -99,7 +101,7 @@ impl Component for Tile {
 
     fn create(_: &Context<Self>) -> Self {
         let (article, video, curtain) = Default::default();
-        Self { article, video, curtain, session: None, drag: Drag::default() }
+        Self { article, video, curtain, session: None, drag: Drag::default(), moved: false }
     }
 
     fn changed(&mut self, ctx: &Context<Self>, before: &Props) -> bool {
@@ -136,6 +138,11 @@ impl Component for Tile {
     }
 
     fn rendered(&mut self, ctx: &Context<Self>, first_render: bool) {
+        if std::mem::take(&mut self.moved)
+            && let Some(article) = self.article.cast::<HtmlElement>()
+        {
+            let _ = article.focus();
+        }
         let Props { tile, choice, relay, muted, on_event, .. } = ctx.props();
         if let (true, Some(stream), Some(elements)) = (first_render, &tile.stream, self.elements()) {
             let (name, on_event) = (stream.clone(), on_event.clone());
@@ -219,6 +226,7 @@ impl Tile {
             (Act::Snapshot, _) => snapshot(&video, &curtain, props),
             (Act::Move { forwards }, _) => {
                 if let Some(name) = self.article.cast::<Element>().and_then(|article| neighbour(&article, forwards)) {
+                    self.moved = true;
                     on_event.emit(Event::Move(tile.name.clone(), name));
                 }
             }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fantoccini::Locator;
-use fantoccini::actions::{InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
+use fantoccini::actions::{InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,6 +21,19 @@ impl Rgb {
     /// How far apart two colours may be in each channel and still be the same: coding, chroma subsampling and the
     /// choice between the matrices of BT.601 and BT.709 move saturated colours by up to 30.
     const TOLERANCE: u8 = 45;
+
+    /// The median of each channel.
+    ///
+    /// # Panics
+    /// Without any pixels.
+    pub fn median(pixels: &[[u8; 3]]) -> Self {
+        let median = |channel: usize| {
+            let mut values: Vec<u8> = pixels.iter().map(|pixel| pixel[channel]).collect();
+            values.sort_unstable();
+            values[values.len() / 2]
+        };
+        Self(median(0), median(1), median(2))
+    }
 
     /// Whether it is the same colour but for what coding does.
     pub fn is_like(self, other: Self) -> bool {
@@ -124,7 +137,7 @@ return arguments[1].map(([x, y]) =>
 const SAMPLE: Duration = Duration::from_millis(200);
 
 /// Where the mark is read: the ball covers at most one of these at a time.
-const MARK_POINTS: [(f64, f64); 5] = [(0.1, 0.1), (0.9, 0.1), (0.5, 0.5), (0.1, 0.9), (0.9, 0.9)];
+pub const MARK_POINTS: [(f64, f64); 5] = [(0.1, 0.1), (0.9, 0.1), (0.5, 0.5), (0.1, 0.9), (0.9, 0.9)];
 
 impl Browser {
     /// Opens an address in the window.
@@ -166,6 +179,17 @@ impl Browser {
     pub async fn press(&self, selector: &str, key: char) {
         let pressed = async { self.client.find(Locator::Css(selector)).await?.send_keys(&key.to_string()).await }.await;
         pressed.unwrap_or_else(|e| panic!("{}: a key in {selector}: {e}", self.engine()));
+    }
+
+    /// Presses a key wherever the focus is, as [`Self::press`] names it, while `held` are held down.
+    ///
+    /// # Panics
+    /// When the browser takes no keys.
+    pub async fn key(&self, held: &[char], key: char) {
+        let down = held.iter().chain([&key]).map(|&value| KeyAction::Down { value });
+        let up = [&key].into_iter().chain(held).map(|&value| KeyAction::Up { value });
+        let keys = down.chain(up).fold(KeyActions::new("keyboard".to_owned()), KeyActions::then);
+        self.client.perform_actions(keys).await.unwrap_or_else(|e| panic!("{}: a key: {e}", self.engine()));
     }
 
     /// Loads the page anew.
@@ -306,12 +330,7 @@ impl Browser {
         let pixels = self.script(READ_PIXELS, vec![json!(stream), json!(points)]).await;
         let pixels: Option<Vec<[u8; 3]>> = serde_json::from_value(pixels).expect("pixels");
         let pixels = pixels.unwrap_or_else(|| panic!("{}: {stream} has no picture to read", self.engine()));
-        let median = |channel: usize| {
-            let mut values: Vec<u8> = pixels.iter().map(|pixel| pixel[channel]).collect();
-            values.sort_unstable();
-            values[values.len() / 2]
-        };
-        Rgb(median(0), median(1), median(2))
+        Rgb::median(&pixels)
     }
 
     /// Keeps a picture of the window as `target/screenshots/NAME.png`.

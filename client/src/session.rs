@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`plan`] | which way comes next (pure) |
 //! | [`mse`] | fragments over a WebSocket: [`link`] is its connection, [`recorder`] keeps what comes |
-//! | [`webrtc`], [`hls`] | the other ways, on a common [`screen`] |
+//! | [`webrtc`], [`hls`] | the other ways, with [`attempts`] and a [`screen`] in common |
 //! | [`attention`], [`statistics`] | what all of them need |
 //!
 //! Everything that happens comes through mailboxes, one for the session and one for its engine, and is handled to its end
@@ -19,6 +19,7 @@ use web_sys::{HtmlCanvasElement, HtmlVideoElement};
 use crate::browser::mailbox::Mailbox;
 use crate::state::{Protocol, TileEvent};
 
+mod attempts;
 mod attention;
 mod director;
 mod hls;

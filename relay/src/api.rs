@@ -67,8 +67,9 @@ async fn streams(State(hub): State<Arc<Hub>>) -> Json<Catalogue> {
 }
 
 /// The relay's clock, for those who know of capture times (EXT-X-PROGRAM-DATE-TIME) and have no WebSocket to ask on.
-async fn time() -> Json<Value> {
-    Json(json!({ "unix_ms": clock::unix_ms() }))
+async fn time() -> impl IntoResponse {
+    // Nobody's secret: pages that embed a player may ask.
+    ([(ACCESS_CONTROL_ALLOW_ORIGIN, "*")], Json(json!({ "unix_ms": clock::unix_ms() })))
 }
 
 /// What the MSE endpoint is and how to use it, for somebody with curl.

@@ -1,11 +1,12 @@
 //! LL-HLS from the relay: by hls.js where there are Media Source Extensions, else by the browser itself.
 
-use sightline_protocol::message::{OfflineReason, Size, StreamState};
+use sightline_protocol::message::Size;
 use sightline_protocol::stream::{StreamName, Variant};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::HtmlVideoElement;
 
 use super::Report;
+use super::attempts::Attempts;
 use super::input::Input;
 use super::screen::Screen;
 use super::statistics::Figures;
@@ -16,18 +17,12 @@ use crate::browser::hls::{self, Level, Player};
 use crate::browser::listener::Listener;
 use crate::browser::mailbox::Sender;
 use crate::browser::media_source::Kind;
-use crate::browser::timer::Timeout;
 use crate::browser::video;
 use crate::state::{Failure, Picture, TileEvent};
 use crate::time::Moment;
-use crate::transport::backoff::Backoff;
 use crate::transport::clock::RelayClock;
 use crate::transport::websocket::Traffic;
 
-/// What the relay refused is asked for again this seldom.
-const REFUSED_RETRY_MS: f64 = 30_000.0;
-/// A camera that is off is asked for again after this.
-const OFFLINE_RETRY_MS: f64 = 4_000.0;
 /// How often the relay is asked for its time.
 const ASK_MS: f64 = 5_000.0;
 /// A decoder that fails again so soon does not decode this.
@@ -41,14 +36,10 @@ pub(super) struct Hls {
     by_script: bool,
     screen: Screen,
     report: Report,
-    sender: Sender<Input>,
+    attempts: Attempts,
     player: Option<Player>,
     /// The browser itself plays it.
     native: bool,
-    generation: u32,
-    retry: Option<Timeout>,
-    backoff: Backoff,
-    since: Moment,
     recovered: Option<Moment>,
     bytes: u64,
     clock: RelayClock,
@@ -77,14 +68,10 @@ impl Hls {
             time: browser::relay_url("api/time", relay)?,
             by_script: Kind::available().is_some(),
             screen: Screen::new(picture, report.clone(), sender.clone(), now),
+            attempts: Attempts::new(report.clone(), sender, now),
             report,
-            sender,
             player: None,
             native: false,
-            generation: 0,
-            retry: None,
-            backoff: Backoff::default(),
-            since: now,
             recovered: None,
             bytes: 0,
             clock: RelayClock::default(),
@@ -105,9 +92,9 @@ impl Hls {
         }
         match input {
             Input::Connect => self.connect(now),
-            Input::Hls(generation, event) if generation == self.generation => self.event(event, now),
+            Input::Hls(generation, event) if self.attempts.is_present(generation) => self.event(event, now),
             Input::VideoError if self.native && self.screen.video.error().is_some() => self.lost(now),
-            Input::Online | Input::PageShown(_) if self.retry.is_some() => self.connect(now),
+            Input::Online | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
             Input::Tick => self.tick(now),
             _ => {}
         }
@@ -118,11 +105,10 @@ impl Hls {
         if !self.screen.watched() {
             return;
         }
-        self.close();
-        self.since = now;
         self.screen.start_over(now);
-        (self.report)(TileEvent::Connecting);
-        let (url, tell) = (self.playlist.clone(), self.telling());
+        self.close();
+        self.attempts.begin(now);
+        let (url, tell) = (self.playlist.clone(), self.attempts.telling(Input::Hls));
         spawn_local(async move {
             let answer = match gloo_net::http::Request::get(&url).send().await {
                 Ok(response) => Some((response.status(), response.text().await.unwrap_or_default())),
@@ -133,25 +119,23 @@ impl Hls {
     }
 
     fn close(&mut self) {
-        self.generation += 1;
-        (self.player, self.retry) = (None, None);
+        self.attempts.end();
+        self.player = None;
         if std::mem::take(&mut self.native) {
             video::release(&self.screen.video);
         }
-    }
-
-    fn telling(&self) -> impl Fn(hls::Event) + Clone + 'static {
-        let (sender, generation) = (self.sender.clone(), self.generation);
-        move |event| sender.send(Input::Hls(generation, event))
     }
 
     fn event(&mut self, event: hls::Event, now: Moment) {
         match event {
             hls::Event::Answered(None) => self.lost(now),
             hls::Event::Answered(Some((200, _))) => self.load(now),
-            hls::Event::Answered(Some((status, message))) => self.refused(status, message.trim().to_owned()),
+            hls::Event::Answered(Some((status, message))) => {
+                self.close();
+                self.attempts.refused(status, message.trim().to_owned());
+            }
             hls::Event::Loaded(Ok(script)) => {
-                match Player::new(&script, &self.screen.video, &self.playlist, self.telling()) {
+                match Player::new(&script, &self.screen.video, &self.playlist, self.attempts.telling(Input::Hls)) {
                     Ok(player) => self.player = Some(player),
                     Err(error) => self.fail(Failure::Refused, format!("The HLS player does not start: {error}.")),
                 }
@@ -179,20 +163,8 @@ impl Hls {
             self.screen.video.set_src(&self.playlist);
             return self.screen.play(now);
         }
-        let (url, tell) = (self.script.clone(), self.telling());
+        let (url, tell) = (self.script.clone(), self.attempts.telling(Input::Hls));
         spawn_local(async move { tell(hls::Event::Loaded(hls::load(&url).await)) });
-    }
-
-    fn refused(&mut self, status: u16, message: String) {
-        if !matches!(status, 502..=504) {
-            return self.fail(Failure::Refused, message);
-        }
-        self.close();
-        let retry_in_ms = OFFLINE_RETRY_MS as u64;
-        // The relay is there, and says that the camera is not.
-        (self.report)(TileEvent::Connected);
-        (self.report)(TileEvent::Source(StreamState::Offline { reason: OfflineReason::Failed, message, retry_in_ms }));
-        self.again(OFFLINE_RETRY_MS);
     }
 
     fn mend(&mut self, details: &str, now: Moment) {
@@ -208,23 +180,15 @@ impl Hls {
     }
 
     fn lost(&mut self, now: Moment) {
-        let lived_ms = if self.screen.has_presented() { now.ms_since(self.since) } else { 0.0 };
+        let lived_ms = if self.screen.has_presented() { self.attempts.age_ms(now) } else { 0.0 };
         self.screen.start_over(now);
         self.close();
-        let retry_ms = self.backoff.after(lived_ms, js_sys::Math::random());
-        (self.report)(TileEvent::Lost { retry_ms });
-        self.again(retry_ms);
+        self.attempts.lost(lived_ms);
     }
 
     fn fail(&mut self, failure: Failure, message: String) {
         self.close();
-        (self.report)(TileEvent::Failed(failure, message));
-        self.again(REFUSED_RETRY_MS);
-    }
-
-    fn again(&mut self, ms: f64) {
-        let sender = self.sender.clone();
-        self.retry = Some(Timeout::new(ms, move || sender.send(Input::Connect)));
+        self.attempts.fail(failure, message);
     }
 
     fn tick(&mut self, now: Moment) {
@@ -233,7 +197,7 @@ impl Hls {
         }
         if self.asked.is_none_or(|asked| now.ms_since(asked) >= ASK_MS) {
             self.asked = Some(now);
-            let (url, tell) = (self.time.clone(), self.telling());
+            let (url, tell) = (self.time.clone(), self.attempts.telling(Input::Hls));
             spawn_local(async move {
                 if let Some((sent, at, received)) = hls::time(&url).await {
                     tell(hls::Event::Time { sent, at, received });

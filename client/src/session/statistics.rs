@@ -14,6 +14,7 @@ const EVERY_MS: f64 = 1_000.0;
 pub(super) struct Statistics {
     looked: Option<Moment>,
     bytes: Counter,
+    messages: Counter,
     decoded: Counter,
     dropped: Counter,
 }
@@ -61,11 +62,13 @@ impl Statistics {
         let (decoded, dropped) = video::quality(element);
         let Figures { age_ms, buffered, jitter_ms, rate, round_trip_ms, traffic } = figures();
         let (bytes, frames) = (self.bytes.count(traffic.bytes), self.decoded.count(decoded));
-        self.dropped.count(dropped);
+        let (fragments, skipped) = (self.messages.count(traffic.messages), self.dropped.count(dropped));
         Some(Sample {
             age_ms,
             bits: bytes * 8.0 / seconds,
             frames: frames / seconds,
+            skipped: skipped / seconds,
+            fragments: fragments / seconds,
             buffered,
             jitter_ms,
             rate,

@@ -1,10 +1,11 @@
 //! WebRTC from the relay's own WHEP endpoint.
 
-use sightline_protocol::message::{OfflineReason, Size, StreamState};
+use sightline_protocol::message::Size;
 use sightline_protocol::stream::{StreamName, Variant, VariantChoice};
 use web_sys::HtmlVideoElement;
 
 use super::Report;
+use super::attempts::Attempts;
 use super::input::Input;
 use super::screen::Screen;
 use super::statistics::Figures;
@@ -13,35 +14,26 @@ use crate::browser::curtain::Curtain;
 use crate::browser::error::DomError;
 use crate::browser::mailbox::Sender;
 use crate::browser::peer::{self, Peer, Received, Refusal};
-use crate::browser::timer::Timeout;
 use crate::state::{Failure, Picture, TileEvent, word_of};
 use crate::time::Moment;
-use crate::transport::backoff::Backoff;
 use crate::transport::websocket::Traffic;
 
 /// ICE and DTLS take a few round trips; what takes longer is blocked.
 const CONNECT_MS: f64 = 5_000.0;
 /// A connection on which nothing has come for so long is dead, whatever the browser says of it.
 const SILENT_MS: f64 = 5_000.0;
-/// What the relay refused is asked for again this seldom.
-const REFUSED_RETRY_MS: f64 = 30_000.0;
-/// A camera that is off is asked for again after this.
-const OFFLINE_RETRY_MS: f64 = 4_000.0;
+/// How often the browser is asked what it has received.
+const MEASURE_MS: f64 = 1_000.0;
 
 /// See the module.
 pub(super) struct WebRtc {
     endpoint: String,
     screen: Screen,
     report: Report,
-    sender: Sender<Input>,
+    attempts: Attempts,
     peer: Option<Peer>,
-    /// Numbers the connections: what an earlier one has to say means nothing.
-    generation: u32,
-    /// Since when the present one is tried or stands.
-    since: Moment,
-    connected: bool,
-    retry: Option<Timeout>,
-    backoff: Backoff,
+    /// Since when the present connection stands.
+    connected: Option<Moment>,
     received: Received,
     told: Option<Picture>,
     measured: Moment,
@@ -60,14 +52,10 @@ impl WebRtc {
         Ok(Self {
             endpoint: browser::relay_url(&format!("whep/{stream}?codec={}", word_of(choice)), relay)?,
             screen: Screen::new(picture, report.clone(), sender.clone(), now),
+            attempts: Attempts::new(report.clone(), sender, now),
             report,
-            sender,
             peer: None,
-            generation: 0,
-            since: now,
-            connected: false,
-            retry: None,
-            backoff: Backoff::default(),
+            connected: None,
             received: Received::default(),
             told: None,
             measured: now,
@@ -84,8 +72,8 @@ impl WebRtc {
         }
         match input {
             Input::Connect => self.connect(now),
-            Input::Peer(generation, event) if generation == self.generation => self.peer(event, now),
-            Input::Online | Input::PageShown(_) if self.retry.is_some() => self.connect(now),
+            Input::Peer(generation, event) if self.attempts.is_present(generation) => self.peer(event, now),
+            Input::Online | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
             Input::Tick => self.tick(now),
             _ => {}
         }
@@ -95,87 +83,62 @@ impl WebRtc {
         if !self.screen.watched() {
             return;
         }
-        self.close();
-        (self.since, self.told) = (now, None);
         self.screen.start_over(now);
-        (self.report)(TileEvent::Connecting);
-        match Peer::open(&self.screen.video, self.endpoint.clone(), self.telling()) {
+        self.close();
+        self.told = None;
+        self.attempts.begin(now);
+        match Peer::open(&self.screen.video, self.endpoint.clone(), self.attempts.telling(Input::Peer)) {
             Ok(peer) => {
                 self.peer = Some(peer);
                 self.screen.play(now);
             }
             Err(error) => {
                 let message = format!("The browser makes no WebRTC connection: {error}. Choose MSE.");
-                (self.report)(TileEvent::Failed(Failure::Refused, message));
+                self.attempts.fail(Failure::Refused, message);
             }
         }
     }
 
     fn close(&mut self) {
-        self.generation += 1;
-        (self.peer, self.retry, self.connected) = (None, None, false);
-    }
-
-    fn telling(&self) -> impl Fn(peer::Event) + Clone + 'static {
-        let (sender, generation) = (self.sender.clone(), self.generation);
-        move |event| sender.send(Input::Peer(generation, event))
+        self.attempts.end();
+        (self.peer, self.connected) = (None, None);
     }
 
     fn peer(&mut self, event: peer::Event, now: Moment) {
         match event {
             peer::Event::Answered(Ok(())) => {}
-            peer::Event::Answered(Err(refusal)) => self.refused(refusal, now),
+            peer::Event::Answered(Err(Refusal { status: None, .. })) | peer::Event::Failed => self.lost(now),
+            peer::Event::Answered(Err(Refusal { status: Some(status), message })) => {
+                self.close();
+                self.attempts.refused(status, message);
+            }
             peer::Event::Connected => {
-                (self.connected, self.since, self.heard) = (true, now, now);
+                (self.connected, self.heard) = (Some(now), now);
                 (self.report)(TileEvent::Connected);
             }
-            peer::Event::Failed => self.lost(now),
             peer::Event::Received(received) => self.measured(received, now),
         }
     }
 
-    fn refused(&mut self, Refusal { status, message }: Refusal, now: Moment) {
-        let failure = match status {
-            None => return self.lost(now),
-            Some(502..=504) => {
-                self.close();
-                let retry_in_ms = OFFLINE_RETRY_MS as u64;
-                let state = StreamState::Offline { reason: OfflineReason::Failed, message, retry_in_ms };
-                // The relay is there, and says that the camera is not.
-                (self.report)(TileEvent::Connected);
-                (self.report)(TileEvent::Source(state));
-                return self.again(OFFLINE_RETRY_MS);
-            }
-            Some(406) => Failure::Undecodable,
-            Some(_) => Failure::Refused,
-        };
-        self.close();
-        (self.report)(TileEvent::Failed(failure, message));
-        self.again(REFUSED_RETRY_MS);
-    }
-
     fn lost(&mut self, now: Moment) {
-        let lived_ms = if self.connected { now.ms_since(self.since) } else { 0.0 };
+        self.screen.start_over(now);
+        let lived_ms = self.connected.map_or(0.0, |connected| now.ms_since(connected));
         self.close();
-        let retry_ms = self.backoff.after(lived_ms, js_sys::Math::random());
-        (self.report)(TileEvent::Lost { retry_ms });
-        self.again(retry_ms);
-    }
-
-    fn again(&mut self, ms: f64) {
-        let sender = self.sender.clone();
-        self.retry = Some(Timeout::new(ms, move || sender.send(Input::Connect)));
+        self.attempts.lost(lived_ms);
     }
 
     fn tick(&mut self, now: Moment) {
         let Some(peer) = &self.peer else { return };
-        let blocked = !self.connected && now.ms_since(self.since) > CONNECT_MS;
-        if blocked || (self.connected && now.ms_since(self.heard) > SILENT_MS) {
+        let dead = match self.connected {
+            None => self.attempts.age_ms(now) > CONNECT_MS,
+            Some(_) => now.ms_since(self.heard) > SILENT_MS,
+        };
+        if dead {
             return self.lost(now);
         }
-        if now.ms_since(self.measured) >= 1_000.0 {
+        if now.ms_since(self.measured) >= MEASURE_MS {
             self.measured = now;
-            peer.measure(self.telling());
+            peer.measure(self.attempts.telling(Input::Peer));
         }
         let Received { bytes, jitter_ms, round_trip_ms, .. } = self.received;
         let traffic = Traffic { bytes, ..Traffic::default() };

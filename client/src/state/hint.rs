@@ -19,7 +19,9 @@ impl App {
                     .to_owned()
             }
             Protocol::WebRtc if !abilities.webrtc => "This browser has no WebRTC.".to_owned(),
-            Protocol::WebRtc => "Freshest on a local network; does not pass tunnels that carry HTTP only.".to_owned(),
+            Protocol::WebRtc => {
+                "Freshest on a local network, without sound; does not pass tunnels that carry HTTP only.".to_owned()
+            }
             Protocol::Hls if abilities.native_hls => {
                 "Over plain HTTP, through everything; some seconds behind.".to_owned()
             }

@@ -14,6 +14,10 @@ pub struct Sample {
     pub bits: f64,
     /// Frames decoded in the last second.
     pub frames: f64,
+    /// Frames that came too late to be shown in the last second.
+    pub skipped: f64,
+    /// Messages of media received in the last second.
+    pub fragments: f64,
     /// Media between the playhead and the end of the buffer, in seconds.
     pub buffered: f64,
     /// By how much the latest frames were later than most, in milliseconds.

@@ -130,10 +130,12 @@ fn figures(app: &App) -> Html {
 type Value = fn(&Sample) -> Option<f64>;
 
 /// What is drawn, to what the scale goes at least, and its unit.
-const CURVES: [(&str, Value, f64, &str); 7] = [
+const CURVES: [(&str, Value, f64, &str); 9] = [
     ("Latency", |sample| sample.age_ms, 100.0, "ms"),
     ("Bit rate", |sample| Some(sample.bits / 1e3), 100.0, "kbit/s"),
     ("Frame rate", |sample| Some(sample.frames), 10.0, "fps"),
+    ("Dropped frames", |sample| Some(sample.skipped), 5.0, "a second"),
+    ("Fragments", |sample| Some(sample.fragments), 10.0, "a second"),
     ("Buffer", |sample| Some(sample.buffered * 1e3), 100.0, "ms"),
     ("Arrival jitter", |sample| sample.jitter_ms, 10.0, "ms"),
     ("Not acknowledged", |sample| Some(sample.unacknowledged as f64), 10.0, "fragments"),

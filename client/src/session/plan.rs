@@ -151,8 +151,11 @@ impl Plan {
         }
         let left = self.ways[self.at];
         let round = self.at + 1 == self.ways.len();
-        let why =
-            if round { "no other way works either".to_owned() } else { format!("{left} was left because {fault}") };
+        let why = match self.at {
+            _ if round => "no other way works either".to_owned(),
+            0 => format!("{left} was left because {fault}"),
+            _ => format!("{}, {left} because {fault}", self.why),
+        };
         let way = self.go((self.at + 1) % self.ways.len(), why, now);
         if round {
             self.patience_ms = ROUND_MS;

@@ -54,7 +54,7 @@ impl Plan {
         let ways = ways(chosen, abilities, host);
         let why = match (chosen, ways.first()) {
             (Protocol::Auto, Some(Protocol::Mse)) => {
-                "it is as fresh as WebRTC, goes through every proxy and leaves H.265 untouched"
+                "it is a sixth of a second behind, passes every proxy and leaves H.265 untouched"
             }
             (Protocol::Auto, Some(_)) => "this browser has no Media Source Extensions",
             _ => "you chose it",

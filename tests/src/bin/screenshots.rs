@@ -9,7 +9,7 @@ use sightline_tests::relay::Setup;
 const SIZES: [(&str, (u32, u32)); 3] = [("phone", (390, 844)), ("laptop", (1440, 900)), ("wall", (3840, 2160))];
 const STREAMS: [&str; 5] = ["cam0", "cam1", "cam2", "cam3", "mixer_program"];
 const LIVE: Duration = Duration::from_secs(40);
-/// The statistics' curves show something by then.
+/// The pictures are as fresh as they stay, and the statistics' curves show something.
 const LATER: Duration = Duration::from_secs(6);
 
 #[tokio::main]
@@ -23,6 +23,7 @@ async fn main() {
             browser.script("localStorage.clear()", vec![]).await;
             browser.reload().await;
             everything_live(&browser).await;
+            tokio::time::sleep(LATER).await;
             keep(&browser, &format!("multiview-{size_name}-{scheme}")).await;
             browser.press("article.tile", 'b').await;
             browser.press("article.tile", 's').await;

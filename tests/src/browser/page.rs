@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use fantoccini::Locator;
 use fantoccini::actions::{InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
+use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -120,18 +122,22 @@ return {
     error: video.error ? `${video.error.code} ${video.error.message}` : null,
 };";
 
-/// Reads five pixels of a tile's video, given as fractions of its size, as `[r, g, b]` each; null without a picture.
+/// Reads five pixels of a tile's picture, which is the video's or the one that lies over it, given as fractions of its size, as `[r, g, b]` each; null without a picture.
 const READ_PIXELS: &str = r"
 const tile = [...document.querySelectorAll('article.tile')].find(t => t.dataset.stream === arguments[0]);
-const video = tile.querySelector('video');
-const [width, height] = [video.videoWidth, video.videoHeight];
-if (!width || video.readyState < 2) return null;
+const [video, curtain] = [tile.querySelector('video'), tile.querySelector('canvas')];
+const covered = curtain && !curtain.hidden;
+const [width, height] = covered ? [curtain.width, curtain.height] : [video.videoWidth, video.videoHeight];
+if (!width || (!covered && video.readyState < 2)) return null;
 const canvas = document.createElement('canvas');
 [canvas.width, canvas.height] = [width, height];
 const context = canvas.getContext('2d', { willReadFrequently: true });
-context.drawImage(video, 0, 0);
+context.drawImage(covered ? curtain : video, 0, 0);
 return arguments[1].map(([x, y]) =>
     [...context.getImageData(Math.floor(x * width), Math.floor(y * height), 1, 1).data].slice(0, 3));";
+
+/// From the page's load to its contents, and what a seek takes at most.
+const READABLE: Duration = Duration::from_secs(10);
 
 /// How often a count of frames is read: a count that starts over loses what it had gained since.
 const SAMPLE: Duration = Duration::from_millis(200);
@@ -145,12 +151,17 @@ impl Browser {
         self.client.goto(url).await.unwrap_or_else(|e| panic!("{}: {url}: {e}", self.engine()));
     }
 
+    /// The first element that a selector finds, once the page has it.
+    async fn find(&self, selector: &str) -> Result<Element, CmdError> {
+        self.client.wait().at_most(READABLE).for_element(Locator::Css(selector)).await
+    }
+
     /// Clicks on the first element that a selector finds, as a user does.
     ///
     /// # Panics
     /// When there is none, or it cannot be clicked.
     pub async fn click(&self, selector: &str) {
-        let clicked = async { self.client.find(Locator::Css(selector)).await?.click().await }.await;
+        let clicked = async { self.find(selector).await?.click().await }.await;
         clicked.unwrap_or_else(|e| panic!("{}: click on {selector}: {e}", self.engine()));
     }
 
@@ -160,7 +171,7 @@ impl Browser {
     /// When there is none.
     pub async fn double_click(&self, selector: &str) {
         let clicked = async {
-            let element = self.client.find(Locator::Css(selector)).await?;
+            let element = self.find(selector).await?;
             let to = PointerAction::MoveToElement { element, duration: None, x: 0.0, y: 0.0 };
             let (down, up) =
                 (PointerAction::Down { button: MOUSE_BUTTON_LEFT }, PointerAction::Up { button: MOUSE_BUTTON_LEFT });
@@ -177,7 +188,7 @@ impl Browser {
     /// # Panics
     /// When there is none, or it takes no keys.
     pub async fn press(&self, selector: &str, key: char) {
-        let pressed = async { self.client.find(Locator::Css(selector)).await?.send_keys(&key.to_string()).await }.await;
+        let pressed = async { self.find(selector).await?.send_keys(&key.to_string()).await }.await;
         pressed.unwrap_or_else(|e| panic!("{}: a key in {selector}: {e}", self.engine()));
     }
 
@@ -321,15 +332,19 @@ impl Browser {
         }
     }
 
-    /// The colour of a stream's background: the median of five points, since the ball covers one at most.
+    /// The colour of a stream's background: the median of five points, since the ball covers one at most. A video that
+    /// seeks shows its last picture and gives it to nobody, so that is waited out.
     ///
     /// # Panics
     /// When there is no picture.
     pub async fn mark(&self, stream: &str) -> Rgb {
         let points: Vec<_> = MARK_POINTS.iter().map(|(x, y)| json!([x, y])).collect();
-        let pixels = self.script(READ_PIXELS, vec![json!(stream), json!(points)]).await;
-        let pixels: Option<Vec<[u8; 3]>> = serde_json::from_value(pixels).expect("pixels");
-        let pixels = pixels.unwrap_or_else(|| panic!("{}: {stream} has no picture to read", self.engine()));
+        let what = format!("{}: a picture of {stream} to read", self.engine());
+        let pixels: Vec<[u8; 3]> = until(&what, READABLE, async || {
+            let pixels = self.read(READ_PIXELS, vec![json!(stream), json!(points)]).await;
+            serde_json::from_value::<Option<_>>(pixels).expect("pixels")
+        })
+        .await;
         Rgb::median(&pixels)
     }
 

@@ -77,15 +77,8 @@ class SightlinePlayer extends HTMLElement {
 
   /** The picture that is on screen, as a PNG: a Promise of a Blob. */
   async snapshot() {
-    const video = this.video;
-    if (!video || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) {
-      throw new Error("There is no picture yet.");
-    }
-    const canvas = Object.assign(document.createElement("canvas"), { width: video.videoWidth, height: video.videoHeight });
-    canvas.getContext("2d").drawImage(video, 0, 0);
-    return new Promise((resolve, reject) =>
-      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The browser makes no PNG.")))),
-    );
+    if (!this.#player) throw new Error("There is no picture yet.");
+    return this.#player.snapshot();
   }
 
   connectedCallback() {

@@ -5,7 +5,7 @@
 //! | [`plan`] | which way comes next (pure) |
 //! | [`mse`] | fragments over a WebSocket: [`link`] is its connection, [`recorder`] keeps what comes |
 //! | [`webrtc`], [`hls`] | the other ways, with [`attempts`] and a [`screen`] in common |
-//! | [`attention`], [`statistics`] | what all of them need |
+//! | [`attention`], [`retry`], [`statistics`] | what all of them need |
 //!
 //! Everything that happens comes through mailboxes, one for the session and one for its engine, and is handled to its end
 //! before the next. What the page should know leaves as [`TileEvent`]s. Dropping the [`Session`] closes the connection,
@@ -28,6 +28,7 @@ mod link;
 mod mse;
 mod plan;
 mod recorder;
+mod retry;
 mod screen;
 mod statistics;
 mod webrtc;

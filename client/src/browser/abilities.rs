@@ -1,5 +1,7 @@
 //! Finds out what this browser can do, by asking for the interfaces and not for the browser's name.
 
+use std::sync::OnceLock;
+
 use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::HtmlVideoElement;
@@ -9,8 +11,13 @@ use super::{display, document, window};
 use crate::state::Abilities;
 use crate::transport::probe;
 
-/// See the module.
-pub fn abilities() -> Abilities {
+/// See the module. A page asks once: the answers stay, and every tile needs them.
+pub fn abilities() -> &'static Abilities {
+    static ABILITIES: OnceLock<Abilities> = OnceLock::new();
+    ABILITIES.get_or_init(ask)
+}
+
+fn ask() -> Abilities {
     let has = |name: &str| Reflect::has(&window(), &JsValue::from_str(name)).unwrap_or(false);
     let video: Option<HtmlVideoElement> = document().create_element("video").ok().map(JsCast::unchecked_into);
     let native_hls =

@@ -4,11 +4,10 @@ use sightline_protocol::message::{OfflineReason, StreamState};
 
 use super::Report;
 use super::input::Input;
+use super::retry::Retry;
 use crate::browser::mailbox::Sender;
-use crate::browser::timer::Timeout;
 use crate::state::{Failure, TileEvent};
 use crate::time::Moment;
-use crate::transport::backoff::Backoff;
 
 /// What the relay refused is asked for again this seldom.
 const REFUSED_RETRY_MS: f64 = 30_000.0;
@@ -21,13 +20,12 @@ pub(super) struct Attempts {
     sender: Sender<Input>,
     generation: u32,
     since: Moment,
-    retry: Option<Timeout>,
-    backoff: Backoff,
+    retry: Retry,
 }
 
 impl Attempts {
     pub(super) fn new(report: Report, sender: Sender<Input>, now: Moment) -> Self {
-        Self { report, sender, generation: 0, since: now, retry: None, backoff: Backoff::default() }
+        Self { report, retry: Retry::new(sender.clone()), sender, generation: 0, since: now }
     }
 
     /// Another begins: what an earlier one has to say means nothing from now on.
@@ -40,7 +38,7 @@ impl Attempts {
     /// None is being made, and none is planned.
     pub(super) fn end(&mut self) {
         self.generation += 1;
-        self.retry = None;
+        self.retry.cancel();
     }
 
     /// Whether this is the number of the present one.
@@ -50,7 +48,7 @@ impl Attempts {
 
     /// Whether the time of the next one is waited for.
     pub(super) fn is_waiting(&self) -> bool {
-        self.retry.is_some()
+        self.retry.is_waiting()
     }
 
     /// How long the present one has been made.
@@ -66,9 +64,9 @@ impl Attempts {
 
     /// It has failed, after it had worked for so long.
     pub(super) fn lost(&mut self, lived_ms: f64) {
-        let retry_ms = self.backoff.after(lived_ms, js_sys::Math::random());
+        self.generation += 1;
+        let retry_ms = self.retry.after(lived_ms);
         (self.report)(TileEvent::Lost { retry_ms });
-        self.again(retry_ms);
     }
 
     /// The relay answered with this status, and a sentence.
@@ -95,7 +93,6 @@ impl Attempts {
 
     fn again(&mut self, ms: f64) {
         self.generation += 1;
-        let sender = self.sender.clone();
-        self.retry = Some(Timeout::new(ms, move || sender.send(Input::Connect)));
+        self.retry.plan(ms);
     }
 }

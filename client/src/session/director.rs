@@ -217,5 +217,5 @@ fn plan(wanted: &Wanted) -> Plan {
         Some(relay) => web_sys::Url::new(relay).map(|url| url.hostname()).unwrap_or_default(),
         None => browser::window().location().hostname().unwrap_or_default(),
     };
-    Plan::new(wanted.protocol, &abilities(), &host, browser::now())
+    Plan::new(wanted.protocol, abilities(), &host, browser::now())
 }

@@ -9,7 +9,7 @@ use super::Report;
 use super::attempts::Attempts;
 use super::input::Input;
 use super::screen::Screen;
-use super::statistics::Figures;
+use super::statistics::{Age, Figures};
 use crate::browser;
 use crate::browser::curtain::Curtain;
 use crate::browser::error::DomError;
@@ -45,8 +45,7 @@ pub(super) struct Hls {
     clock: RelayClock,
     /// When the relay was asked for its time.
     asked: Option<Moment>,
-    /// How old the picture on screen is, as last told.
-    age_ms: Option<f64>,
+    age: Age,
     _errors: Listener,
 }
 
@@ -76,7 +75,7 @@ impl Hls {
             bytes: 0,
             clock: RelayClock::default(),
             asked: None,
-            age_ms: None,
+            age: Age::new(now),
             _errors: errors,
         })
     }
@@ -142,13 +141,7 @@ impl Hls {
                 self.screen.play(now);
             }
             hls::Event::Loaded(Err(message)) => self.fail(Failure::Refused, message),
-            hls::Event::Level(level) => {
-                let again = self.screen.has_presented();
-                (self.report)(TileEvent::Picture(picture(&level)));
-                if again {
-                    (self.report)(TileEvent::Presented { first_picture_ms: None });
-                }
-            }
+            hls::Event::Level(level) => self.screen.tell_picture(picture(&level)),
             hls::Event::Received(bytes) => self.bytes += bytes,
             hls::Event::Time { sent, at, received } => self.clock.answered(sent, at, received),
             hls::Event::Network(_) => self.lost(now),
@@ -207,8 +200,7 @@ impl Hls {
         let captured = self.player.as_ref().filter(|_| self.screen.has_presented()).and_then(Player::captured);
         let known = captured.zip(self.clock.ahead());
         let age_ms = known.map(|(captured, ahead)| (browser::unix_ms() + ahead - captured).max(0.0));
-        if age_ms != self.age_ms {
-            self.age_ms = age_ms;
+        if let Some(age_ms) = self.age.news(|| age_ms, now) {
             (self.report)(TileEvent::Age(age_ms));
         }
         let traffic = Traffic { bytes: self.bytes, ..Traffic::default() };

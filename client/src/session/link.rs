@@ -6,12 +6,11 @@ use sightline_protocol::close;
 use sightline_protocol::stream::VariantChoice;
 
 use super::input::Input;
+use super::retry::Retry;
 use crate::browser::error::DomError;
 use crate::browser::mailbox::Sender;
 use crate::browser::socket;
-use crate::browser::timer::Timeout;
 use crate::time::Moment;
-use crate::transport::backoff::Backoff;
 use crate::transport::websocket::{Connection, Incoming, Traffic};
 
 /// What failed for good is tried again this seldom: someone may mend the configuration while the page is open.
@@ -23,8 +22,7 @@ pub(super) struct Link {
     sender: Sender<Input>,
     connection: Option<Connection>,
     generation: u32,
-    retry: Option<Timeout>,
-    backoff: Backoff,
+    retry: Retry,
     /// What the relay said before it closed.
     refusal: Option<String>,
     /// What the relay's clock is ahead of ours, as last known.
@@ -43,11 +41,10 @@ impl Link {
     pub(super) fn new(url: String, sender: Sender<Input>) -> Self {
         Self {
             url,
+            retry: Retry::new(sender.clone()),
             sender,
             connection: None,
             generation: 0,
-            retry: None,
-            backoff: Backoff::default(),
             refusal: None,
             ahead_ms: None,
         }
@@ -55,7 +52,8 @@ impl Link {
 
     /// Begins to connect.
     pub(super) fn connect(&mut self, now: Moment) -> Result<(), DomError> {
-        (self.retry, self.refusal) = (None, None);
+        self.retry.cancel();
+        self.refusal = None;
         self.generation += 1;
         let (sender, generation) = (self.sender.clone(), self.generation);
         let on_event = move |event| sender.send(Input::Socket(generation, event));
@@ -65,7 +63,7 @@ impl Link {
 
     /// Whether it waits for the time of its next try.
     pub(super) fn is_waiting(&self) -> bool {
-        self.retry.is_some()
+        self.retry.is_waiting()
     }
 
     /// Understands an event of the socket of this generation. None if nobody else needs to know.
@@ -150,30 +148,18 @@ impl Link {
     pub(super) fn lose(&mut self, now: Moment) -> f64 {
         let lived_ms = self.connection.as_ref().map_or(0.0, |connection| connection.lived_ms(now));
         self.drop_connection();
-        let retry_ms = self.backoff.after(lived_ms, js_sys::Math::random());
-        self.retry_in(retry_ms);
-        retry_ms
+        self.retry.after(lived_ms)
     }
 
     /// Gives the connection up; another is tried when somebody may have mended what is wrong.
     pub(super) fn give_up(&mut self) {
         self.drop_connection();
-        self.retry_in(SLOW_RETRY_MS);
+        self.retry.plan(SLOW_RETRY_MS);
     }
 
     fn drop_connection(&mut self) {
         // Whatever the socket still has to say is said by an earlier generation.
         self.generation += 1;
         self.connection = None;
-    }
-
-    fn retry_in(&mut self, ms: f64) {
-        let sender = self.sender.clone();
-        if ms == 0.0 {
-            // Not by a timer, which a background tab would delay.
-            sender.send(Input::Connect);
-        } else {
-            self.retry = Some(Timeout::new(ms, move || sender.send(Input::Connect)));
-        }
     }
 }

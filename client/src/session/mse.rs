@@ -12,7 +12,7 @@ use super::attention::Attention;
 use super::input::{Input, listeners};
 use super::link::{Closed, Link};
 use super::recorder::Recorder;
-use super::statistics::{Figures, Statistics};
+use super::statistics::{Age, Figures, Statistics};
 use crate::browser::curtain::Curtain;
 use crate::browser::error::DomError;
 use crate::browser::listener::Listener;
@@ -33,11 +33,6 @@ use crate::transport::websocket::Incoming;
 const TICK_MS: i32 = 250;
 /// Ticks this far apart mean that the machine slept, or that the page did.
 const SLEPT_MS: f64 = 5_000.0;
-/// How often the page is told how old the picture is: as often as a number can be read.
-const AGE_EVERY_MS: f64 = 500.0;
-/// Smaller changes of it are not worth a redraw.
-const AGE_NOTABLE_MS: f64 = 3.0;
-
 /// See the module.
 pub(super) struct Driver {
     stream: StreamName,
@@ -64,8 +59,7 @@ pub(super) struct Driver {
     recorded: Option<Recorded>,
     statistics: Statistics,
     looked: Moment,
-    age_told: Moment,
-    age_ms: Option<f64>,
+    age: Age,
     _tick: Interval,
     _on_screen: Option<OnScreen>,
     _listeners: Vec<Listener>,
@@ -109,8 +103,7 @@ impl Driver {
             recorded: None,
             statistics: Statistics::default(),
             looked: browser::now(),
-            age_told: browser::now(),
-            age_ms: None,
+            age: Age::new(browser::now()),
         })
     }
 
@@ -157,7 +150,7 @@ impl Driver {
         let figures = || {
             let (buffered, jitter_ms, rate) = self.player.figures(now);
             let (round_trip_ms, traffic) = (self.link.round_trip_ms(), self.link.traffic());
-            Figures { age_ms: self.age_ms, buffered, jitter_ms, rate, round_trip_ms, traffic }
+            Figures { age_ms: self.age.told(), buffered, jitter_ms, rate, round_trip_ms, traffic }
         };
         if let Some(sample) = self.statistics.sample(&self.video, figures, now) {
             (self.report)(TileEvent::Sample(sample));
@@ -432,14 +425,8 @@ impl Driver {
     }
 
     fn tell_age(&mut self, now: Moment) {
-        if now.ms_since(self.age_told) < AGE_EVERY_MS {
-            return;
-        }
-        self.age_told = now;
-        let age_ms = self.player.age_ms().zip(self.link.ahead_ms()).map(|(age, ahead)| (age + ahead).max(0.0));
-        let same = age_ms.zip(self.age_ms).is_some_and(|(age, told)| (age - told).abs() < AGE_NOTABLE_MS);
-        if !same && age_ms != self.age_ms {
-            self.age_ms = age_ms;
+        let known = || self.player.age_ms().zip(self.link.ahead_ms());
+        if let Some(age_ms) = self.age.news(|| known().map(|(age, ahead)| (age + ahead).max(0.0)), now) {
             (self.report)(TileEvent::Age(age_ms));
         }
     }

@@ -15,7 +15,7 @@ use crate::browser::timer::Interval;
 use crate::browser::video::{self, FrameWatch};
 use crate::browser::{self, is_seen};
 use crate::player::freshness::Freshness;
-use crate::state::TileEvent;
+use crate::state::{Picture, TileEvent};
 use crate::time::Moment;
 
 const TICK_MS: i32 = 250;
@@ -83,6 +83,14 @@ impl Screen {
     /// Whether a picture of this source has been presented.
     pub(super) fn has_presented(&self) -> bool {
         self.presented
+    }
+
+    /// What it is that is shown, or about to be. A change of it does not take the picture from the screen.
+    pub(super) fn tell_picture(&self, picture: Picture) {
+        (self.report)(TileEvent::Picture(picture));
+        if self.presented {
+            (self.report)(TileEvent::Presented { first_picture_ms: None });
+        }
     }
 
     /// Whether anybody watches.

@@ -35,6 +35,44 @@ impl Counter {
     }
 }
 
+/// How often the page is told how old the picture is: as often as a number can be read.
+const AGE_EVERY_MS: f64 = 500.0;
+/// Smaller changes of it are not worth a redraw.
+const AGE_NOTABLE_MS: f64 = 3.0;
+
+/// How old the picture on screen is, as the page was told.
+#[derive(Debug)]
+pub(super) struct Age {
+    looked: Moment,
+    told: Option<f64>,
+}
+
+impl Age {
+    pub(super) fn new(now: Moment) -> Self {
+        Self { looked: now, told: None }
+    }
+
+    /// As last told.
+    pub(super) fn told(&self) -> Option<f64> {
+        self.told
+    }
+
+    /// Looks at it if it is time, none being an age that is not known. Returns what to tell, if it is worth it.
+    pub(super) fn news(&mut self, age_ms: impl FnOnce() -> Option<f64>, now: Moment) -> Option<Option<f64>> {
+        if now.ms_since(self.looked) < AGE_EVERY_MS {
+            return None;
+        }
+        self.looked = now;
+        let age_ms = age_ms();
+        let same = age_ms.zip(self.told).is_some_and(|(age, told)| (age - told).abs() < AGE_NOTABLE_MS);
+        if same || age_ms == self.told {
+            return None;
+        }
+        self.told = age_ms;
+        Some(age_ms)
+    }
+}
+
 /// What only the engine knows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Figures {
@@ -85,6 +123,17 @@ impl Statistics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_is_told_when_it_can_be_read_and_has_changed() {
+        let at = Moment::from_ms;
+        let mut age = Age::new(at(0.0));
+        assert_eq!(age.news(|| unreachable!(), at(499.0)), None, "too soon");
+        assert_eq!(age.news(|| Some(100.0), at(500.0)), Some(Some(100.0)));
+        assert_eq!(age.news(|| Some(102.0), at(1_000.0)), None, "the same to any reader");
+        assert_eq!(age.news(|| None, at(1_500.0)), Some(None));
+        assert_eq!((age.news(|| None, at(2_000.0)), age.told()), (None, None));
+    }
 
     #[test]
     fn a_count_that_starts_over_goes_on() {

@@ -152,11 +152,8 @@ impl WebRtc {
         let picture = picture(&received);
         self.received = received;
         let Some(picture) = picture.filter(|picture| self.told.as_ref() != Some(picture)) else { return };
-        (self.report)(TileEvent::Picture(picture.clone()));
+        self.screen.tell_picture(picture.clone());
         self.told = Some(picture);
-        if self.screen.has_presented() {
-            (self.report)(TileEvent::Presented { first_picture_ms: None });
-        }
     }
 }
 

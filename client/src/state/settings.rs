@@ -63,7 +63,7 @@ impl Settings {
     /// Reads what was kept, as far as it can be understood.
     pub fn read(kept: &str) -> Self {
         let mut settings: Self = serde_json::from_str(kept).unwrap_or_default();
-        settings.forget();
+        settings.bound();
         settings
     }
 
@@ -82,7 +82,7 @@ impl Settings {
         let mut stream = self.stream(name);
         change(&mut stream);
         self.streams.insert(name.to_owned(), stream);
-        self.forget();
+        self.bound();
     }
 
     /// How a stream is to get here.
@@ -90,7 +90,8 @@ impl Settings {
         self.stream(name).protocol.unwrap_or(self.protocol)
     }
 
-    fn forget(&mut self) {
+    /// Lets go of what says nothing, and of what is more than is kept.
+    fn bound(&mut self) {
         self.streams.retain(|_, stream| *stream != StreamSettings::default());
         while self.streams.len() > STREAMS_MAX {
             self.streams.pop_first();

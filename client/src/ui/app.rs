@@ -50,7 +50,7 @@ impl Component for App {
         });
         let request = Request::read(&browser::path(), browser::parameters());
         let settings = storage::read(KEPT).map(|kept| Settings::read(&kept)).unwrap_or_default();
-        let state = state::App::new(request, settings, browser::abilities::abilities());
+        let state = state::App::new(request, settings, browser::abilities::abilities().clone());
         Self { state, on_event: ctx.link().callback(Msg::Event), load: None, _keys: keys }
     }
 

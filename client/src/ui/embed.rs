@@ -3,13 +3,16 @@
 
 use std::rc::Rc;
 
+use js_sys::Promise;
 use serde::{Deserialize, Serialize};
 use sightline_protocol::stream::{StreamName, VariantChoice};
-use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Blob, Element};
 use yew::prelude::*;
 
 use super::tile::Tile;
+use crate::browser::file;
 use crate::state::{self, Event, Protocol, TileEvent, choice_of};
 
 /// The element's attributes. What is not there is as in [`Default`].
@@ -179,6 +182,7 @@ fn variant(codec: &str) -> VariantChoice {
 #[wasm_bindgen]
 pub struct EmbeddedPlayer {
     handle: Option<AppHandle<Embed>>,
+    root: Element,
     on_event: Callback<(&'static str, String)>,
 }
 
@@ -187,14 +191,14 @@ impl EmbeddedPlayer {
     /// Starts to play in `root`. `attributes` are an [`Attributes`] in JSON; `on_event` is called with the name of an event
     /// and its detail in JSON.
     #[wasm_bindgen(constructor)]
-    pub fn new(root: web_sys::Element, attributes: &str, on_event: js_sys::Function) -> Self {
+    pub fn new(root: Element, attributes: &str, on_event: js_sys::Function) -> Self {
         let on_event = Callback::from(move |(name, detail): (&'static str, String)| {
             // What the page's listeners throw is reported by the browser.
             let _ = on_event.call2(&JsValue::NULL, &JsValue::from_str(name), &JsValue::from_str(&detail));
         });
         let props = Props { attributes: read(attributes), on_event: on_event.clone() };
-        let handle = yew::Renderer::<Embed>::with_root_and_props(root, props).render();
-        Self { handle: Some(handle), on_event }
+        let handle = yew::Renderer::<Embed>::with_root_and_props(root.clone(), props).render();
+        Self { handle: Some(handle), root, on_event }
     }
 
     /// Takes other attributes: `protocol`, `muted`, `stats` and `controls`. The others are for a new player.
@@ -202,6 +206,24 @@ impl EmbeddedPlayer {
         if let Some(handle) = &mut self.handle {
             handle.update(Props { attributes: read(attributes), on_event: self.on_event.clone() });
         }
+    }
+
+    /// The picture on screen as a PNG: a Promise of a `Blob`, rejected while there is none.
+    pub fn snapshot(&self) -> Promise {
+        let find = |selector| self.root.query_selector(selector).ok().flatten();
+        let picture = find("video").zip(find("canvas"));
+        Promise::new(&mut move |resolve, reject| {
+            let settle = move |blob: Option<Blob>| {
+                let _ = match blob {
+                    Some(blob) => resolve.call1(&JsValue::NULL, &blob),
+                    None => reject.call1(&JsValue::NULL, &js_sys::Error::new("There is no picture yet.")),
+                };
+            };
+            match picture.clone() {
+                Some((video, over)) => file::snapshot(video.unchecked_ref(), over.unchecked_ref(), settle),
+                None => settle(None),
+            }
+        })
     }
 
     /// Ends it: the connection is closed, and everything that was registered in the page is taken back.

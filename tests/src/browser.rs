@@ -28,7 +28,7 @@ pub use page::{MARK_POINTS, Rgb, Tile, TileState};
 
 use crate::http;
 use crate::process::Owned;
-use crate::run::{say, until};
+use crate::run::{browser_crashed, say, until};
 use crate::sound_card::SoundCard;
 
 /// A driver is up within a second or two; a cold disk and a busy machine take longer.
@@ -167,9 +167,22 @@ pub struct Browser {
     client: Client,
     driver: SocketAddr,
     // Dropped in this order: the display must outlive what draws on it.
-    _driver: Owned,
+    driver_process: Owned,
     _display: Option<Owned>,
     _files: TempDir,
+}
+
+/// What GLib says when it ends WebKitGTK's web process for nothing: it takes an `errno` that a signal left behind for a
+/// failure of `getauxval`, which cannot fail (GLib 2.74, `g_check_setuid`, which each new player runs on its way to the
+/// session bus; JavaScriptCore's collector stops the main thread by signals). One load of a page in about a hundred.
+const GLIB_CRASH: &str = "getauxval () failed: Interrupted system call";
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.driver_process.stderr.text().contains(GLIB_CRASH) {
+            browser_crashed();
+        }
+    }
 }
 
 impl Browser {
@@ -215,7 +228,7 @@ impl Browser {
             engine,
             client,
             driver: address,
-            _driver: driver,
+            driver_process: driver,
             _display: display.map(|(owned, _)| owned),
             _files: files,
         })
@@ -268,10 +281,6 @@ async fn start_driver(
         command.env("DISPLAY", name).env_remove("WAYLAND_DISPLAY");
         // Without an address GLib starts a program to find one, for every player.
         command.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent");
-        // Each player asks for that bus, and GLib then takes an `errno` that is not its own for a fatal error ("getauxval ()
-        // failed: Interrupted system call"): a signal by which JavaScriptCore's collector stops the main thread leaves
-        // it behind. Collected by that thread itself, 2 pages of 60 that crashed became none of 120.
-        command.env("JSC_useConcurrentGC", "0");
         if rustix::process::geteuid().is_root() {
             // Its sandbox needs user namespaces that root in a container does not have.
             command.env("WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS", "1");

@@ -103,7 +103,7 @@ async fn wait_for(browser: &Browser, selector: &str) {
 
 #[test]
 fn neither_page_has_a_serious_or_critical_finding() {
-    alone(Duration::from_secs(60), async {
+    alone(Duration::from_secs(60), async || {
         let Some(axe) = axe() else { return };
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         let camera = Camera::start(&[GATE, YARD]).await;
@@ -147,7 +147,7 @@ fn neither_page_has_a_serious_or_critical_finding() {
 
 #[test]
 fn what_is_wrong_is_found() {
-    alone(Duration::from_secs(30), async {
+    alone(Duration::from_secs(30), async || {
         let Some(axe) = axe() else { return };
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         browser.open("data:text/html,<img src=data:,><p style='color:%23ccc;background:white'>pale</p>").await;

@@ -32,7 +32,7 @@ const SCROLL_BACK: &str = "
 
 #[test]
 fn a_tile_that_is_scrolled_away_stops_receiving_and_resumes_at_once() {
-    alone(Duration::from_secs(150), async {
+    alone(Duration::from_secs(150), async || {
         let camera = Camera::start(&[CAM]).await;
         let relay = Setup::config(camera.config()).start().await;
         for browser in Browser::start_all().await {

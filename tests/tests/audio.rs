@@ -88,22 +88,22 @@ async fn in_sync(mount: Mount, mime: &str, source: &str) {
 
 #[test]
 fn aac_is_copied_and_in_sync() {
-    alone(TEST, in_sync(AAC, "audio/mp4; codecs=\"mp4a.40.2\"", "AAC"));
+    alone(TEST, || in_sync(AAC, "audio/mp4; codecs=\"mp4a.40.2\"", "AAC"));
 }
 
 #[test]
 fn opus_is_copied_and_in_sync() {
-    alone(TEST, in_sync(OPUS, "audio/mp4; codecs=\"opus\"", "Opus"));
+    alone(TEST, || in_sync(OPUS, "audio/mp4; codecs=\"opus\"", "Opus"));
 }
 
 #[test]
 fn telephone_codecs_become_aac_and_are_in_sync() {
-    alone(TEST, in_sync(ALAW, "audio/mp4; codecs=\"mp4a.40.2\"", "G.711 A-law"));
+    alone(TEST, || in_sync(ALAW, "audio/mp4; codecs=\"mp4a.40.2\"", "G.711 A-law"));
 }
 
 #[test]
 fn transcoded_pictures_are_on_the_same_timeline() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, relay) = camera_and_relay(AAC).await;
         let mut viewer = watch(&relay, "aac", VariantChoice::Auto, &BOTH).await;
         let mut tracks = Tracks::default();
@@ -124,7 +124,7 @@ fn transcoded_pictures_are_on_the_same_timeline() {
 
 #[test]
 fn sound_is_not_sent_unless_asked_for_and_then_costs_nothing() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay(AAC).await;
         let mut viewer = watch(&relay, "aac", VariantChoice::Auto, &PICTURE).await;
         viewer.wait_ready(START).await;
@@ -141,7 +141,7 @@ fn sound_is_not_sent_unless_asked_for_and_then_costs_nothing() {
 
 #[test]
 fn sound_is_turned_on_and_off_while_the_picture_goes_on() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, relay) = camera_and_relay(ALAW).await;
         let mut viewer = watch(&relay, "alaw", VariantChoice::Auto, &PICTURE).await;
         let mut tracks = Tracks::default();
@@ -166,7 +166,7 @@ fn sound_is_turned_on_and_off_while_the_picture_goes_on() {
 
 #[test]
 fn a_viewer_that_starts_again_is_told_of_the_sound_again() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay(OPUS).await;
         let mut viewer = watch(&relay, "opus", VariantChoice::Auto, &BOTH).await;
         let mut tracks = Tracks::default();
@@ -188,7 +188,7 @@ fn a_viewer_that_starts_again_is_told_of_the_sound_again() {
 
 #[test]
 fn a_restarted_camera_s_sound_is_on_the_timeline_of_its_picture() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (mut camera, relay) = camera_and_relay(AAC).await;
         let mut viewer = watch(&relay, "aac", VariantChoice::Auto, &BOTH).await;
         let mut tracks = Tracks::default();
@@ -206,7 +206,7 @@ fn a_restarted_camera_s_sound_is_on_the_timeline_of_its_picture() {
 
 #[test]
 fn a_camera_without_sound_is_watched_as_ever_by_those_who_want_some() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, relay) = camera_and_relay(MUTE).await;
         let mut viewer = watch(&relay, "mute", VariantChoice::Auto, &BOTH).await;
         let mut tracks = Tracks::default();
@@ -222,7 +222,7 @@ fn a_camera_without_sound_is_watched_as_ever_by_those_who_want_some() {
 /// Two FFmpegs read one camera at the same time, one of them its sound as well, which somebody hears.
 #[test]
 fn sound_does_not_delay_the_picture() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[ALAW]).await;
         let source = format!("source = \"{}\"", camera.url("alaw"));
         let relay = Setup::config(format!("[streams.with]\n{source}\n[streams.without]\n{source}\naudio = \"off\"\n"));
@@ -246,7 +246,7 @@ fn sound_does_not_delay_the_picture() {
 
 #[test]
 fn what_ffmpeg_cannot_copy_leaves_the_picture() {
-    alone(TEST, async {
+    alone(TEST, async || {
         // ALAC, for which NUT has no tag.
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("alac.mkv");
@@ -280,7 +280,7 @@ fn what_ffmpeg_cannot_copy_leaves_the_picture() {
 /// Recordings and broadcasts carry AAC in ADTS frames, which tell its configuration one by one.
 #[test]
 fn aac_of_a_transport_stream_is_copied_or_encoded_anew() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("adts.ts");
         let mut command = Command::new("ffmpeg");

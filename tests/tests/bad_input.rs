@@ -89,7 +89,7 @@ impl Scene {
 
 #[test]
 fn a_camera_out_of_reach() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let scene = Scene::open(&format!("[streams.bad]\nsource = \"rtsp://{closed}/x\"\n")).await;
         scene.is_offline("bad", OfflineReason::Unreachable, &["reach", "check"]).await;
@@ -98,7 +98,7 @@ fn a_camera_out_of_reach() {
 
 #[test]
 fn wrong_credentials_which_nobody_gets_to_see() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let locked = Camera::start_with(&[GOOD], Some(Login { user: "viewer", password: "right" })).await;
         let url = locked.url("good").replace("127.0.0.1", "viewer:Wr0ng%2dS3cret@127.0.0.1");
         let scene = Scene::open(&format!("[streams.bad]\nsource = \"{url}\"\n")).await;
@@ -123,7 +123,7 @@ fn wrong_credentials_which_nobody_gets_to_see() {
 
 #[test]
 fn right_credentials_play() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let locked = Camera::start_with(&[GOOD], Some(Login { user: "viewer", password: "right" })).await;
         let url = locked.url("good").replace("127.0.0.1", "viewer:right@127.0.0.1");
         let scene = Scene::open(&format!("[streams.locked]\nsource = \"{url}\"\n")).await;
@@ -134,7 +134,7 @@ fn right_credentials_play() {
 
 #[test]
 fn a_path_that_the_camera_does_not_have() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let scene = Scene::open("[streams.bad]\nsource = \"{camera}nowhere\"\n").await;
         scene.is_offline("bad", OfflineReason::NotFound, &["path", "configuration"]).await;
     });
@@ -142,7 +142,7 @@ fn a_path_that_the_camera_does_not_have() {
 
 #[test]
 fn a_source_without_a_picture() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let scene = Scene::open("").await;
         scene.is_offline("audio", OfflineReason::NoVideo, &["video"]).await;
     });
@@ -150,7 +150,7 @@ fn a_source_without_a_picture() {
 
 #[test]
 fn b_frames_are_taken_out_for_low_delay_and_said_to_be_there() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let scene = Scene::open("").await;
         let mut viewer = Viewer::playing(&scene.relay, BFRAMES.path, &PLAYS_BOTH).await;
         let transcoded = |event: &Event| match event {
@@ -189,7 +189,7 @@ fn b_frames_are_taken_out_for_low_delay_and_said_to_be_there() {
 
 #[test]
 fn a_stream_that_is_not_there_is_named_by_the_page() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let scene = Scene::open("").await;
         for browser in Browser::start_all().await {
             let engine = browser.engine();
@@ -220,7 +220,7 @@ const STREAM: &str = "[streams.cam0]\nsource = \"rtsp://viewer:S3cret@127.0.0.1:
 
 #[test]
 fn ffmpeg_that_is_missing_or_too_old_or_something_else() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let config = |path: &str| Setup::config(format!("ffmpeg = \"{path}\"\n{STREAM}"));
         refuses(config("/nonexistent/ffmpeg"), &["/nonexistent/ffmpeg", "install"]).await;
         refuses(config("/bin/true"), &["/bin/true", "FFmpeg"]).await;
@@ -235,7 +235,7 @@ fn ffmpeg_that_is_missing_or_too_old_or_something_else() {
 
 #[test]
 fn a_configuration_with_a_mistake() {
-    alone(TEST, async {
+    alone(TEST, async || {
         refuses(Setup::config(format!("lisen = \"127.0.0.1:0\"\n{STREAM}")), &["line 1", "lisen"]).await;
         refuses(Setup::config(format!("{STREAM}sorce = \"x\"\n")), &["line 3", "sorce"]).await;
         refuses(Setup::config("[streams.\"a/b\"]\nsource = \"rtsp://h/x\"\n"), &["a/b", "letters"]).await;
@@ -250,7 +250,7 @@ fn a_configuration_with_a_mistake() {
 
 #[test]
 fn a_port_that_is_taken() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let setup = Setup::config(STREAM).listen(address);

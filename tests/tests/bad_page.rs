@@ -80,7 +80,7 @@ async fn files(relay: &Relay) -> HashMap<&'static str, File> {
 
 #[test]
 fn a_relay_that_is_down_when_the_page_is_loaded() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, mut relay) = scene(CAM).await;
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         let files = files(&relay).await;
@@ -117,7 +117,7 @@ const AMEND: &str = "
 
 #[test]
 fn a_relay_that_is_upgraded_while_the_page_is_open() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = scene(CAM).await;
         let way = Injector::start(relay.address(), AMEND).await;
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
@@ -157,7 +157,7 @@ const FULL: &str = "
 
 #[test]
 fn a_browser_that_keeps_nothing() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = scene(CAM).await;
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         for (script, why) in [(FORBIDDEN, "forbid"), (FULL, "full")] {
@@ -182,7 +182,7 @@ fn a_browser_that_keeps_nothing() {
 
 #[test]
 fn a_browser_that_plays_nothing_without_a_tap() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = scene(CAM).await;
         let Some(browser) = Browser::start_without_autoplay().await else { return };
         browser.open(&relay.url("/?stream=cam")).await;
@@ -195,7 +195,7 @@ fn a_browser_that_plays_nothing_without_a_tap() {
 
 #[test]
 fn a_codec_that_this_browser_cannot_decode() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = scene(H265).await;
         // Without a GPU it has no H.265.
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };

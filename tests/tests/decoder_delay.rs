@@ -63,7 +63,7 @@ const HELD: f64 = 0.06;
 
 #[test]
 fn a_camera_that_declares_nothing_plays_everywhere() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let recordings = Recordings::new();
         let recording = recordings.h264_without_vui();
         let config = stream("amended", &recording) + &stream("untouched", &recording) + "amend_sps = false\n";
@@ -113,7 +113,7 @@ async fn in_page(browser: &Browser, relay: &Relay, stream: &str) -> u64 {
 
 #[test]
 fn what_is_amended_decodes_as_the_original() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let recordings = Recordings::new();
         let h264 = recordings.h264_without_vui();
         let h265 = recordings.h265_declaring_unused_b_frames();
@@ -158,7 +158,7 @@ fn what_is_amended_decodes_as_the_original() {
 
 #[test]
 fn b_frames_without_a_word_are_found_and_said_to_be_there() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let recordings = Recordings::new();
         let recording = recordings.h264_without_vui_with_b_frames();
         let relay = Setup::config(stream("b", &recording)).start().await;

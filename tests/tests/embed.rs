@@ -121,7 +121,7 @@ async fn viewers(relay: &Relay, mount: Mount, count: usize) {
 
 #[test]
 fn the_example_plays_in_a_foreign_page_and_does_what_is_documented() {
-    alone(Duration::from_secs(240), async {
+    alone(Duration::from_secs(240), async || {
         let camera = Camera::start(&[YARD, GATE]).await;
         let mut relay = Setup::config(camera.config()).start().await;
         let (listed, stranger) = (page(LISTED, &relay).await, page(STRANGER, &relay).await);
@@ -145,7 +145,7 @@ fn the_example_plays_in_a_foreign_page_and_does_what_is_documented() {
 
 #[test]
 fn a_player_that_cannot_be_loaded_says_so() {
-    alone(Duration::from_secs(60), async {
+    alone(Duration::from_secs(60), async || {
         let relay = Setup::demo().start().await;
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         // All that the page needs but the module.

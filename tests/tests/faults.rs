@@ -9,7 +9,7 @@ use sightline_tests::run::{alone, say};
 
 #[test]
 fn every_fault_heals_by_itself() {
-    alone(Duration::from_secs(600), async {
+    alone(Duration::from_secs(600), async || {
         let mut failures = Vec::new();
         for browser in Browser::start_all().await {
             let engine = browser.engine();

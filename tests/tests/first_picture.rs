@@ -41,12 +41,12 @@ const STOPWATCH: &str = "
 
 #[test]
 fn with_a_key_frame_every_second() {
-    alone(Duration::from_secs(150), first_pictures(SHORT));
+    alone(Duration::from_secs(150), || first_pictures(SHORT));
 }
 
 #[test]
 fn with_a_key_frame_every_ten_seconds() {
-    alone(Duration::from_secs(150), first_pictures(LONG));
+    alone(Duration::from_secs(150), || first_pictures(LONG));
 }
 
 async fn first_pictures(mount: Mount) {

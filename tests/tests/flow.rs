@@ -65,7 +65,7 @@ async fn until_fragment(viewer: &mut Viewer, limit: Duration) -> (Vec<ServerMess
 
 #[test]
 fn the_light_picture_is_small_and_made_once_for_all_who_watch_it() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, relay) = camera_and_relay("").await;
         let mut viewers = Vec::new();
         for _ in 0..5 {
@@ -88,7 +88,7 @@ fn the_light_picture_is_small_and_made_once_for_all_who_watch_it() {
 
 #[test]
 fn a_pause_stops_the_media_and_resume_goes_on_with_a_key_frame_at_once() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay("").await;
         let healthy = healthy(&relay).await;
         let mut viewer = playing(&relay, VariantChoice::Auto).await;
@@ -120,7 +120,7 @@ fn a_pause_stops_the_media_and_resume_goes_on_with_a_key_frame_at_once() {
 
 #[test]
 fn resume_without_a_pause_begins_a_new_epoch() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay("").await;
         let mut viewer = playing(&relay, VariantChoice::Auto).await;
         assert_eq!(viewer.wait_ready(START).await.epoch, 1);
@@ -135,7 +135,7 @@ fn resume_without_a_pause_begins_a_new_epoch() {
 
 #[test]
 fn a_throttled_viewer_gets_the_light_picture_and_the_full_one_back() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay("").await;
         let healthy = healthy(&relay).await;
         let kbps = kbps(&relay).await;
@@ -168,7 +168,7 @@ fn a_throttled_viewer_gets_the_light_picture_and_the_full_one_back() {
 
 #[test]
 fn where_there_is_no_light_picture_the_newest_key_frame_has_to_do() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay("low = false\n").await;
         let variants: Vec<_> = relay.stream(BUSY.path).await.variants.iter().map(|info| info.variant).collect();
         assert_eq!(variants, [Variant::Copy, Variant::H264]);

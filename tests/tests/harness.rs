@@ -27,7 +27,7 @@ const PAGE: &str = r#"<!doctype html><title>stand-in</title>
 
 #[test]
 fn every_browser_plays_and_gives_back_the_colour_of_the_camera() {
-    alone(Duration::from_secs(120), async {
+    alone(Duration::from_secs(120), async || {
         let camera = Camera::start(&[H265, H264]).await;
         let folder = tempfile::tempdir().unwrap();
         let mut files = HashMap::from([("/", ("text/html", PAGE.as_bytes().to_vec()))]);
@@ -56,7 +56,7 @@ fn every_browser_plays_and_gives_back_the_colour_of_the_camera() {
 
 #[test]
 fn the_camera_counts_its_viewers_and_can_be_unplugged() {
-    alone(Duration::from_secs(60), async {
+    alone(Duration::from_secs(60), async || {
         let mut camera = Camera::start(&[H265, H264]).await;
         let ports = camera.port();
         let mut first = play(&camera.url("h264"), &["-t", "60"]);
@@ -79,7 +79,7 @@ fn the_camera_counts_its_viewers_and_can_be_unplugged() {
 
 #[test]
 fn the_camera_wants_its_password() {
-    alone(Duration::from_secs(60), async {
+    alone(Duration::from_secs(60), async || {
         let camera = Camera::start_with(&[H264], Some(Login { user: "viewer", password: "right" })).await;
         let with = |login: &str| camera.url("h264").replace("127.0.0.1", &format!("{login}127.0.0.1"));
         for (login, ok) in [("viewer:right@", true), ("viewer:wrong@", false), ("", false)] {
@@ -97,7 +97,7 @@ fn the_camera_wants_its_password() {
 
 #[test]
 fn the_long_gop_is_ten_seconds_and_b_frames_are_there() {
-    alone(Duration::from_secs(60), async {
+    alone(Duration::from_secs(60), async || {
         let long = Mount { path: "long", kind: Kind::H265Long, mark: BLUE };
         let bframes = Mount { path: "b", kind: Kind::BFrames, mark: RED };
         let camera = Camera::start(&[long, bframes, H264]).await;
@@ -116,7 +116,7 @@ fn the_long_gop_is_ten_seconds_and_b_frames_are_there() {
 
 #[test]
 fn the_camera_sends_every_size_and_sound() {
-    alone(Duration::from_secs(90), async {
+    alone(Duration::from_secs(90), async || {
         let kinds = [
             ("sized", Kind::Sized(480, 270), "h264,480,270"),
             ("busy", Kind::Busy, "h264,640,360"),
@@ -136,7 +136,7 @@ fn the_camera_sends_every_size_and_sound() {
 /// Forward, back, and back to before the beginning.
 #[test]
 fn timestamps_jump_and_pictures_go_on() {
-    alone(Duration::from_secs(60), async {
+    alone(Duration::from_secs(60), async || {
         let camera = Camera::start(&[H264]).await;
         let mut packets = RtpTimes::open(camera.port(), "h264").await;
         for seconds in [10.0, -7.0, -100.0] {

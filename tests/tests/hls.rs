@@ -140,7 +140,7 @@ fn median(values: &mut [f64]) -> f64 {
 
 #[test]
 fn it_is_read_by_every_player_and_ends_with_the_last() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = scene(&[H265, H264], "").await;
         let index = relay.get("/hls/h265/index.m3u8").await;
         assert_eq!(index.status, 200, "{}", index.text());
@@ -216,7 +216,7 @@ fn it_is_read_by_every_player_and_ends_with_the_last() {
 
 #[test]
 fn a_restart_is_a_discontinuity_that_players_follow() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, relay) = scene(&[H264], "").await;
         let before = playlist(&relay, "h264", "").await;
         let old_map = before.segments[0].map.clone().expect("an init segment");
@@ -257,7 +257,7 @@ fn a_restart_is_a_discontinuity_that_players_follow() {
 
 #[test]
 fn a_camera_with_a_key_frame_every_ten_seconds_is_not_waited_for() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = scene(&[LONG], "").await;
         let asked = Instant::now();
         let first = playlist(&relay, "long", "").await;
@@ -294,7 +294,7 @@ async fn refused(relay: &Relay, path: &str, status: u16, word: &str) -> Response
 
 #[test]
 fn what_cannot_be_had_is_refused_in_a_sentence() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let offline = "[streams.bad]\nsource = \"rtsp://127.0.0.1:9/x\"\n";
         let (_camera, relay) = scene(&[H264, BFRAMES], offline).await;
         refused(&relay, "/hls/nope/index.m3u8", 404, "nope").await;
@@ -332,7 +332,7 @@ fn what_cannot_be_had_is_refused_in_a_sentence() {
 
 #[test]
 fn caches_and_pages_of_other_sites_are_told_what_they_may() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, mut relay) = scene(&[H264], "").await;
         let playlist = playlist(&relay, "h264", "").await;
         let (msn, part) = playlist.edge();

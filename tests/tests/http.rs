@@ -34,7 +34,7 @@ async fn files(relay: &Relay) -> Vec<String> {
 
 #[test]
 fn the_page_and_its_files_come_with_their_types_and_may_be_kept() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let relay = Setup::demo().start().await;
         let page = relay.get("/").await;
         assert_eq!(page.status, 200);
@@ -53,7 +53,7 @@ fn the_page_and_its_files_come_with_their_types_and_may_be_kept() {
 
 #[test]
 fn the_client_is_small_on_the_wire() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let relay = Setup::demo().start().await;
         let mut total = 0;
         for path in files(&relay).await {
@@ -67,7 +67,7 @@ fn the_client_is_small_on_the_wire() {
 
 #[test]
 fn the_api_tells_what_there_is_and_what_it_does() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[CAM]).await;
         let relay = Setup::config(camera.config()).start().await;
         let catalogue = relay.catalogue().await;
@@ -95,7 +95,7 @@ fn the_api_tells_what_there_is_and_what_it_does() {
 
 #[test]
 fn small_answers() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let relay = Setup::demo().start().await;
         assert_eq!(relay.get("/healthz").await.status, 200);
         let streams = relay.get("/api/streams").await;

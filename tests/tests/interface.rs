@@ -89,7 +89,7 @@ async fn scene(mounts: &[Mount]) -> (Camera, Relay) {
 
 #[test]
 fn what_was_chosen_is_there_after_a_reload_and_nonsense_does_no_harm() {
-    alone(Duration::from_secs(240), async {
+    alone(Duration::from_secs(240), async || {
         let (_camera, relay) = scene(&[GATE, YARD, DOOR]).await;
         for browser in Browser::start_all().await {
             let engine = browser.engine();
@@ -181,7 +181,7 @@ async fn tab_to(browser: &Browser, name: &str) {
 
 #[test]
 fn the_keyboard_is_enough_and_a_wall_needs_neither() {
-    alone(Duration::from_secs(240), async {
+    alone(Duration::from_secs(240), async || {
         let (_camera, relay) = scene(&[GATE, YARD]).await;
         for browser in Browser::start_all().await {
             let engine = browser.engine();
@@ -309,7 +309,7 @@ fn named(name: &str, stream: &str, extension: &str) {
 
 #[test]
 fn what_is_saved_is_the_frame_on_screen_and_what_was_received() {
-    alone(Duration::from_secs(240), async {
+    alone(Duration::from_secs(240), async || {
         let (_camera, relay) = scene(&[H265]).await;
         for browser in Browser::start_all().await {
             browser.open(&relay.url("/?stream=h265")).await;
@@ -376,7 +376,7 @@ async fn record(browser: &Browser, stream: &str, index: usize, span: Duration) -
 
 #[test]
 fn a_recording_has_the_sound_that_is_heard_in_sync() {
-    alone(Duration::from_secs(120), async {
+    alone(Duration::from_secs(120), async || {
         let (_camera, relay) = scene(&[SOUND]).await;
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         browser.open(&relay.url("/?stream=sound")).await;

@@ -35,7 +35,7 @@ async fn sees(browser: &Browser, names: &[&str]) {
 
 #[test]
 fn a_tile_fills_the_window_and_goes_back_by_mouse_and_by_keyboard() {
-    alone(Duration::from_secs(240), async {
+    alone(Duration::from_secs(240), async || {
         let camera = Camera::start(&[GATE, YARD]).await;
         let relay = Setup::config(camera.config()).start().await;
         for browser in Browser::start_all().await {
@@ -66,7 +66,7 @@ fn a_tile_fills_the_window_and_goes_back_by_mouse_and_by_keyboard() {
 
 #[test]
 fn streams_come_and_go_without_a_reload() {
-    alone(Duration::from_secs(180), async {
+    alone(Duration::from_secs(180), async || {
         let camera = Camera::start(&[GATE, YARD]).await;
         let mut relay = Setup::config(camera.config_of(["gate"])).start().await;
         let browsers = Browser::start_all().await;

@@ -24,7 +24,7 @@ const FRAMES: u64 = 50;
 
 #[test]
 fn h265_is_untouched_where_it_plays_and_one_encoder_serves_the_rest() {
-    alone(Duration::from_secs(180), async {
+    alone(Duration::from_secs(180), async || {
         let camera = Camera::start(&[BLUE, RED]).await;
         let relay = Setup::config(camera.config()).start().await;
         let browsers = Browser::start_all().await;
@@ -68,7 +68,7 @@ fn h265_is_untouched_where_it_plays_and_one_encoder_serves_the_rest() {
 
 #[test]
 fn h264_is_untouched_in_every_browser() {
-    alone(Duration::from_secs(120), async {
+    alone(Duration::from_secs(120), async || {
         let camera = Camera::start(&[BLUE, RED]).await;
         let relay = Setup::config(camera.config()).start().await;
         let browsers = Browser::start_all().await;
@@ -88,7 +88,7 @@ fn h264_is_untouched_in_every_browser() {
 
 #[test]
 fn a_page_without_a_choice_shows_every_stream_with_its_own_picture() {
-    alone(Duration::from_secs(120), async {
+    alone(Duration::from_secs(120), async || {
         let camera = Camera::start(&[BLUE, RED]).await;
         let relay = Setup::config(camera.config()).start().await;
         for browser in Browser::start_all().await {
@@ -103,7 +103,7 @@ fn a_page_without_a_choice_shows_every_stream_with_its_own_picture() {
 
 #[test]
 fn a_page_that_asks_for_h264_gets_it_though_it_plays_h265() {
-    alone(Duration::from_secs(90), async {
+    alone(Duration::from_secs(90), async || {
         let Some(browser) = Browser::start(Engine::Firefox).await else { return };
         let camera = Camera::start(&[BLUE, RED]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -117,7 +117,7 @@ fn a_page_that_asks_for_h264_gets_it_though_it_plays_h265() {
 /// Where there is no other, as on an iPhone.
 #[test]
 fn webkit_plays_through_managed_media_source() {
-    alone(Duration::from_secs(90), async {
+    alone(Duration::from_secs(90), async || {
         let Some(browser) = Browser::start(Engine::WebKit).await else { return };
         let camera = Camera::start(&[BLUE, RED]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -132,7 +132,7 @@ fn webkit_plays_through_managed_media_source() {
 
 #[test]
 fn the_demo_shows_five_live_streams() {
-    alone(Duration::from_secs(150), async {
+    alone(Duration::from_secs(150), async || {
         let Some(browser) = Browser::start(Engine::Firefox).await else { return };
         let relay = Setup::demo().start().await;
         browser.open(&relay.url("/")).await;

@@ -43,7 +43,7 @@ async fn all_gone(ffmpegs: &[Process], limit: Duration) {
 
 #[test]
 fn sigterm_says_goodbye_and_leaves_nothing() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, mut relay, viewers, ffmpegs) = scene().await;
         let status = relay.end(Signal::TERM, FAREWELL).await;
         assert!(status.success(), "{status}");
@@ -59,7 +59,7 @@ fn sigterm_says_goodbye_and_leaves_nothing() {
 
 #[test]
 fn sigint_is_the_same() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, mut relay, _viewers, ffmpegs) = scene().await;
         assert!(relay.end(Signal::INT, FAREWELL).await.success());
         all_gone(&ffmpegs, Duration::from_millis(100)).await;
@@ -68,7 +68,7 @@ fn sigint_is_the_same() {
 
 #[test]
 fn sigkill_leaves_nothing() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, mut relay, _viewers, ffmpegs) = scene().await;
         relay.end(Signal::KILL, FAREWELL).await;
         all_gone(&ffmpegs, Duration::from_secs(2)).await;
@@ -79,7 +79,7 @@ fn sigkill_leaves_nothing() {
 /// An FFmpeg that writes notices a closed pipe by itself. One that waits for a silent camera does not.
 #[test]
 fn sigkill_leaves_nothing_that_waits_for_a_silent_camera() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, mut relay, _viewers, ffmpegs) = scene().await;
         camera.freeze();
         // What was on its way has been written.
@@ -92,7 +92,7 @@ fn sigkill_leaves_nothing_that_waits_for_a_silent_camera() {
 
 #[test]
 fn sigterm_leaves_nothing_that_does_not_listen() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, mut relay, _viewers, ffmpegs) = scene().await;
         for ffmpeg in &ffmpegs {
             ffmpeg.stop();
@@ -104,7 +104,7 @@ fn sigterm_leaves_nothing_that_does_not_listen() {
 
 #[test]
 fn nothing_runs_before_somebody_watches() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[CAM]).await;
         let relay = Setup::config(camera.config()).start().await;
         relay.catalogue().await;
@@ -116,7 +116,7 @@ fn nothing_runs_before_somebody_watches() {
 
 #[test]
 fn ffmpeg_lingers_after_the_last_viewer_and_then_stops() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, relay, [untouched, transcoded], ffmpegs) = scene().await;
         drop(transcoded);
         relay.wait_for_viewers(CAM.path, Variant::H264, 0, FAREWELL).await;
@@ -138,7 +138,7 @@ fn ffmpeg_lingers_after_the_last_viewer_and_then_stops() {
 
 #[test]
 fn a_viewer_who_comes_back_in_time_finds_the_same_ffmpeg() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[CAM]).await;
         let relay = Setup::config(camera.config()).start().await;
         let first = watch(&relay, &PLAYS_BOTH).await;
@@ -157,7 +157,7 @@ fn a_viewer_who_comes_back_in_time_finds_the_same_ffmpeg() {
 
 #[test]
 fn viewers_who_come_and_go_leave_nothing() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[CAM]).await;
         let relay = Setup::config(camera.config()).start().await;
         for round in 0..12 {

@@ -43,7 +43,7 @@ async fn comes_by(browser: &Browser, protocol: &str) {
 
 #[test]
 fn every_choice_shows_the_right_picture_or_says_why_not() {
-    alone(Duration::from_secs(300), async {
+    alone(Duration::from_secs(300), async || {
         let camera = Camera::start(&[YARD]).await;
         let relay = Setup::config(camera.config()).start().await;
         for browser in Browser::start_all().await {
@@ -79,7 +79,7 @@ fn every_choice_shows_the_right_picture_or_says_why_not() {
 
 #[test]
 fn auto_goes_on_to_hls_where_websockets_do_not_get_through() {
-    alone(Duration::from_secs(240), async {
+    alone(Duration::from_secs(240), async || {
         let camera = Camera::start(&[YARD]).await;
         let relay = Setup::config(format!("{}\n[webrtc]\nenabled = false\n", camera.config())).start().await;
         let blocked = "window.WebSocket = class extends WebSocket { constructor(url, protocols) { \

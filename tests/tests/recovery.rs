@@ -27,7 +27,7 @@ struct Scene {
 
 #[test]
 fn a_camera_that_is_unplugged_and_plugged_in_again() {
-    alone(Duration::from_secs(200), async {
+    alone(Duration::from_secs(200), async || {
         let mut scene = Scene::open().await;
         scene.camera.stop();
         scene.everybody_is_told(&[TileState::Offline]).await;
@@ -40,7 +40,7 @@ fn a_camera_that_is_unplugged_and_plugged_in_again() {
 
 #[test]
 fn a_camera_that_falls_silent() {
-    alone(Duration::from_secs(200), async {
+    alone(Duration::from_secs(200), async || {
         let scene = Scene::open().await;
         scene.camera.freeze();
         scene.everybody_is_told(&[TileState::Offline]).await;
@@ -51,7 +51,7 @@ fn a_camera_that_falls_silent() {
 
 #[test]
 fn a_relay_that_is_killed_and_started_again() {
-    alone(Duration::from_secs(200), async {
+    alone(Duration::from_secs(200), async || {
         let mut scene = Scene::open().await;
         scene.relay.end(Signal::KILL, Duration::from_secs(5)).await;
         scene.everybody_is_told(&[TileState::Reconnecting]).await;
@@ -62,7 +62,7 @@ fn a_relay_that_is_killed_and_started_again() {
 
 #[test]
 fn an_ffmpeg_that_dies() {
-    alone(Duration::from_secs(200), async {
+    alone(Duration::from_secs(200), async || {
         let scene = Scene::open().await;
         for reader in scene.relay.readers(&scene.camera.url(CAM.path)) {
             reader.kill();
@@ -73,7 +73,7 @@ fn an_ffmpeg_that_dies() {
 
 #[test]
 fn an_encoder_that_dies_disturbs_only_those_who_need_it() {
-    alone(Duration::from_secs(200), async {
+    alone(Duration::from_secs(200), async || {
         let mut scene = Scene::open().await;
         let encoders = scene.relay.encoders();
         for encoder in &encoders {

@@ -38,7 +38,7 @@ async fn ask(stream: &mut TcpStream) -> Duration {
 
 #[test]
 fn it_delays_each_way_and_stops_doing_so() {
-    alone(Duration::from_secs(20), async {
+    alone(Duration::from_secs(20), async || {
         let road = Road::to(echo(0).await).await;
         let mut stream = TcpStream::connect(road.address()).await.unwrap();
         ask(&mut stream).await;
@@ -55,7 +55,7 @@ fn it_delays_each_way_and_stops_doing_so() {
 
 #[test]
 fn it_throttles_and_loses_nothing_though_it_takes_everything_at_once() {
-    alone(Duration::from_secs(30), async {
+    alone(Duration::from_secs(30), async || {
         const LENGTH: usize = 400_000;
         let road = Road::to(echo(LENGTH).await).await;
         road.throttle(Some(200_000));
@@ -72,7 +72,7 @@ fn it_throttles_and_loses_nothing_though_it_takes_everything_at_once() {
 
 #[test]
 fn a_stalled_road_keeps_its_connections_and_their_bytes() {
-    alone(Duration::from_secs(20), async {
+    alone(Duration::from_secs(20), async || {
         let road = Road::to(echo(0).await).await;
         let mut stream = TcpStream::connect(road.address()).await.unwrap();
         ask(&mut stream).await;
@@ -87,7 +87,7 @@ fn a_stalled_road_keeps_its_connections_and_their_bytes() {
 
 #[test]
 fn it_cuts_resets_and_refuses() {
-    alone(Duration::from_secs(20), async {
+    alone(Duration::from_secs(20), async || {
         let road = Road::to(echo(0).await).await;
         let mut cut = TcpStream::connect(road.address()).await.unwrap();
         ask(&mut cut).await;

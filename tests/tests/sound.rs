@@ -45,7 +45,7 @@ const WATCH_FOR_DARKNESS: &str = "
 
 #[test]
 fn a_click_turns_sound_on_and_another_off() {
-    alone(Duration::from_secs(240), async {
+    alone(Duration::from_secs(240), async || {
         let camera = Camera::start(&[MUTE, SOUND]).await;
         let relay = Setup::config(camera.config()).start().await;
         for engine in Engine::ALL {

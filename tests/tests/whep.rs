@@ -128,7 +128,7 @@ async fn shows(browser: &Browser, mount: Mount) -> Value {
 
 #[test]
 fn chromium_shows_the_camera_s_own_h264_at_once_and_the_source_ends_after_it() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[H264]).await;
         let relay = Setup::config(camera.config()).start().await;
         let Some(browser) = page(&relay).await else { return };
@@ -167,7 +167,7 @@ fn chromium_shows_the_camera_s_own_h264_at_once_and_the_source_ends_after_it() {
 
 #[test]
 fn h265_and_b_frames_are_shown_by_the_shared_transcode() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[H265, BFRAMES]).await;
         let relay = Setup::config(camera.config()).start().await;
         let Some(browser) = page(&relay).await else { return };
@@ -186,7 +186,7 @@ fn h265_and_b_frames_are_shown_by_the_shared_transcode() {
 
 #[test]
 fn tcp_carries_the_picture_where_udp_does_not_and_a_stopping_relay_says_so() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[H264]).await;
         let mut relay = Setup::config(format!("{}[webrtc]\nudp = false\n", camera.config())).start().await;
         let Some(browser) = page(&relay).await else { return };
@@ -204,7 +204,7 @@ fn tcp_carries_the_picture_where_udp_does_not_and_a_stopping_relay_says_so() {
 
 #[test]
 fn h265_is_sent_untouched_to_a_viewer_that_offers_it_and_times_are_the_camera_s() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let mut camera = Camera::start(&[H265]).await;
         let relay = Setup::config(camera.config()).start().await;
         let mut peer = Peer::watch(&relay, "/whep/blue", &[Codec::H264, Codec::H265]).await;
@@ -243,7 +243,7 @@ fn h265_is_sent_untouched_to_a_viewer_that_offers_it_and_times_are_the_camera_s(
 
 #[test]
 fn a_viewer_that_asks_for_key_frames_without_end_is_sent_the_gop_again_now_and_then() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[H264]).await;
         let relay = Setup::config(camera.config()).start().await;
         let mut peer = Peer::watch(&relay, "/whep/red", &[Codec::H264]).await;
@@ -304,7 +304,7 @@ fn refused(answer: &Response, status: u16, words: &str) {
 
 #[test]
 fn what_cannot_be_answered_is_told_in_a_sentence() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[H264]).await;
         let servers = "[[webrtc.ice_servers]]\nurl = \"stun:stun.example.org\"\n";
         let wall = "https://wall.example.org";
@@ -362,7 +362,7 @@ fn what_cannot_be_answered_is_told_in_a_sentence() {
 
 #[test]
 fn abandoned_sessions_are_bounded_and_forgotten_while_others_watch() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[H264]).await;
         let relay = Setup::config(camera.config()).start().await;
         let browser = page(&relay).await;
@@ -395,7 +395,7 @@ fn abandoned_sessions_are_bounded_and_forgotten_while_others_watch() {
 
 #[test]
 fn it_can_be_turned_off() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let relay = Setup::config("[streams.a]\nsource = \"x\"\n[webrtc]\nenabled = false\n").start().await;
         refused(&post(&relay, "/whep/a", offer("H264")).await, 404, "turned off");
         let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");

@@ -66,7 +66,7 @@ async fn plain_file(relay: &Relay, stream: &str, ask_for_h264: bool, frames: usi
 
 #[test]
 fn plain_messages_put_end_to_end_are_a_playable_file() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let (codec, file) = plain_file(&relay, "h265", false, 50).await;
         assert_eq!(codec, "codec:hevc");
@@ -76,7 +76,7 @@ fn plain_messages_put_end_to_end_are_a_playable_file() {
 
 #[test]
 fn plain_h264_is_transcoded_from_h265_and_the_camera_s_own_from_h264() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let expected = "stream|codec_name=h264|codec_tag_string=avc1|width=640|height=360|nb_read_frames=50";
         assert_eq!(
@@ -95,7 +95,7 @@ fn plain_h264_is_transcoded_from_h265_and_the_camera_s_own_from_h264() {
 /// The strongest meaning of "untouched": frame for frame the bytes that another reader gets from the same camera.
 #[test]
 fn the_frames_are_the_camera_s_own_bytes() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, relay) = camera_and_relay().await;
         let folder = tempfile::tempdir().unwrap();
         let (ours, theirs) = (folder.path().join("ours.mp4"), folder.path().join("theirs.mp4"));
@@ -133,7 +133,7 @@ async fn hashes(file: &Path) -> Vec<String> {
 
 #[test]
 fn an_unknown_stream_is_named_and_closed_in_both_dialects() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         for (name, shown, expected) in
             [("nope", "nope", close::UNKNOWN_STREAM), ("no%20name", "no name", close::BAD_REQUEST)]
@@ -154,7 +154,7 @@ fn an_unknown_stream_is_named_and_closed_in_both_dialects() {
 
 #[test]
 fn v1_announces_what_follows_and_every_fragment_is_one_frame() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let mut viewer = Viewer::playing(&relay, "h265", &PLAYS_BOTH).await;
         let ready = viewer.wait_ready(START).await;
@@ -180,7 +180,7 @@ fn v1_announces_what_follows_and_every_fragment_is_one_frame() {
 
 #[test]
 fn switching_the_variant_begins_a_new_epoch_on_the_same_socket() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let mut viewer = Viewer::playing(&relay, "h265", &PLAYS_BOTH).await;
         assert_eq!(viewer.wait_ready(START).await.epoch, 1);
@@ -200,7 +200,7 @@ fn switching_the_variant_begins_a_new_epoch_on_the_same_socket() {
 
 #[test]
 fn a_ping_is_answered_with_both_clocks() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let mut viewer = Viewer::playing(&relay, "h265", &PLAYS_BOTH).await;
         viewer.send(&ClientMessage::Ping(Ping::new(1234.5))).await;
@@ -216,7 +216,7 @@ fn a_ping_is_answered_with_both_clocks() {
 
 #[test]
 fn without_acknowledgements_little_is_sent_and_a_gap_is_announced() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let healthy = watching(&relay, "h265").await;
         let mut viewer = Viewer::playing(&relay, "h265", &PLAYS_BOTH).await;
@@ -253,7 +253,7 @@ fn without_acknowledgements_little_is_sent_and_a_gap_is_announced() {
 
 #[test]
 fn garbage_ends_its_own_session_only() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let healthy = watching(&relay, "h265").await;
         for garbage in ["not json", "{\"type\":\"dance\"}", "{\"type\":\"ack\",\"received\":-1}", "", "[]"] {
@@ -274,7 +274,7 @@ fn garbage_ends_its_own_session_only() {
 
 #[test]
 fn an_oversized_message_ends_its_own_session_only() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let healthy = watching(&relay, "h265").await;
         let huge = format!("{{\"type\":\"play\",\"codecs\":[\"{}\"]}}", "x".repeat(4 << 20));
@@ -292,7 +292,7 @@ fn an_oversized_message_ends_its_own_session_only() {
 
 #[test]
 fn a_flood_of_pings_costs_nothing() {
-    alone(TEST, async {
+    alone(TEST, async || {
         /// More than the kernel keeps for a connection, in bytes, and what the relay may keep of it, in KiB.
         const FLOOD: usize = 64 << 20;
         const SLACK: u64 = 8192;
@@ -309,7 +309,7 @@ fn a_flood_of_pings_costs_nothing() {
 
 #[test]
 fn a_close_is_answered() {
-    alone(TEST, async {
+    alone(TEST, async || {
         const NORMAL: u16 = 1000;
         let (_camera, relay) = camera_and_relay().await;
         for mut viewer in [Viewer::v1(&relay, "h265").await, Viewer::playing(&relay, "h265", &PLAYS_BOTH).await] {
@@ -322,7 +322,7 @@ fn a_close_is_answered() {
 
 #[test]
 fn pages_of_another_site_may_not_watch() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let camera = Camera::start(&[H265]).await;
         let config = format!("allowed_origins = [\"https://wall.example\"]\n{}", camera.config());
         let relay = Setup::config(config).start().await;
@@ -339,7 +339,7 @@ fn pages_of_another_site_may_not_watch() {
 
 #[test]
 fn viewers_that_never_read_cost_nothing_and_are_closed() {
-    alone(TEST, async {
+    alone(TEST, async || {
         const COUNT: usize = 20;
         /// KiB: what a viewer may cost, and what a busy allocator may keep beside.
         const EACH: u64 = 64;
@@ -370,7 +370,7 @@ fn viewers_that_never_read_cost_nothing_and_are_closed() {
 
 #[test]
 fn a_viewer_that_reads_and_never_acknowledges_is_closed() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let healthy = watching(&relay, "h265").await;
         let mut viewer = Viewer::v1(&relay, "h265").await;
@@ -385,7 +385,7 @@ fn a_viewer_that_reads_and_never_acknowledges_is_closed() {
 
 #[test]
 fn a_plain_viewer_learns_of_a_restart_by_a_close_and_v1_by_a_new_epoch() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, relay) = camera_and_relay().await;
         let mut plain = Viewer::plain(&relay, "h265").await;
         plain.take_media(5, START).await;
@@ -404,7 +404,7 @@ fn a_plain_viewer_learns_of_a_restart_by_a_close_and_v1_by_a_new_epoch() {
 
 #[test]
 fn fifty_viewers_share_one_reader_and_one_encoder() {
-    alone(TEST, async {
+    alone(TEST, async || {
         let (camera, relay) = camera_and_relay().await;
         let mut viewers = Vec::new();
         for i in 0..50 {

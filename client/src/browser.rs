@@ -17,6 +17,7 @@
 //!
 //! Beside them this module has the page itself: clocks, visibility, address, marks.
 
+use js_sys::Reflect;
 use sightline_protocol::stream::StreamName;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Document, HtmlVideoElement, Performance, UrlSearchParams, VisibilityState, Window};
@@ -59,6 +60,12 @@ fn performance() -> Performance {
 /// Milliseconds since the page began.
 fn now_ms() -> f64 {
     performance().now()
+}
+
+/// `wifi`, `ethernet`, `cellular` and such, in browsers that tell (Network Information API, `NetworkInformation.type`).
+pub fn connection_kind() -> Option<String> {
+    let get = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
+    get(&get(&window().navigator(), "connection")?, "type")?.as_string()
 }
 
 /// The present moment.

@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`plan`] | which way comes next (pure) |
+//! | [`plan`] | which way comes next (pure); [`memory`] keeps what worked |
 //! | [`mse`] | fragments over a WebSocket: [`link`] is its connection, [`recorder`] keeps what comes |
 //! | [`webrtc`], [`hls`] | the other ways, with [`attempts`] and a [`screen`] in common |
 //! | [`attention`], [`retry`], [`statistics`] | what all of them need |
@@ -25,6 +25,7 @@ mod director;
 mod hls;
 mod input;
 mod link;
+mod memory;
 mod mse;
 mod plan;
 mod recorder;

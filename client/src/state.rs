@@ -104,6 +104,8 @@ pub struct App {
     pub notice: Option<String>,
     /// The streams of the catalogue.
     pub listed: Vec<StreamInfo>,
+    /// Whether the relay answers WebRTC viewers, once it has said so.
+    webrtc: Option<bool>,
     /// Whether the tiles are those of the catalogue, whatever it has, and not those that the address names.
     all: bool,
     /// What the address asks for, until the user chooses otherwise.
@@ -192,6 +194,7 @@ impl App {
             test,
             notice: (!named).then(|| "Asking the relay for its streams…".to_owned()),
             listed: Vec::new(),
+            webrtc: None,
             all: !named,
             protocol: request.protocol,
             layout: request.layout,
@@ -283,7 +286,8 @@ impl App {
     }
 
     fn list(&mut self, catalogue: Catalogue) {
-        let Catalogue { version, protocols, streams } = catalogue;
+        let Catalogue { version, protocols, webrtc, streams } = catalogue;
+        self.webrtc = Some(webrtc);
         self.other_relay = match protocols.iter().any(|protocol| protocol == SUBPROTOCOL) {
             false => Some(OtherRelay::Foreign(version)),
             true if version != VERSION => Some(OtherRelay::Version(version)),

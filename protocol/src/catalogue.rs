@@ -12,6 +12,9 @@ pub struct Catalogue {
     pub version: String,
     /// The WebSocket subprotocols it speaks, [`crate::SUBPROTOCOL`] among them.
     pub protocols: Vec<String>,
+    /// Whether it answers WebRTC viewers.
+    #[serde(default)]
+    pub webrtc: bool,
     /// In the order of the configuration.
     pub streams: Vec<StreamInfo>,
 }

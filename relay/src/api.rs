@@ -12,7 +12,6 @@ use axum::{Json, Router};
 use memory_serve::CacheControl;
 use serde_json::{Value, json};
 use sightline_protocol::SUBPROTOCOL;
-use sightline_protocol::catalogue::Catalogue;
 use tokio::time::Instant;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -22,6 +21,8 @@ use crate::hub::Hub;
 
 /// Every route of the relay.
 pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep) -> Router {
+    let webrtc = whep.is_on();
+    let streams = async move |State(hub): State<Arc<Hub>>| Json(hub.catalogue(Instant::now(), webrtc));
     let api = Router::new()
         .route("/api/streams", get(streams))
         .route("/api/mse/test", get(mse_test))
@@ -60,10 +61,6 @@ async fn for_other_pages(request: Request, next: Next) -> Response {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
     response
-}
-
-async fn streams(State(hub): State<Arc<Hub>>) -> Json<Catalogue> {
-    Json(hub.catalogue(Instant::now()))
 }
 
 /// The relay's clock, for those who know of capture times (EXT-X-PROGRAM-DATE-TIME) and have no WebSocket to ask on.

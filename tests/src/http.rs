@@ -201,26 +201,32 @@ async fn forward(mut browser: TcpStream, relay: SocketAddr, script: &str) -> io:
         let mut upstream = TcpStream::connect(relay).await?;
         return tokio::io::copy_bidirectional(&mut browser, &mut upstream).await.map(drop);
     }
-    let mut lines = BufReader::new(&mut browser).lines();
-    let request = lines.next_line().await?.unwrap_or_default();
-    while lines.next_line().await?.is_some_and(|line| !line.is_empty()) {}
-    let path = request.split(' ').nth(1).unwrap_or("/");
-    let answer = get(relay, path).await?;
-    let body = match answer.header("content-type") {
-        mime if mime.starts_with("text/html") => {
-            answer.text().replacen("<head>", &format!("<head><script>{script}</script>"), 1).into_bytes()
+    let mut browser = BufReader::new(browser);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if browser.read_until(b'\n', &mut head).await? == 0 {
+            return Ok(());
         }
-        _ => answer.body.clone(),
-    };
-    // One request a connection: the next might be for the page again.
+    }
+    let request = String::from_utf8_lossy(&head).into_owned();
+    let path = request.split(' ').nth(1).unwrap_or("/");
+    if !["/", "/test"].contains(&path.split('?').next().unwrap_or_default()) {
+        // One request a connection: the next might be for the page.
+        let mut upstream = TcpStream::connect(relay).await?;
+        upstream.write_all(&head[..head.len() - 2]).await?;
+        upstream.write_all(b"Connection: close\r\n\r\n").await?;
+        return tokio::io::copy_bidirectional(&mut browser, &mut upstream).await.map(drop);
+    }
+    let answer = get(relay, path).await?;
+    let page = answer.text().replacen("<head>", &format!("<head><script>{script}</script>"), 1);
     let header = format!(
         "HTTP/1.1 {} -\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         answer.status,
         answer.header("content-type"),
-        body.len()
+        page.len()
     );
     browser.write_all(header.as_bytes()).await?;
-    browser.write_all(&body).await?;
+    browser.write_all(page.as_bytes()).await?;
     browser.shutdown().await
 }
 

@@ -7,6 +7,7 @@ use web_sys::{HtmlCanvasElement, HtmlVideoElement};
 
 use super::hls::Hls;
 use super::input::Input;
+use super::memory::Memory;
 use super::mse::Driver;
 use super::plan::{Move, Plan};
 use super::webrtc::WebRtc;
@@ -18,11 +19,13 @@ use crate::browser::mailbox::{Mailbox, Sender};
 use crate::browser::media_source::Kind;
 use crate::browser::socket::{self, Socket};
 use crate::browser::timer::{Interval, Timeout};
-use crate::browser::{self, stream_url};
+use crate::browser::{self, storage, stream_url};
 use crate::state::{Failure, Protocol, TileEvent};
 
 /// How often the plan is asked when nothing happens.
 const TICK_MS: i32 = 500;
+/// Where the browser keeps what way worked on which network.
+const MEMORY_KEY: &str = "sightline-networks";
 /// A socket that has not opened by now does not get through.
 const LOOK_MS: f64 = 5_000.0;
 
@@ -55,6 +58,7 @@ pub(super) struct Director {
     used: Option<Protocol>,
     volume: f64,
     look: Option<(Socket, Timeout)>,
+    learned: Option<Option<Protocol>>,
     _tick: Interval,
 }
 
@@ -77,6 +81,7 @@ impl Director {
             used: None,
             volume: 1.0,
             look: None,
+            learned: None,
             _tick: Interval::new(TICK_MS, move || tick.send(Message::Tick)),
         }
     }
@@ -94,11 +99,13 @@ impl Director {
             Message::Switch(protocol) => {
                 self.wanted.protocol = protocol;
                 self.plan = plan(&self.wanted);
+                self.learned = None;
                 return self.engage();
             }
             Message::Reported(number, event) if number == self.number => {
                 let step = self.plan.report(&event, now);
                 (self.report)(event);
+                self.learn();
                 step
             }
             Message::Reported(..) => None,
@@ -112,6 +119,18 @@ impl Director {
             Some(Move::Change) => self.engage(),
             Some(Move::Look) => self.look(),
             None => {}
+        }
+    }
+
+    /// Keeps what way works here. A browser that keeps nothing finds it out again each time.
+    fn learn(&mut self) {
+        let lesson = self.plan.lesson();
+        if let Some(way) = lesson.filter(|_| lesson != self.learned) {
+            self.learned = lesson;
+            let mut memory = memory();
+            if memory.learn(&network(&self.wanted), way) {
+                let _ = storage::keep(MEMORY_KEY, &memory.to_json());
+            }
         }
     }
 
@@ -213,9 +232,24 @@ enum Engine {
 }
 
 fn plan(wanted: &Wanted) -> Plan {
-    let host = match &wanted.relay {
-        Some(relay) => web_sys::Url::new(relay).map(|url| url.hostname()).unwrap_or_default(),
-        None => browser::window().location().hostname().unwrap_or_default(),
-    };
-    Plan::new(wanted.protocol, abilities(), &host, browser::now())
+    let remembered = memory().way(&network(wanted));
+    Plan::new(wanted.protocol, abilities(), &relay(wanted).0, remembered, browser::now())
+}
+
+fn memory() -> Memory {
+    storage::read(MEMORY_KEY).map(|kept| Memory::read(&kept)).unwrap_or_default()
+}
+
+/// The relay's name, and its name with the port.
+fn relay(wanted: &Wanted) -> (String, String) {
+    let location = browser::window().location();
+    match &wanted.relay {
+        Some(relay) => web_sys::Url::new(relay).map(|url| (url.hostname(), url.host())).unwrap_or_default(),
+        None => (location.hostname().unwrap_or_default(), location.host().unwrap_or_default()),
+    }
+}
+
+/// What there is for a name of the network that leads to the relay.
+fn network(wanted: &Wanted) -> String {
+    [relay(wanted).1, browser::connection_kind().unwrap_or_default()].join(" ").trim_end().to_owned()
 }

@@ -1,7 +1,8 @@
 //! Which way a stream gets here. Pure: what is known and what happened go in, where to go next comes out.
 //!
 //! What the user chose by name is all that is tried. Auto tries one way after the other until a picture is shown, and
-//! leaves a way only when nobody can say why it brings none: a camera that is off is off in every way.
+//! leaves a way only when nobody can say why it brings none: a camera that is off is off in every way. It begins with what
+//! worked on this network before.
 
 use crate::state::{Abilities, Failure, Protocol, TileEvent};
 use crate::time::Moment;
@@ -40,6 +41,8 @@ pub(super) struct Plan {
     /// How long it may go on without a picture.
     patience_ms: f64,
     presented: bool,
+    /// The ways that were left since one showed a picture, and why.
+    faults: Vec<(Protocol, &'static str)>,
     refusals: u32,
     excused: bool,
     watched: bool,
@@ -49,23 +52,33 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// For what the user chose, in this browser, on a page that came from `host`.
-    pub(super) fn new(chosen: Protocol, abilities: &Abilities, host: &str, now: Moment) -> Self {
+    /// For what the user chose, in this browser, on a page that came from `host`, where `remembered` worked before and the
+    /// best way did not.
+    pub(super) fn new(
+        chosen: Protocol,
+        abilities: &Abilities,
+        host: &str,
+        remembered: Option<Protocol>,
+        now: Moment,
+    ) -> Self {
         let ways = ways(chosen, abilities, host);
-        let why = match (chosen, ways.first()) {
-            (Protocol::Auto, Some(Protocol::Mse)) => {
+        let at = ways.iter().position(|&way| Some(way) == remembered).unwrap_or(0);
+        let why = match (chosen, ways[at]) {
+            (Protocol::Auto, _) if at > 0 => "here it worked before, and what is better did not",
+            (Protocol::Auto, Protocol::Mse) => {
                 "it is a sixth of a second behind, passes every proxy and leaves H.265 untouched"
             }
-            (Protocol::Auto, Some(_)) => "this browser has no Media Source Extensions",
+            (Protocol::Auto, _) => "this browser has no Media Source Extensions",
             _ => "you chose it",
         };
         Self {
             ways,
-            at: 0,
+            at,
             why: why.to_owned(),
             begun: now,
             patience_ms: FIRST_PICTURE_MS,
             presented: false,
+            faults: Vec::new(),
             refusals: 0,
             excused: false,
             watched: true,
@@ -80,12 +93,19 @@ impl Plan {
         (self.ways[self.at], &self.why)
     }
 
+    /// What is to be remembered of this network, once a picture has shown which way works: none if it is the best.
+    pub(super) fn lesson(&self) -> Option<Option<Protocol>> {
+        let learned = self.presented && self.ways.len() > 1;
+        learned.then(|| (self.at > 0).then(|| self.ways[self.at]))
+    }
+
     /// Something happened on the current way.
     pub(super) fn report(&mut self, event: &TileEvent, now: Moment) -> Option<Move> {
         match event {
             TileEvent::Presented { .. } => {
                 (self.presented, self.excused, self.refusals) = (true, false, 0);
                 self.patience_ms = HEALING_MS;
+                self.faults.clear();
                 self.settled.get_or_insert(now);
             }
             TileEvent::Lost { .. } => {
@@ -144,20 +164,18 @@ impl Plan {
         works.then(|| self.go(0, format!("{} works again", self.ways[0]), now))
     }
 
-    fn next(&mut self, now: Moment, fault: &str) -> Option<Move> {
+    fn next(&mut self, now: Moment, fault: &'static str) -> Option<Move> {
         if self.ways.len() < 2 {
             self.begun = now;
             return None;
         }
-        let left = self.ways[self.at];
-        let round = self.at + 1 == self.ways.len();
-        let why = match self.at {
-            _ if round => "no other way works either".to_owned(),
-            0 => format!("{left} was left because {fault}"),
-            _ => format!("{}, {left} because {fault}", self.why),
-        };
-        let way = self.go((self.at + 1) % self.ways.len(), why, now);
+        self.faults.push((self.ways[self.at], fault));
+        let round = self.faults.len() >= self.ways.len();
+        let at = if round { 0 } else { (self.at + 1) % self.ways.len() };
+        let why = if round { "no other way works either".to_owned() } else { reasons(&self.faults) };
+        let way = self.go(at, why, now);
         if round {
+            self.faults.clear();
             self.patience_ms = ROUND_MS;
         }
         Some(way)
@@ -169,6 +187,14 @@ impl Plan {
         (self.patience_ms, self.looking) = (FIRST_PICTURE_MS, false);
         Move::Change
     }
+}
+
+/// Why ways were left, as part of a sentence.
+fn reasons(faults: &[(Protocol, &str)]) -> String {
+    let reason = |(n, (way, fault)): (usize, &(Protocol, &str))| {
+        format!("{way} {}because {fault}", if n == 0 { "was left " } else { "" })
+    };
+    faults.iter().enumerate().map(reason).collect::<Vec<_>>().join(", ")
 }
 
 /// The ways to try, best first; never none.

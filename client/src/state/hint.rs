@@ -19,6 +19,7 @@ impl App {
                     .to_owned()
             }
             Protocol::WebRtc if !abilities.webrtc => "This browser has no WebRTC.".to_owned(),
+            Protocol::WebRtc if self.webrtc == Some(false) => "This relay has WebRTC turned off.".to_owned(),
             Protocol::WebRtc => {
                 "Freshest on a local network, without sound; does not pass tunnels that carry HTTP only.".to_owned()
             }

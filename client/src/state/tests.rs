@@ -249,6 +249,11 @@ fn the_hint_says_what_auto_chose_and_why() {
     assert_eq!(app.hint(Protocol::Auto), "Uses MSE for 1, HLS for 1.");
     assert_eq!(app.hint(Protocol::WebRtc), "This browser has no WebRTC.");
     app.abilities.webrtc = true;
+    assert_eq!(app.hint(Protocol::WebRtc), "This relay has WebRTC turned off.");
+    app.apply(
+        Event::Catalogue(serde_json::from_str(r#"{"version":"","protocols":[],"webrtc":true,"streams":[]}"#).unwrap()),
+        0.0,
+    );
     assert!(app.hint(Protocol::WebRtc).contains("local network"));
 }
 

@@ -99,11 +99,12 @@ impl Hub {
         self.streams.iter()
     }
 
-    /// Every stream at the time `now`.
-    pub fn catalogue(&self, now: Instant) -> Catalogue {
+    /// Every stream at the time `now`, of a relay that answers WebRTC viewers or does not.
+    pub fn catalogue(&self, now: Instant, webrtc: bool) -> Catalogue {
         Catalogue {
             version: VERSION.to_owned(),
             protocols: vec![SUBPROTOCOL.to_owned()],
+            webrtc,
             streams: self.streams.iter().map(|(name, stream)| stream_info(name, stream, now)).collect(),
         }
     }

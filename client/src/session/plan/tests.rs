@@ -11,7 +11,7 @@ fn everything() -> Abilities {
 }
 
 fn plan(chosen: Protocol, host: &str) -> Plan {
-    Plan::new(chosen, &everything(), host, at(0.0))
+    Plan::new(chosen, &everything(), host, None, at(0.0))
 }
 
 const PRESENTED: TileEvent = TileEvent::Presented { first_picture_ms: None };
@@ -155,4 +155,37 @@ fn the_best_way_is_looked_at_again_ever_more_seldom() {
     plan.tick(at(1e6));
     assert_eq!(plan.looked(true, at(1e6)), Some(Move::Change));
     assert_eq!(plan.current(), (Protocol::Mse, "MSE works again"));
+}
+
+#[test]
+fn what_worked_here_before_comes_first_and_the_best_is_looked_at_again() {
+    let begin = |chosen, remembered| Plan::new(chosen, &everything(), "recorder.local", remembered, at(0.0));
+    let mut plan = begin(Protocol::Auto, Some(Protocol::Hls));
+    assert_eq!(plan.current(), (Protocol::Hls, "here it worked before, and what is better did not"));
+    assert_eq!(plan.lesson(), None, "not before there is a picture");
+    plan.report(&PRESENTED, at(0.0));
+    assert_eq!(plan.lesson(), Some(Some(Protocol::Hls)));
+    assert_eq!(moves_at(&mut plan, 0.0), Some(30_250.0));
+    assert_eq!(plan.looked(true, at(30_300.0)), Some(Move::Change));
+    assert_eq!((plan.current().0, plan.lesson()), (Protocol::Mse, None));
+    plan.report(&PRESENTED, at(30_400.0));
+    assert_eq!(plan.lesson(), Some(None), "there is nothing to remember any more");
+
+    assert_eq!(begin(Protocol::Mse, Some(Protocol::Hls)).current().0, Protocol::Mse, "the user chose it");
+    let far = Plan::new(Protocol::Auto, &everything(), "x.org", Some(Protocol::WebRtc), at(0.0));
+    assert_eq!(far.current().0, Protocol::Mse, "it is not among the ways of that address");
+}
+
+#[test]
+fn what_worked_before_and_does_not_now_is_left_for_all_the_others() {
+    let mut plan = Plan::new(Protocol::Auto, &everything(), "localhost", Some(Protocol::WebRtc), at(0.0));
+    plan.report(&TileEvent::Failed(Failure::Undecodable, String::new()), at(10.0));
+    assert_eq!(plan.current(), (Protocol::Hls, "WebRTC was left because this browser cannot decode what it brings"));
+    let failed = TileEvent::Failed(Failure::Refused, String::new());
+    plan.report(&failed, at(20.0));
+    assert_eq!(plan.current().0, Protocol::Mse);
+    let why = "WebRTC was left because this browser cannot decode what it brings, HLS because it does not work here";
+    assert_eq!(plan.current().1, why);
+    assert!((4_250.0..4_600.0).contains(&moves_at(&mut plan, 20.0).unwrap()), "it has not been tried before");
+    assert_eq!(plan.current(), (Protocol::Mse, "no other way works either"));
 }

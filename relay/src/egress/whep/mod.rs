@@ -92,6 +92,11 @@ impl Whep {
         Self { allowed_origins, endpoint }
     }
 
+    /// Whether there is a port for it.
+    pub(crate) fn is_on(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
     /// Waits until every session has ended, which they do on shutdown.
     pub(crate) async fn ended(&self) {
         if let Some(endpoint) = &self.endpoint {

@@ -114,6 +114,8 @@ pub struct App {
     statistics: Option<bool>,
     /// The relay, where it is another one than this page came from.
     other_relay: Option<OtherRelay>,
+    /// Whether the relay asks for a password.
+    logged_out: bool,
     /// Why the browser does not keep settings.
     not_kept: Option<String>,
 }
@@ -135,6 +137,8 @@ pub enum Event {
     ForeignCatalogue(String),
     /// The catalogue could not be loaded; it will be tried again.
     CatalogueFailed,
+    /// The relay asks for a password.
+    LoggedOut,
     /// Something about one stream.
     Tile(StreamName, TileEvent),
     /// The user wants this tile to fill the window, or no longer.
@@ -195,6 +199,7 @@ impl App {
             notice: (!named).then(|| "Asking the relay for its streams…".to_owned()),
             listed: Vec::new(),
             webrtc: None,
+            logged_out: false,
             all: !named,
             protocol: request.protocol,
             layout: request.layout,
@@ -221,6 +226,7 @@ impl App {
                     self.notice = Some("The relay cannot be reached. Trying again…".to_owned());
                 }
             }
+            Event::LoggedOut => self.logged_out = true,
             Event::Tile(name, event) => self.tile_event(&name, &event, at),
             Event::Solo(name) if self.solo.as_ref() == Some(&name) => self.solo = None,
             Event::Solo(name) => self.solo = Some(name),
@@ -255,6 +261,9 @@ impl App {
 
     /// One sentence about the page as a whole, where it needs one, and whether loading it anew is the remedy.
     pub fn banner(&self) -> Option<(String, bool)> {
+        if self.logged_out {
+            return Some(("The relay asks for a password. Reload the page to log in.".to_owned(), true));
+        }
         match (&self.other_relay, &self.not_kept) {
             (Some(OtherRelay::Foreign(version)), _) => Some((
                 format!("The relay is now version {version} and no longer understands this page. Reload the page."),
@@ -287,7 +296,7 @@ impl App {
 
     fn list(&mut self, catalogue: Catalogue) {
         let Catalogue { version, protocols, webrtc, streams } = catalogue;
-        self.webrtc = Some(webrtc);
+        (self.webrtc, self.logged_out) = (Some(webrtc), false);
         self.other_relay = match protocols.iter().any(|protocol| protocol == SUBPROTOCOL) {
             false => Some(OtherRelay::Foreign(version)),
             true if version != VERSION => Some(OtherRelay::Version(version)),

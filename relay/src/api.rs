@@ -15,12 +15,13 @@ use sightline_protocol::SUBPROTOCOL;
 use tokio::time::Instant;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::access::{self, Access};
 use crate::clock;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 
 /// Every route of the relay.
-pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep) -> Router {
+pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, access: Access) -> Router {
     let webrtc = whep.is_on();
     let streams = async move |State(hub): State<Arc<Hub>>| Json(hub.catalogue(Instant::now(), webrtc));
     let api = Router::new()
@@ -48,6 +49,8 @@ pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep) 
         .merge(whep::router(whep))
         .merge(api)
         .merge(client)
+        .route("/login", get(access::back_to_the_page).post(access::login).with_state(access.clone()))
+        .layer(middleware::from_fn_with_state(access, access::guard))
 }
 
 /// The client's files may be used by any page, which is what `<sightline-player>` is for: who may watch is decided where the

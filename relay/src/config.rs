@@ -12,8 +12,10 @@ use crate::hub::ring;
 use crate::ingest::ffmpeg::{Encoder, Encoding};
 use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 
+pub use access::Password;
 pub use webrtc::{Announced, IceServer, Webrtc};
 
+mod access;
 mod webrtc;
 
 /// What stands in a pattern for the stream's name.
@@ -32,6 +34,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Origins of pages, beside the relay's own, that may connect; `*` for any.
     pub allowed_origins: Vec<String>,
+    /// What those who watch have to know; nothing, if none.
+    pub password: Option<Password>,
+    /// Whether everybody may watch who reaches an address that is not this machine's alone.
+    pub open: bool,
     /// The FFmpeg to run.
     pub ffmpeg: PathBuf,
     /// How H.264 is encoded.
@@ -71,6 +77,9 @@ pub enum ConfigError {
     /// Values that contradict each other or make no sense.
     #[error("the configuration {0:?} is not right: {1}")]
     Invalid(PathBuf, String),
+    /// The password cannot be had.
+    #[error("cannot take the password from {0:?}: {1}")]
+    Password(PathBuf, String),
 }
 
 impl Config {
@@ -85,7 +94,13 @@ impl Config {
             line,
             message,
         })?;
-        file.resolve().map_err(|message| ConfigError::Invalid(path.to_owned(), message))
+        let password_file = file.access.password_file.as_ref().map(|file| path.with_file_name("").join(file));
+        let mut config = file.resolve().map_err(|message| ConfigError::Invalid(path.to_owned(), message))?;
+        if let Some(path) = password_file {
+            let password = Password::read(&path).map_err(|message| ConfigError::Password(path, message))?;
+            config.password = Some(password);
+        }
+        Ok(config)
     }
 
     /// The built-in streams, for a relay that is started without a configuration.
@@ -104,6 +119,7 @@ impl Config {
 struct File {
     listen: SocketAddr,
     allowed_origins: Vec<String>,
+    access: access::Section,
     ffmpeg: PathBuf,
     ingest: Ingest,
     webrtc: webrtc::Section,
@@ -116,6 +132,7 @@ impl Default for File {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             allowed_origins: Vec::new(),
+            access: access::Section::default(),
             ffmpeg: "ffmpeg".into(),
             ingest: Ingest::default(),
             webrtc: webrtc::Section::default(),
@@ -222,6 +239,8 @@ impl File {
         Ok(Config {
             listen: self.listen,
             allowed_origins: self.allowed_origins,
+            password: None,
+            open: self.access.open,
             ffmpeg: self.ffmpeg,
             encoding: Encoding { encoder: self.ingest.encoder, vaapi_device: self.ingest.vaapi_device },
             low: self.ingest.low,

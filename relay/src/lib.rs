@@ -9,11 +9,13 @@
 //! | [`nut`] | a source's audio in NUT, from FFmpeg | what codec it is, and where reading can begin |
 //! | [`hub`] | fragments | fragments, to any number of readers |
 //! | [`egress`] | a place in the hub | WebSocket messages, HLS, RTP |
+//! | [`access`] | HTTP requests | those of people who may watch |
 //! | [`api`] | HTTP requests | the catalogue, and the client |
 //! | [`server`] | all of the above | a running relay |
 //!
 //! All of them tell time by [`clock`].
 
+pub mod access;
 pub mod api;
 pub mod clock;
 pub mod config;

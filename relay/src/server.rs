@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
+use crate::access::{self, Access};
 use crate::config::Config;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
@@ -42,6 +43,12 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
+    /// Everybody who reaches the address could watch, and nobody said that they may.
+    #[error(
+        "everybody who reaches {0} could watch: set a password, as SIGHTLINE_PASSWORD or in the file that \
+             access.password_file names, or say access.open = true"
+    )]
+    Open(SocketAddr),
     /// The address for WebRTC cannot be listened on.
     #[error(
         "cannot listen on {address} for WebRTC: {error}; choose another address with webrtc.listen, or turn it off with \
@@ -70,9 +77,12 @@ impl Relay {
     /// Takes the addresses, so that a failure is known before anything else is said or started.
     ///
     /// # Errors
-    /// [`ServeError::Listen`] and [`ServeError::Webrtc`].
+    /// [`ServeError::Open`], [`ServeError::Listen`] and [`ServeError::Webrtc`].
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
         let address = config.listen;
+        if access::refuses(address, config.password.as_ref(), config.open) {
+            return Err(ServeError::Open(address));
+        }
         let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
         let webrtc = whep::bind(&config.webrtc, address).await;
         let webrtc = webrtc.map_err(|(address, error)| ServeError::Webrtc { address, error })?;
@@ -110,7 +120,9 @@ impl Relay {
         let hls = hls::Context::new(&hub, ring, low_kbps, allowed_origins.clone(), &shutdown);
         let whep = whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), shutdown.clone());
         let context = websocket::Context { hub, allowed_origins, shutdown: shutdown.clone() };
-        let app = crate::api::router(context, hls, whep.clone()).into_make_service_with_connect_info::<Reached>();
+        let access = Access::new(self.config.password);
+        let app =
+            crate::api::router(context, hls, whep.clone(), access).into_make_service_with_connect_info::<Reached>();
         let serve = axum::serve(Viewers(self.listener), app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         tokio::select! {
             served = serve => served.map_err(ServeError::Serve)?,

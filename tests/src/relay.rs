@@ -259,6 +259,12 @@ impl Relay {
         self.setup.config = Some(toml.into());
     }
 
+    /// An environment variable that it has from its next start on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.setup.environment.retain(|(known, _)| known != name);
+        self.setup.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     fn running(&self) -> &Owned {
         self.process.as_ref().expect("the relay was started")
     }

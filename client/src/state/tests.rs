@@ -162,6 +162,10 @@ fn a_relay_that_was_upgraded_is_noticed_and_the_remedy_named() {
     assert!(text.contains("no longer understands") && reload, "{text}");
     app.apply(catalogue(&["a"]), 0.0);
     assert_eq!(app.banner(), None, "the old one is back");
+    app.apply(Event::LoggedOut, 0.0);
+    assert!(app.banner().is_some_and(|(text, reload)| text.contains("password") && reload));
+    app.apply(catalogue(&["a"]), 0.0);
+    assert_eq!(app.banner(), None);
 
     let answer = r#"{"version":"99.1.0","protocols":{},"cameras":[]}"#;
     app.apply(read_catalogue(answer), 0.0);

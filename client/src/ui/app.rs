@@ -64,7 +64,7 @@ impl Component for App {
             Msg::Event(event) => {
                 let again_ms = match event {
                     Event::Catalogue(_) | Event::ForeignCatalogue(_) => Some(CATALOGUE_RENEW_MS),
-                    Event::CatalogueFailed => Some(CATALOGUE_RETRY_MS),
+                    Event::CatalogueFailed | Event::LoggedOut => Some(CATALOGUE_RETRY_MS),
                     _ => None,
                 };
                 if let Some(ms) = again_ms {
@@ -136,7 +136,10 @@ fn key(event: &KeyboardEvent) -> Option<Event> {
 async fn load() -> Event {
     let catalogue = async {
         let response = gloo_net::http::Request::get("api/streams").send().await.ok()?;
-        response.text().await.ok()
+        if response.status() == 401 {
+            return Some(Event::LoggedOut);
+        }
+        Some(state::read_catalogue(&response.text().await.ok()?))
     };
-    catalogue.await.map_or(Event::CatalogueFailed, |text| state::read_catalogue(&text))
+    catalogue.await.unwrap_or(Event::CatalogueFailed)
 }

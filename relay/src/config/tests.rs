@@ -6,6 +6,24 @@ fn parse(text: &str) -> Result<Config, String> {
 }
 
 #[test]
+fn a_password_is_read_beside_the_configuration_and_never_printed() {
+    let folder = std::env::temp_dir().join(format!("sightline-password-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("relay.toml");
+    std::fs::write(&path, "access.password_file = \"secret\"\n[streams.a]\nsource = \"x\"\n").unwrap();
+    for (text, remedy) in [("", "first line is empty"), ("\nsecond", "first line is empty")] {
+        std::fs::write(folder.join("secret"), text).unwrap();
+        let error = Config::read(&path).unwrap_err().to_string();
+        assert!(error.contains(remedy) && error.contains("secret"), "{error}");
+    }
+    std::fs::write(folder.join("secret"), "open sesame \nnot this").unwrap();
+    let config = Config::read(&path).unwrap();
+    assert_eq!(config.password, Some(Password::new("open sesame ".to_owned())));
+    assert!(!format!("{config:?}").contains("sesame"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn the_demo_has_five_streams_three_of_them_h265() {
     let demo = Config::demo();
     let names: Vec<&str> = demo.streams.keys().map(StreamName::as_str).collect();

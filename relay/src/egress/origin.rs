@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 
 /// The origin of the page that connects, if it is neither the relay's own nor one of `allowed`.
-pub(super) fn foreign(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
+pub(crate) fn foreign(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
     let text = |name| Some(headers.get(name)?.to_str().unwrap_or("?"));
     let origin = text(ORIGIN)?;
     let own = text(HOST).is_some_and(|host| same_host(origin, host));
@@ -16,7 +16,7 @@ pub(super) fn foreign(headers: &HeaderMap, allowed: &[String]) -> Option<String>
 }
 
 /// What a page of another site is told.
-pub(super) fn refusal(origin: &str) -> String {
+pub(crate) fn refusal(origin: &str) -> String {
     format!("pages of {origin} may not connect; add it to allowed_origins in the configuration")
 }
 

@@ -21,6 +21,7 @@ mod steering;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
@@ -34,6 +35,7 @@ use tokio::time::timeout;
 use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
 use tracing::{debug, info};
 
+use crate::access::{LOG_IN, NotLoggedIn};
 use crate::egress::origin;
 use crate::hub::Hub;
 use handshake::Handshake;
@@ -74,7 +76,12 @@ pub struct Context {
 
 /// The route's handler. A name that is unknown or none at all is answered inside the WebSocket, where a page can read
 /// the reason; a browser shows a script nothing of a refused upgrade.
-pub(crate) async fn handle(State(context): State<Context>, Path(name): Path<String>, handshake: Handshake) -> Response {
+pub(crate) async fn handle(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    stranger: Option<Extension<NotLoggedIn>>,
+    handshake: Handshake,
+) -> Response {
     let v1 = handshake.offers(SUBPROTOCOL);
     let foreign = handshake.foreign_origin(&context.allowed_origins);
     handshake.accept(v1.then_some(SUBPROTOCOL), move |socket| async move {
@@ -83,6 +90,9 @@ pub(crate) async fn handle(State(context): State<Context>, Path(name): Path<Stri
         let session = async {
             if let Some(origin) = foreign {
                 return refuse(&mut socket, v1, close::FORBIDDEN, &origin::refusal(&origin)).await;
+            }
+            if stranger.is_some() {
+                return refuse(&mut socket, v1, close::FORBIDDEN, LOG_IN).await;
             }
             let name = match name.parse::<StreamName>() {
                 Ok(name) => name,

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use sightline_tests::browser::{Browser, Rgb, Tile, TileState};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::relay::Setup;
-use sightline_tests::run::{alone, until};
+use sightline_tests::run::{alone, say, until};
 
 const GATE: Mount = Mount { path: "gate", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
 const YARD: Mount = Mount { path: "yard", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
@@ -33,6 +33,18 @@ async fn sees(browser: &Browser, names: &[&str]) {
     until(&what, SOON, async || (visible(browser).await.0 == names).then_some(())).await;
 }
 
+/// Until the tile is alone: on a busy machine the two clicks may come too far apart to be a double click.
+async fn double_click(browser: &Browser, stream: &str) {
+    for _ in 0..3 {
+        browser.double_click(&format!("article[data-stream={stream}]")).await;
+        let alone = async || while visible(browser).await.0.len() > 1 {};
+        if tokio::time::timeout(SOON, alone()).await.is_ok() {
+            return;
+        }
+        say(&format!("{}: not a double click; once more", browser.engine()));
+    }
+}
+
 #[test]
 fn a_tile_fills_the_window_and_goes_back_by_mouse_and_by_keyboard() {
     alone(Duration::from_secs(240), async || {
@@ -43,12 +55,12 @@ fn a_tile_fills_the_window_and_goes_back_by_mouse_and_by_keyboard() {
             browser.wait_live("gate", LIVE).await;
             browser.wait_live("yard", LIVE).await;
 
-            browser.double_click("article[data-stream=yard]").await;
+            double_click(&browser, "yard").await;
             sees(&browser, &["yard"]).await;
             // It grows in a fifth of a second.
             let what = format!("{}: it to have nearly all of the window's width", browser.engine());
             until(&what, SOON, async || (visible(&browser).await.1 > 0.9).then_some(())).await;
-            assert!(browser.frames_in("yard", SOON).await > 30, "{}: it goes on", browser.engine());
+            browser.wait_moving("yard", SOON, 30, LIVE).await;
             let paused = |tile: &Tile| tile.state == TileState::Paused;
             browser.wait_for_tile("gate", "the tile that is out of sight to pause", PAUSED, paused).await;
             browser.press("article[data-stream=yard]", ESCAPE).await;

@@ -25,6 +25,7 @@ tool() {
 # first, so that the copy of the lock, put there last, says that all of it is there.
 #   hls.js    plays HLS where the browser does not do that itself: Chrome on most systems, Firefox
 #   axe-core  the accessibility rules of the WCAG that a program can check, for a test (tests/tests/accessibility.rs)
+#   whip-whep a WHEP client that is not ours, for a test (tests/tests/whep_client.rs)
 npm_packages() {
     cmp -s client/package-lock.json client/node_modules/.installed && return
     heading "Installing npm packages into client/node_modules"

@@ -1,20 +1,25 @@
 //! Every choice of the protocol selector: the right picture where the browser can, a plain sentence where it cannot, and the
 //! old picture until the new way has one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sightline_tests::browser::{Browser, Engine, Rgb, Tile, TileState};
+use sightline_tests::browser::{Browser, Engine, Rgb, STALL, Tile, TileState};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http::Injector;
 use sightline_tests::relay::Setup;
-use sightline_tests::run::alone;
+use sightline_tests::run::{alone, say};
 
 const YARD: Mount = Mount { path: "yard", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
 const LIVE: Duration = Duration::from_secs(30);
 /// A picture within 8 s where any way exists; more for a busy machine.
 const SWITCHED: Duration = Duration::from_secs(20);
 const MOVING: Duration = Duration::from_secs(2);
+/// How old a picture by HLS gets.
+const HLS_FRESH_MS: f64 = 2500.0;
+/// For so long, and so soon: hls.js finds its edge by small changes of rate.
+const HLS_STEADY_MS: f64 = 4000.0;
+const HLS_SETTLED: Duration = Duration::from_secs(20);
 
 /// Notes at every refresh whether there was something to see: a video that seeks keeps its picture.
 const WATCH_FOR_BLACK: &str = r"
@@ -104,6 +109,33 @@ fn auto_finds_the_next_best_where_websockets_do_not_get_through_and_remembers_it
             // Another address is another network.
             browser.open(&relay.url("/")).await;
             comes_by(&browser, "mse").await;
+            browser.leave().await;
+        }
+    });
+}
+
+#[test]
+fn hls_stays_within_two_and_a_half_seconds_of_the_camera() {
+    alone(Duration::from_secs(100), async {
+        let camera = Camera::start(&[YARD]).await;
+        let relay = Setup::config(camera.config()).start().await;
+        // WebKitGTK, whose software rendering fills a core, is the bench's to measure (part `ways`).
+        for engine in [Engine::Chromium, Engine::Firefox] {
+            let Some(browser) = Browser::start(engine).await else { continue };
+            browser.open(&relay.url("/?stream=yard&protocol=hls")).await;
+            browser.wait_live(YARD.path, LIVE).await;
+            let begun = Instant::now();
+            let mut watch = browser.open_eye(YARD.path).await;
+            loop {
+                browser.collect_for(&mut watch, Duration::from_secs(1)).await;
+                let fresh = watch.fresh_since(watch.from, HLS_FRESH_MS);
+                if let Some(since) = fresh.filter(|since| watch.until - since > HLS_STEADY_MS) {
+                    let seen = watch.between(since, watch.until).summary(STALL).expect("pictures with a clock");
+                    say(&format!("{engine}: by HLS {:.0} ms from the camera, {:.0} at most", seen.p50, seen.oldest));
+                    break;
+                }
+                assert!(begun.elapsed() < HLS_SETTLED, "{engine}: {:?}", watch.summary(STALL));
+            }
             browser.leave().await;
         }
     });

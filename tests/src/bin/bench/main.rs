@@ -2,15 +2,16 @@
 //!
 //! Absolute times differ between machines and between minutes on a busy one; the ratios are what to look at, which is
 //! why the floor is measured beside the relay. Parts run alone when named: `bench picture`, `bench fanout`,
-//! `bench latency`, `bench road`, `bench faults`, `bench page`, `bench size`; the long run only when named: `bench soak`, or
-//! `bench soak 10` for ten minutes of it. With names of browsers these alone are used: `bench road chromium`,
-//! `bench soak chromium firefox`.
+//! `bench latency`, `bench road`, `bench faults`, `bench page`, `bench size`; those that take minutes only when named: `bench
+//! ways`; `bench hls`, or `bench hls 60` for 60 seconds of it; `bench soak`, or `bench soak 10` for ten minutes of it. With
+//! names of browsers these alone are used: `bench road chromium`, `bench soak chromium firefox`.
 
 mod crowd;
 mod fanout;
 mod faults;
 mod floor;
 mod frames;
+mod hls;
 mod latency;
 mod page;
 mod picture;
@@ -18,6 +19,7 @@ mod process;
 mod road;
 mod size;
 mod soak;
+mod ways;
 
 use std::process::ExitCode;
 
@@ -32,10 +34,10 @@ async fn main() -> ExitCode {
         floor::serve(source).await;
         return ExitCode::SUCCESS;
     }
-    const PARTS: [&str; 8] = ["latency", "road", "faults", "picture", "page", "fanout", "size", "soak"];
-    let minutes = arguments.iter().find_map(|argument| argument.parse().ok());
-    let named = |engine: &Engine| arguments.iter().any(|argument| names(argument, *engine));
-    let mut engines: Vec<Engine> = Engine::ALL.into_iter().filter(named).collect();
+    const PARTS: [&str; 10] = ["latency", "road", "faults", "picture", "page", "fanout", "size", "ways", "hls", "soak"];
+    let number = arguments.iter().find_map(|argument| argument.parse().ok());
+    let wanted = |engine: &Engine| arguments.iter().any(|argument| names(argument, *engine));
+    let mut engines: Vec<Engine> = Engine::ALL.into_iter().filter(wanted).collect();
     if engines.is_empty() {
         engines.extend(Engine::ALL);
     }
@@ -68,17 +70,25 @@ async fn main() -> ExitCode {
     if chosen("faults") {
         rows.extend(faults::measure(&engines).await);
     }
-    if arguments.iter().any(|argument| argument == "soak") {
-        rows.extend(soak::measure(minutes.unwrap_or(soak::MINUTES), &engines).await);
+    let named = |part: &str| arguments.iter().any(|argument| argument == part);
+    if named("ways") {
+        rows.extend(ways::measure(&engines).await);
+    }
+    if named("hls") {
+        rows.extend(hls::measure(number.unwrap_or(hls::SECONDS)).await);
+    }
+    if named("soak") {
+        rows.extend(soak::measure(number.unwrap_or(soak::MINUTES), &engines).await);
     }
     if chosen("fanout") {
         rows.extend(fanout::measure().await);
     }
-    let width = rows.iter().map(|row| row.what.chars().count()).max().unwrap_or(0);
-    println!("| {:width$} | {:>28} | {:>20} |", "what", "measured", "at most");
-    println!("| {:-<width$} | {:->28} | {:->20} |", "", ":", ":");
+    let widest = |column: fn(&Row) -> &str| rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0);
+    let (width, measured) = (widest(|row| &row.what), widest(|row| &row.measured).max(28));
+    println!("| {:width$} | {:>measured$} | {:>20} |", "what", "measured", "at most");
+    println!("| {:-<width$} | {:->measured$} | {:->20} |", "", ":", ":");
     for row in rows {
-        println!("| {:width$} | {:>28} | {:>20} |", row.what, row.measured, row.limit);
+        println!("| {:width$} | {:>measured$} | {:>20} |", row.what, row.measured, row.limit);
     }
     ExitCode::SUCCESS
 }

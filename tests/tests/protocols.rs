@@ -116,7 +116,7 @@ fn auto_finds_the_next_best_where_websockets_do_not_get_through_and_remembers_it
 
 #[test]
 fn hls_stays_within_two_and_a_half_seconds_of_the_camera() {
-    alone(Duration::from_secs(100), async {
+    alone(Duration::from_secs(100), async || {
         let camera = Camera::start(&[YARD]).await;
         let relay = Setup::config(camera.config()).start().await;
         // WebKitGTK, whose software rendering fills a core, is the bench's to measure (part `ways`).

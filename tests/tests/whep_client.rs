@@ -17,7 +17,7 @@ use sightline_tests::run::{alone, say, until};
 const GATE: Mount = Mount { path: "gate", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
 /// From a cold source to a picture, with FFmpeg to be started and the machine busy.
 const START: Duration = Duration::from_secs(20);
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(10);
 const MOVING: Duration = Duration::from_secs(2);
 /// Where `scripts/install.sh` puts it.
 const CLIENT: &str = "../client/node_modules/whip-whep/whep.js";
@@ -67,7 +67,7 @@ async fn call(browser: &Browser, name: &str, argument: &str) {
 
 #[test]
 fn another_s_client_plays_from_another_origin_and_stops() {
-    alone(Duration::from_secs(60), async {
+    alone(Duration::from_secs(60), async || {
         let Ok(client) = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(CLIENT)) else {
             let missing = "whip-whep is not installed (scripts/install.sh test)";
             assert!(!browser::required(), "{missing}, and SIGHTLINE_REQUIRE_BROWSERS is set");

@@ -131,7 +131,7 @@ impl Hls {
             hls::Event::Answered(Some((200, _))) => self.load(now),
             hls::Event::Answered(Some((status, message))) => {
                 self.close();
-                self.attempts.refused(status, message.trim().to_owned());
+                self.attempts.refused(status, &message);
             }
             hls::Event::Loaded(Ok(script)) => {
                 match Player::new(&script, &self.screen.video, &self.playlist, self.attempts.telling(Input::Hls)) {

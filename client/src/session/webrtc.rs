@@ -110,7 +110,7 @@ impl WebRtc {
             peer::Event::Answered(Err(Refusal { status: None, .. })) | peer::Event::Failed => self.lost(now),
             peer::Event::Answered(Err(Refusal { status: Some(status), message })) => {
                 self.close();
-                self.attempts.refused(status, message);
+                self.attempts.refused(status, &message);
             }
             peer::Event::Connected => {
                 (self.connected, self.heard) = (Some(now), now);

@@ -26,7 +26,7 @@ const FRAMES: u64 = 5;
 /// From a broken connection to the words on the page.
 const NOTICED: Duration = Duration::from_secs(10);
 /// Long enough for Auto to have given up what it used, and for waits to have grown.
-const OUTAGE: Duration = Duration::from_secs(20);
+const OUTAGE: Duration = Duration::from_secs(16);
 /// When the relay's sign of life, which comes every 5 s, is late.
 const IDLE_SECONDS: u64 = 6;
 

@@ -10,7 +10,10 @@ TEST=(
     chromium chromium-driver firefox-esr webkit2gtk-driver xvfb xauth
     python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
     gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+    nginx=nginx ip=iproute2 nft=nftables
 )
+# Of these, programs that tests start themselves: what the package would have the system run stays off.
+NOT_RUN=(nginx)
 # A sound card for machines that have none. Where PipeWire plays the sound these cannot be installed beside it.
 SOUND=(pulseaudio=pulseaudio parec=pulseaudio-utils gstreamer1.0-pulseaudio)
 LINT=(shellcheck=shellcheck)
@@ -63,8 +66,28 @@ if [ ${#unknown[@]} -gt 0 ]; then
     die "no package source here has: ${unknown[*]}" "${advice[@]}"
 fi
 
+# keep_off: lets no package start a service while it is installed (invoke-rc.d(8)), unless somebody has a say already.
+policy=/usr/sbin/policy-rc.d
+keep_off() {
+    [ ! -e "$policy" ] || return 0
+    trap '"${root[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
+    "${root[@]}" chmod +x "$policy"
+}
+off=()
+for package in "${NOT_RUN[@]}"; do
+    case " ${missing[*]} " in *" $package "*) off+=("$package") ;; esac
+done
+[ ${#off[@]} -eq 0 ] || keep_off
+
 # --no-remove: nobody's own packages are taken away for a demo. A machine that has just started may be updating itself.
 "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove \
     -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "${missing[@]}" </dev/null | sed -u -n 's/^Need to get/    downloading/p; s/^Setting up/    &/p' ||
     die "apt-get could not install: ${missing[*]}" "To see why, run (as root):" \
         "apt-get install --no-install-recommends --no-remove ${missing[*]}"
+
+# Nor when the machine starts next.
+for package in "${off[@]}"; do
+    ! have systemctl || "${root[@]}" systemctl disable --quiet "$package" ||
+        die "$package would start with the system." "To keep it off, run (as root):" "systemctl disable $package"
+done

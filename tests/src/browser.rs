@@ -307,7 +307,7 @@ async fn start_session(engine: Engine, capabilities: Value, driver: &str) -> Cli
 }
 
 /// A port that was free a moment ago: not every driver can choose one and say which.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("it is bound").port()
 }

@@ -10,6 +10,8 @@
 //! | [`recording`] | recordings with the parameter sets of cameras, to be read as sources |
 //! | [`relay`] | the relay under test: start, stop, kill, restart, look inside |
 //! | [`road`] | a bad road between browser and relay: delays, throttles, stalls, cuts, resets |
+//! | [`nginx`] | nginx between browser and relay |
+//! | [`namespace`] | a network of the test's own, with walls in it |
 //! | [`faults`] | what happens to viewers, and in what time it heals |
 //! | [`tracks`] | what a viewer got of video and audio, decoded |
 //! | [`viewer`] | a viewer without a browser, for both WebSocket dialects |
@@ -33,6 +35,8 @@ pub mod faults;
 pub mod figures;
 pub mod http;
 pub mod lines;
+pub mod namespace;
+pub mod nginx;
 pub mod peer;
 pub mod playlist;
 pub mod process;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sightline_tests::browser::{Browser, Engine, Rgb, STALL, Tile, TileState};
 use sightline_tests::camera::{Camera, Kind, Mount};
-use sightline_tests::http::Injector;
 use sightline_tests::relay::Setup;
 use sightline_tests::run::{alone, say};
 
@@ -81,39 +80,6 @@ fn every_choice_shows_the_right_picture_or_says_why_not() {
         }
     });
 }
-
-/// A page at a local address: WebRTC is second, where the browser has it and a codec for it.
-#[test]
-fn auto_finds_the_next_best_where_websockets_do_not_get_through_and_remembers_it() {
-    alone(Duration::from_secs(240), async || {
-        let camera = Camera::start(&[YARD]).await;
-        let relay = Setup::config(camera.config()).start().await;
-        let blocked = "window.WebSocket = class extends WebSocket { constructor(url, protocols) { \
-                       super(url.replace('/ws/', '/nowhere/'), protocols); } };";
-        let road = Injector::start(relay.address(), blocked).await;
-        for browser in Browser::start_all().await {
-            let engine = browser.engine();
-            let (way, name) = if engine == Engine::Chromium { ("webrtc", "WebRTC") } else { ("hls", "HLS") };
-            browser.open(&road.url("/")).await;
-            comes_by(&browser, way).await;
-            browser.press("article.tile", 'b').await;
-            let says = async |what: &str| {
-                let text = browser.text().await;
-                assert!(text.contains(name) && text.contains(what), "{engine} does not say {what:?}: {text}");
-            };
-            says("does not get through").await;
-            browser.reload().await;
-            comes_by(&browser, way).await;
-            says("here it worked before").await;
-
-            // Another address is another network.
-            browser.open(&relay.url("/")).await;
-            comes_by(&browser, "mse").await;
-            browser.leave().await;
-        }
-    });
-}
-
 #[test]
 fn hls_stays_within_two_and_a_half_seconds_of_the_camera() {
     alone(Duration::from_secs(100), async || {

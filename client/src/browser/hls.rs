@@ -73,6 +73,8 @@ pub enum Event {
         /// When the answer was here.
         received: f64,
     },
+    /// A playlist or a segment was not to be had; it tries again by itself.
+    Hitch,
     /// It cannot go on: the playlist or a segment is not to be had.
     Network(String),
     /// It cannot go on: the browser does not decode what it is given.
@@ -248,9 +250,11 @@ fn received(data: &JsValue) -> Option<Event> {
 }
 
 fn error(data: &JsValue) -> Option<Event> {
-    if !get(data, "fatal").is_truthy() {
-        return None;
+    let (kind, details) = (text(data, "type"), text(data, "details"));
+    match (get(data, "fatal").is_truthy(), kind.as_str()) {
+        (true, "mediaError") => Some(Event::Media(details)),
+        (true, _) => Some(Event::Network(details)),
+        (false, "networkError") => Some(Event::Hitch),
+        (false, _) => None,
     }
-    let details = text(data, "details");
-    Some(if text(data, "type") == "mediaError" { Event::Media(details) } else { Event::Network(details) })
 }

@@ -30,6 +30,11 @@ impl Freshness {
         };
         (std::mem::replace(&mut self.stale, stale) != stale).then_some(stale)
     }
+
+    /// Whether the picture was old at the last look.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
 }
 
 #[cfg(test)]
@@ -45,7 +50,9 @@ mod tests {
         let mut freshness = Freshness::default();
         assert_eq!(freshness.look(Some(1.0), at(0.0)), None);
         assert_eq!(freshness.look(Some(1.0), at(STALE_MS - 1.0)), None);
+        assert!(!freshness.is_stale());
         assert_eq!(freshness.look(Some(1.0), at(STALE_MS)), Some(true));
+        assert!(freshness.is_stale());
         assert_eq!(freshness.look(Some(1.0), at(STALE_MS + 250.0)), None, "said once");
         assert_eq!(freshness.look(Some(1.04), at(STALE_MS + 500.0)), Some(false));
     }

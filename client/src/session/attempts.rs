@@ -13,6 +13,8 @@ use crate::time::Moment;
 const REFUSED_RETRY_MS: f64 = 30_000.0;
 /// A camera that is off is asked for again after this.
 const OFFLINE_RETRY_MS: f64 = 4_000.0;
+/// A relay that its proxy does not reach is asked for again after this: most are being restarted.
+const ABSENT_RETRY_MS: f64 = 2_000.0;
 
 /// See the module.
 pub(super) struct Attempts {
@@ -69,16 +71,18 @@ impl Attempts {
         (self.report)(TileEvent::Lost { retry_ms });
     }
 
-    /// The relay answered with this status, and a sentence.
-    pub(super) fn refused(&mut self, status: u16, message: String) {
+    /// The relay, or a proxy before it, answered with this status, and this text.
+    pub(super) fn refused(&mut self, status: u16, text: &str) {
+        let (message, by_relay) = words(status, text);
         match status {
             502..=504 => {
-                let retry_in_ms = OFFLINE_RETRY_MS as u64;
+                let retry_ms = if by_relay { OFFLINE_RETRY_MS } else { ABSENT_RETRY_MS };
+                let retry_in_ms = retry_ms as u64;
                 let state = StreamState::Offline { reason: OfflineReason::Failed, message, retry_in_ms };
-                // The relay is there, and says that the camera is not.
+                // Somebody is there, and says that what is behind is not. No other way leads there.
                 (self.report)(TileEvent::Connected);
                 (self.report)(TileEvent::Source(state));
-                self.again(OFFLINE_RETRY_MS);
+                self.again(retry_ms);
             }
             406 => self.fail(Failure::Undecodable, message),
             _ => self.fail(Failure::Refused, message),
@@ -94,5 +98,34 @@ impl Attempts {
     fn again(&mut self, ms: f64) {
         self.generation += 1;
         self.retry.plan(ms);
+    }
+}
+
+/// What to tell the user, and whether the relay says it: its texts are one sentence, a proxy's are pages.
+fn words(status: u16, text: &str) -> (String, bool) {
+    let text = text.trim();
+    if !text.is_empty() && !text.starts_with('<') && text.lines().count() == 1 {
+        return (text.to_owned(), true);
+    }
+    let message = match status {
+        502..=504 => format!("the relay cannot be reached: a proxy before it answered {status}"),
+        _ => format!("a proxy before the relay refused with {status}"),
+    };
+    (message, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_s_page_is_not_shown_as_a_sentence() {
+        let sentence = "the source is offline: it cannot be reached";
+        assert_eq!(words(503, &format!("{sentence}\n")), (sentence.to_owned(), true));
+        for page in ["<html>\r\n<center>nginx</center>\r\n</html>", "", "Bad\ngateway"] {
+            let (message, by_relay) = words(502, page);
+            assert!(message.contains("502") && !message.contains('\n') && !by_relay, "{message}");
+        }
+        assert_eq!(words(403, "<html>"), ("a proxy before the relay refused with 403".to_owned(), false));
     }
 }

@@ -27,6 +27,9 @@ use crate::transport::websocket::Traffic;
 const ASK_MS: f64 = 5_000.0;
 /// A decoder that fails again so soon does not decode this.
 const RECOVERED_MS: f64 = 10_000.0;
+/// A picture that stands still so soon after something was not to be had stands still because of it. hls.js goes on asking
+/// for what the relay had before, for twice as long as a relay needs to be there again, and keeps to itself what is wrong.
+const HITCH_MS: f64 = 10_000.0;
 
 /// See the module.
 pub(super) struct Hls {
@@ -41,6 +44,8 @@ pub(super) struct Hls {
     /// The browser itself plays it.
     native: bool,
     recovered: Option<Moment>,
+    /// When something was not to be had.
+    hitch: Option<Moment>,
     bytes: u64,
     clock: RelayClock,
     /// When the relay was asked for its time.
@@ -72,6 +77,7 @@ impl Hls {
             player: None,
             native: false,
             recovered: None,
+            hitch: None,
             bytes: 0,
             clock: RelayClock::default(),
             asked: None,
@@ -106,6 +112,7 @@ impl Hls {
         }
         self.screen.start_over(now);
         self.close();
+        self.hitch = None;
         self.attempts.begin(now);
         let (url, tell) = (self.playlist.clone(), self.attempts.telling(Input::Hls));
         spawn_local(async move {
@@ -131,7 +138,7 @@ impl Hls {
             hls::Event::Answered(Some((200, _))) => self.load(now),
             hls::Event::Answered(Some((status, message))) => {
                 self.close();
-                self.attempts.refused(status, message.trim().to_owned());
+                self.attempts.refused(status, &message);
             }
             hls::Event::Loaded(Ok(script)) => {
                 match Player::new(&script, &self.screen.video, &self.playlist, self.attempts.telling(Input::Hls)) {
@@ -144,6 +151,7 @@ impl Hls {
             hls::Event::Level(level) => self.screen.tell_picture(picture(&level)),
             hls::Event::Received(bytes) => self.bytes += bytes,
             hls::Event::Time { sent, at, received } => self.clock.answered(sent, at, received),
+            hls::Event::Hitch => self.hitch = Some(now),
             hls::Event::Network(_) => self.lost(now),
             hls::Event::Media(details) => self.mend(&details, now),
         }
@@ -187,6 +195,9 @@ impl Hls {
     fn tick(&mut self, now: Moment) {
         if self.player.is_none() && !self.native {
             return;
+        }
+        if self.screen.is_stale() && self.hitch.is_some_and(|hitch| now.ms_since(hitch) < HITCH_MS) {
+            return self.lost(now);
         }
         if self.asked.is_none_or(|asked| now.ms_since(asked) >= ASK_MS) {
             self.asked = Some(now);

@@ -14,7 +14,8 @@ const FIRST_PICTURE_MS: f64 = 4_000.0;
 const SLOW_PICTURE_MS: f64 = 12_000.0;
 /// A way that has worked is given longer to heal: relays and networks come back within seconds.
 const HEALING_MS: f64 = 15_000.0;
-/// When all ways have failed the relay is most likely down: the first is left to wait for it before all are tried again.
+/// When all ways have failed the relay is most likely down: the one that worked last, or else the first, is left to wait for
+/// it before all are tried again.
 const ROUND_MS: f64 = 30_000.0;
 /// A connection that could not be made twice does not get through.
 const REFUSALS: u32 = 2;
@@ -41,6 +42,8 @@ pub(super) struct Plan {
     /// How long it may go on without a picture.
     patience_ms: f64,
     presented: bool,
+    /// The way that brought a picture last.
+    worked: usize,
     /// The ways that were left since one showed a picture, and why.
     faults: Vec<(Protocol, &'static str)>,
     refusals: u32,
@@ -78,6 +81,7 @@ impl Plan {
             begun: now,
             patience_ms: FIRST_PICTURE_MS,
             presented: false,
+            worked: at,
             faults: Vec::new(),
             refusals: 0,
             excused: false,
@@ -105,6 +109,7 @@ impl Plan {
             TileEvent::Presented { .. } => {
                 (self.presented, self.excused, self.refusals) = (true, false, 0);
                 self.patience_ms = HEALING_MS;
+                self.worked = self.at;
                 self.faults.clear();
                 self.settled.get_or_insert(now);
             }
@@ -171,7 +176,7 @@ impl Plan {
         }
         self.faults.push((self.ways[self.at], fault));
         let round = self.faults.len() >= self.ways.len();
-        let at = if round { 0 } else { (self.at + 1) % self.ways.len() };
+        let at = if round { self.worked } else { (self.at + 1) % self.ways.len() };
         let why = if round { "no other way works either".to_owned() } else { reasons(&self.faults) };
         let way = self.go(at, why, now);
         if round {

@@ -85,6 +85,11 @@ impl Screen {
         self.presented
     }
 
+    /// Whether a picture is on screen that is no longer renewed.
+    pub(super) fn is_stale(&self) -> bool {
+        self.freshness.is_stale()
+    }
+
     /// What it is that is shown, or about to be. A change of it does not take the picture from the screen.
     pub(super) fn tell_picture(&self, picture: Picture) {
         (self.report)(TileEvent::Picture(picture));

@@ -21,7 +21,7 @@ use crate::transport::websocket::Traffic;
 /// ICE and DTLS take a few round trips; what takes longer is blocked.
 const CONNECT_MS: f64 = 5_000.0;
 /// A connection on which nothing has come for so long is dead, whatever the browser says of it.
-const SILENT_MS: f64 = 5_000.0;
+const SILENT_MS: f64 = 4_000.0;
 /// How often the browser is asked what it has received.
 const MEASURE_MS: f64 = 1_000.0;
 
@@ -110,7 +110,7 @@ impl WebRtc {
             peer::Event::Answered(Err(Refusal { status: None, .. })) | peer::Event::Failed => self.lost(now),
             peer::Event::Answered(Err(Refusal { status: Some(status), message })) => {
                 self.close();
-                self.attempts.refused(status, message);
+                self.attempts.refused(status, &message);
             }
             peer::Event::Connected => {
                 (self.connected, self.heard) = (Some(now), now);

@@ -295,7 +295,7 @@ impl Tile {
 
     /// Nothing that was known of another way is true of this one, but what is on screen.
     fn leave_way(&mut self) {
-        (self.presented, self.failure, self.trouble) = (false, None, None);
+        (self.presented, self.stale, self.failure, self.trouble) = (false, false, None, None);
         (self.audio, self.listening, self.age_ms, self.recording) = (false, false, None, None);
         (self.source, self.link) = (StreamState::Starting, Link::Connecting);
     }

@@ -2,7 +2,7 @@
 
 use crate::state::Layout;
 
-/// Between tiles, and around them.
+/// Between tiles, and around them; less between many in little room.
 const GAP: f64 = 6.0;
 /// What the tiles that are not in focus get of the window's longer side.
 const ASIDE: f64 = 0.24;
@@ -72,25 +72,28 @@ fn focus(within: Place, first: f64, others: &[f64]) -> Vec<Place> {
 /// A last row with fewer tiles is no higher than the others.
 fn rows(within: Place, aspects: &[f64], columns: usize, height: f64) -> Vec<Place> {
     let width = within.size.width;
-    let natural = |row: &[f64]| (width - GAP * (row.len() - 1) as f64) / row.iter().sum::<f64>();
+    // Half of the room at least is for pictures.
+    let share = |room: f64, count: usize| room / (2 * count.max(1)) as f64;
+    let gap = GAP.min(share(width, columns)).min(share(height, aspects.len().div_ceil(columns)));
+    let natural = |row: &[f64]| (width - gap * (row.len() - 1) as f64) / row.iter().sum::<f64>();
     let full = aspects.chunks_exact(columns).map(natural).fold(f64::INFINITY, f64::min);
     let heights: Vec<_> = aspects.chunks(columns).map(|row| natural(row).min(full)).collect();
-    let gaps = GAP * heights.len().saturating_sub(1) as f64;
-    let scale = ((height - gaps).max(0.0) / heights.iter().sum::<f64>()).min(1.0);
+    let gaps = gap * heights.len().saturating_sub(1) as f64;
+    let scale = ((height - gaps) / heights.iter().sum::<f64>()).min(1.0);
     let total = heights.iter().sum::<f64>() * scale + gaps;
 
     let mut places = Vec::with_capacity(aspects.len());
     let mut top = within.top + ((within.size.height - total) / 2.0).max(0.0);
     for (row, height) in aspects.chunks(columns).zip(heights) {
         let height = height * scale;
-        let used = row.iter().sum::<f64>() * height + GAP * (row.len() - 1) as f64;
+        let used = row.iter().sum::<f64>() * height + gap * (row.len() - 1) as f64;
         let mut left = within.left + (width - used) / 2.0;
         for aspect in row {
             let size = Size { width: aspect * height, height };
             places.push(Place { left, top, size });
-            left += size.width + GAP;
+            left += size.width + gap;
         }
-        top += height + GAP;
+        top += height + gap;
     }
     places
 }
@@ -159,6 +162,13 @@ mod tests {
         assert!(bottom(&places[4]) > WINDOW.height);
         assert!((places[4].size.width - places[0].size.width).abs() < 0.01, "the last is no larger");
         assert_eq!(place(WINDOW, &[WIDE], Layout::Columns(3)).len(), 1);
+    }
+
+    #[test]
+    fn many_upright_pictures_have_some_room_beside_one() {
+        let window = Size { width: 497.0, height: 200.0 };
+        let places = place(window, &[0.4; 22], Layout::Focus);
+        assert!(places.iter().all(|place| place.size.width > 1.0 && right(place) < window.width), "{places:?}");
     }
 
     #[test]

@@ -138,6 +138,21 @@ fn when_all_have_failed_the_first_waits_before_they_are_tried_again() {
 }
 
 #[test]
+fn when_all_have_failed_the_one_that_worked_last_waits() {
+    let mut plan = plan(Protocol::Auto, "example.org");
+    plan.report(&LOST, at(0.0));
+    plan.report(&LOST, at(0.0));
+    plan.report(&PRESENTED, at(1_000.0));
+    // Nothing gets through any more.
+    plan.report(&LOST, at(1_000.0));
+    let left = moves_at(&mut plan, 1_000.0).unwrap();
+    assert_eq!(plan.current().0, Protocol::Mse);
+    let back = moves_at(&mut plan, left).unwrap();
+    assert_eq!(plan.current(), (Protocol::Hls, "no other way works either"));
+    assert!((30_000.0..31_000.0).contains(&(moves_at(&mut plan, back).unwrap() - back)));
+}
+
+#[test]
 fn the_best_way_is_looked_at_again_ever_more_seldom() {
     let mut plan = plan(Protocol::Auto, "example.org");
     plan.report(&LOST, at(0.0));
@@ -187,5 +202,5 @@ fn what_worked_before_and_does_not_now_is_left_for_all_the_others() {
     let why = "WebRTC was left because this browser cannot decode what it brings, HLS because it does not work here";
     assert_eq!(plan.current().1, why);
     assert!((4_250.0..4_600.0).contains(&moves_at(&mut plan, 20.0).unwrap()), "it has not been tried before");
-    assert_eq!(plan.current(), (Protocol::Mse, "no other way works either"));
+    assert_eq!(plan.current(), (Protocol::WebRtc, "no other way works either"));
 }

@@ -74,6 +74,15 @@ fn a_picture_that_is_no_longer_renewed_is_not_called_live() {
 }
 
 #[test]
+fn a_way_that_stood_still_is_not_held_against_the_next() {
+    let mut events = live();
+    events.insert(0, TileEvent::Using(Protocol::Mse, "because".into()));
+    events.extend([TileEvent::Stale(true), TileEvent::Using(Protocol::Hls, "it brought none".into())]);
+    events.extend(live());
+    assert_eq!(tile(events).phase(), Phase::Live);
+}
+
+#[test]
 fn a_new_epoch_is_not_live_before_its_own_first_frame() {
     let mut events = live();
     events.push(TileEvent::Ready(copy()));

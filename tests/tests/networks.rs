@@ -241,8 +241,11 @@ fn where_websockets_are_blocked_auto_shows_hls_and_outlives_the_relay() {
         relay.end(Signal::TERM, PICTURE).await;
         relay.restart().await;
         for browser in &browsers {
-            let since = Instant::now();
+            // A browser that has not been here before.
             browser.open(&nginx.url("/")).await;
+            browser.script("localStorage.clear()", vec![]).await;
+            let since = Instant::now();
+            browser.reload().await;
             comes_in_time(browser, Some("webrtc"), since).await;
         }
         restart(&mut relay, &browsers).await;

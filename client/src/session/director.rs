@@ -128,7 +128,7 @@ impl Director {
         if let Some(way) = lesson.filter(|_| lesson != self.learned) {
             self.learned = lesson;
             let mut memory = memory();
-            if memory.learn(&network(&self.wanted), way) {
+            if memory.learn(&network(&self.wanted), way, browser::unix_ms()) {
                 let _ = storage::keep(MEMORY_KEY, &memory.to_json());
             }
         }
@@ -232,7 +232,7 @@ enum Engine {
 }
 
 fn plan(wanted: &Wanted) -> Plan {
-    let remembered = memory().way(&network(wanted));
+    let remembered = memory().way(&network(wanted), browser::unix_ms());
     Plan::new(wanted.protocol, abilities(), &relay(wanted).0, remembered, browser::now())
 }
 

@@ -11,14 +11,19 @@ use crate::state::Protocol;
 /// Networks that are remembered, at most: the latest.
 const NETWORKS_MAX: usize = 16;
 
+/// After so long everything is tried anew: ways between the best and the one that worked may work by now.
+const DAY_MS: f64 = 24.0 * 3600.0 * 1000.0;
+
 /// See the module. Only a way that was not the best is remembered.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Memory(Vec<Entry>);
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Entry {
     network: String,
     way: Protocol,
+    /// When that was learned, in milliseconds since 1970.
+    since: f64,
 }
 
 impl Memory {
@@ -35,18 +40,19 @@ impl Memory {
         serde_json::to_string(&self.0).unwrap_or_default()
     }
 
-    /// The way that worked on a network where the best did not.
-    pub(super) fn way(&self, network: &str) -> Option<Protocol> {
-        self.0.iter().find(|entry| entry.network == network).map(|entry| entry.way)
+    /// The way that worked on a network in the last day, where the best did not; `now` in milliseconds since 1970.
+    pub(super) fn way(&self, network: &str, now: f64) -> Option<Protocol> {
+        let fresh = |entry: &&Entry| (0.0..DAY_MS).contains(&(now - entry.since));
+        self.0.iter().find(|entry| entry.network == network).filter(fresh).map(|entry| entry.way)
     }
 
     /// This way works on that network; with none, the best one does. Tells whether that is news.
-    pub(super) fn learn(&mut self, network: &str, way: Option<Protocol>) -> bool {
-        if self.way(network) == way {
+    pub(super) fn learn(&mut self, network: &str, way: Option<Protocol>, now: f64) -> bool {
+        if self.way(network, now) == way {
             return false;
         }
         self.0.retain(|entry| entry.network != network);
-        self.0.extend(way.map(|way| Entry { network: network.to_owned(), way }));
+        self.0.extend(way.map(|way| Entry { network: network.to_owned(), way, since: now }));
         let surplus = self.0.len().saturating_sub(NETWORKS_MAX);
         self.0.drain(..surplus);
         true
@@ -60,25 +66,36 @@ mod tests {
     #[test]
     fn a_network_is_known_again_until_the_best_way_works_there() {
         let mut memory = Memory::default();
-        assert!(memory.learn("office", Some(Protocol::Hls)));
-        assert!(!memory.learn("office", Some(Protocol::Hls)), "nothing new");
-        assert!(memory.learn("cellular", Some(Protocol::WebRtc)));
+        assert!(memory.learn("office", Some(Protocol::Hls), 1.0));
+        assert!(!memory.learn("office", Some(Protocol::Hls), 2.0), "nothing new");
+        assert!(memory.learn("cellular", Some(Protocol::WebRtc), 3.0));
         let mut memory = Memory::read(&memory.to_json());
-        assert_eq!([memory.way("office"), memory.way("home")], [Some(Protocol::Hls), None]);
-        assert!(memory.learn("office", None) && memory.way("office").is_none());
-        assert_eq!(memory.way("cellular"), Some(Protocol::WebRtc));
+        assert_eq!([memory.way("office", 4.0), memory.way("home", 4.0)], [Some(Protocol::Hls), None]);
+        assert!(memory.learn("office", None, 5.0) && memory.way("office", 5.0).is_none());
+        assert_eq!(memory.way("cellular", 5.0), Some(Protocol::WebRtc));
+    }
+
+    #[test]
+    fn after_a_day_everything_is_tried_anew() {
+        let mut memory = Memory::default();
+        memory.learn("office", Some(Protocol::Hls), 0.0);
+        assert_eq!(memory.way("office", DAY_MS - 1.0), Some(Protocol::Hls));
+        assert_eq!(memory.way("office", DAY_MS), None);
+        assert_eq!(memory.way("office", -1.0), None, "the clock has been set back");
+        assert!(memory.learn("office", Some(Protocol::Hls), DAY_MS), "still so, for another day");
+        assert_eq!(memory.way("office", DAY_MS + 1.0), Some(Protocol::Hls));
     }
 
     #[test]
     fn nonsense_costs_nothing_else_and_the_oldest_go() {
         assert_eq!(Memory::read("{{{"), Memory::default());
-        let kept = r#"[7, {"network":"a","way":"pigeon"}, {"network":"b","way":"hls"}]"#;
-        assert_eq!(Memory::read(kept).way("b"), Some(Protocol::Hls));
+        let kept = r#"[7, {"network":"a","way":"pigeon","since":0}, {"network":"b","way":"hls","since":0}]"#;
+        assert_eq!(Memory::read(kept).way("b", 1.0), Some(Protocol::Hls));
         let mut memory = Memory::default();
         for n in 0..40 {
-            memory.learn(&n.to_string(), Some(Protocol::Hls));
+            memory.learn(&n.to_string(), Some(Protocol::Hls), 0.0);
         }
-        assert_eq!([memory.way("23"), memory.way("24")], [None, Some(Protocol::Hls)]);
+        assert_eq!([memory.way("23", 1.0), memory.way("24", 1.0)], [None, Some(Protocol::Hls)]);
         assert_eq!(Memory::read(&memory.to_json()), memory);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sightline_tests::browser::Browser;
 use sightline_tests::faults::strike_all;
 use sightline_tests::run::{alone, say};
@@ -10,13 +11,16 @@ use sightline_tests::run::{alone, say};
 #[test]
 fn every_fault_heals_by_itself() {
     alone(Duration::from_secs(600), async || {
+        let browsers = Browser::start_all().await;
+        // Beside each other: they wait most of the time, and each has a camera and a relay of its own.
+        let all = join_all(browsers.iter().map(strike_all)).await;
         let mut failures = Vec::new();
-        for browser in Browser::start_all().await {
-            let engine = browser.engine();
-            for outcome in strike_all(&browser).await {
-                say(&format!("{engine}: {outcome:?}"));
+        for (browser, outcomes) in browsers.iter().zip(all) {
+            for outcome in outcomes {
+                let outcome_of = format!("{}: {outcome:?}", browser.engine());
+                say(&outcome_of);
                 if outcome.healed.is_none() {
-                    failures.push(format!("{engine}: {outcome:?}"));
+                    failures.push(outcome_of);
                 }
             }
         }

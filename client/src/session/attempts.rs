@@ -13,6 +13,9 @@ use crate::time::Moment;
 const REFUSED_RETRY_MS: f64 = 30_000.0;
 /// A camera that is off is asked for again after this.
 const OFFLINE_RETRY_MS: f64 = 4_000.0;
+/// What Cloudflare answers where its tunnel or the relay behind it is away (its documentation, "5xx errors").
+const CLOUDFLARE_FIRST: u16 = 520;
+const CLOUDFLARE_LAST: u16 = 530;
 /// A relay that its proxy does not reach is asked for again after this: most are being restarted.
 const ABSENT_RETRY_MS: f64 = 2_000.0;
 
@@ -75,7 +78,7 @@ impl Attempts {
     pub(super) fn refused(&mut self, status: u16, text: &str) {
         let (message, by_relay) = words(status, text);
         match status {
-            502..=504 => {
+            502..=504 | CLOUDFLARE_FIRST..=CLOUDFLARE_LAST => {
                 let retry_ms = if by_relay { OFFLINE_RETRY_MS } else { ABSENT_RETRY_MS };
                 let retry_in_ms = retry_ms as u64;
                 let state = StreamState::Offline { reason: OfflineReason::Failed, message, retry_in_ms };
@@ -101,14 +104,18 @@ impl Attempts {
     }
 }
 
-/// What to tell the user, and whether the relay says it: its texts are one sentence, a proxy's are pages.
+/// What to tell the user, and whether the relay says it: its texts are one sentence, a proxy's are pages, and of the statuses
+/// of a gateway it has 503 only.
 fn words(status: u16, text: &str) -> (String, bool) {
     let text = text.trim();
-    if !text.is_empty() && !text.starts_with('<') && text.lines().count() == 1 {
+    let gateway = matches!(status, 502 | 504 | CLOUDFLARE_FIRST..=CLOUDFLARE_LAST);
+    if !gateway && !text.is_empty() && !text.starts_with('<') && text.lines().count() == 1 {
         return (text.to_owned(), true);
     }
     let message = match status {
-        502..=504 => format!("the relay cannot be reached: a proxy before it answered {status}"),
+        502..=504 | CLOUDFLARE_FIRST..=CLOUDFLARE_LAST => {
+            format!("the relay cannot be reached: a proxy before it answered {status}")
+        }
         _ => format!("a proxy before the relay refused with {status}"),
     };
     (message, false)
@@ -122,9 +129,11 @@ mod tests {
     fn a_proxy_s_page_is_not_shown_as_a_sentence() {
         let sentence = "the source is offline: it cannot be reached";
         assert_eq!(words(503, &format!("{sentence}\n")), (sentence.to_owned(), true));
-        for page in ["<html>\r\n<center>nginx</center>\r\n</html>", "", "Bad\ngateway"] {
-            let (message, by_relay) = words(502, page);
-            assert!(message.contains("502") && !message.contains('\n') && !by_relay, "{message}");
+        let pages =
+            ["<html>\r\n<center>nginx</center>\r\n</html>", "", "Bad\ngateway", "Bad Gateway", "error code: 530"];
+        for (page, status) in pages.into_iter().flat_map(|page| [502, 504, 530].map(|status| (page, status))) {
+            let (message, by_relay) = words(status, page);
+            assert!(message.contains(&status.to_string()) && !message.contains('\n') && !by_relay, "{message}");
         }
         assert_eq!(words(403, "<html>"), ("a proxy before the relay refused with 403".to_owned(), false));
     }

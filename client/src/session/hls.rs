@@ -25,6 +25,10 @@ use crate::transport::websocket::Traffic;
 
 /// How often the relay is asked for its time.
 const ASK_MS: f64 = 5_000.0;
+/// A playlist that has not come by now will not come: the relay waits 25 s for a camera, and then says so.
+const ANSWER_MS: f64 = 30_000.0;
+/// The same of a stream that has been here: its camera is most likely running.
+const ANSWER_AGAIN_MS: f64 = 6_000.0;
 /// A decoder that fails again so soon does not decode this.
 const RECOVERED_MS: f64 = 10_000.0;
 /// A picture that stands still so soon after something was not to be had stands still because of it. hls.js goes on asking
@@ -44,6 +48,8 @@ pub(super) struct Hls {
     /// The browser itself plays it.
     native: bool,
     recovered: Option<Moment>,
+    /// It has shown a picture.
+    lived: bool,
     /// When something was not to be had.
     hitch: Option<Moment>,
     bytes: u64,
@@ -77,6 +83,7 @@ impl Hls {
             player: None,
             native: false,
             recovered: None,
+            lived: false,
             hitch: None,
             bytes: 0,
             clock: RelayClock::default(),
@@ -194,8 +201,14 @@ impl Hls {
 
     fn tick(&mut self, now: Moment) {
         if self.player.is_none() && !self.native {
+            // A request has no time limit of its own, and on a network that has gone silent it ends with TCP's.
+            let limit_ms = if self.lived { ANSWER_AGAIN_MS } else { ANSWER_MS };
+            if self.screen.watched() && !self.attempts.is_waiting() && self.attempts.age_ms(now) > limit_ms {
+                self.lost(now);
+            }
             return;
         }
+        self.lived |= self.screen.has_presented();
         if self.screen.is_stale() && self.hitch.is_some_and(|hitch| now.ms_since(hitch) < HITCH_MS) {
             return self.lost(now);
         }

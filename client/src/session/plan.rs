@@ -41,7 +41,14 @@ pub(super) struct Plan {
     begun: Moment,
     /// How long it may go on without a picture.
     patience_ms: f64,
+    /// It has shown a picture since its connection was made.
     presented: bool,
+    /// That picture is no longer renewed.
+    stale: bool,
+    /// Its connection was made.
+    connected: bool,
+    /// The best way's connection was not made, as far as is known.
+    blocked: bool,
     /// The way that brought a picture last.
     worked: usize,
     /// The ways that were left since one showed a picture, and why.
@@ -81,6 +88,9 @@ impl Plan {
             begun: now,
             patience_ms: FIRST_PICTURE_MS,
             presented: false,
+            stale: false,
+            connected: false,
+            blocked: at > 0,
             worked: at,
             faults: Vec::new(),
             refusals: 0,
@@ -97,30 +107,39 @@ impl Plan {
         (self.ways[self.at], &self.why)
     }
 
-    /// What is to be remembered of this network, once a picture has shown which way works: none if it is the best.
+    /// What is to be remembered of this network, once a picture has shown which way works: none if it is the best. That a
+    /// stream cannot be had in the best way for another reason than the network says nothing of other streams.
     pub(super) fn lesson(&self) -> Option<Option<Protocol>> {
-        let learned = self.presented && self.ways.len() > 1;
-        learned.then(|| (self.at > 0).then(|| self.ways[self.at]))
+        let learned = self.is_fresh() && self.ways.len() > 1;
+        match self.at {
+            0 => learned.then_some(None),
+            at => (learned && self.blocked).then_some(Some(self.ways[at])),
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.presented && !self.stale
     }
 
     /// Something happened on the current way.
     pub(super) fn report(&mut self, event: &TileEvent, now: Moment) -> Option<Move> {
         match event {
             TileEvent::Presented { .. } => {
-                (self.presented, self.excused, self.refusals) = (true, false, 0);
+                (self.presented, self.stale, self.excused, self.refusals) = (true, false, false, 0);
                 self.patience_ms = HEALING_MS;
                 self.worked = self.at;
                 self.faults.clear();
                 self.settled.get_or_insert(now);
             }
             TileEvent::Lost { .. } => {
-                self.presented = false;
+                // What excused it was said over the connection that is no more.
+                (self.presented, self.excused) = (false, false);
                 self.refusals += 1;
                 if self.refusals >= REFUSALS && self.patience_ms == FIRST_PICTURE_MS {
                     return self.next(now, "its connection does not get through");
                 }
             }
-            TileEvent::Connected => self.refusals = 0,
+            TileEvent::Connected => (self.refusals, self.connected) = (0, true),
             TileEvent::Failed(Failure::Undecodable, _) => {
                 return self.next(now, "this browser cannot decode what it brings");
             }
@@ -131,8 +150,7 @@ impl Plan {
             TileEvent::Ready(_) | TileEvent::Picture(_) => self.excused = false,
             TileEvent::TapNeeded(needed) => self.excused = *needed,
             TileEvent::Watched(watched) => self.watched = *watched,
-            TileEvent::Stale(true) => self.presented = false,
-            TileEvent::Stale(false) => self.presented = true,
+            TileEvent::Stale(stale) => self.stale = *stale,
             TileEvent::Sample(sample)
                 if !self.presented && sample.bits > 0.0 && self.patience_ms == FIRST_PICTURE_MS =>
             {
@@ -145,7 +163,7 @@ impl Plan {
 
     /// Some time has passed.
     pub(super) fn tick(&mut self, now: Moment) -> Option<Move> {
-        if self.presented || self.excused || !self.watched {
+        if self.is_fresh() || self.excused || !self.watched {
             self.begun = now;
         }
         if now.ms_since(self.begun) > self.patience_ms {
@@ -174,6 +192,10 @@ impl Plan {
             self.begun = now;
             return None;
         }
+        if self.at == 0 {
+            // One that has worked was cut off, which happens to all of them.
+            self.blocked = !self.connected && self.patience_ms != HEALING_MS;
+        }
         self.faults.push((self.ways[self.at], fault));
         let round = self.faults.len() >= self.ways.len();
         let at = if round { self.worked } else { (self.at + 1) % self.ways.len() };
@@ -188,7 +210,8 @@ impl Plan {
 
     fn go(&mut self, at: usize, why: String, now: Moment) -> Move {
         (self.at, self.why, self.begun) = (at, why, now);
-        (self.presented, self.excused, self.refusals, self.settled) = (false, false, 0, None);
+        (self.presented, self.stale, self.connected) = (false, false, false);
+        (self.excused, self.refusals, self.settled) = (false, 0, None);
         (self.patience_ms, self.looking) = (FIRST_PICTURE_MS, false);
         Move::Change
     }

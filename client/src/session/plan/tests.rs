@@ -112,6 +112,51 @@ fn a_camera_that_is_off_is_off_in_every_way() {
 }
 
 #[test]
+fn an_excuse_ends_with_the_connection_that_brought_it() {
+    let mut plan = plan(Protocol::Auto, "example.org");
+    let offline = StreamState::Offline { reason: OfflineReason::Unreachable, message: String::new(), retry_in_ms: 0 };
+    plan.report(&TileEvent::Connected, at(0.0));
+    plan.report(&TileEvent::Source(offline), at(0.0));
+    assert_eq!(moves_at(&mut plan, 0.0), None);
+    plan.report(&LOST, at(200_000.0));
+    assert!(moves_at(&mut plan, 200_000.0).is_some());
+}
+
+#[test]
+fn a_picture_that_is_no_longer_old_because_there_is_none_is_no_picture() {
+    let mut plan = plan(Protocol::Auto, "example.org");
+    plan.report(&PRESENTED, at(0.0));
+    for event in [TileEvent::Stale(true), LOST, TileEvent::Stale(false)] {
+        plan.report(&event, at(1_000.0));
+    }
+    assert_eq!(plan.lesson(), None);
+    assert!(moves_at(&mut plan, 1_000.0).is_some());
+}
+
+#[test]
+fn only_what_the_network_does_is_remembered_of_it() {
+    let lesson = |plan: &mut Plan| {
+        plan.report(&PRESENTED, at(50_000.0));
+        (plan.current().0, plan.lesson())
+    };
+    // The camera's codec, say: its connection was made.
+    let mut undecodable = plan(Protocol::Auto, "example.org");
+    undecodable.report(&TileEvent::Connected, at(0.0));
+    undecodable.report(&TileEvent::Failed(Failure::Undecodable, String::new()), at(10.0));
+    assert_eq!(lesson(&mut undecodable), (Protocol::Hls, None));
+    // The relay was away for a while.
+    let mut away = plan(Protocol::Auto, "example.org");
+    away.report(&PRESENTED, at(0.0));
+    away.report(&LOST, at(1_000.0));
+    moves_at(&mut away, 1_000.0).unwrap();
+    assert_eq!(lesson(&mut away), (Protocol::Hls, None));
+    // A proxy that neither passes WebSockets nor refuses them.
+    let mut silent = plan(Protocol::Auto, "example.org");
+    moves_at(&mut silent, 0.0).unwrap();
+    assert_eq!(lesson(&mut silent), (Protocol::Hls, Some(Some(Protocol::Hls))));
+}
+
+#[test]
 fn a_way_that_worked_is_given_time_to_heal() {
     let mut plan = plan(Protocol::Auto, "example.org");
     plan.report(&PRESENTED, at(100.0));

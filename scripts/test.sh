@@ -65,7 +65,7 @@ fi
 
 heading "Result"
 [ ${#failed[@]} -eq 0 ] || printf '    FAILED: %s\n' "${failed[@]}"
-again=$(cat "$logs"/*.log | grep -c "^AGAIN:") || true
+again=$(cat "$logs"/*.log | grep -c "AGAIN:") || true
 [ "$again" = 0 ] || say "$again ran again, because the system's browser had crashed"
 [ "${1:-}" = lint ] || total "${#failed[@]}"
 [ ${#failed[@]} -eq 0 ]

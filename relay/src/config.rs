@@ -77,6 +77,9 @@ pub enum ConfigError {
     /// Values that contradict each other or make no sense.
     #[error("the configuration {0:?} is not right: {1}")]
     Invalid(PathBuf, String),
+    /// The password in the environment is none.
+    #[error("SIGHTLINE_PASSWORD {0}; set it to the password, or unset it")]
+    Variable(&'static str),
     /// The password cannot be had.
     #[error("cannot take the password from {0:?}: {1}")]
     Password(PathBuf, String),

@@ -58,7 +58,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         None => Config::demo(),
     };
     config.listen = arguments.listen.unwrap_or(config.listen);
-    config.password = Password::from_environment().or(config.password);
+    config.password = Password::from_environment()?.or(config.password);
     let version = ffmpeg::check(&config.ffmpeg)?;
     info!(ffmpeg = version, streams = config.streams.len(), "starting");
 

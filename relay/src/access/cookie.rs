@@ -8,7 +8,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 use crate::config::Password;
 
-const NAME: &str = "sightline";
 /// A wall of pictures is not asked every day.
 const SECONDS: u64 = 30 * 24 * 3600;
 /// The key comes from the password, so that cookies outlive a restart and not a new password; who gets hold of a cookie has
@@ -17,38 +16,44 @@ const ITERATIONS: NonZeroU32 = NonZeroU32::new(600_000).expect("it is not 0");
 const SALT: &[u8] = b"sightline session cookie";
 
 /// Signs and verifies.
-pub(super) struct Signer(hmac::Key);
+pub(super) struct Signer {
+    key: hmac::Key,
+    /// Another for each key: cookies do not know ports (RFC 6265, section 8.5), and a machine may have several relays.
+    name: String,
+}
 
 impl Signer {
     pub(super) fn new(password: &Password) -> Self {
         let mut key = [0; 32];
         pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ITERATIONS, SALT, password.reveal().as_bytes(), &mut key);
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        let name = BASE64.encode(&hmac::sign(&key, b"name").as_ref()[..6]);
+        Self { key, name: format!("sightline-{name}") }
     }
 
     /// A `Set-Cookie` (RFC 6265) for a browser that logs in at `now`, in seconds since 1970. Without a path it is for the
     /// folder of the login, wherever a proxy has that.
     pub(super) fn cookie(&self, now: u64, encrypted: bool) -> String {
         let until = (now + SECONDS).to_string();
-        let signature = BASE64.encode(hmac::sign(&self.0, until.as_bytes()));
+        let signature = BASE64.encode(hmac::sign(&self.key, until.as_bytes()));
         let secure = if encrypted { "; Secure" } else { "" };
-        format!("{NAME}={until}.{signature}; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}")
+        format!("{}={until}.{signature}; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}", self.name)
     }
 
-    /// Whether a cookie's value is one of ours and good at `now`.
-    pub(super) fn accepts(&self, value: &str, now: u64) -> bool {
+    /// Whether a `Cookie` header has one of ours that is good at `now`.
+    pub(super) fn admits(&self, header: &str, now: u64) -> bool {
+        let value = |pair: &'_ str| Some(pair.trim().strip_prefix(&self.name)?.strip_prefix('=')?.to_owned());
+        header.split(';').filter_map(value).any(|value| self.accepts(&value, now))
+    }
+
+    fn accepts(&self, value: &str, now: u64) -> bool {
         let signed = || {
             let (until, signature) = value.split_once('.')?;
-            hmac::verify(&self.0, until.as_bytes(), &BASE64.decode(signature).ok()?).ok()?;
+            hmac::verify(&self.key, until.as_bytes(), &BASE64.decode(signature).ok()?).ok()?;
             until.parse::<u64>().ok()
         };
         signed().is_some_and(|until| until > now)
     }
-}
-
-/// The values of our cookie in a `Cookie` header; another page of the host may have set one of that name.
-pub(super) fn values(header: &str) -> impl Iterator<Item = &str> {
-    header.split(';').filter_map(|pair| pair.trim().strip_prefix(NAME)?.strip_prefix('='))
 }
 
 #[cfg(test)]
@@ -62,7 +67,8 @@ mod tests {
         let cookie = ours.cookie(1000, true);
         assert!(cookie.ends_with("; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
         let sent = format!("other=1; {}", cookie.split(';').next().unwrap());
-        let value = values(&sent).next().unwrap();
+        assert!(ours.admits(&sent, 1000) && !signer("b").admits(&sent, 1000) && !ours.admits("other=1", 1000));
+        let value = sent.rsplit('=').next().unwrap();
         assert!(ours.accepts(value, 1000) && ours.accepts(value, 999 + SECONDS));
         assert!(!ours.accepts(value, 1000 + SECONDS), "its time is over");
         assert!(!signer("b").accepts(value, 1000), "the password is another");

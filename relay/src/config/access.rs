@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::ConfigError;
+
 /// Where the password may be instead of a file.
 const VARIABLE: &str = "SIGHTLINE_PASSWORD";
 
@@ -36,9 +38,17 @@ impl Password {
         }
     }
 
-    /// That of the environment.
-    pub fn from_environment() -> Option<Self> {
-        std::env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(Self)
+    /// That of the environment, if there is one.
+    ///
+    /// # Errors
+    /// When there is something else: whoever sets it does not want everybody to watch.
+    pub fn from_environment() -> Result<Option<Self>, ConfigError> {
+        match std::env::var(VARIABLE) {
+            Ok(text) if !text.is_empty() => Ok(Some(Self(text))),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Ok(_) => Err(ConfigError::Variable("is empty")),
+            Err(std::env::VarError::NotUnicode(_)) => Err(ConfigError::Variable("is not UTF-8")),
+        }
     }
 
     /// The text.

@@ -92,7 +92,7 @@ fn is_plain(tile: &Tile) -> bool {
 
 #[test]
 fn where_udp_is_blocked_webrtc_goes_by_tcp() {
-    namespace::alone_within("where_udp_is_blocked_webrtc_goes_by_tcp", Duration::from_secs(120), async || {
+    namespace::alone_within("where_udp_is_blocked_webrtc_goes_by_tcp", Duration::from_secs(180), async || {
         let camera = Camera::start(&[YARD]).await;
         let relay = Setup::config(open(&camera)).listen((namespace::ADDRESS, 8080).into()).start().await;
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
@@ -119,13 +119,15 @@ fn where_udp_is_blocked_webrtc_goes_by_tcp() {
         drop(wall);
 
         // A network that has gone without a word.
-        choose(&browser, "auto").await;
-        comes(&browser, Some("mse"), Instant::now()).await;
-        let wall = Wall::against_all();
-        is_told(&browser).await;
-        stays_plain(std::slice::from_ref(&browser)).await;
-        drop(wall);
-        comes_in_time(&browser, None, Instant::now()).await;
+        for (chosen, way) in [("auto", "mse"), ("hls", "hls")] {
+            choose(&browser, chosen).await;
+            comes(&browser, Some(way), Instant::now()).await;
+            let wall = Wall::against_all();
+            is_told(&browser).await;
+            stays_plain(std::slice::from_ref(&browser)).await;
+            drop(wall);
+            comes_in_time(&browser, None, Instant::now()).await;
+        }
     });
 }
 

@@ -34,6 +34,9 @@ const RECOVERED_MS: f64 = 10_000.0;
 /// A picture that stands still so soon after something was not to be had stands still because of it. hls.js goes on asking
 /// for what the relay had before, for twice as long as a relay needs to be there again, and keeps to itself what is wrong.
 const HITCH_MS: f64 = 10_000.0;
+/// A picture that stands still for so long after it was found to stands still because nothing comes: on a network that has gone
+/// silent hls.js waits for the end of its requests, which TCP puts off ever longer.
+const STANDSTILL_MS: f64 = 4_000.0;
 
 /// See the module.
 pub(super) struct Hls {
@@ -50,6 +53,8 @@ pub(super) struct Hls {
     recovered: Option<Moment>,
     /// It has shown a picture.
     lived: bool,
+    /// Since when the picture is no longer renewed.
+    stale: Option<Moment>,
     /// When something was not to be had.
     hitch: Option<Moment>,
     bytes: u64,
@@ -84,6 +89,7 @@ impl Hls {
             native: false,
             recovered: None,
             lived: false,
+            stale: None,
             hitch: None,
             bytes: 0,
             clock: RelayClock::default(),
@@ -119,7 +125,7 @@ impl Hls {
         }
         self.screen.start_over(now);
         self.close();
-        self.hitch = None;
+        (self.hitch, self.stale) = (None, None);
         self.attempts.begin(now);
         let (url, tell) = (self.playlist.clone(), self.attempts.telling(Input::Hls));
         spawn_local(async move {
@@ -209,8 +215,14 @@ impl Hls {
             return;
         }
         self.lived |= self.screen.has_presented();
-        if self.screen.is_stale() && self.hitch.is_some_and(|hitch| now.ms_since(hitch) < HITCH_MS) {
-            return self.lost(now);
+        if self.screen.is_stale() {
+            let since = *self.stale.get_or_insert(now);
+            let hitched = self.hitch.is_some_and(|hitch| now.ms_since(hitch) < HITCH_MS);
+            if hitched || now.ms_since(since) > STANDSTILL_MS {
+                return self.lost(now);
+            }
+        } else {
+            self.stale = None;
         }
         if self.asked.is_none_or(|asked| now.ms_since(asked) >= ASK_MS) {
             self.asked = Some(now);

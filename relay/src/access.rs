@@ -163,7 +163,7 @@ impl Locked {
         if cookies.into_iter().any(|header| self.signer.admits(header, now())) {
             return Verdict::Yes;
         }
-        match headers.get(AUTHORIZATION).and_then(|value| credentials(value.to_str().ok()?)) {
+        match headers.get(AUTHORIZATION).and_then(|value| credentials(str::from_utf8(value.as_bytes()).ok()?)) {
             Some(password) => self.gate.try_password(&self.password, &password).await,
             None => Verdict::No,
         }

@@ -161,8 +161,16 @@ impl Browser {
     /// # Panics
     /// When there is none, or it cannot be clicked.
     pub async fn click(&self, selector: &str) {
-        let clicked = async { self.find(selector).await?.click().await }.await;
-        clicked.unwrap_or_else(|e| panic!("{}: click on {selector}: {e}", self.engine()));
+        let begun = Instant::now();
+        loop {
+            match async { self.find(selector).await?.click().await }.await {
+                // It is there and not yet laid out.
+                Err(e) if begun.elapsed() < READABLE && e.to_string().contains("scrolled into view") => {
+                    tokio::time::sleep(SAMPLE).await;
+                }
+                clicked => return clicked.unwrap_or_else(|e| panic!("{}: click on {selector}: {e}", self.engine())),
+            }
+        }
     }
 
     /// Clicks twice on the middle of the first element that a selector finds.

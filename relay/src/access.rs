@@ -159,8 +159,8 @@ enum Verdict {
 
 impl Locked {
     async fn admits(&self, headers: &HeaderMap) -> Verdict {
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        if cookies.into_iter().any(|header| self.signer.admits(header, now())) {
+        let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        if cookies.any(|header| self.signer.admits(header, now())) {
             return Verdict::Yes;
         }
         match headers.get(AUTHORIZATION).and_then(|value| credentials(str::from_utf8(value.as_bytes()).ok()?)) {
@@ -212,7 +212,7 @@ fn busy() -> Response {
     (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "2")], message).into_response()
 }
 
-/// Why a relay that listens on this address must not start, if that is so: who can reach it can watch.
+/// Whether a relay must not start that listens on this address: everybody who reaches it could watch.
 pub(crate) fn refuses(listen: SocketAddr, password: Option<&Password>, open: bool) -> bool {
     !listen.ip().is_loopback() && password.is_none() && !open
 }

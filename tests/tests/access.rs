@@ -56,12 +56,17 @@ async fn log_in(relay: &Relay, password: &str) -> Response {
     ask(relay, "POST", "/login", &headers, &form(password)).await
 }
 
+/// What a browser sends from then on.
+fn cookie(login: &Response) -> String {
+    login.header("set-cookie").split(';').next().expect("a cookie").to_owned()
+}
+
 #[test]
 fn nothing_of_a_camera_is_told_without_the_password() {
     alone(TEST, async || {
         let (_camera, relay) = locked().await;
         let right = log_in(&relay, PASSWORD).await;
-        let cookie = right.header("set-cookie").split(';').next().expect("a cookie").to_owned();
+        let cookie = cookie(&right);
         let name = cookie.split('=').next().expect("a name");
         let forged = format!("{name}=99999999999.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
         for (method, path) in GUARDED {
@@ -136,7 +141,7 @@ fn guesses_are_few_a_second_and_do_not_bother_those_who_are_in() {
     alone(TEST, async || {
         let (_camera, relay) = locked().await;
         let right = log_in(&relay, PASSWORD).await;
-        let cookie = right.header("set-cookie").split(';').next().expect("a cookie").to_owned();
+        let cookie = cookie(&right);
         let (address, begun) = (relay.address(), Instant::now());
         let guesses: Vec<_> = (0..40)
             .map(|n| {

@@ -42,8 +42,8 @@ impl Signer {
 
     /// Whether a `Cookie` header has one of ours that is good at `now`.
     pub(super) fn admits(&self, header: &str, now: u64) -> bool {
-        let value = |pair: &'_ str| Some(pair.trim().strip_prefix(&self.name)?.strip_prefix('=')?.to_owned());
-        header.split(';').filter_map(value).any(|value| self.accepts(&value, now))
+        let mut pairs = header.split(';').filter_map(|pair| pair.trim().split_once('='));
+        pairs.any(|(name, value)| name == self.name && self.accepts(value, now))
     }
 
     fn accepts(&self, value: &str, now: u64) -> bool {

@@ -386,7 +386,9 @@ impl Player {
             self.lose_sound();
         }
         let showing = visible && !self.video.paused();
-        let position = (showing && presented).then(|| self.video.current_time());
+        // A video that is paused and does not begin again when asked is old, too.
+        let due = visible && presented && self.playing != Playing::TapNeeded;
+        let position = due.then(|| self.video.current_time());
         self.outcomes.extend(self.freshness.look(position, now).map(Outcome::Stale));
         match self.attachment.decide(&self.video, showing, now) {
             Some(Action::Seek(target)) => self.video.set_current_time(target),

@@ -159,8 +159,9 @@ impl Screen {
         if seen && self.video.paused() && !self.tap_needed && now.ms_since(self.asked_to_play) >= PLAY_EVERY_MS {
             self.play(now);
         }
-        let showing = seen && self.presented && !self.video.paused();
-        let position = showing.then(|| self.video.current_time());
+        // A video that is paused and does not begin again when asked is old, too: browsers pause one that they have reset.
+        let due = seen && self.presented && !self.tap_needed;
+        let position = due.then(|| self.video.current_time());
         if let Some(stale) = self.freshness.look(position, now) {
             (self.report)(TileEvent::Stale(stale));
         }

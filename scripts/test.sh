@@ -10,6 +10,8 @@ logs=$TARGET_DIR/test-logs
 mkdir -p "$logs"
 rm -f "$logs"/*.log
 failed=()
+# How many end-to-end tests may fail once and pass when they run again.
+AGAIN_AT_MOST=3
 # With a terminal, Ctrl-C must reach what runs; without one, a time limit must end all that it started.
 limit=(timeout --kill-after=10)
 [ ! -t 0 ] || limit+=(--foreground)
@@ -59,13 +61,18 @@ if [ "${1:-}" != lint ]; then
     in_browser Chromium CHROMEDRIVER chromedriver
     in_browser Firefox GECKODRIVER geckodriver
     step "End to end" 2400 env SIGHTLINE_BIN="$(realpath "$TARGET_DIR/release/sightline")" \
-        GECKODRIVER="$(command -v geckodriver)" SIGHTLINE_REQUIRE_BROWSERS=1 \
+        GECKODRIVER="$(command -v geckodriver)" SIGHTLINE_REQUIRE_BROWSERS=1 SIGHTLINE_TESTS_AGAIN=1 \
         cargo test -p sightline-tests --no-fail-fast -- --test-threads=1
 fi
 
 heading "Result"
+# Three browsers and their encoders share a machine's cores with whatever else it does. What fails is told even so.
+mapfile -t again < <(cat "$logs"/*.log | grep -o "AGAIN:.*")
+if [ ${#again[@]} -gt 0 ]; then
+    say "${#again[@]} failed, ran again and are to be looked into:"
+    printf '        %s\n' "${again[@]}"
+    [ ${#again[@]} -le "$AGAIN_AT_MOST" ] || failed+=("more than $AGAIN_AT_MOST ran again")
+fi
 [ ${#failed[@]} -eq 0 ] || printf '    FAILED: %s\n' "${failed[@]}"
-again=$(cat "$logs"/*.log | grep -c "AGAIN:") || true
-[ "$again" = 0 ] || say "$again ran again, because the system's browser had crashed"
 [ "${1:-}" = lint ] || total "${#failed[@]}"
 [ ${#failed[@]} -eq 0 ]

@@ -28,7 +28,7 @@ pub use page::{MARK_POINTS, Rgb, Tile, TileState};
 
 use crate::http;
 use crate::process::Owned;
-use crate::run::{browser_crashed, say, until};
+use crate::run::{say, until};
 use crate::sound_card::SoundCard;
 
 /// A driver is up within a second or two; a cold disk and a busy machine take longer.
@@ -170,19 +170,6 @@ pub struct Browser {
     driver_process: Owned,
     _display: Option<Owned>,
     _files: TempDir,
-}
-
-/// What GLib says when it ends WebKitGTK's web process for nothing: it takes an `errno` that a signal left behind for a
-/// failure of `getauxval`, which cannot fail (GLib 2.74, `g_check_setuid`, which each new player runs on its way to the
-/// session bus; JavaScriptCore's collector stops the main thread by signals). One load of a page in about a hundred.
-const GLIB_CRASH: &str = "getauxval () failed: Interrupted system call";
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        if std::thread::panicking() && self.driver_process.stderr.text().contains(GLIB_CRASH) {
-            browser_crashed();
-        }
-    }
 }
 
 impl Browser {

@@ -26,7 +26,8 @@
 //! | [`playlist`] | media playlists of HLS as a player reads them |
 //!
 //! A helper whose wait is over or whose world is broken panics with a sentence that says what was expected: here a
-//! panic is the report of a failed test. Nothing is tried twice but a look at the page whose answer the driver lost.
+//! panic is the report of a failed test. Within a test nothing is tried twice but a look at the page whose answer the
+//! driver lost.
 
 pub mod beeps;
 pub mod browser;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::browser;
 use crate::process::Owned;
-use crate::run::{alone, say};
+use crate::run::{alone, not_again, say};
 
 /// This machine's address in its network.
 pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
@@ -40,6 +40,7 @@ pub fn alone_within(name: &str, limit: Duration, test: impl AsyncFn()) {
         let mut command = unshare();
         command.arg(env::current_exe().expect("the test has a path"));
         command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(INSIDE, "1");
+        not_again(&mut command);
         let mut inside = Owned::start("the test in its network", &mut command).expect("unshare is there");
         let status = inside.wait(limit + AROUND).await;
         inside.stderr.all().iter().for_each(|line| say(line));

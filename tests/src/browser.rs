@@ -167,7 +167,7 @@ pub struct Browser {
     client: Client,
     driver: SocketAddr,
     // Dropped in this order: the display must outlive what draws on it.
-    driver_process: Owned,
+    _driver_process: Owned,
     _display: Option<Owned>,
     _files: TempDir,
 }
@@ -215,7 +215,7 @@ impl Browser {
             engine,
             client,
             driver: address,
-            driver_process: driver,
+            _driver_process: driver,
             _display: display.map(|(owned, _)| owned),
             _files: files,
         })

@@ -8,8 +8,7 @@ fn main() {
     println!("cargo::rerun-if-changed=../dist");
     println!("cargo::rerun-if-changed=build.rs");
     if dist.join("index.html").exists() {
-        memory_serve::load_directory("../dist");
-        return;
+        return embed(dist);
     }
     let placeholder = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("no-client");
     fs::create_dir_all(&placeholder).expect("OUT_DIR is writable");
@@ -19,5 +18,12 @@ fn main() {
          Run <code>make client</code>, then build the relay again.",
     )
     .expect("OUT_DIR is writable");
-    memory_serve::load_directory(placeholder);
+    embed(&placeholder);
+}
+
+/// Puts the folder into the program, and tells it where the page is: what is in it says what a browser may run.
+fn embed(folder: &Path) {
+    let page = folder.join("index.html").canonicalize().expect("the page is there");
+    println!("cargo::rustc-env=SIGHTLINE_PAGE={}", page.display());
+    memory_serve::load_directory(folder);
 }

@@ -38,7 +38,8 @@ use gate::Gate;
 
 /// What a page is told, in place of a picture.
 pub(crate) const LOG_IN: &str = "this relay asks for a password: load the page anew to log in";
-const FORM: &str = include_str!("access/form.html");
+/// The page that asks for the password.
+pub(crate) const FORM: &str = include_str!("access/form.html");
 /// Where the form says that a password was wrong.
 const WRONG: &str = "<!--wrong-->";
 /// Where the form says what page was asked for.

@@ -20,9 +20,15 @@ use crate::clock;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 
+mod headers;
+
+/// The client's page.
+const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
+
 /// Every route of the relay.
 pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, access: Access) -> Router {
     let webrtc = whep.is_on();
+    let policy = headers::Policy::new(&[PAGE, access::FORM], &context.allowed_origins);
     let streams = async move |State(hub): State<Arc<Hub>>| Json(hub.catalogue(Instant::now(), webrtc));
     let api = Router::new()
         .route("/api/streams", get(streams))
@@ -51,6 +57,8 @@ pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, 
         .merge(client)
         .route("/login", get(access::back_to_the_page).post(access::login).with_state(access.clone()))
         .layer(middleware::from_fn_with_state(access, access::guard))
+        // Around the guard, which answers with a page of its own.
+        .layer(middleware::from_fn_with_state(policy, headers::secure))
 }
 
 /// The client's files may be used by any page, which is what `<sightline-player>` is for: who may watch is decided where the

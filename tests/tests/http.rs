@@ -5,7 +5,7 @@ use std::time::Duration;
 use sightline_protocol::SUBPROTOCOL;
 use sightline_protocol::message::{Size, StreamState};
 use sightline_protocol::stream::Variant;
-use sightline_tests::browser::Rgb;
+use sightline_tests::browser::{Browser, Rgb};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http::get_accepting;
 use sightline_tests::relay::{Relay, Setup};
@@ -13,6 +13,8 @@ use sightline_tests::run::{alone, until};
 use sightline_tests::viewer::{PLAYS_BOTH, Viewer};
 
 const CAM: Mount = Mount { path: "cam", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
+
+const H264: Mount = Mount { path: "yard", kind: Kind::H264, mark: Rgb(0x20, 0xa0, 0x40) };
 
 const TEST: Duration = Duration::from_secs(60);
 const START: Duration = Duration::from_secs(20);
@@ -90,6 +92,55 @@ fn the_api_tells_what_there_is_and_what_it_does() {
         relay.wait_for_viewers(CAM.path, Variant::Copy, 0, START).await;
         let idle = async || (relay.stream(CAM.path).await.state == StreamState::Idle).then_some(());
         until("the stream to be idle again", START, idle).await;
+    });
+}
+
+/// By these the page takes its pictures from all that the policy names: sockets, requests, scripts that come late.
+const WAYS: [&str; 2] = ["mse", "hls"];
+
+/// Collects what the policy refuses from now on, and lets a script in as a text that became markup would.
+const BREAK_IN: &str = "
+    window.refused = [];
+    document.addEventListener('securitypolicyviolation', (event) => window.refused.push(event.effectiveDirective));
+    const inline = document.createElement('script');
+    inline.textContent = 'window.brokenIn = true';
+    document.body.append(inline);
+    const image = document.createElement('img');
+    image.src = 'data:image/png;base64,none';
+    image.setAttribute('onerror', 'window.brokenIn = true');
+    document.body.append(image);
+    fetch('http://127.0.0.1:9/').catch(() => {});
+";
+const REFUSED: &str = "return [!!window.brokenIn, [...new Set(window.refused)].sort()]";
+
+#[test]
+fn the_page_may_do_what_it_does_and_nothing_else() {
+    alone(TEST * 3, async || {
+        let camera = Camera::start(&[H264]).await;
+        let relay = Setup::config(camera.config()).start().await;
+        let page = relay.get("/").await;
+        let policy = page.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self' 'wasm-unsafe-eval' 'sha256-"), "{policy}");
+        assert_eq!(page.header("x-content-type-options"), "nosniff");
+        assert_eq!(relay.get("/api/streams").await.header("x-content-type-options"), "nosniff");
+
+        for browser in Browser::start_all().await {
+            let engine = browser.engine();
+            for way in WAYS {
+                browser.open(&relay.url(&format!("/?protocol={way}"))).await;
+                browser.wait_live(H264.path, START).await;
+                let mark = browser.mark(H264.path).await;
+                assert!(mark.is_like(H264.mark), "{engine}, {way}: {mark}");
+            }
+            browser.script(BREAK_IN, vec![]).await;
+            let refused = async || {
+                let (broken_in, refused): (bool, Vec<String>) =
+                    serde_json::from_value(browser.script(REFUSED, vec![]).await).expect("what was refused");
+                assert!(!broken_in, "{engine}: a script of somebody else's ran");
+                (refused == ["connect-src", "script-src-attr", "script-src-elem"]).then_some(())
+            };
+            until(&format!("{engine} to refuse the script and the connection"), START, refused).await;
+        }
     });
 }
 

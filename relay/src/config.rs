@@ -9,7 +9,9 @@ use serde::Deserialize;
 use sightline_protocol::stream::StreamName;
 
 use crate::hub::ring;
+use crate::ingest;
 use crate::ingest::ffmpeg::{Encoder, Encoding};
+use crate::ingest::process::Launcher;
 use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 
 pub use access::Password;
@@ -104,6 +106,17 @@ impl Config {
             config.password = Some(password);
         }
         Ok(config)
+    }
+
+    /// How its sources are run by `relay`, this program.
+    pub fn ingest(&self, relay: Option<PathBuf>) -> ingest::Settings {
+        ingest::Settings {
+            launcher: Launcher { ffmpeg: self.ffmpeg.clone(), relay },
+            encoding: self.encoding.clone(),
+            low_kbps: self.low_kbps,
+            linger: self.linger,
+            silence: self.silence,
+        }
     }
 
     /// The built-in streams, for a relay that is started without a configuration.

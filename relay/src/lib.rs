@@ -12,11 +12,13 @@
 //! | [`access`] | HTTP requests | those of people who may watch |
 //! | [`api`] | HTTP requests | the catalogue, and the client |
 //! | [`server`] | all of the above | a running relay |
+//! | [`check`] | a configuration | what its sources deliver |
 //!
 //! All of them tell time by [`clock`].
 
 pub mod access;
 pub mod api;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod egress;

@@ -1,12 +1,13 @@
 //! `sightline`: the relay. See `sightline --help`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use rustix::process::{Resource, getrlimit, setrlimit};
+use sightline_relay::check;
 use sightline_relay::config::{Config, Password};
 use sightline_relay::ingest::{ffmpeg, process};
 use sightline_relay::server::Relay;
@@ -25,27 +26,39 @@ const LOG: &str = "info,memory_serve=warn,mp4_atom=error";
 #[command(version)]
 struct Arguments {
     /// The configuration (TOML).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// The address to listen on, instead of the configuration's [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reads the configuration and looks at every source for a moment: what it delivers, or what is wrong.
+    Check,
 }
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     if args.next().is_some_and(|first| first == process::BECOME_FFMPEG) {
-        eprintln!("cannot become FFmpeg: {}", process::become_ffmpeg(args));
+        complain(&format!("cannot become FFmpeg: {}", process::become_ffmpeg(args)));
         return ExitCode::FAILURE;
     }
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
+    // A table is easier to read when the log does not say the same.
+    let usual = if arguments.command.is_some() { "error" } else { LOG };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    // What cannot be written because the disk is full cannot be complained about, either; viewers are not to notice.
+    log.log_internal_errors(false).init();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sightline: {error}");
+            complain(&format!("sightline: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -60,14 +73,37 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     config.listen = arguments.listen.unwrap_or(config.listen);
     config.password = Password::from_environment()?.or(config.password);
     let version = ffmpeg::check(&config.ffmpeg)?;
+    if let Some(Command::Check) = arguments.command {
+        return look(&config).await;
+    }
     info!(ffmpeg = version, streams = config.streams.len(), "starting");
 
     raise_descriptor_limit();
     let relay = Relay::bind(config).await?;
-    println!("Sightline {} shows its cameras at http://{}/", env!("CARGO_PKG_VERSION"), relay.address());
+    say(&format!("Sightline {} shows its cameras at http://{}/\n", env!("CARGO_PKG_VERSION"), relay.address()));
     relay.run(this_program(), stop_on_signal()?).await?;
     info!("stopped");
     Ok(())
+}
+
+/// Prints it, or does without: the macros of the standard library panic where nobody listens or the disk is full.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// The same of what is wrong.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// `sightline check`.
+async fn look(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let streams = check::check(config, this_program()).await;
+    say(&check::table(&streams));
+    match check::failed(&streams).len() {
+        0 => Ok(()),
+        failed => Err(format!("{failed} of {} sources show nothing", streams.len()).into()),
+    }
 }
 
 /// A viewer is a descriptor, and the customary soft limit of 1024 is for programs that use select(2).

@@ -18,7 +18,6 @@ use crate::config::Config;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 use crate::ingest;
-use crate::ingest::process::Launcher;
 
 /// How much of a viewer's data the kernel holds that has not left yet. The default lets some seconds of video pile up
 /// there, out of our reach, on a link that has become slow; a fragment or two keep a fast link busy.
@@ -100,13 +99,7 @@ impl Relay {
     /// [`ServeError::Serve`].
     pub async fn run(self, relay: Option<std::path::PathBuf>, shutdown: CancellationToken) -> Result<(), ServeError> {
         let hub = Arc::new(Hub::new(self.config.streams.keys().cloned(), self.config.ring, self.config.low));
-        let settings = Arc::new(ingest::Settings {
-            launcher: Launcher { ffmpeg: self.config.ffmpeg, relay },
-            encoding: self.config.encoding,
-            low_kbps: self.config.low_kbps,
-            linger: self.config.linger,
-            silence: self.config.silence,
-        });
+        let settings = Arc::new(self.config.ingest(relay));
         let tasks = TaskTracker::new();
         for (name, source) in self.config.streams {
             if let Some(stream) = hub.stream(&name) {

@@ -43,6 +43,7 @@ fn binary() -> PathBuf {
 pub struct Setup {
     config: Option<String>,
     listen: String,
+    command: Option<&'static str>,
     environment: Vec<(String, String)>,
 }
 
@@ -54,7 +55,7 @@ impl Setup {
 
     /// A relay without a configuration, on a free port: the built-in demo streams.
     pub fn demo() -> Self {
-        Self { config: None, listen: "127.0.0.1:0".to_owned(), environment: Vec::new() }
+        Self { config: None, listen: "127.0.0.1:0".to_owned(), command: None, environment: Vec::new() }
     }
 
     /// The address to listen on.
@@ -81,14 +82,47 @@ impl Setup {
         Relay { setup: self.listen(address), address, process: Some(process), folder }
     }
 
+    /// Starts it where nothing that it prints can be written (full(4)), and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_on_a_full_disk(self) -> Relay {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        // It cannot say what port it has: one is chosen for it.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("a free port");
+        let setup = self.listen(address);
+        let command = setup.arguments(folder.path());
+        let mut mute = Command::new("sh");
+        mute.args(["-c", "exec \"$0\" \"$@\" >/dev/full 2>/dev/full"]).arg(command.get_program());
+        mute.args(command.get_args()).current_dir(folder.path()).envs(setup.variables());
+        let process = Owned::start("relay", &mut mute).expect("sh is there");
+        let answers = async || http::get(address, "/healthz").await.ok();
+        until("the relay to answer", START, answers).await;
+        Relay { setup, address, process: Some(process), folder }
+    }
+
     /// Starts it and waits for it to refuse: gives its exit status and everything it printed.
     ///
     /// # Panics
     /// When it does not end by itself.
     pub async fn refusal(self) -> (ExitStatus, String) {
+        self.outcome(START).await
+    }
+
+    /// Runs one of its commands, such as `check`, to its end, which has to come within `limit`: gives its exit status and
+    /// everything it printed.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn run(self, command: &'static str, limit: Duration) -> (ExitStatus, String) {
+        Self { command: Some(command), ..self }.outcome(limit).await
+    }
+
+    async fn outcome(self, limit: Duration) -> (ExitStatus, String) {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let mut process = self.spawn(folder.path());
-        let status = process.wait(START).await;
+        let status = process.wait(limit).await;
         // The pipes are read by threads, which may be a moment behind the exit.
         tokio::time::sleep(Duration::from_millis(100)).await;
         (status, format!("{}\n{}", process.stdout.text(), process.stderr.text()).trim().to_owned())
@@ -104,17 +138,28 @@ impl Setup {
         (process, address)
     }
 
-    /// Its working directory is empty: no configuration but the given one is found.
     fn spawn(&self, folder: &Path) -> Owned {
+        let mut command = self.arguments(folder);
+        // It is empty: no configuration but the given one is found.
+        command.current_dir(folder).envs(self.variables());
+        Owned::start("relay", &mut command).unwrap_or_else(|e| panic!("the relay does not start: {e}"))
+    }
+
+    /// The command line, with the configuration in `folder`.
+    fn arguments(&self, folder: &Path) -> Command {
         let mut command = Command::new(binary());
-        command.current_dir(folder).args(["--listen", &self.listen]);
+        command.args(["--listen", &self.listen]);
         if let Some(config) = &self.config {
             let path = folder.join("test.toml");
             std::fs::write(&path, config).expect("the temporary directory is writable");
             command.arg("--config").arg(path);
         }
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        Owned::start("relay", &mut command).unwrap_or_else(|e| panic!("the relay does not start: {e}"))
+        command.args(self.command);
+        command
+    }
+
+    fn variables(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.environment.iter().map(|(name, value)| (name, value))
     }
 }
 
@@ -227,6 +272,15 @@ impl Relay {
     /// Resident memory in KiB, of the relay alone.
     pub fn resident_kib(&self) -> u64 {
         process::resident_kib(self.running().pid())
+    }
+
+    /// How many descriptors it has open.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn descriptors(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        open.expect("the relay runs").count()
     }
 
     /// Everything it has printed.

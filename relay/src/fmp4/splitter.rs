@@ -22,7 +22,7 @@ pub enum Unit {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
     /// A box that has no place there, or no box at all.
-    #[error("{found:?} at byte {offset} is not what comes next in fragmented MP4")]
+    #[error("`{}` at byte {offset} is not what comes next in fragmented MP4", found.as_ref().escape_ascii())]
     Unexpected {
         /// The type of the box, or what stands in its place.
         found: FourCC,
@@ -30,7 +30,7 @@ pub enum SplitError {
         offset: u64,
     },
     /// A box with an impossible size, or a unit that is larger than [`MAX_UNIT`].
-    #[error("box {found:?} at byte {offset} has a size that cannot be right")]
+    #[error("box `{}` at byte {offset} has a size that cannot be right", found.as_ref().escape_ascii())]
     Size {
         /// The type of the box.
         found: FourCC,

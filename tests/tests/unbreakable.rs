@@ -1,0 +1,146 @@
+//! What an FFmpeg, a disk and viewers can do to a relay, all of it beside viewers of another stream who may not lose a frame.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use sightline_protocol::message::{OfflineReason, ServerMessage, StreamState};
+use sightline_tests::browser::Rgb;
+use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
+use sightline_tests::relay::{Relay, Setup};
+use sightline_tests::run::{alone, say, until};
+use sightline_tests::viewer::{Event, PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+
+const GOOD: Mount = Mount { path: "good", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
+/// Its FFmpeg is stopped while it plays.
+const STOPPED: Mount = Mount { path: "stopped", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
+/// Its FFmpeg is killed while it plays.
+const KILLED: Mount = Mount { path: "killed", kind: Kind::H264, mark: Rgb(0x20, 0xa0, 0x40) };
+
+const TEST: Duration = Duration::from_secs(150);
+const START: Duration = Duration::from_secs(30);
+/// An FFmpeg that writes nothing gets 20 s for its first fragment.
+const TOLD: Duration = Duration::from_secs(30);
+/// How long all of it goes on.
+const SPAN: Duration = Duration::from_secs(20);
+/// In [`SPAN`] the waits between tries reach 8 s: 0.25 s at least, then twice as long each time.
+const TRIES: usize = 8;
+/// Of the 25 frames a second that come, on a machine that is shared; that none is missing is asserted, too.
+const FRAMES_A_SECOND: u64 = 20;
+/// What a relay may have grown by, in KiB: two viewers' rings among others.
+const GROWTH_KIB: u64 = 48 * 1024;
+
+/// FFmpegs that misbehave, by the source that they are told to read, and what their viewers are told.
+const FFMPEGS: [(&str, &str, OfflineReason); 6] = [
+    ("exits", "exit 1", OfflineReason::Failed),
+    ("garbage", "exec cat /dev/urandom", OfflineReason::Failed),
+    ("half", r"printf '\0\0\0\040ftypiso5'; exec sleep 600", OfflineReason::Silent),
+    ("giant", r"printf '\0\0\0\020ftypiso5\0\0\2\0\377\377\377\377moov'; exec cat /dev/zero", OfflineReason::Failed),
+    ("mute", "exec sleep 600", OfflineReason::Silent),
+    ("loud", "while :; do echo 'an error that nobody wants to read' >&2; done", OfflineReason::Silent),
+];
+
+/// An FFmpeg that does as its source says; each run of it is noted beside it.
+fn write_ffmpeg(folder: &Path) {
+    let cases: String = FFMPEGS
+        .iter()
+        .map(|(name, does, _)| format!("*\" /{name}.mp4 \"*) echo {name} >> '{}/runs'; {does};;\n", folder.display()))
+        .collect();
+    let path = folder.join("ffmpeg");
+    fs::write(&path, format!("#!/bin/sh\ncase \" $* \" in\n{cases}esac\nexec ffmpeg \"$@\"\n")).expect("a script");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it can be run");
+}
+
+fn config(camera: &Camera, folder: &Path) -> String {
+    let streams = FFMPEGS.iter().map(|(name, ..)| format!("[streams.{name}]\nsource = \"/{name}.mp4\"\n"));
+    let ffmpeg = folder.join("ffmpeg");
+    format!("ffmpeg = {:?}\n{}{}", ffmpeg.display().to_string(), camera.config(), streams.collect::<String>())
+}
+
+async fn watch(relay: &Relay, stream: &str, codecs: &[&str]) -> Watching {
+    let viewer = Viewer::playing(relay, stream, codecs).await.watch();
+    until("a viewer's first fragments", START, async || (viewer.seen().fragments > 5).then_some(())).await;
+    viewer
+}
+
+/// What a viewer of this stream is told, and after how long; the viewer stays, as people do.
+async fn told(relay: &Relay, stream: &str) -> (Duration, OfflineReason, String, Watching) {
+    let begun = Instant::now();
+    let mut viewer = Viewer::playing(relay, stream, &PLAYS_BOTH).await;
+    let offline = |event: &Event| match event {
+        Event::Message(ServerMessage::State(StreamState::Offline { reason, message, .. })) => {
+            Some((*reason, message.clone()))
+        }
+        _ => None,
+    };
+    let (reason, message) = viewer.wait_for(&format!("{stream} to be offline"), TOLD, offline).await;
+    (begun.elapsed(), reason, message, viewer.watch())
+}
+
+#[test]
+fn whatever_ffmpegs_do_the_viewers_of_another_stream_lose_nothing() {
+    alone(TEST, async || {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        write_ffmpeg(folder.path());
+        let camera = Camera::start(&[GOOD, STOPPED, KILLED]).await;
+        let relay = Setup::config(config(&camera, folder.path())).start().await;
+        let healthy = [watch(&relay, GOOD.path, &PLAYS_BOTH).await, watch(&relay, GOOD.path, &PLAYS_H264).await];
+        let (before, kib, descriptors) =
+            (healthy.each_ref().map(Watching::seen), relay.resident_kib(), relay.descriptors());
+        let begun = Instant::now();
+
+        say(&format!("{:9} {:>6}  what its viewers are told", "fault", "after"));
+        let all = join_all(FFMPEGS.iter().map(|(name, ..)| told(&relay, name))).await;
+        for ((name, _, expected), (took, reason, message, _)) in FFMPEGS.iter().zip(&all) {
+            assert_eq!(reason, expected, "{name}: {message}");
+            assert!(!message.is_empty() && !message.contains('\n'), "{name}: {message:?}");
+            say(&format!("{name:9} {:5.1}s  {message}", took.as_secs_f64()));
+        }
+        for (mount, end) in [(STOPPED, true), (KILLED, false)] {
+            let viewer = watch(&relay, mount.path, &PLAYS_BOTH).await;
+            let epoch = viewer.seen().ready.expect("it plays").epoch;
+            let readers = relay.readers(&camera.url(mount.path));
+            let since = Instant::now();
+            readers.iter().for_each(|reader| if end { reader.stop() } else { reader.kill() });
+            let again = async || viewer.seen().ready.filter(|ready| ready.epoch != epoch);
+            until(&format!("{} to play again", mount.path), START, again).await;
+            say(&format!("{:9} {:5.1}s  it plays again", mount.path, since.elapsed().as_secs_f64()));
+        }
+        tokio::time::sleep(SPAN.saturating_sub(begun.elapsed())).await;
+
+        let span = begun.elapsed().as_secs();
+        for (viewer, before) in healthy.iter().zip(before) {
+            let seen = viewer.seen();
+            assert!(seen.losses.is_empty(), "{:?}", seen.losses);
+            let fragments = seen.fragments - before.fragments;
+            assert!(fragments >= span * FRAMES_A_SECOND, "{fragments} in {span} s");
+        }
+        let runs = fs::read_to_string(folder.path().join("runs")).expect("they ran");
+        let most = FFMPEGS.map(|(name, ..)| runs.lines().filter(|line| *line == name).count()).into_iter().max();
+        assert!(most.is_some_and(|most| most <= TRIES + span as usize / 15), "{most:?} runs of one in {span} s");
+        let grown = relay.resident_kib().saturating_sub(kib);
+        assert!(grown < GROWTH_KIB, "{grown} KiB more");
+        assert!(relay.zombies().is_empty(), "{:?}", relay.zombies());
+        say(&format!("good      {span:5}s  two viewers lost nothing; {grown} KiB more, {most:?} runs of one at most"));
+
+        // Nothing is left of it once those viewers have gone.
+        drop(all);
+        let back = async || (relay.descriptors() <= descriptors + 2).then_some(());
+        until("the descriptors to be closed", START + Duration::from_secs(LINGER_SECONDS), back).await;
+    });
+}
+
+#[test]
+fn a_full_disk_stops_no_picture() {
+    alone(TEST, async || {
+        let mut camera = Camera::start(&[GOOD]).await;
+        let relay = Setup::config(camera.config()).env("RUST_LOG", "debug").start_on_a_full_disk().await;
+        let viewer = watch(&relay, GOOD.path, &PLAYS_H264).await;
+        let epoch = viewer.seen().ready.expect("it plays").epoch;
+        camera.restart().await;
+        let again = async || viewer.seen().ready.filter(|ready| ready.epoch != epoch);
+        until("it to play again", START, again).await;
+    });
+}

@@ -35,8 +35,8 @@ pub async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
     let (settings, tasks, shutdown) = (Arc::new(config.ingest(relay)), TaskTracker::new(), CancellationToken::new());
     let sources = config.streams.iter().filter_map(|(name, source)| Some((hub.stream(name)?, source)));
     let looks = sources.map(|(stream, source)| {
-        ingest::start(stream, source, &settings, &tasks, &shutdown);
-        look(stream.rendition(Variant::Copy))
+        ingest::start(&stream, source, &settings, &tasks, &shutdown);
+        look(stream.rendition(Variant::Copy).clone())
     });
     let statuses = join_all(looks).await;
     let mut streams = hub.catalogue(Instant::now(), false).streams;
@@ -51,7 +51,7 @@ pub async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
 }
 
 /// Holds it until it has shown a picture for a while, or has failed.
-async fn look(rendition: &Arc<Rendition>) -> Status {
+async fn look(rendition: Arc<Rendition>) -> Status {
     let mut held = rendition.subscribe(Purpose::View);
     let settled = async {
         loop {

@@ -10,10 +10,11 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sightline_relay::check;
 use sightline_relay::config::{Config, Password};
 use sightline_relay::ingest::{ffmpeg, process};
-use sightline_relay::server::Relay;
+use sightline_relay::server::{Relay, Sources};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 /// What is logged where RUST_LOG does not say otherwise. mp4-atom warns of every box that it passes over.
@@ -81,7 +82,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     raise_descriptor_limit();
     let relay = Relay::bind(config).await?;
     say(&format!("Sightline {} shows its cameras at http://{}/\n", env!("CARGO_PKG_VERSION"), relay.address()));
-    relay.run(this_program(), stop_on_signal()?).await?;
+    relay.run(this_program(), sources_on_signal(arguments.config.clone())?, stop_on_signal()?).await?;
     info!("stopped");
     Ok(())
 }
@@ -119,6 +120,25 @@ fn raise_descriptor_limit() {
 fn this_program() -> Option<PathBuf> {
     let linux = PathBuf::from("/proc/self/exe");
     if linux.exists() { Some(linux) } else { std::env::current_exe().ok() }
+}
+
+/// The streams of the configuration, read anew at each SIGHUP. A configuration with a mistake changes nothing.
+fn sources_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<Sources>> {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match path.as_deref().map(Config::read) {
+                Some(Ok(config)) => {
+                    info!("the configuration's streams are taken over; the rest of it needs a restart");
+                    let _ = sender.send(config.streams).await;
+                }
+                Some(Err(error)) => error!("everything stays as it is: {error}"),
+                None => info!("there is no configuration to read anew"),
+            }
+        }
+    });
+    Ok(receiver)
 }
 
 /// Cancelled by SIGINT or SIGTERM.

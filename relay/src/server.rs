@@ -9,15 +9,19 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
 use crate::access::{self, Access};
 use crate::config::Config;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
-use crate::ingest;
+use streams::Streams;
+
+pub use streams::Sources;
+
+mod streams;
 
 /// How much of a viewer's data the kernel holds that has not left yet. The default lets some seconds of video pile up
 /// there, out of our reach, on a link that has become slow; a fragment or two keep a fast link busy.
@@ -93,24 +97,26 @@ impl Relay {
         self.listener.local_addr().unwrap_or(self.config.listen)
     }
 
-    /// Runs until `shutdown`, then says goodbye to viewers and ends every FFmpeg.
+    /// Runs until `shutdown`, then says goodbye to viewers and ends every FFmpeg. In between its streams are always those that
+    /// came last from `changes`.
     ///
     /// # Errors
     /// [`ServeError::Serve`].
-    pub async fn run(self, relay: Option<std::path::PathBuf>, shutdown: CancellationToken) -> Result<(), ServeError> {
+    pub async fn run(
+        self,
+        relay: Option<std::path::PathBuf>,
+        changes: mpsc::Receiver<Sources>,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError> {
         let hub = Arc::new(Hub::new(self.config.streams.keys().cloned(), self.config.ring, self.config.low));
         let settings = Arc::new(self.config.ingest(relay));
-        let tasks = TaskTracker::new();
-        for (name, source) in self.config.streams {
-            if let Some(stream) = hub.stream(&name) {
-                ingest::start(stream, &source, &settings, &tasks, &shutdown);
-            }
-        }
-        tasks.close();
+        let mut streams = Streams::new(hub.clone(), settings, shutdown.clone());
+        streams.set(self.config.streams).await;
+        let streams = tokio::spawn(streams.follow(changes));
 
         let allowed_origins: Arc<[String]> = self.config.allowed_origins.into();
         let (ring, low_kbps) = (self.config.ring.bytes, self.config.low_kbps);
-        let hls = hls::Context::new(&hub, ring, low_kbps, allowed_origins.clone(), &shutdown);
+        let hls = hls::Context::new(hub.clone(), ring, low_kbps, allowed_origins.clone(), shutdown.clone());
         let whep = whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), shutdown.clone());
         let context = websocket::Context { hub, allowed_origins, shutdown: shutdown.clone() };
         let access = Access::new(self.config.password);
@@ -121,7 +127,7 @@ impl Relay {
             served = serve => served.map_err(ServeError::Serve)?,
             () = async { shutdown.cancelled().await; tokio::time::sleep(FAREWELL).await } => {}
         }
-        let ended = async { tokio::join!(whep.ended(), tasks.wait()) };
+        let ended = async { tokio::join!(whep.ended(), streams) };
         if tokio::time::timeout(FAREWELL, ended).await.is_err() {
             info!("some sources did not end in time; they end with the relay");
         }

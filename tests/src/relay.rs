@@ -17,6 +17,8 @@ use crate::http::{self, Response};
 use crate::process::{self, Owned, Process};
 use crate::run::until;
 
+/// The configuration's name, in a folder of the relay's own.
+const CONFIG: &str = "test.toml";
 /// From the start of the process to the line with its address.
 const START: Duration = Duration::from_secs(10);
 
@@ -150,7 +152,7 @@ impl Setup {
         let mut command = Command::new(binary());
         command.args(["--listen", &self.listen]);
         if let Some(config) = &self.config {
-            let path = folder.join("test.toml");
+            let path = folder.join(CONFIG);
             std::fs::write(&path, config).expect("the temporary directory is writable");
             command.arg("--config").arg(path);
         }
@@ -311,6 +313,16 @@ impl Relay {
     /// The configuration that it has from its next start on.
     pub fn configure(&mut self, toml: impl Into<String>) {
         self.setup.config = Some(toml.into());
+    }
+
+    /// Gives it another configuration while it runs (SIGHUP).
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn reload(&mut self, toml: &str) {
+        std::fs::write(self.folder.path().join(CONFIG), toml).expect("the temporary directory is writable");
+        self.configure(toml);
+        self.running().signal(Signal::HUP);
     }
 
     /// An environment variable that it has from its next start on.

@@ -5,7 +5,7 @@ pub mod rendition;
 pub mod ring;
 pub mod tap;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use indexmap::IndexMap;
 use sightline_protocol::catalogue::{AudioInfo, Catalogue, StreamInfo};
@@ -61,6 +61,11 @@ impl Stream {
         }
     }
 
+    /// Whether this is the same stream, not only one of the same name.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.copy, &other.copy)
+    }
+
     /// Whether there is a source for [`Variant::Low`].
     pub fn has_low(&self) -> bool {
         self.has_low
@@ -73,30 +78,43 @@ impl Stream {
     }
 }
 
-/// See the [module](self). The set of streams is fixed for the hub's life.
+/// See the [module](self).
 #[derive(Debug)]
 pub struct Hub {
-    streams: IndexMap<StreamName, Stream>,
+    limits: Limits,
+    has_low: bool,
+    /// Replaced as a whole: who looks at it sees all of one configuration.
+    streams: RwLock<Arc<IndexMap<StreamName, Stream>>>,
 }
 
 impl Hub {
     /// A hub with idle renditions for each of `names`, the light one only where it `has_low`.
     pub fn new(names: impl IntoIterator<Item = StreamName>, limits: Limits, has_low: bool) -> Self {
-        let streams = names.into_iter().map(|name| {
-            let stream = Stream::new(&name, limits, has_low);
+        let hub = Self { limits, has_low, streams: RwLock::default() };
+        hub.set(names);
+        hub
+    }
+
+    /// From now on it has these streams, in this order. What it had before by the same name stays as it is.
+    pub fn set(&self, names: impl IntoIterator<Item = StreamName>) {
+        let before = self.streams();
+        let stream = |name: StreamName| {
+            let stream = before.get(&name).cloned();
+            let stream = stream.unwrap_or_else(|| Stream::new(&name, self.limits, self.has_low));
             (name, stream)
-        });
-        Self { streams: streams.collect() }
+        };
+        let streams = names.into_iter().map(stream).collect();
+        *self.streams.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(streams);
     }
 
     /// The stream of that name.
-    pub fn stream(&self, name: &StreamName) -> Option<&Stream> {
-        self.streams.get(name)
+    pub fn stream(&self, name: &StreamName) -> Option<Stream> {
+        self.streams().get(name).cloned()
     }
 
     /// Every stream by its name.
-    pub fn streams(&self) -> impl Iterator<Item = (&StreamName, &Stream)> {
-        self.streams.iter()
+    pub fn streams(&self) -> Arc<IndexMap<StreamName, Stream>> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Every stream at the time `now`, of a relay that answers WebRTC viewers or does not.
@@ -105,7 +123,7 @@ impl Hub {
             version: VERSION.to_owned(),
             protocols: vec![SUBPROTOCOL.to_owned()],
             webrtc,
-            streams: self.streams.iter().map(|(name, stream)| stream_info(name, stream, now)).collect(),
+            streams: self.streams().iter().map(|(name, stream)| stream_info(name, stream, now)).collect(),
         }
     }
 }

@@ -23,7 +23,8 @@ mod segment;
 mod shape;
 mod window;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -31,7 +32,6 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
-use indexmap::IndexMap;
 use sightline_protocol::stream::{StreamName, Variant};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,12 @@ const RINGS: usize = 2;
 /// What the requests of HLS need: one for the relay.
 #[derive(Debug, Clone)]
 pub struct Context {
-    streams: Arc<IndexMap<StreamName, Feeds>>,
+    hub: Arc<Hub>,
+    /// Of the streams that somebody has asked for.
+    feeds: Arc<Mutex<HashMap<StreamName, Arc<Feeds>>>>,
+    /// What each may hold, in bytes.
+    limit: usize,
+    shutdown: CancellationToken,
     allowed_origins: Arc<[String]>,
     low_kbps: u32,
 }
@@ -73,29 +78,40 @@ impl Context {
     /// For the streams of `hub`, whose rings hold `ring` bytes each and whose light variant, where there is one, has
     /// `low_kbps`. All that waits ends with `shutdown`.
     pub fn new(
-        hub: &Hub,
+        hub: Arc<Hub>,
         ring: usize,
         low_kbps: u32,
         allowed_origins: Arc<[String]>,
-        shutdown: &CancellationToken,
+        shutdown: CancellationToken,
     ) -> Self {
-        let feeds = |stream: &Stream| {
-            let feed = |rendition: &Arc<Rendition>| Feed::new(rendition.clone(), ring * RINGS, shutdown.clone());
-            let feeds = stream.renditions().map(|rendition| (rendition.variant(), feed(rendition))).collect();
-            Feeds { stream: stream.clone(), feeds }
-        };
-        let streams = hub.streams().map(|(name, stream)| (name.clone(), feeds(stream))).collect();
-        Self { streams: Arc::new(streams), allowed_origins, low_kbps }
+        Self { hub, feeds: Arc::default(), limit: ring * RINGS, shutdown, allowed_origins, low_kbps }
     }
 
-    fn stream(&self, name: &str) -> Result<&Feeds, Refusal> {
+    fn stream(&self, name: &str) -> Result<Arc<Feeds>, Refusal> {
         let parsed = name.parse::<StreamName>().ok();
-        let found = parsed.and_then(|name| self.streams.get(&name));
-        found.ok_or_else(|| Refusal::UnknownStream(name.chars().take(StreamName::MAX_LEN).collect()))
+        let found = parsed.and_then(|name| Some((self.hub.stream(&name)?, name)));
+        let unknown = || Refusal::UnknownStream(name.chars().take(StreamName::MAX_LEN).collect());
+        let (stream, name) = found.ok_or_else(unknown)?;
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = feeds.get(&name).filter(|known| known.stream.is(&stream)) {
+            return Ok(known.clone());
+        }
+        // A good moment to forget streams that the relay no longer has.
+        let streams = self.hub.streams();
+        feeds.retain(|name, _| streams.contains_key(name));
+        let made = Arc::new(Feeds::new(stream, self.limit, &self.shutdown));
+        feeds.insert(name, made.clone());
+        Ok(made)
     }
 }
 
 impl Feeds {
+    fn new(stream: Stream, limit: usize, shutdown: &CancellationToken) -> Self {
+        let feed = |rendition: &Arc<Rendition>| Feed::new(rendition.clone(), limit, shutdown.clone());
+        let feeds = stream.renditions().map(|rendition| (rendition.variant(), feed(rendition))).collect();
+        Self { stream, feeds }
+    }
+
     fn feed(&self, variant: &str) -> Result<&Arc<Feed>, Refusal> {
         let named = |(known, _): &&(Variant, Arc<Feed>)| known.to_string() == variant;
         let found = self.feeds.iter().find(named).map(|(_, feed)| feed);
@@ -169,7 +185,7 @@ async fn named(
     match name.parse().map_err(|name::Unknown| Refusal::UnknownAddress)? {
         Name::Playlist => {
             let reload = Reload::parse(query.as_deref().unwrap_or_default()).map_err(Refusal::BadRequest)?;
-            media(feeds, feed, reload).await
+            media(&feeds, feed, reload).await
         }
         Name::Init(id) => {
             let map = window(feed, |window| window.map(id).cloned());

@@ -98,7 +98,7 @@ pub(crate) async fn handle(
                 Ok(name) => name,
                 Err(error) => return refuse(&mut socket, v1, close::BAD_REQUEST, &error.to_string()).await,
             };
-            let Some(stream) = context.hub.stream(&name).cloned() else {
+            let Some(stream) = context.hub.stream(&name) else {
                 let message =
                     format!("there is no stream named {name}; the relay's configuration names those there are");
                 return refuse(&mut socket, v1, close::UNKNOWN_STREAM, &message).await;

@@ -74,7 +74,7 @@ impl Endpoint {
         Some(Self { hub, port: Arc::new(port), announced, links, crypto, certificate, sessions, tasks, shutdown })
     }
 
-    pub(super) fn stream(&self, name: &str) -> Result<(StreamName, &Stream), Refusal> {
+    pub(super) fn stream(&self, name: &str) -> Result<(StreamName, Stream), Refusal> {
         let shown = || Refusal::UnknownStream(name.chars().take(StreamName::MAX_LEN).collect());
         let name = name.parse().map_err(|_| shown())?;
         let stream = self.hub.stream(&name).ok_or_else(shown)?;

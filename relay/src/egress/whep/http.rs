@@ -108,7 +108,7 @@ async fn create(
     let text = body(request, SDP).await?;
     let offer = text.map_err(|_| Refusal::NotSdp("it is not text".to_owned()))?;
     let reached = reached.and_then(|axum::Extension(ConnectInfo(Reached(ip)))| ip);
-    let answer = endpoint.create(&name, stream, &offer, wish.choice(), reached).await?;
+    let answer = endpoint.create(&name, &stream, &offer, wish.choice(), reached).await?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
     headers.extend(endpoint.links.iter().map(|link| (LINK, link.clone())));

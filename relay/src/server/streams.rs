@@ -1,0 +1,112 @@
+//! The streams that run: those of the configuration, and of each that comes after it, without touching what stays as it is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use sightline_protocol::message::OfflineReason;
+use sightline_protocol::stream::StreamName;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::hub::rendition::Status;
+use crate::hub::{Hub, Stream};
+use crate::ingest::source::Source;
+use crate::ingest::{self, Settings};
+
+/// The streams of a configuration.
+pub type Sources = IndexMap<StreamName, Source>;
+
+/// What viewers are told who watch what is no longer there.
+const GONE: &str = "this stream is no longer in the relay's configuration";
+
+/// See the module.
+pub(super) struct Streams {
+    hub: Arc<Hub>,
+    settings: Arc<Settings>,
+    shutdown: CancellationToken,
+    running: HashMap<StreamName, Running>,
+}
+
+/// The tasks that read a stream's source.
+struct Running {
+    source: Source,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Running {
+    fn start(stream: &Stream, source: Source, settings: &Arc<Settings>, shutdown: &CancellationToken) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), shutdown.child_token());
+        ingest::start(stream, &source, settings, &tasks, &stop);
+        tasks.close();
+        Self { source, tasks, stop }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+impl Streams {
+    /// None yet.
+    pub(super) fn new(hub: Arc<Hub>, settings: Arc<Settings>, shutdown: CancellationToken) -> Self {
+        Self { hub, settings, shutdown, running: HashMap::new() }
+    }
+
+    /// Runs these from now on. Viewers of a stream whose source is another one now see that one next.
+    pub(super) async fn set(&mut self, sources: Sources) {
+        let before = self.hub.streams();
+        self.hub.set(sources.keys().cloned());
+        let (mut added, mut changed, mut removed) = (0, 0, 0);
+        let left: Vec<_> = self.running.keys().filter(|name| !sources.contains_key(*name)).cloned().collect();
+        for name in left {
+            removed += 1;
+            if let Some(running) = self.running.remove(&name) {
+                running.end().await;
+            }
+            before.get(&name).into_iter().for_each(say_gone);
+        }
+        for (name, source) in sources {
+            let Some(stream) = self.hub.stream(&name) else { continue };
+            match self.running.remove(&name) {
+                Some(running) if running.source == source => {
+                    self.running.insert(name, running);
+                    continue;
+                }
+                Some(running) => {
+                    changed += 1;
+                    running.end().await;
+                }
+                None => added += 1,
+            }
+            self.running.insert(name, Running::start(&stream, source, &self.settings, &self.shutdown));
+        }
+        info!(added, changed, removed, "streams");
+    }
+
+    /// Runs what comes, until the relay stops and every source has ended.
+    pub(super) async fn follow(mut self, mut changes: mpsc::Receiver<Sources>) {
+        loop {
+            tokio::select! {
+                Some(sources) = changes.recv() => self.set(sources).await,
+                () = self.shutdown.cancelled() => break,
+            }
+        }
+        for running in self.running.into_values() {
+            running.end().await;
+        }
+    }
+}
+
+fn say_gone(stream: &Stream) {
+    for rendition in stream.renditions().chain([stream.audio()]) {
+        let status =
+            Status::Offline { reason: OfflineReason::NotFound, message: GONE.into(), retry_at: Instant::now() };
+        rendition.stop(status);
+    }
+}

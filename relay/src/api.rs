@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use memory_serve::CacheControl;
 use serde_json::{Value, json};
-use sightline_protocol::SUBPROTOCOL;
+use sightline_protocol::{SUBPROTOCOL, VERSION};
 use tokio::time::Instant;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -21,6 +21,7 @@ use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 
 mod headers;
+mod metrics;
 
 /// The client's page.
 const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
@@ -35,6 +36,7 @@ pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, 
         .route("/api/mse/test", get(mse_test))
         .route("/api/time", get(time))
         .route("/api/{*rest}", get(unknown))
+        .route("/metrics", get(metrics::metrics))
         .with_state(context.hub.clone())
         // What is true now is not what was true a second ago.
         .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, HeaderValue::from_static("no-store")));
@@ -48,7 +50,7 @@ pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, 
         .into_router()
         .layer(middleware::from_fn(for_other_pages));
     Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(healthz))
         .route("/ws/mse/{stream}", get(websocket::handle))
         .with_state(context)
         .merge(hls::router(hls))
@@ -72,6 +74,12 @@ async fn for_other_pages(request: Request, next: Next) -> Response {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
     response
+}
+
+/// That it runs, and what it is.
+async fn healthz() -> impl IntoResponse {
+    let health = json!({ "status": "ok", "version": VERSION, "commit": option_env!("SIGHTLINE_COMMIT") });
+    ([(CACHE_CONTROL, "no-store")], Json(health))
 }
 
 /// The relay's clock, for those who know of capture times (EXT-X-PROGRAM-DATE-TIME) and have no WebSocket to ask on.

@@ -93,7 +93,7 @@ async fn shown(browser: &Browser, relay: &Relay, stream: &str) -> u64 {
         relay.variant(stream, Variant::Copy).await.codec
     });
     let codec = codec.await;
-    browser.open(&relay.url("/healthz")).await;
+    browser.open(&relay.url("/api/none")).await;
     browser.script(PLAY, vec![json!(stream), json!(codec), json!(HELD)]).await;
     // What is untouched need not show a single frame.
     let playing = async || browser.script("return !window.video.paused", vec![]).await.as_bool().filter(|&so| so);

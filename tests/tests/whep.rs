@@ -101,7 +101,7 @@ fn waiting(script: &str) -> String {
 /// A page of the relay's without a player, in the only browser that takes ICE on 127.0.0.1.
 async fn page(relay: &Relay) -> Option<Browser> {
     let browser = Browser::start(Engine::Chromium).await?;
-    browser.open(&relay.url("/healthz")).await;
+    browser.open(&relay.url("/api/none")).await;
     Some(browser)
 }
 

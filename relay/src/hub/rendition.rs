@@ -14,8 +14,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::ring::{Cursor, Limits, Ring, Step};
+use crate::clock;
 use crate::fmp4::Fragment;
 use crate::fmp4::init::{InitSegment, PictureOrder};
+
+pub use tally::Tally;
+
+mod tally;
 
 /// What the source of a rendition is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -89,6 +94,7 @@ pub struct Rendition {
     published: watch::Sender<()>,
     status: watch::Sender<Status>,
     holders: watch::Sender<Holders>,
+    tally: Tally,
 }
 
 impl fmt::Display for Rendition {
@@ -120,12 +126,23 @@ impl Rendition {
             published: watch::Sender::new(()),
             status: watch::Sender::new(Status::default()),
             holders: watch::Sender::new(Holders::default()),
+            tally: Tally::default(),
         })
     }
 
     /// The name of the stream.
     pub fn stream(&self) -> &StreamName {
         &self.stream
+    }
+
+    /// Whether it is the stream's picture or its sound.
+    pub fn kind(&self) -> TrackKind {
+        self.kind
+    }
+
+    /// What has happened to it so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Which variant of the stream this is.
@@ -135,11 +152,14 @@ impl Rendition {
 
     /// Begins a new epoch.
     pub fn start_epoch(&self, init: InitSegment) {
+        self.tally.epoch();
         self.write().start_epoch(Arc::new(init));
     }
 
     /// Publishes the newest fragment.
     pub fn publish(&self, fragment: Fragment) {
+        let delay = fragment.head.capture.map(|capture| ((clock::unix_ms() - capture.unix_ms()) / 1e3).max(0.0));
+        self.tally.fragment(fragment.bytes.len(), delay);
         let starts = {
             let mut ring = self.write();
             ring.push(fragment);
@@ -149,6 +169,12 @@ impl Rendition {
             self.set_status(Status::Live);
         }
         self.published.send_replace(());
+    }
+
+    /// Ends the epoch, because the source failed.
+    pub fn fail(&self, status: Status) {
+        self.tally.failure();
+        self.stop(status);
     }
 
     /// Ends the epoch, because the source ended or nobody watches.
@@ -337,7 +363,11 @@ impl Subscription {
     /// leaves out.
     pub fn skip_if_behind(&mut self, tolerated: Duration) -> u64 {
         let ring = self.rendition.read();
-        if ring.lag(&self.cursor) > tolerated { ring.skip(&mut self.cursor) } else { 0 }
+        let skipped = if ring.lag(&self.cursor) > tolerated { ring.skip(&mut self.cursor) } else { 0 };
+        if self.purpose == Purpose::View {
+            self.rendition.tally.skip(skipped);
+        }
+        skipped
     }
 }
 

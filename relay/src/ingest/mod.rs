@@ -108,7 +108,7 @@ async fn keep_supervised(
             Err(panic) => {
                 error!(%rendition, %panic, "the task that reads the source failed; starting it again");
                 let message = "an internal error; the log has the details";
-                rendition.stop(offline(OfflineReason::Failed, message, again));
+                rendition.fail(offline(OfflineReason::Failed, message, again));
                 sleep(again).await;
             }
         }
@@ -151,7 +151,7 @@ async fn supervise(
             End::Failed { reason, message, played } => {
                 let wait = backoff.after(played, rand::rng().random());
                 warn!(%rendition, ?reason, ran_s = started.elapsed().as_secs(), retry_in_ms = wait.as_millis(), "{message}");
-                rendition.stop(offline(reason, &message, wait));
+                rendition.fail(offline(reason, &message, wait));
                 tokio::select! {
                     () = sleep(wait) => {}
                     () = shutdown.cancelled() => return,

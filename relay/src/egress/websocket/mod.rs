@@ -31,7 +31,7 @@ use hyper_util::rt::TokioIo;
 use sightline_protocol::stream::StreamName;
 use sightline_protocol::{SUBPROTOCOL, close};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
 use tracing::{debug, info};
 
@@ -85,6 +85,7 @@ pub(crate) async fn handle(
     let v1 = handshake.offers(SUBPROTOCOL);
     let foreign = handshake.foreign_origin(&context.allowed_origins);
     handshake.accept(v1.then_some(SUBPROTOCOL), move |socket| async move {
+        let begun = Instant::now();
         let mut socket = Socket::new(socket);
         let shutdown = context.shutdown.clone();
         let session = async {
@@ -109,7 +110,8 @@ pub(crate) async fn handle(
             ended = session => ended,
             () = shutdown.cancelled() => socket.close(close::GOING_AWAY, "the relay is stopping").await,
         };
-        info!(stream = name, v1, messages = socket.sent, "viewer ended: {ended}");
+        let seconds = begun.elapsed().as_secs_f64();
+        info!(stream = name, v1, seconds, messages = socket.sent, bytes = socket.bytes, "viewer ended: {ended}");
     })
 }
 
@@ -126,6 +128,8 @@ struct Socket {
     inner: WebSocketStream<TokioIo<Upgraded>>,
     /// Binary messages sent.
     sent: u64,
+    /// Their bytes.
+    bytes: u64,
 }
 
 impl Socket {
@@ -134,11 +138,12 @@ impl Socket {
             .limits(Limits::default().max_payload_len(Some(MESSAGE_MAX)))
             .config(Config::default().frame_size(FRAME_MAX))
             .serve(TokioIo::new(upgraded));
-        Self { inner, sent: 0 }
+        Self { inner, sent: 0, bytes: 0 }
     }
 
     async fn send_media(&mut self, bytes: Bytes) -> Result<(), Ended> {
         self.sent += 1;
+        self.bytes += bytes.len() as u64;
         self.send(Message::binary(bytes)).await
     }
 

@@ -13,6 +13,7 @@ use str0m::crypto::from_feature_flags;
 use str0m::media::Mid;
 use str0m::rtp::Extension;
 use str0m::{Candidate, RtcConfig};
+use tokio::time::Instant;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -122,8 +123,10 @@ impl Endpoint {
         let mut session = Session::new(agreed, feed, place, inbox, self.port.udp.clone());
         let (shutdown, name) = (self.shutdown.clone(), name.clone());
         self.tasks.spawn(async move {
+            let begun = Instant::now();
             let ended = session.run(&shutdown).await;
-            info!(stream = %name, pictures = session.sent, "WebRTC viewer ended: {ended}");
+            let seconds = begun.elapsed().as_secs_f64();
+            info!(stream = %name, seconds, pictures = session.sent, "WebRTC viewer ended: {ended}");
         });
         Ok(Answer { id, ufrag, sdp })
     }

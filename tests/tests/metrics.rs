@@ -1,0 +1,149 @@
+//! What an operator watches: metrics that are true, and a log that programs read.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use sightline_tests::browser::Rgb;
+use sightline_tests::camera::{Camera, Kind, Mount};
+use sightline_tests::relay::{Relay, Setup};
+use sightline_tests::run::{alone, until};
+use sightline_tests::viewer::{PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+
+const CAM: Mount = Mount { path: "cam", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
+const DASHBOARD: &str = include_str!("../../contrib/grafana/sightline.json");
+const DOCUMENTED: &str = include_str!("../../docs/monitoring.md");
+
+const TEST: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(10);
+
+/// The samples of a scrape, by name and labels as they are written. Every line has to be one that OpenMetrics knows.
+async fn scrape(relay: &Relay) -> HashMap<String, f64> {
+    let response = relay.get("/metrics").await;
+    assert!(response.header("content-type").starts_with("application/openmetrics-text"), "{:?}", response.headers);
+    let text = response.text();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let mut samples = HashMap::new();
+    let mut families = Vec::new();
+    for line in text.lines() {
+        if let Some(about) = line.strip_prefix("# ") {
+            if let Some(family) = about.strip_prefix("TYPE ") {
+                families.push(family.split(' ').next().expect("a name").to_owned());
+            }
+            continue;
+        }
+        let (sample, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line:?}"));
+        assert!(families.iter().any(|family| sample.starts_with(family)), "{sample} is of no family above it");
+        let value = value.parse().unwrap_or_else(|_| panic!("no number: {line:?}"));
+        assert!(samples.insert(sample.to_owned(), value).is_none(), "{sample} is there twice");
+    }
+    samples
+}
+
+fn sample(of: &str, variant: &str) -> String {
+    format!("sightline_{of}{{stream=\"cam\",variant=\"{variant}\"}}")
+}
+
+async fn watch(relay: &Relay, codecs: &[&str]) -> Watching {
+    let viewer = Viewer::playing(relay, CAM.path, codecs).await.watch();
+    until("a viewer's first fragments", START, async || (viewer.seen().fragments > 60).then_some(())).await;
+    viewer
+}
+
+#[test]
+fn the_metrics_are_what_viewers_see() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[CAM]).await;
+        let relay = Setup::config(camera.config()).start().await;
+        let before = scrape(&relay).await;
+        assert_eq!(before[&sample("viewers", "copy")], 0.0);
+        assert_eq!(before[&sample("fragments_total", "copy")], 0.0);
+
+        let viewers =
+            [watch(&relay, &PLAYS_BOTH).await, watch(&relay, &PLAYS_BOTH).await, watch(&relay, &PLAYS_H264).await];
+        let seen = viewers[0].seen().fragments;
+        let now = scrape(&relay).await;
+        let later = viewers[0].seen().fragments;
+        assert_eq!((now[&sample("viewers", "copy")], now[&sample("viewers", "h264")]), (2.0, 1.0));
+        // The ring's first fragments may have gone before this viewer came.
+        let fragments = now[&sample("fragments_total", "copy")];
+        assert!(
+            (seen as f64..=later as f64 + 30.0).contains(&fragments),
+            "{fragments}: a viewer has {seen} to {later}"
+        );
+        assert!((15.0..35.0).contains(&now[&sample("frame_rate", "copy")]), "{now:?}");
+        assert_eq!(now[&sample("source_failures_total", "copy")], 0.0);
+        let live = "sightline_state{stream=\"cam\",variant=\"copy\",state=\"live\"}";
+        assert_eq!((before[live], now[live]), (0.0, 1.0));
+        assert_eq!(now[&sample("capture_to_ring_seconds_count", "copy")], fragments);
+        let delay = now[&sample("capture_to_ring_seconds_sum", "copy")] / fragments;
+        assert!((0.0..0.5).contains(&delay), "{delay} s");
+        assert_eq!(now["sightline_process_children"], relay.ffmpegs().len() as f64);
+        let resident = relay.resident_kib() as f64 * 1024.0 / now["sightline_process_resident_memory_bytes"];
+        assert!((0.7..1.4).contains(&resident), "{resident}");
+
+        // One FFmpeg is killed: one failure, one epoch more.
+        relay.readers(&camera.url(CAM.path)).iter().for_each(sightline_tests::process::Process::kill);
+        let counted = async || {
+            let now = scrape(&relay).await;
+            (now[&sample("source_failures_total", "copy")] == 1.0 && now[&sample("epochs_total", "copy")] == 2.0)
+                .then_some(())
+        };
+        until("the failure to be counted", SOON, counted).await;
+    });
+}
+
+#[test]
+fn the_dashboard_and_the_documentation_name_what_there_is() {
+    alone(TEST, async || {
+        let relay = Setup::demo().start().await;
+        let samples = scrape(&relay).await;
+        let names: Vec<&str> = samples.keys().map(|sample| sample.split('{').next().expect("a name")).collect();
+        let dashboard: Value = serde_json::from_str(DASHBOARD).expect("the dashboard is JSON");
+        let panels = dashboard["panels"].as_array().expect("it has panels");
+        let queries = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("queries"));
+        // What is measured while somebody watches is not in a first scrape.
+        let measured = ["sightline_bit_rate", "sightline_frame_rate"];
+        let mut asked = 0;
+        for query in queries.map(|target| target["expr"].as_str().expect("an expression")) {
+            for word in query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                if word.starts_with("sightline_") {
+                    asked += 1;
+                    assert!(names.contains(&word) || measured.contains(&word), "{word} in {query}: no such metric");
+                }
+            }
+        }
+        assert!(asked >= panels.len(), "every panel asks for something");
+        for name in names {
+            let family = name.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count");
+            assert!(DOCUMENTED.contains(family), "{family} is not in docs/monitoring.md");
+        }
+    });
+}
+
+#[test]
+fn the_log_is_json_on_request_and_tells_of_each_viewer_s_life() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[CAM]).await;
+        let relay = Setup::config(camera.config()).env("SIGHTLINE_LOG_FORMAT", "json").start().await;
+        drop(watch(&relay, &PLAYS_BOTH).await);
+        let life = async || {
+            let log = relay.log();
+            let lines = log.lines().filter(|line| line.starts_with('{'));
+            let mut lines =
+                lines.map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}")));
+            lines.find(|line| line["message"].as_str().is_some_and(|message| message.starts_with("viewer ended")))
+        };
+        let life = until("the line of the viewer's life", SOON, life).await;
+        assert_eq!(life["stream"], "cam");
+        assert!(life["messages"].as_u64() > Some(60), "{life}");
+        assert!(life["seconds"].as_f64() > Some(1.0) && life["bytes"].as_u64() > Some(10_000), "{life}");
+        assert!(life["message"].as_str().is_some_and(|message| message.contains("the viewer left")), "{life}");
+        let health: Value = serde_json::from_slice(&relay.get("/healthz").await.body).expect("JSON");
+        assert_eq!(
+            (health["status"].as_str(), health["version"].as_str()),
+            (Some("ok"), Some(env!("CARGO_PKG_VERSION")))
+        );
+    });
+}

@@ -13,9 +13,11 @@ use crate::ingest::ffmpeg::{Encoder, Encoding};
 use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 
 pub use access::Password;
+pub use limits::Limits;
 pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
+mod limits;
 mod webrtc;
 
 /// What stands in a pattern for the stream's name.
@@ -54,6 +56,8 @@ pub struct Config {
     pub ring: ring::Limits,
     /// WebRTC.
     pub webrtc: Webrtc,
+    /// What viewers may take of the relay.
+    pub limits: Limits,
     /// The streams, in the order of the file.
     pub streams: IndexMap<StreamName, Source>,
 }
@@ -126,6 +130,7 @@ struct File {
     ffmpeg: PathBuf,
     ingest: Ingest,
     webrtc: webrtc::Section,
+    limits: limits::Section,
     streams: IndexMap<StreamName, Stream>,
     mediamtx: Option<Pattern>,
 }
@@ -139,6 +144,7 @@ impl Default for File {
             ffmpeg: "ffmpeg".into(),
             ingest: Ingest::default(),
             webrtc: webrtc::Section::default(),
+            limits: limits::Section::default(),
             streams: IndexMap::new(),
             mediamtx: None,
         }
@@ -252,6 +258,7 @@ impl File {
             silence: seconds("ingest.silence_seconds", self.ingest.silence_seconds)?,
             ring: ring::Limits { bytes: self.ingest.ring_mib << 20, ..ring::Limits::default() },
             webrtc: self.webrtc.resolve()?,
+            limits: self.limits.resolve()?,
             streams,
         })
     }

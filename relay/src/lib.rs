@@ -13,12 +13,13 @@
 //! | [`api`] | HTTP requests | the catalogue, and the client |
 //! | [`server`] | all of the above | a running relay |
 //!
-//! All of them tell time by [`clock`].
+//! All of them tell time by [`clock`] and count with [`counts`].
 
 pub mod access;
 pub mod api;
 pub mod clock;
 pub mod config;
+pub mod counts;
 pub mod egress;
 pub mod fmp4;
 pub mod hub;

@@ -65,7 +65,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     raise_descriptor_limit();
     let relay = Relay::bind(config).await?;
     println!("Sightline {} shows its cameras at http://{}/", env!("CARGO_PKG_VERSION"), relay.address());
-    relay.run(this_program(), stop_on_signal()?).await?;
+    relay.run(this_program(), stop_on_signal()?).await;
     info!("stopped");
     Ok(())
 }

@@ -5,8 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +17,8 @@ use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 use crate::ingest;
 use crate::ingest::process::Launcher;
+
+mod connections;
 
 /// How much of a viewer's data the kernel holds that has not left yet. The default lets some seconds of video pile up
 /// there, out of our reach, on a link that has become slow; a fragment or two keep a fast link busy.
@@ -60,9 +60,6 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
-    /// Accepting connections failed for good.
-    #[error("the server failed: {0}")]
-    Serve(io::Error),
 }
 
 /// A relay that listens.
@@ -95,10 +92,7 @@ impl Relay {
     }
 
     /// Runs until `shutdown`, then says goodbye to viewers and ends every FFmpeg.
-    ///
-    /// # Errors
-    /// [`ServeError::Serve`].
-    pub async fn run(self, relay: Option<std::path::PathBuf>, shutdown: CancellationToken) -> Result<(), ServeError> {
+    pub async fn run(self, relay: Option<std::path::PathBuf>, shutdown: CancellationToken) {
         let hub = Arc::new(Hub::new(self.config.streams.keys().cloned(), self.config.ring, self.config.low));
         let settings = Arc::new(ingest::Settings {
             launcher: Launcher { ffmpeg: self.config.ffmpeg, relay },
@@ -121,37 +115,15 @@ impl Relay {
         let whep = whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), shutdown.clone());
         let context = websocket::Context { hub, allowed_origins, shutdown: shutdown.clone() };
         let access = Access::new(self.config.password);
-        let app =
-            crate::api::router(context, hls, whep.clone(), access).into_make_service_with_connect_info::<Reached>();
-        let serve = axum::serve(Viewers(self.listener), app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let app = crate::api::router(context, hls, whep.clone(), access);
         tokio::select! {
-            served = serve => served.map_err(ServeError::Serve)?,
+            () = connections::serve(self.listener, app, &self.config.limits, shutdown.clone()) => {}
             () = async { shutdown.cancelled().await; tokio::time::sleep(FAREWELL).await } => {}
         }
         let ended = async { tokio::join!(whep.ended(), tasks.wait()) };
         if tokio::time::timeout(FAREWELL, ended).await.is_err() {
             info!("some sources did not end in time; they end with the relay");
         }
-        Ok(())
-    }
-}
-
-/// Accepts connections, and lets nothing wait in them.
-struct Viewers(TcpListener);
-
-impl Listener for Viewers {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
-        hurry(&stream);
-        give_up_when_stuck(&stream);
-        (stream, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
     }
 }
 
@@ -177,9 +149,3 @@ fn give_up_when_stuck(stream: &TcpStream) {
 /// The address of ours that an HTTP connection came to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reached(pub(crate) Option<IpAddr>);
-
-impl Connected<IncomingStream<'_, Viewers>> for Reached {
-    fn connect_info(stream: IncomingStream<'_, Viewers>) -> Self {
-        Self(stream.io().local_addr().ok().map(|address| address.ip()))
-    }
-}

@@ -14,10 +14,12 @@ use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 
 pub use access::Password;
 pub use limits::Limits;
+pub use network::Network;
 pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
 mod limits;
+mod network;
 mod webrtc;
 
 /// What stands in a pattern for the stream's name.

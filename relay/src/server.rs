@@ -13,12 +13,14 @@ use tracing::{debug, info};
 
 use crate::access::{self, Access};
 use crate::config::Config;
+use crate::egress::viewers::Viewers;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 use crate::ingest;
 use crate::ingest::process::Launcher;
 
 mod connections;
+pub(crate) mod forwarded;
 
 /// How much of a viewer's data the kernel holds that has not left yet. The default lets some seconds of video pile up
 /// there, out of our reach, on a link that has become slow; a fragment or two keep a fast link busy.
@@ -94,12 +96,14 @@ impl Relay {
     /// Runs until `shutdown`, then says goodbye to viewers and ends every FFmpeg.
     pub async fn run(self, relay: Option<std::path::PathBuf>, shutdown: CancellationToken) {
         let hub = Arc::new(Hub::new(self.config.streams.keys().cloned(), self.config.ring, self.config.low));
+        let limits = self.config.limits;
         let settings = Arc::new(ingest::Settings {
             launcher: Launcher { ffmpeg: self.config.ffmpeg, relay },
             encoding: self.config.encoding,
             low_kbps: self.config.low_kbps,
             linger: self.config.linger,
             silence: self.config.silence,
+            transcodes: ingest::places::Places::new(limits.transcodes),
         });
         let tasks = TaskTracker::new();
         for (name, source) in self.config.streams {
@@ -112,12 +116,14 @@ impl Relay {
         let allowed_origins: Arc<[String]> = self.config.allowed_origins.into();
         let (ring, low_kbps) = (self.config.ring.bytes, self.config.low_kbps);
         let hls = hls::Context::new(&hub, ring, low_kbps, allowed_origins.clone(), &shutdown);
-        let whep = whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), shutdown.clone());
-        let context = websocket::Context { hub, allowed_origins, shutdown: shutdown.clone() };
+        let viewers = Viewers::new(limits.clone());
+        let whep =
+            whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), viewers.clone(), shutdown.clone());
+        let context = websocket::Context { hub, allowed_origins, viewers, shutdown: shutdown.clone() };
         let access = Access::new(self.config.password);
         let app = crate::api::router(context, hls, whep.clone(), access);
         tokio::select! {
-            () = connections::serve(self.listener, app, &self.config.limits, shutdown.clone()) => {}
+            () = connections::serve(self.listener, app, &limits, shutdown.clone()) => {}
             () = async { shutdown.cancelled().await; tokio::time::sleep(FAREWELL).await } => {}
         }
         let ended = async { tokio::join!(whep.ended(), tasks.wait()) };
@@ -146,6 +152,11 @@ fn give_up_when_stuck(stream: &TcpStream) {
     let _ = stream;
 }
 
-/// The address of ours that an HTTP connection came to.
+/// Between which addresses an HTTP connection is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reached(pub(crate) Option<IpAddr>);
+pub(crate) struct Reached {
+    /// Ours that it came to.
+    pub(crate) address: Option<IpAddr>,
+    /// Whose it is: the viewer's, or a proxy's.
+    pub(crate) peer: IpAddr,
+}

@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::{Reached, give_up_when_stuck, hurry};
-use crate::config::Limits;
+use crate::config::{Limits, Network};
 use crate::counts::{Counts, household};
 
 /// Between tries to accept while the system has no descriptor: viewers leave all the time, and nobody notices a wait so
@@ -43,7 +43,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const TELL: Duration = Duration::from_secs(60);
 /// How many are told at a time that there are too many: a few descriptors more than the limit says.
 const FAREWELLS: usize = 32;
-/// What they get to ask and to take the answer: a connection that is closed with bytes unread is reset, and the peer never sees the answer.
+/// What they get to ask and to take the answer: a connection that is closed with bytes unread is reset, and the peer never
+/// sees the answer.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves `app` until `shutdown`, then until every connection that was not upgraded has ended.
@@ -73,7 +74,8 @@ pub(super) async fn serve(listener: TcpListener, app: Router, limits: &Limits, s
             Ok(slot) => {
                 hurry(&stream);
                 give_up_when_stuck(&stream);
-                let reached = Reached(stream.local_addr().ok().map(|address| address.ip()));
+                let address = stream.local_addr().ok().map(|address| address.ip());
+                let reached = Reached { address, peer: peer.ip() };
                 let connection = Counted { stream, _slot: slot };
                 tasks.spawn(converse(http.clone(), connection, app.clone(), reached, shutdown.clone()));
             }
@@ -180,6 +182,7 @@ fn refusal(refused: &Refused) -> String {
 struct Ledger {
     connections: usize,
     per_address: usize,
+    trusted: Arc<[Network]>,
     counts: Arc<Mutex<Connections>>,
 }
 
@@ -191,12 +194,19 @@ struct Connections {
 
 impl Ledger {
     fn new(limits: &Limits) -> Self {
-        Self { connections: limits.connections, per_address: limits.connections_per_address, counts: Arc::default() }
+        Self {
+            connections: limits.connections,
+            per_address: limits.connections_per_address,
+            trusted: limits.trusted_proxies.as_slice().into(),
+            counts: Arc::default(),
+        }
     }
 
-    /// A place for one more. Those of this machine are a proxy's or a tunnel's, which brings everybody.
+    /// A place for one more. A proxy or a tunnel brings everybody, and so has no limit of its own; whatever comes from
+    /// this machine is one.
     fn admit(&self, peer: SocketAddr) -> Result<Slot, Refused> {
-        let address = Some(household(peer.ip())).filter(|address| !address.is_loopback());
+        let brings_everybody = |ip: IpAddr| ip.is_loopback() || self.trusted.iter().any(|network| network.contains(ip));
+        let address = Some(peer.ip().to_canonical()).filter(|&ip| !brings_everybody(ip)).map(household);
         let mut counts = lock(&self.counts);
         if counts.all >= self.connections {
             return Err(Refused::Full(self.connections));
@@ -278,7 +288,7 @@ mod tests {
     use super::*;
 
     fn ledger(connections: usize, per_address: usize) -> Ledger {
-        Ledger { connections, per_address, counts: Arc::default() }
+        Ledger { connections, per_address, trusted: ["10.0.0.0/8".parse().unwrap()].into(), counts: Arc::default() }
     }
 
     #[test]
@@ -294,13 +304,15 @@ mod tests {
     }
 
     #[test]
-    fn connections_of_this_machine_are_a_tunnel_s() {
+    fn connections_of_this_machine_and_of_proxies_bring_everybody() {
         let ledger = ledger(3, 1);
-        let peers = ["127.0.0.1:1", "[::ffff:127.0.0.1]:2", "127.0.0.1:3"];
+        let peers = ["127.0.0.1:1", "[::ffff:127.0.0.1]:2", "[::1]:3"];
         let slots = peers.map(|peer| ledger.admit(peer.parse().unwrap()).unwrap());
-        assert_eq!(ledger.admit("127.0.0.1:4".parse().unwrap()).unwrap_err(), Refused::Full(3));
+        assert_eq!(ledger.admit("[::1]:4".parse().unwrap()).unwrap_err(), Refused::Full(3));
         drop(slots);
         assert_eq!(lock(&ledger.counts).all, 0);
+        let proxy = ["10.0.0.1:1", "10.0.0.1:2"].map(|peer| ledger.admit(peer.parse().unwrap()));
+        assert!(proxy.iter().all(Result::is_ok), "{proxy:?}");
     }
 
     #[test]

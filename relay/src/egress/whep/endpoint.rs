@@ -26,6 +26,7 @@ use super::session::{self, Agreed, Place, Session};
 use super::table::{self, SessionId, Ufrags};
 use super::{Bound, address, fragment, links};
 use crate::config::Announced;
+use crate::egress::viewers;
 use crate::hub::{Hub, Stream};
 
 /// A number that str0m leaves free; the answer uses that of the offer.
@@ -84,6 +85,7 @@ impl Endpoint {
     /// Answers an offer that came by an HTTP connection to the address `reached`.
     pub(super) async fn create(
         &self,
+        viewer: viewers::Place,
         name: &StreamName,
         stream: &Stream,
         offer: &str,
@@ -122,6 +124,7 @@ impl Endpoint {
         let mut session = Session::new(agreed, feed, place, inbox, self.port.udp.clone());
         let (shutdown, name) = (self.shutdown.clone(), name.clone());
         self.tasks.spawn(async move {
+            let _viewer = viewer;
             let ended = session.run(&shutdown).await;
             info!(stream = %name, pictures = session.sent, "WebRTC viewer ended: {ended}");
         });

@@ -9,6 +9,8 @@ pub const FORBIDDEN: u16 = 4403;
 pub const UNKNOWN_STREAM: u16 = 4404;
 /// The viewer did not read or acknowledge for too long.
 pub const TOO_SLOW: u16 = 4408;
+/// There are as many viewers as the relay's configuration allows, or the viewer says more than that allows.
+pub const TOO_MANY: u16 = 4429;
 /// The source restarted. A plain viewer reconnects to get the new init segment; `sightline.v1` never closes for it.
 pub const SOURCE_RESTARTED: u16 = 4410;
 /// The source is unavailable at the moment. The text before the close says why.

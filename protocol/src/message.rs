@@ -319,6 +319,8 @@ pub enum ErrorKind {
     UnknownStream,
     /// Close code [`crate::close::TOO_SLOW`].
     TooSlow,
+    /// Close code [`crate::close::TOO_MANY`].
+    TooMany,
 }
 
 impl ServerMessage {
@@ -412,6 +414,8 @@ mod tests {
         let gap = ServerMessage::Gap { skipped: 12, why: GapReason::Paused };
         assert_eq!(gap.to_json(), r#"{"type":"gap","skipped":12,"why":"paused"}"#);
         assert_eq!(serde_json::to_string(&(Variant::Low, VariantReason::SlowLink)).unwrap(), r#"["low","slow_link"]"#);
+        let error = ServerMessage::Error { kind: ErrorKind::TooMany, message: "m".into() };
+        assert_eq!(error.to_json(), r#"{"type":"error","kind":"too_many","message":"m"}"#);
         let ping = ServerMessage::Ping(Ping::new(1.5));
         assert_eq!(ping.to_json(), r#"{"type":"ping","sent":1.5}"#);
         let ping = ServerMessage::Ping(Ping { sent: 1.5, padding: "..".to_owned() });

@@ -11,13 +11,18 @@ use sightline_protocol::stream::StreamName;
 use crate::hub::ring;
 use crate::ingest;
 use crate::ingest::ffmpeg::{Encoder, Encoding};
+use crate::ingest::places::Places;
 use crate::ingest::process::Launcher;
 use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 
 pub use access::Password;
+pub use limits::Limits;
+pub use network::Network;
 pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
+mod limits;
+mod network;
 mod webrtc;
 
 /// What stands in a pattern for the stream's name.
@@ -56,6 +61,8 @@ pub struct Config {
     pub ring: ring::Limits,
     /// WebRTC.
     pub webrtc: Webrtc,
+    /// What viewers may take of the relay.
+    pub limits: Limits,
     /// The streams, in the order of the file.
     pub streams: IndexMap<StreamName, Source>,
 }
@@ -116,6 +123,7 @@ impl Config {
             low_kbps: self.low_kbps,
             linger: self.linger,
             silence: self.silence,
+            transcodes: Places::new(self.limits.transcodes),
         }
     }
 
@@ -139,6 +147,7 @@ struct File {
     ffmpeg: PathBuf,
     ingest: Ingest,
     webrtc: webrtc::Section,
+    limits: limits::Section,
     streams: IndexMap<StreamName, Stream>,
     mediamtx: Option<Pattern>,
 }
@@ -152,6 +161,7 @@ impl Default for File {
             ffmpeg: "ffmpeg".into(),
             ingest: Ingest::default(),
             webrtc: webrtc::Section::default(),
+            limits: limits::Section::default(),
             streams: IndexMap::new(),
             mediamtx: None,
         }
@@ -265,6 +275,7 @@ impl File {
             silence: seconds("ingest.silence_seconds", self.ingest.silence_seconds)?,
             ring: ring::Limits { bytes: self.ingest.ring_mib << 20, ..ring::Limits::default() },
             webrtc: self.webrtc.resolve()?,
+            limits: self.limits.resolve()?,
             streams,
         })
     }

@@ -14,13 +14,14 @@
 //! | [`server`] | all of the above | a running relay |
 //! | [`check`] | a configuration | what its sources deliver |
 //!
-//! All of them tell time by [`clock`].
+//! All of them tell time by [`clock`] and count with [`counts`].
 
 pub mod access;
 pub mod api;
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod counts;
 pub mod egress;
 pub mod fmp4;
 pub mod hub;

@@ -98,7 +98,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     raise_descriptor_limit();
     let relay = Relay::bind(config).await?;
     say(&format!("Sightline {} shows its cameras at http://{}/\n", env!("CARGO_PKG_VERSION"), relay.address()));
-    relay.run(this_program(), sources_on_signal(arguments.config.clone())?, stop_on_signal()?).await?;
+    relay.run(this_program(), sources_on_signal(arguments.config.clone())?, stop_on_signal()?).await;
     info!("stopped");
     Ok(())
 }

@@ -5,8 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -15,12 +13,15 @@ use tracing::{debug, info};
 
 use crate::access::{self, Access};
 use crate::config::Config;
+use crate::egress::viewers::Viewers;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 use streams::Streams;
 
 pub use streams::Sources;
 
+mod connections;
+pub(crate) mod forwarded;
 mod streams;
 
 /// How much of a viewer's data the kernel holds that has not left yet. The default lets some seconds of video pile up
@@ -63,9 +64,6 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
-    /// Accepting connections failed for good.
-    #[error("the server failed: {0}")]
-    Serve(io::Error),
 }
 
 /// A relay that listens.
@@ -99,16 +97,14 @@ impl Relay {
 
     /// Runs until `shutdown`, then says goodbye to viewers and ends every FFmpeg. In between its streams are always those that
     /// came last from `changes`.
-    ///
-    /// # Errors
-    /// [`ServeError::Serve`].
     pub async fn run(
         self,
         relay: Option<std::path::PathBuf>,
         changes: mpsc::Receiver<Sources>,
         shutdown: CancellationToken,
-    ) -> Result<(), ServeError> {
+    ) {
         let hub = Arc::new(Hub::new(self.config.streams.keys().cloned(), self.config.ring, self.config.low));
+        let limits = self.config.limits.clone();
         let settings = Arc::new(self.config.ingest(relay));
         let mut streams = Streams::new(hub.clone(), settings, shutdown.clone());
         streams.set(self.config.streams).await;
@@ -117,40 +113,20 @@ impl Relay {
         let allowed_origins: Arc<[String]> = self.config.allowed_origins.into();
         let (ring, low_kbps) = (self.config.ring.bytes, self.config.low_kbps);
         let hls = hls::Context::new(hub.clone(), ring, low_kbps, allowed_origins.clone(), shutdown.clone());
-        let whep = whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), shutdown.clone());
-        let context = websocket::Context { hub, allowed_origins, shutdown: shutdown.clone() };
+        let viewers = Viewers::new(limits.clone());
+        let whep =
+            whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), viewers.clone(), shutdown.clone());
+        let context = websocket::Context { hub, allowed_origins, viewers, shutdown: shutdown.clone() };
         let access = Access::new(self.config.password);
-        let app =
-            crate::api::router(context, hls, whep.clone(), access).into_make_service_with_connect_info::<Reached>();
-        let serve = axum::serve(Viewers(self.listener), app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let app = crate::api::router(context, hls, whep.clone(), access);
         tokio::select! {
-            served = serve => served.map_err(ServeError::Serve)?,
+            () = connections::serve(self.listener, app, &limits, shutdown.clone()) => {}
             () = async { shutdown.cancelled().await; tokio::time::sleep(FAREWELL).await } => {}
         }
         let ended = async { tokio::join!(whep.ended(), streams) };
         if tokio::time::timeout(FAREWELL, ended).await.is_err() {
             info!("some sources did not end in time; they end with the relay");
         }
-        Ok(())
-    }
-}
-
-/// Accepts connections, and lets nothing wait in them.
-struct Viewers(TcpListener);
-
-impl Listener for Viewers {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
-        hurry(&stream);
-        give_up_when_stuck(&stream);
-        (stream, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
     }
 }
 
@@ -173,12 +149,11 @@ fn give_up_when_stuck(stream: &TcpStream) {
     let _ = stream;
 }
 
-/// The address of ours that an HTTP connection came to.
+/// Between which addresses an HTTP connection is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reached(pub(crate) Option<IpAddr>);
-
-impl Connected<IncomingStream<'_, Viewers>> for Reached {
-    fn connect_info(stream: IncomingStream<'_, Viewers>) -> Self {
-        Self(stream.io().local_addr().ok().map(|address| address.ip()))
-    }
+pub(crate) struct Reached {
+    /// Ours that it came to.
+    pub(crate) address: Option<IpAddr>,
+    /// Whose it is: the viewer's, or a proxy's.
+    pub(crate) peer: IpAddr,
 }

@@ -47,6 +47,7 @@ pub struct Setup {
     listen: String,
     command: Option<&'static str>,
     environment: Vec<(String, String)>,
+    open_files: Option<u32>,
 }
 
 impl Setup {
@@ -57,7 +58,13 @@ impl Setup {
 
     /// A relay without a configuration, on a free port: the built-in demo streams.
     pub fn demo() -> Self {
-        Self { config: None, listen: "127.0.0.1:0".to_owned(), command: None, environment: Vec::new() }
+        Self {
+            config: None,
+            listen: "127.0.0.1:0".to_owned(),
+            command: None,
+            environment: Vec::new(),
+            open_files: None,
+        }
     }
 
     /// The address to listen on.
@@ -71,6 +78,13 @@ impl Setup {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Has it do with so few open files.
+    #[must_use]
+    pub fn open_files(mut self, count: u32) -> Self {
+        self.open_files = Some(count);
         self
     }
 
@@ -149,7 +163,15 @@ impl Setup {
 
     /// The command line, with the configuration in `folder`.
     fn arguments(&self, folder: &Path) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match self.open_files {
+            // Both limits: the relay raises the soft one to the hard one.
+            Some(count) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")]).arg(binary());
+                shell
+            }
+            None => Command::new(binary()),
+        };
         command.args(["--listen", &self.listen]);
         if let Some(config) = &self.config {
             let path = folder.join(CONFIG);

@@ -105,21 +105,35 @@ impl Viewer {
     /// Opens a session of the plain dialect as a page of this origin does.
     pub async fn from_origin(relay: &Relay, stream: &str, origin: &str) -> Self {
         let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
-        Self::open_from(connection, relay, stream, false, Some(origin)).await
+        Self::open_with(connection, relay, stream, false, Some(("Origin", origin))).await
+    }
+
+    /// As [`Self::playing`], through a proxy that says whom it forwards.
+    pub async fn playing_through_proxy(relay: &Relay, stream: &str, codecs: &[&str], address: &str) -> Self {
+        let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
+        let mut viewer = Self::open_with(connection, relay, stream, true, Some(("X-Forwarded-For", address))).await;
+        viewer.play(codecs, VariantChoice::Auto).await;
+        viewer
     }
 
     async fn open(connection: TcpStream, relay: &Relay, stream: &str, v1: bool) -> Self {
-        Self::open_from(connection, relay, stream, v1, None).await
+        Self::open_with(connection, relay, stream, v1, None).await
     }
 
-    async fn open_from(connection: TcpStream, relay: &Relay, stream: &str, v1: bool, origin: Option<&str>) -> Self {
+    async fn open_with(
+        connection: TcpStream,
+        relay: &Relay,
+        stream: &str,
+        v1: bool,
+        header: Option<(&'static str, &str)>,
+    ) -> Self {
         let address = format!("ws://{}/ws/mse/{stream}", relay.address());
         let mut request = address.into_client_request().expect("an address");
         if v1 {
             request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse().expect("a token"));
         }
-        if let Some(origin) = origin {
-            request.headers_mut().insert("Origin", origin.parse().expect("an origin"));
+        if let Some((name, value)) = header {
+            request.headers_mut().insert(name, value.parse().expect("a header"));
         }
         let (socket, _) = tokio_tungstenite::client_async(request, connection).await.expect("the upgrade succeeds");
         Self { socket, v1, acks: Acks::Sent, received: 0, arrived: None, acknowledged: (0, Instant::now()) }

@@ -95,6 +95,10 @@ impl Link {
                 let message = refusal.unwrap_or_else(|| "The relay refused the request.".to_owned());
                 Closed::Refused(format!("{message} Reload the page."))
             }
+            // Someone else may leave, and the text says what else helps.
+            close::TOO_MANY => {
+                Closed::Refused(refusal.unwrap_or_else(|| "There are too many viewers; try again later.".to_owned()))
+            }
             _ => Closed::Lost,
         }
     }

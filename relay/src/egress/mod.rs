@@ -2,6 +2,7 @@
 
 pub mod hls;
 pub(crate) mod origin;
+pub mod viewers;
 pub mod websocket;
 pub mod whep;
 

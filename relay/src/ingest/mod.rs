@@ -9,6 +9,7 @@
 pub mod backoff;
 pub mod diagnosis;
 pub mod ffmpeg;
+pub mod places;
 pub mod process;
 pub mod source;
 
@@ -38,6 +39,7 @@ use attempt::{Attempt, End};
 use backoff::Backoff;
 use ffmpeg::Encoding;
 use order::Order;
+use places::Places;
 use process::Launcher;
 use source::{Audio, Source};
 
@@ -54,6 +56,8 @@ pub struct Settings {
     pub linger: Duration,
     /// How long a source may send nothing before it counts as dead.
     pub silence: Duration,
+    /// How many transcodes run at once.
+    pub transcodes: Places,
 }
 
 /// Where a rendition's fragments come from.
@@ -133,7 +137,19 @@ async fn supervise(
         let started = Instant::now();
         let attempt = Attempt { rendition: &rendition, settings: &settings };
         let released = released(rendition.holders(), settings.linger, &shutdown);
-        match attempt.run(&input, &mut order, released).await {
+        // Held while it runs.
+        let place = match &input {
+            Input::Rendition(_) => settings.transcodes.take().map(Some),
+            Input::Source(..) | Input::Audio(..) => Ok(None),
+        };
+        let end = match &place {
+            Ok(_) => attempt.run(&input, &mut order, released).await,
+            Err(taken) => {
+                End::Failed { reason: OfflineReason::Failed, message: taken.to_string(), played: Duration::ZERO }
+            }
+        };
+        drop(place);
+        match end {
             End::Released => {
                 rendition.stop(Status::Idle);
                 backoff = Backoff::default();

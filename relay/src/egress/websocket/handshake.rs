@@ -2,6 +2,8 @@
 //!
 //! axum's WebSocket is not used because its library copies each message into a buffer per viewer.
 
+use std::net::IpAddr;
+
 use axum::extract::FromRequestParts;
 use axum::http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -15,7 +17,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use sha1::{Digest, Sha1};
 use tracing::debug;
 
-use crate::egress::origin;
+use crate::egress::{origin, viewers};
 
 /// Appended to the key before it is hashed (RFC 6455, section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -26,12 +28,23 @@ pub(crate) struct Handshake {
     accept: HeaderValue,
     protocols: Vec<String>,
     headers: HeaderMap,
+    peer: Option<IpAddr>,
 }
 
 impl Handshake {
     /// The origin of the page that connects, if it is neither the relay's own nor one of `allowed`.
     pub(super) fn foreign_origin(&self, allowed: &[String]) -> Option<String> {
         origin::foreign(&self.headers, allowed)
+    }
+
+    /// The headers of the request.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The address that its connection came from.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// Whether the client offers the subprotocol `name`.
@@ -89,7 +102,7 @@ impl<S: Sync> FromRequestParts<S> for Handshake {
         let accept = accept(key.as_bytes());
         let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(NotWebSocket)?;
         let protocols = values(&parts.headers, SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
-        Ok(Self { on_upgrade, accept, protocols, headers: parts.headers.clone() })
+        Ok(Self { on_upgrade, accept, protocols, headers: parts.headers.clone(), peer: viewers::peer(parts) })
     }
 }
 

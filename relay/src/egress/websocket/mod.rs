@@ -13,6 +13,7 @@ mod flow;
 mod handshake;
 mod ladder;
 mod plain;
+mod rate;
 mod session;
 #[cfg(test)]
 mod simulation;
@@ -37,8 +38,10 @@ use tracing::{debug, info};
 
 use crate::access::{LOG_IN, NotLoggedIn};
 use crate::egress::origin;
+use crate::egress::viewers::Viewers;
 use crate::hub::Hub;
 use handshake::Handshake;
+use rate::Rate;
 
 /// The largest message a viewer may send: the longest list of codecs is a tenth of it.
 const MESSAGE_MAX: usize = 16 * 1024;
@@ -70,6 +73,8 @@ pub struct Context {
     pub hub: Arc<Hub>,
     /// Origins beside the relay's own whose pages may connect; `*` for any.
     pub allowed_origins: Arc<[String]>,
+    /// Who watches, and whether there is room.
+    pub viewers: Viewers,
     /// Ends every session when the relay stops.
     pub shutdown: tokio_util::sync::CancellationToken,
 }
@@ -83,10 +88,10 @@ pub(crate) async fn handle(
     handshake: Handshake,
 ) -> Response {
     let v1 = handshake.offers(SUBPROTOCOL);
+    let address = context.viewers.address(handshake.peer(), handshake.headers());
     let foreign = handshake.foreign_origin(&context.allowed_origins);
     handshake.accept(v1.then_some(SUBPROTOCOL), move |socket| async move {
-        let begun = Instant::now();
-        let mut socket = Socket::new(socket);
+        let mut socket = Socket::new(socket, context.viewers.limits().messages_per_second);
         let shutdown = context.shutdown.clone();
         let session = async {
             if let Some(origin) = foreign {
@@ -104,13 +109,17 @@ pub(crate) async fn handle(
                     format!("there is no stream named {name}; the relay's configuration names those there are");
                 return refuse(&mut socket, v1, close::UNKNOWN_STREAM, &message).await;
             };
+            let _place = match context.viewers.admit(&name, address) {
+                Ok(place) => place,
+                Err(full) => return refuse(&mut socket, v1, close::TOO_MANY, &full.to_string()).await,
+            };
             if v1 { session::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }
         };
         let ended = tokio::select! {
             ended = session => ended,
             () = shutdown.cancelled() => socket.close(close::GOING_AWAY, "the relay is stopping").await,
         };
-        let seconds = begun.elapsed().as_secs_f64();
+        let seconds = socket.began.elapsed().as_secs_f64();
         info!(stream = name, v1, seconds, messages = socket.sent, bytes = socket.bytes, "viewer ended: {ended}");
     })
 }
@@ -130,15 +139,19 @@ struct Socket {
     sent: u64,
     /// Their bytes.
     bytes: u64,
+    messages_per_second: usize,
+    rate: Rate,
+    began: Instant,
 }
 
 impl Socket {
-    fn new(upgraded: Upgraded) -> Self {
+    fn new(upgraded: Upgraded, messages_per_second: usize) -> Self {
         let inner = ServerBuilder::new()
             .limits(Limits::default().max_payload_len(Some(MESSAGE_MAX)))
             .config(Config::default().frame_size(FRAME_MAX))
             .serve(TokioIo::new(upgraded));
-        Self { inner, sent: 0, bytes: 0 }
+        let rate = Rate::new(messages_per_second);
+        Self { inner, sent: 0, bytes: 0, messages_per_second, rate, began: Instant::now() }
     }
 
     async fn send_media(&mut self, bytes: Bytes) -> Result<(), Ended> {
@@ -165,7 +178,13 @@ impl Socket {
             // The library queues an answer to each ping: none is read before the last has been answered, so that the
             // queue cannot grow.
             self.inner.flush().await.map_err(|error| ended_by(&error))?;
-            match self.inner.next().await {
+            let message = self.inner.next().await;
+            if !self.rate.allows(self.began.elapsed()) {
+                let allowed = self.messages_per_second;
+                let reason = format!("more messages a second than limits.messages_per_second allows ({allowed})");
+                return Err(self.close(close::TOO_MANY, &reason).await);
+            }
+            match message {
                 None => return Err(Ended::Left),
                 Some(Err(error @ tokio_websockets::Error::PayloadTooLong { .. })) => {
                     let reason = ended_by(&error).to_string();

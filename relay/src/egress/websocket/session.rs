@@ -63,6 +63,7 @@ pub(super) fn error(code: u16, message: &str) -> String {
         close::UNKNOWN_STREAM => ErrorKind::UnknownStream,
         close::FORBIDDEN => ErrorKind::Forbidden,
         close::TOO_SLOW => ErrorKind::TooSlow,
+        close::TOO_MANY => ErrorKind::TooMany,
         _ => ErrorKind::BadRequest,
     };
     ServerMessage::Error { kind, message: message.to_owned() }.to_json()

@@ -27,6 +27,7 @@ use super::session::{self, Agreed, Place, Session};
 use super::table::{self, SessionId, Ufrags};
 use super::{Bound, address, fragment, links};
 use crate::config::Announced;
+use crate::egress::viewers;
 use crate::hub::{Hub, Stream};
 
 /// A number that str0m leaves free; the answer uses that of the offer.
@@ -85,6 +86,7 @@ impl Endpoint {
     /// Answers an offer that came by an HTTP connection to the address `reached`.
     pub(super) async fn create(
         &self,
+        viewer: viewers::Place,
         name: &StreamName,
         stream: &Stream,
         offer: &str,
@@ -124,6 +126,7 @@ impl Endpoint {
         let (shutdown, name) = (self.shutdown.clone(), name.clone());
         self.tasks.spawn(async move {
             let begun = Instant::now();
+            let _viewer = viewer;
             let ended = session.run(&shutdown).await;
             let seconds = begun.elapsed().as_secs_f64();
             info!(stream = %name, seconds, pictures = session.sent, "WebRTC viewer ended: {ended}");

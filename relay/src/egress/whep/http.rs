@@ -105,10 +105,14 @@ async fn create(
 ) -> Result<Response, Refusal> {
     let endpoint = whep.endpoint()?;
     let (name, stream) = endpoint.stream(&name)?;
+    let sent = request.headers().clone();
     let text = body(request, SDP).await?;
     let offer = text.map_err(|_| Refusal::NotSdp("it is not text".to_owned()))?;
-    let reached = reached.and_then(|axum::Extension(ConnectInfo(Reached(ip)))| ip);
-    let answer = endpoint.create(&name, &stream, &offer, wish.choice(), reached).await?;
+    let reached = reached.map(|axum::Extension(ConnectInfo(reached))| reached);
+    let address = whep.viewers.address(reached.map(|reached| reached.peer), &sent);
+    let viewer = whep.viewers.admit(&name, address)?;
+    let reached = reached.and_then(|reached| reached.address);
+    let answer = endpoint.create(viewer, &name, &stream, &offer, wish.choice(), reached).await?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
     headers.extend(endpoint.links.iter().map(|link| (LINK, link.clone())));

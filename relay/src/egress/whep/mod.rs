@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::Webrtc;
+use crate::egress::viewers::Viewers;
 use crate::hub::Hub;
 use endpoint::Endpoint;
 use network::Port;
@@ -77,6 +78,7 @@ pub(crate) async fn bind(settings: &Webrtc, http: SocketAddr) -> Result<Option<B
 #[derive(Clone)]
 pub struct Whep {
     allowed_origins: Arc<[String]>,
+    viewers: Viewers,
     endpoint: Option<Arc<Endpoint>>,
 }
 
@@ -86,10 +88,11 @@ impl Whep {
         bound: Option<Bound>,
         hub: Arc<Hub>,
         allowed_origins: Arc<[String]>,
+        viewers: Viewers,
         shutdown: CancellationToken,
     ) -> Self {
         let endpoint = bound.and_then(|bound| Endpoint::start(bound, hub, shutdown)).map(Arc::new);
-        Self { allowed_origins, endpoint }
+        Self { allowed_origins, viewers, endpoint }
     }
 
     /// Whether there is a port for it.

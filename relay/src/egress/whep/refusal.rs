@@ -4,6 +4,8 @@ use axum::http::header::{ALLOW, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use crate::egress::viewers::TooMany;
+
 /// `Accept-Post` (W3C Linked Data Platform, section 7.1), which the draft asks for.
 pub(super) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 /// What is posted (RFC 8866, section 8.1).
@@ -61,6 +63,9 @@ pub(super) enum Refusal {
     /// Too many sessions wait for their viewers.
     #[error("too many sessions wait for their viewers to connect; try again in {LATER} seconds")]
     Full,
+    /// As many watch as may.
+    #[error("{0}")]
+    TooMany(#[from] TooMany),
     /// The camera, above all.
     #[error("the stream has no picture at the moment: {0}")]
     Unavailable(String),
@@ -78,6 +83,7 @@ impl Refusal {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IceRestart => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Full | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -94,7 +100,7 @@ impl IntoResponse for Refusal {
         let header = match self {
             Self::ContentType(SDP) => Some((ACCEPT_POST, SDP)),
             Self::Method(allowed) => Some((ALLOW, allowed)),
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, LATER)),
+            Self::TooMany(_) | Self::Full | Self::Unavailable(_) => Some((RETRY_AFTER, LATER)),
             _ => None,
         };
         response.headers_mut().extend(header.map(|(name, value)| (name, HeaderValue::from_static(value))));

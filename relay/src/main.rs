@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use sightline_relay::config::{Config, Password};
+use sightline_relay::config::{Config, Password, TokenKey};
 use sightline_relay::ingest::{ffmpeg, process};
 use sightline_relay::server::Relay;
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,6 +59,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     };
     config.listen = arguments.listen.unwrap_or(config.listen);
     config.password = Password::from_environment()?.or(config.password);
+    config.token_key = TokenKey::from_environment()?.or(config.token_key);
     let version = ffmpeg::check(&config.ffmpeg)?;
     info!(ffmpeg = version, streams = config.streams.len(), "starting");
 

@@ -108,20 +108,40 @@ impl Viewer {
         Self::open_from(connection, relay, stream, false, Some(origin)).await
     }
 
+    /// As [`Self::v1`], with an access token among the subprotocols, which must not come back.
+    pub async fn with_token(relay: &Relay, stream: &str, token: &str) -> Self {
+        let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
+        let protocols = format!("{SUBPROTOCOL}, sightline.token.{token}");
+        Self::open_offering(connection, relay, stream, Some(&protocols), None).await
+    }
+
     async fn open(connection: TcpStream, relay: &Relay, stream: &str, v1: bool) -> Self {
         Self::open_from(connection, relay, stream, v1, None).await
     }
 
     async fn open_from(connection: TcpStream, relay: &Relay, stream: &str, v1: bool, origin: Option<&str>) -> Self {
+        Self::open_offering(connection, relay, stream, v1.then_some(SUBPROTOCOL), origin).await
+    }
+
+    async fn open_offering(
+        connection: TcpStream,
+        relay: &Relay,
+        stream: &str,
+        protocols: Option<&str>,
+        origin: Option<&str>,
+    ) -> Self {
         let address = format!("ws://{}/ws/mse/{stream}", relay.address());
         let mut request = address.into_client_request().expect("an address");
-        if v1 {
-            request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse().expect("a token"));
+        for (name, value) in [("Sec-WebSocket-Protocol", protocols), ("Origin", origin)] {
+            if let Some(value) = value {
+                request.headers_mut().insert(name, value.parse().expect("a header"));
+            }
         }
-        if let Some(origin) = origin {
-            request.headers_mut().insert("Origin", origin.parse().expect("an origin"));
-        }
-        let (socket, _) = tokio_tungstenite::client_async(request, connection).await.expect("the upgrade succeeds");
+        let (socket, response) =
+            tokio_tungstenite::client_async(request, connection).await.expect("the upgrade succeeds");
+        let agreed = response.headers().get("Sec-WebSocket-Protocol").map(|agreed| agreed.as_bytes());
+        assert_eq!(agreed, protocols.map(|_| SUBPROTOCOL.as_bytes()), "the subprotocol that was agreed on");
+        let v1 = protocols.is_some();
         Self { socket, v1, acks: Acks::Sent, received: 0, arrived: None, acknowledged: (0, Instant::now()) }
     }
 

@@ -1,20 +1,35 @@
-//! The password: nothing of a camera without it, everything with it, in a browser and in other players.
+//! The password and tokens: nothing of a camera without them, everything with the one and the named streams with the other,
+//! in a browser and in other players.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use sightline_protocol::catalogue::Catalogue;
+use sightline_protocol::stream::VariantChoice;
 use sightline_tests::browser::{Browser, Rgb};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http::{Response, send};
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{alone, until};
-use sightline_tests::viewer::Viewer;
+use sightline_tests::viewer::{PLAYS_H264, Viewer};
 
+const OTHER: Mount = Mount { path: "other", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
 const CAM: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
 const PASSWORD: &str = "a wall; of: w\u{f6}rds";
 const TEST: Duration = Duration::from_secs(180);
 const LIVE: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
+
+const KEY: &str = "a key of thirty-two bytes or more";
+/// Tokens of another implementation (HMAC and Base64 of Python's library): `cam` until 2100.
+const FOR_CAM: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDAsInN0cmVhbXMiOlsiY2FtIl19.NuTiq_dvJEQP3S4rsWHAijpCfncwvnh2E9Syu1_PZC4";
+/// `other` until 2100.
+const FOR_OTHER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDAsInN0cmVhbXMiOlsib3RoZXIiXX0.R7fQ3Y9ZoI-q803SEn8UTTQqwdRRbWMlJUpPL0O60eA";
+/// `cam` until 2023.
+const EXPIRED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjE3MDAwMDAwMDAsInN0cmVhbXMiOlsiY2FtIl19.C565x24I2qUmXmjfmOkjnb0YrAHaclyx2Fqkj2AN8hA";
+/// Everything until 2100, by another key.
+const FOREIGN: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDB9.KHEGcD5bQItnqrePk5KW96imU8qFG0g1YLK-_-yZi-4";
 
 /// Every address that shows or tells of a camera, and how it is asked.
 const GUARDED: [(&str, &str); 15] = [
@@ -37,8 +52,8 @@ const GUARDED: [(&str, &str); 15] = [
 
 async fn locked() -> (Camera, Relay) {
     let camera = Camera::start(&[CAM]).await;
-    let relay = Setup::config(camera.config()).env("SIGHTLINE_PASSWORD", PASSWORD).start().await;
-    (camera, relay)
+    let setup = Setup::config(camera.config()).env("SIGHTLINE_PASSWORD", PASSWORD).env("SIGHTLINE_TOKEN_KEY", KEY);
+    (camera, setup.start().await)
 }
 
 async fn ask(relay: &Relay, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
@@ -69,8 +84,14 @@ fn nothing_of_a_camera_is_told_without_the_password() {
         let cookie = cookie(&right);
         let name = cookie.split('=').next().expect("a name");
         let forged = format!("{name}=99999999999.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+        let (expired, foreign) = (format!("Bearer {EXPIRED}"), format!("Bearer {FOREIGN}"));
         for (method, path) in GUARDED {
-            for headers in [&[][..], &[("cookie", forged.as_str())], &[("authorization", "Digest x")]] {
+            for headers in [
+                &[][..],
+                &[("cookie", forged.as_str())],
+                &[("authorization", "Digest x")],
+                &[("authorization", expired.as_str())],
+            ] {
                 let answer = ask(&relay, method, path, headers, "").await;
                 // What is no opening handshake is told so before who asks is looked at; there is no picture in that.
                 let expected = if path.starts_with("/ws/") { 426 } else { 401 };
@@ -79,7 +100,11 @@ fn nothing_of_a_camera_is_told_without_the_password() {
                 let told = answer.text().replace("?stream=cam", "");
                 assert!(!told.contains("cam"), "{method} {path}: {told}");
             }
+            with_another_s_token(&relay, method, path).await;
         }
+        // A wrong one that is no token may be a password, and is as slow as one.
+        let guess = ask(&relay, "GET", "/api/streams", &[("authorization", &foreign)], "").await;
+        assert_eq!(guess.status, 401);
         for v1 in [true, false] {
             let mut viewer =
                 if v1 { Viewer::v1(&relay, CAM.path).await } else { Viewer::plain(&relay, CAM.path).await };
@@ -88,7 +113,9 @@ fn nothing_of_a_camera_is_told_without_the_password() {
             assert_eq!(viewer.received(), 0);
         }
         assert!(relay.ffmpegs().is_empty(), "no camera was opened for strangers");
-        assert!(!relay.log().contains(PASSWORD), "{}", relay.log());
+        for secret in [PASSWORD, KEY, FOR_CAM, FOR_OTHER, EXPIRED, FOREIGN] {
+            assert!(!relay.log().contains(secret), "{}", relay.log());
+        }
 
         // What everybody may know.
         for path in ["/healthz", "/sightline-player.js"] {
@@ -108,6 +135,109 @@ fn nothing_of_a_camera_is_told_without_the_password() {
         assert_eq!((right.status, right.header("location")), (303, "."));
         let catalogue = ask(&relay, "GET", "/api/streams", &[("cookie", &cookie)], "").await;
         assert!(catalogue.status == 200 && catalogue.text().contains("cam"), "{}", catalogue.text());
+    });
+}
+
+/// What a token for another stream shows: the page, and nothing of `cam`; it is the same in the address as in a header.
+async fn with_another_s_token(relay: &Relay, method: &str, path: &str) {
+    let ours = path == "/" || ["/?", "/test", "/index.html", "/api/"].iter().any(|start| path.starts_with(start));
+    let expected = match () {
+        () if path.starts_with("/ws/") => 426,
+        () if ours => 200,
+        () => 403,
+    };
+    let bearer = format!("Bearer {FOR_OTHER}");
+    let question = if path.contains('?') { '&' } else { '?' };
+    let (in_address, expired) =
+        (format!("{path}{question}token={FOR_OTHER}"), format!("{path}{question}token={EXPIRED}"));
+    for (path, headers) in [(path, &[("authorization", bearer.as_str())][..]), (&in_address, &[])] {
+        let answer = ask(relay, method, path, headers, "").await;
+        assert_eq!(answer.status, expected, "{method} {path} with {headers:?}: {}", answer.text());
+        let told = path.starts_with("/api/streams") && answer.text().contains("cam");
+        assert!(!told, "{method} {path}: {}", answer.text());
+    }
+    let answer = ask(relay, method, &expired, &[], "").await;
+    let expected = if path.starts_with("/ws/") { 426 } else { 401 };
+    assert_eq!(answer.status, expected, "{method} {expired}: {}", answer.text());
+    assert!(expected == 426 || answer.text().contains("has expired"), "{method} {expired}: {}", answer.text());
+    assert!(!answer.text().contains(EXPIRED), "{method} {expired}: {}", answer.text());
+}
+
+/// What `/api/streams` names.
+fn names(answer: &Response) -> Vec<String> {
+    let catalogue: Catalogue =
+        serde_json::from_slice(&answer.body).unwrap_or_else(|e| panic!("{e}: {}", answer.text()));
+    catalogue.streams.into_iter().map(|stream| stream.name.to_string()).collect()
+}
+
+#[test]
+fn a_token_shows_its_streams_and_no_other() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[CAM, OTHER]).await;
+        let config = format!("{}\n[access]\ntoken_key_file = \"key\"\n", camera.config());
+        let (status, text) = Setup::config(&config).refusal().await;
+        assert!(!status.success() && text.contains("key of access tokens from"), "{text}");
+        let short = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", "short").refusal().await.1;
+        assert!(short.contains("SIGHTLINE_TOKEN_KEY") && short.contains("32") && !short.contains("short"), "{short}");
+
+        // Tokens alone, for everybody who reaches the machine.
+        let everywhere = "0.0.0.0:0".parse().expect("an address");
+        let setup = Setup::config(camera.config()).listen(everywhere).env("SIGHTLINE_TOKEN_KEY", KEY);
+        let relay = setup.start().await;
+        let bearer = format!("Bearer {FOR_CAM}");
+        let in_address = format!("/api/streams?token={FOR_CAM}");
+        let by_header = ask(&relay, "GET", "/api/streams", &[("authorization", &bearer)], "").await;
+        let by_address = ask(&relay, "GET", &in_address, &[], "").await;
+        assert_eq!((names(&by_header), names(&by_address)), (vec!["cam".to_owned()], vec!["cam".to_owned()]));
+        for (path, sentence) in [
+            ("/", "asks for an access token".to_owned()),
+            (&*format!("/?token={EXPIRED}"), "has expired".to_owned()),
+            (&*format!("/hls/cam/index.m3u8?token={FOREIGN}"), "not one of this relay's".to_owned()),
+        ] {
+            let answer = ask(&relay, "GET", path, &[], "").await;
+            assert!(answer.status == 401 && answer.text().contains(&sentence), "{path}: {}", answer.text());
+        }
+
+        // A link: the page's cookie does what the token does, for as long.
+        let page = ask(&relay, "GET", &format!("/?token={FOR_CAM}"), &[], "").await;
+        let set = page.header("set-cookie");
+        assert!(page.status == 200 && set.contains("HttpOnly") && set.contains("Max-Age="), "{} {set}", page.status);
+        let sent = cookie(&page);
+        assert_eq!(names(&ask(&relay, "GET", "/api/streams", &[("cookie", &sent)], "").await), ["cam"]);
+        let wrong = ask(&relay, "GET", "/hls/other/index.m3u8", &[("cookie", &sent)], "").await;
+        assert!(wrong.status == 403 && wrong.text().contains("is not for this"), "{}", wrong.text());
+
+        // WebSockets bring it beside their subprotocol, which is the one that is agreed on.
+        let mut viewer = Viewer::with_token(&relay, CAM.path, FOR_CAM).await;
+        viewer.play(&PLAYS_H264, VariantChoice::Auto).await;
+        viewer.take_media(3, LIVE).await;
+        for (stream, token, sentence) in [
+            (OTHER.path, FOR_CAM, "is not for this"),
+            (CAM.path, EXPIRED, "has expired"),
+            (CAM.path, FOREIGN, "not one"),
+        ] {
+            let mut viewer = Viewer::with_token(&relay, stream, token).await;
+            let (message, code, _) = viewer.wait_closed(SOON).await;
+            assert!(message.contains(sentence) && code == Some(4403), "{stream}: {message} {code:?}");
+            assert_eq!(viewer.received(), 0);
+        }
+        for secret in [KEY, FOR_CAM, EXPIRED, FOREIGN] {
+            assert!(!relay.log().contains(secret), "{}", relay.log());
+        }
+    });
+}
+
+#[test]
+fn a_page_opened_by_a_link_shows_the_streams_of_its_token() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[CAM, OTHER]).await;
+        let relay = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
+        for browser in Browser::start_all().await {
+            browser.open(&relay.url(&format!("/?token={FOR_CAM}"))).await;
+            browser.wait_live(CAM.path, LIVE).await;
+            assert_eq!(browser.streams().await, [CAM.path], "{}", browser.engine());
+            browser.leave().await;
+        }
     });
 }
 

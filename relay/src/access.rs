@@ -91,6 +91,10 @@ pub(crate) enum Refusal {
     OtherStream,
 }
 
+/// Marks a request that was let in by the token in its address, for answers that name other addresses.
+#[derive(Debug, Clone)]
+pub(crate) struct ByLink(pub(crate) String);
+
 /// Marks the request for a WebSocket of somebody who may not watch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NotAdmitted(pub(crate) Refusal);
@@ -134,9 +138,13 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
     };
     match admission {
         Admission::Admitted(rights) => {
-            // Before the request is gone: a page that was opened by a link asks for everything else without its token.
-            let cookie = page.then(|| locked.keep(&request)).flatten().and_then(|cookie| cookie.parse().ok());
+            let link = locked.link(&request);
+            // A page that was opened by a link asks for everything else without its token.
+            let cookie = link.as_ref().filter(|_| page).and_then(|(_, cookie)| cookie.parse().ok());
             request.extensions_mut().insert(rights);
+            if let Some((link, _)) = link {
+                request.extensions_mut().insert(link);
+            }
             let mut response = next.run(request).await;
             if let Some(cookie) = cookie {
                 response.headers_mut().append(SET_COOKIE, cookie);
@@ -277,11 +285,13 @@ impl Locked {
         if self.password.is_some() { Refusal::LogIn } else { Refusal::NoToken }
     }
 
-    /// The cookie for a page that was opened by a link with a token.
-    fn keep(&self, request: &Request) -> Option<String> {
+    /// The token of an address, if it is good, and the cookie for a page that was opened with it.
+    fn link(&self, request: &Request) -> Option<(ByLink, String)> {
         // Only a proxy knows whether its side is encrypted.
         let encrypted = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-        self.tokens.as_ref()?.keep(token::in_query(request.uri())?, now(), encrypted)
+        let token = token::in_query(request.uri())?;
+        let cookie = self.tokens.as_ref()?.keep(token, now(), encrypted)?;
+        Some((ByLink(token.to_owned()), cookie))
     }
 }
 

@@ -1,11 +1,13 @@
 //! `sightline`: the relay. See `sightline --help`.
 
+mod mint;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sightline_relay::config::{Config, Password, TokenKey};
 use sightline_relay::ingest::{ffmpeg, process};
@@ -25,11 +27,19 @@ const LOG: &str = "info,memory_serve=warn,mp4_atom=error";
 #[command(version)]
 struct Arguments {
     /// The configuration (TOML).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// The address to listen on, instead of the configuration's [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What it does instead of being the relay.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Token(mint::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,7 +52,11 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
-    match run(&arguments) {
+    let done = match &arguments.command {
+        Some(Command::Token(token)) => mint::run(token, arguments.config.as_deref()),
+        None => run(&arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("sightline: {error}");

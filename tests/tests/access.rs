@@ -9,7 +9,7 @@ use sightline_protocol::stream::VariantChoice;
 use sightline_tests::browser::{Browser, Rgb};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http::{Response, send};
-use sightline_tests::relay::{Relay, Setup};
+use sightline_tests::relay::{Relay, Setup, binary};
 use sightline_tests::run::{alone, until};
 use sightline_tests::viewer::{PLAYS_H264, Viewer};
 
@@ -227,6 +227,59 @@ fn a_token_shows_its_streams_and_no_other() {
     });
 }
 
+/// What `sightline token` prints: on standard output, or on standard error.
+async fn mint(arguments: Vec<String>, key: Option<&'static str>) -> Result<String, String> {
+    let run = move || {
+        let mut command = Command::new(binary());
+        command.arg("token").args(arguments).env_remove("SIGHTLINE_TOKEN_KEY");
+        command.envs(key.map(|key| ("SIGHTLINE_TOKEN_KEY", key)));
+        command.output().expect("the program runs")
+    };
+    let output = tokio::task::spawn_blocking(run).await.expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+#[test]
+fn a_minted_token_is_good_for_players_that_know_only_addresses() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[CAM, OTHER]).await;
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let path = folder.path().join("sightline.toml");
+        std::fs::write(folder.path().join("key"), format!("{KEY}\n")).expect("the key is written");
+        std::fs::write(&path, format!("{}\n[access]\ntoken_key_file = \"key\"\n", camera.config()))
+            .expect("it is written");
+        let with = |more: &[&str]| {
+            let config = ["--config".to_owned(), path.display().to_string()];
+            config.into_iter().chain(more.iter().map(|&word| word.to_owned())).collect::<Vec<_>>()
+        };
+        let printed = mint(with(&["--stream", "cam", "--for", "10m"]), None).await.expect("a token");
+        let token = printed.trim_end().to_owned();
+        assert!(printed.lines().count() == 1 && token.matches('.').count() == 2, "{printed}");
+        let error = mint(with(&["--stream", "none"]), None).await.expect_err("there is none");
+        assert!(error.contains("no stream named none") && error.contains("cam"), "{error}");
+        let error = mint(with(&["--for", "soon"]), None).await.expect_err("no time");
+        assert!(error.contains("30m"), "{error}");
+        let error = mint(vec![], None).await.expect_err("no key");
+        assert!(error.contains("SIGHTLINE_TOKEN_KEY"), "{error}");
+        let brief = mint(vec!["--for".to_owned(), "1s".to_owned()], Some(KEY)).await.expect("a token");
+
+        let relay = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
+        let url = relay.url(&format!("/hls/cam/index.m3u8?token={token}"));
+        let wrong = relay.url(&format!("/hls/other/index.m3u8?token={token}"));
+        let (read, said) = ffprobe(url).await;
+        assert!(read.lines().any(|line| line.starts_with("10")), "{read} {said}");
+        let (read, said) = ffprobe(wrong).await;
+        assert!(read.trim().is_empty() && said.contains("403"), "{read} {said}");
+        let over = async || {
+            let answer = ask(&relay, "GET", &format!("/api/streams?token={}", brief.trim_end()), &[], "").await;
+            (answer.status == 401 && answer.text().contains("has expired")).then_some(())
+        };
+        until("a token of a second to end", SOON, over).await;
+        assert!(!relay.log().contains(&token), "{}", relay.log());
+    });
+}
+
 #[test]
 fn a_page_opened_by_a_link_shows_the_streams_of_its_token() {
     alone(TEST, async || {
@@ -241,6 +294,18 @@ fn a_page_opened_by_a_link_shows_the_streams_of_its_token() {
     });
 }
 
+/// The number of packets that ffprobe reads, and what it says.
+async fn ffprobe(url: String) -> (String, String) {
+    let run = move || {
+        let mut command = Command::new("ffprobe");
+        command.args(["-v", "error", "-read_intervals", "%+#10", "-count_packets", "-select_streams", "v"]);
+        let output = command.args(["-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", &url]).output();
+        let output = output.expect("ffprobe is there");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    tokio::task::spawn_blocking(run).await.expect("it runs")
+}
+
 #[test]
 fn other_players_send_the_password_with_each_request() {
     alone(TEST, async || {
@@ -251,17 +316,10 @@ fn other_players_send_the_password_with_each_request() {
         // As an address has it (RFC 3986, section 3.2.1), for the playlists and all that they name.
         let escaped: Vec<_> = PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let url = format!("http://me:{}@{}/hls/cam/index.m3u8", escaped.concat(), relay.address());
-        let ffprobe = move |url: String| {
-            let mut command = Command::new("ffprobe");
-            command.args(["-v", "error", "-read_intervals", "%+#10", "-count_packets", "-select_streams", "v"]);
-            let output = command.args(["-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", &url]).output();
-            let output = output.expect("ffprobe is there");
-            (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
-        };
         let wrong = url.replace("me:%", "me:x%");
-        let (read, said) = tokio::task::spawn_blocking(move || ffprobe(url)).await.expect("it runs");
+        let (read, said) = ffprobe(url).await;
         assert!(read.lines().any(|line| line.starts_with("10")), "{read} {said}");
-        let (read, said) = tokio::task::spawn_blocking(move || ffprobe(wrong)).await.expect("it runs");
+        let (read, said) = ffprobe(wrong).await;
         assert!(read.trim().is_empty() && said.contains("401"), "{read} {said}");
     });
 }

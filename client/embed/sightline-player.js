@@ -1,4 +1,4 @@
-// <sightline-player src stream protocol codec muted stats controls>: one live camera in any page.
+// <sightline-player src token stream protocol codec muted stats controls>: one live camera in any page.
 //
 //   <script type="module" src="https://relay.example/sightline-player.js"></script>
 //   <sightline-player stream="yard"></sightline-player>
@@ -11,7 +11,7 @@ import init, { EmbeddedPlayer } from "./CLIENT_JS";
 const RELAY = new URL("./", import.meta.url).href;
 const loaded = init({ module_or_path: new URL("./CLIENT_WASM", import.meta.url) });
 const CHANGE_IN_PLACE = ["protocol", "muted", "stats", "controls"];
-const NEED_ANOTHER = ["src", "stream", "codec"];
+const NEED_ANOTHER = ["src", "token", "stream", "codec"];
 
 class SightlinePlayer extends HTMLElement {
   static observedAttributes = [...NEED_ANOTHER, ...CHANGE_IN_PLACE];
@@ -104,6 +104,7 @@ class SightlinePlayer extends HTMLElement {
     const text = (name) => this.getAttribute(name) ?? "";
     return JSON.stringify({
       src: text("src") ? new URL(text("src"), document.baseURI).href.replace(/\/?$/, "/") : RELAY,
+      token: text("token") || null,
       stream: text("stream"),
       protocol: text("protocol"),
       codec: text("codec"),

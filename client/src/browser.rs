@@ -129,14 +129,41 @@ pub fn relay_url(path: &str, relay: Option<&str>) -> Result<String, error::DomEr
     Ok(web_sys::Url::new_with_base(path, &base)?.href())
 }
 
-/// The address of a stream's WebSocket.
-///
-/// # Errors
-/// As [`relay_url`].
-pub fn stream_url(stream: &StreamName, relay: Option<&str>) -> Result<String, error::DomError> {
-    let url = web_sys::Url::new(&relay_url(&format!("ws/mse/{stream}"), relay.or(RELAY))?)?;
-    url.set_protocol(if url.protocol() == "https:" { "wss:" } else { "ws:" });
-    Ok(url.href())
+/// A relay, and what it asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Relay {
+    /// Its address, where it is another than the page's.
+    pub url: Option<String>,
+    /// The access token, where the page has no cookie of the relay's.
+    pub token: Option<String>,
+}
+
+impl Relay {
+    /// An address below the relay's, with the token: not every way of a stream has headers.
+    ///
+    /// # Errors
+    /// As [`relay_url`].
+    pub fn address(&self, path: &str) -> Result<String, error::DomError> {
+        self.with_token(&relay_url(path, self.url.as_deref())?).map(|url| url.href())
+    }
+
+    /// The address of a stream's WebSocket.
+    ///
+    /// # Errors
+    /// As [`relay_url`].
+    pub fn stream_url(&self, stream: &StreamName) -> Result<String, error::DomError> {
+        let url = self.with_token(&relay_url(&format!("ws/mse/{stream}"), self.url.as_deref().or(RELAY))?)?;
+        url.set_protocol(if url.protocol() == "https:" { "wss:" } else { "ws:" });
+        Ok(url.href())
+    }
+
+    fn with_token(&self, url: &str) -> Result<web_sys::Url, error::DomError> {
+        let url = web_sys::Url::new(url)?;
+        if let Some(token) = &self.token {
+            url.search_params().append("token", token);
+        }
+        Ok(url)
+    }
 }
 
 /// Records a User Timing mark of a stream, `sightline:NAME:WHAT`, in place of the one before.

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use sightline_protocol::stream::{StreamName, VariantChoice};
 use web_sys::{HtmlCanvasElement, HtmlVideoElement};
 
+use crate::browser::Relay;
 use crate::browser::mailbox::Mailbox;
 use crate::state::{Protocol, TileEvent};
 
@@ -52,8 +53,8 @@ pub struct Wanted {
     pub choice: VariantChoice,
     /// How it is to get here.
     pub protocol: Protocol,
-    /// The relay's address, where it is another than the page's.
-    pub relay: Option<String>,
+    /// The relay that has it.
+    pub relay: Relay,
 }
 
 /// Who is told what happens.

@@ -1,17 +1,19 @@
-//! Who may watch: everybody, or those who know the password.
+//! Who may watch: everybody, or those who know the password, or have a token.
 //!
 //! One policy for everything that shows or tells of a camera. A browser logs in once and has a cookie from then on; players
-//! and programs send the password with each request (RFC 7617). The page's own files, which every installation has alike, are
-//! for all.
+//! and programs send the password with each request (RFC 7617). A password is for all that there is, a token for its streams
+//! and its time ([`token`], [`rights`]). The page's own files, which every installation has alike, are for all.
 //!
-//! | who asks | without the password |
+//! | who asks | without either |
 //! | --- | --- |
-//! | a browser for a page | a form that asks for it |
+//! | a browser for a page | a form that asks for the password, if there is one |
 //! | a WebSocket | a refusal inside the WebSocket, where a page can read it |
-//! | anything else | 401 and a sentence |
+//! | anything else | 401 and a sentence; 403 for a stream that the token is not for |
 
 mod cookie;
 mod gate;
+mod rights;
+pub mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE, USER_AGENT,
     WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -31,13 +33,13 @@ use serde::Deserialize;
 use tracing::{info, warn};
 
 use crate::clock;
-use crate::config::Password;
+use crate::config::{Password, TokenKey};
 use crate::egress::origin;
 use cookie::Signer;
 use gate::Gate;
+pub(crate) use rights::Rights;
+use token::Verifier;
 
-/// What a page is told, in place of a picture.
-pub(crate) const LOG_IN: &str = "this relay asks for a password: load the page anew to log in";
 /// The page that asks for the password.
 pub(crate) const FORM: &str = include_str!("access/form.html");
 /// Where the form says that a password was wrong.
@@ -55,19 +57,52 @@ const PAGES: [&str; 3] = ["/", "/test", "/index.html"];
 #[derive(Clone)]
 pub struct Access(Option<Arc<Locked>>);
 
+/// By a password, by tokens, or by both.
 struct Locked {
+    password: Option<Login>,
+    tokens: Option<Verifier>,
+}
+
+struct Login {
     password: Password,
     signer: Signer,
     gate: Gate,
 }
 
+/// Why somebody may not watch, as it is told in place of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Nothing was shown, or a wrong password, where there is one.
+    #[error("this relay asks for a password: load the page anew to log in")]
+    LogIn,
+    /// Nothing was shown, where there are only tokens.
+    #[error("this relay asks for an access token: open it by a link that has one")]
+    NoToken,
+    /// The token was good once.
+    #[error("the access token has expired: ask for a new one")]
+    Expired,
+    /// The token will be good.
+    #[error("the access token is not valid yet: try again later")]
+    Early,
+    /// It was not made with this relay's key, or is no token at all.
+    #[error("the access token is not one of this relay's: ask for a new one")]
+    Foreign,
+    /// The token is for something else.
+    #[error("the access token is not for this: ask for one that names the stream")]
+    OtherStream,
+}
+
+/// Marks a request that was let in by the token in its address, for answers that name other addresses.
+#[derive(Debug, Clone)]
+pub(crate) struct ByLink(pub(crate) String);
+
 /// Marks the request for a WebSocket of somebody who may not watch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NotLoggedIn;
+pub(crate) struct NotAdmitted(pub(crate) Refusal);
 
 /// What the form sends.
 #[derive(Deserialize)]
-pub(crate) struct Login {
+pub(crate) struct Filled {
     password: String,
     /// The page that was asked for, from the form's own folder on.
     #[serde(default)]
@@ -75,12 +110,16 @@ pub(crate) struct Login {
 }
 
 impl Access {
-    /// For those who know `password`; without one, for everybody who reaches the relay. Deriving the key takes a moment.
-    pub fn new(password: Option<Password>) -> Self {
-        Self(password.map(|password| {
+    /// For those who know `password` or have a token that `token_key` has signed; without either, for everybody who reaches
+    /// the relay. Deriving the key of cookies takes a moment.
+    pub fn new(password: Option<Password>, token_key: Option<&TokenKey>) -> Self {
+        let password = password.map(|password| {
             let signer = Signer::new(&password);
-            Arc::new(Locked { password, signer, gate: Gate::default() })
-        }))
+            Login { password, signer, gate: Gate::default() }
+        });
+        let tokens = token_key.map(Verifier::new);
+        let locked = password.is_some() || tokens.is_some();
+        Self(locked.then(|| Arc::new(Locked { password, tokens })))
     }
 }
 
@@ -90,23 +129,55 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
     let page = PAGES.contains(&path);
     // A preflight has no credentials, and gets none of what it asks about (Fetch standard, CORS protocol).
     let open = !page && is_public(path) || request.method() == Method::OPTIONS;
-    let (false, Some(locked)) = (open, &access.0) else { return next.run(request).await };
-    match locked.admits(request.headers()).await {
-        Verdict::Yes => next.run(request).await,
-        Verdict::Busy => busy(),
-        Verdict::No if page => form(&asked_for(&request), false),
-        Verdict::No if path.starts_with("/ws/") => {
-            request.extensions_mut().insert(NotLoggedIn);
+    let (false, Some(locked)) = (open, &access.0) else {
+        request.extensions_mut().insert(Rights::All);
+        return next.run(request).await;
+    };
+    let admission = match locked.admits(request.uri(), request.headers()).await {
+        Admission::Admitted(rights) if !rights.reach(path) => Admission::Refused(Refusal::OtherStream),
+        admission => admission,
+    };
+    match admission {
+        Admission::Admitted(rights) => {
+            let link = locked.link(&request);
+            // A page that was opened by a link asks for everything else without its token.
+            let cookie = link.as_ref().filter(|_| page).and_then(|(_, cookie)| cookie.parse().ok());
+            request.extensions_mut().insert(rights);
+            if let Some((link, _)) = link {
+                request.extensions_mut().insert(link);
+            }
+            let mut response = next.run(request).await;
+            if let Some(cookie) = cookie {
+                response.headers_mut().append(SET_COOKIE, cookie);
+            }
+            response
+        }
+        Admission::Busy => busy(),
+        Admission::Refused(why) if page && locked.password.is_some() => form(&asked_for(&request), told(why)),
+        Admission::Refused(why) if path.starts_with("/ws/") => {
+            request.extensions_mut().insert(NotAdmitted(why));
             next.run(request).await
         }
-        Verdict::No => {
+        Admission::Refused(why @ Refusal::OtherStream) => {
+            (StatusCode::FORBIDDEN, [(CACHE_CONTROL, "no-store")], format!("{why}\n")).into_response()
+        }
+        Admission::Refused(why) => {
             // A browser would ask for itself, and again for each tile.
             let browser = request.headers().get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(BROWSER));
-            let challenge = if browser { "Cookie" } else { "Basic realm=\"Sightline\", charset=\"UTF-8\"" };
+            let challenge = match (&locked.password, browser) {
+                (None, _) => "Bearer realm=\"Sightline\"",
+                (Some(_), true) => "Cookie",
+                (Some(_), false) => "Basic realm=\"Sightline\", charset=\"UTF-8\"",
+            };
             let headers = [(WWW_AUTHENTICATE, challenge), (CACHE_CONTROL, "no-store")];
-            (StatusCode::UNAUTHORIZED, headers, format!("{LOG_IN}\n")).into_response()
+            (StatusCode::UNAUTHORIZED, headers, format!("{why}\n")).into_response()
         }
     }
+}
+
+/// What the form says to somebody whose token is not good.
+fn told(why: Refusal) -> Option<String> {
+    (why != Refusal::LogIn).then(|| format!("Not let in: {why}."))
 }
 
 /// Whether strangers may have it. What is not known to be for all is not, so that a new route is guarded before anybody has
@@ -116,8 +187,8 @@ fn is_public(path: &str) -> bool {
 }
 
 /// `POST /login`, what the form sends: a cookie, and back to the page.
-pub(crate) async fn login(State(access): State<Access>, headers: HeaderMap, Form(login): Form<Login>) -> Response {
-    let to = if is_page(&login.to) { &login.to } else { "." };
+pub(crate) async fn login(State(access): State<Access>, headers: HeaderMap, Form(filled): Form<Filled>) -> Response {
+    let to = if is_page(&filled.to) { &filled.to } else { "." };
     let back = |cookie: Option<String>| {
         let mut response = (StatusCode::SEE_OTHER, [(LOCATION, to), (CACHE_CONTROL, "no-store")]).into_response();
         if let Some(cookie) = cookie.and_then(|cookie| cookie.parse().ok()) {
@@ -125,20 +196,20 @@ pub(crate) async fn login(State(access): State<Access>, headers: HeaderMap, Form
         }
         response
     };
-    let Some(locked) = &access.0 else { return back(None) };
+    let Some(login) = access.0.as_ref().and_then(|locked| locked.password.as_ref()) else { return back(None) };
     // A browser that tells nobody where it comes from sends "null"; there is nothing to be gained by a login.
     if let Some(origin) = origin::foreign(&headers, &[]).filter(|origin| origin != "null") {
         return (StatusCode::FORBIDDEN, format!("{}\n", origin::refusal(&origin))).into_response();
     }
-    match locked.gate.try_password(&locked.password, &login.password).await {
+    match login.gate.try_password(&login.password, &filled.password).await {
         Verdict::Yes => {
             info!("a browser logged in");
             let encrypted = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
-            back(Some(locked.signer.cookie(now(), encrypted)))
+            back(Some(login.signer.cookie(now(), encrypted)))
         }
         Verdict::No => {
             warn!("somebody gave a wrong password");
-            form(to, true)
+            form(to, Some("That is not the password.".to_owned()))
         }
         Verdict::Busy => busy(),
     }
@@ -158,20 +229,74 @@ enum Verdict {
     Busy,
 }
 
-impl Locked {
-    async fn admits(&self, headers: &HeaderMap) -> Verdict {
-        let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        if cookies.any(|header| self.signer.admits(header, now())) {
-            return Verdict::Yes;
-        }
-        match headers.get(AUTHORIZATION).and_then(|value| credentials(str::from_utf8(value.as_bytes()).ok()?)) {
-            Some(password) => self.gate.try_password(&self.password, &password).await,
-            None => Verdict::No,
-        }
+/// Whether a request is let in.
+enum Admission {
+    Admitted(Rights),
+    Refused(Refusal),
+    /// Too many are guessing.
+    Busy,
+}
+
+impl From<Result<(Rights, u64), Refusal>> for Admission {
+    fn from(verified: Result<(Rights, u64), Refusal>) -> Self {
+        verified.map_or_else(Self::Refused, |(rights, _)| Self::Admitted(rights))
     }
 }
 
-/// The password of `Authorization: Basic` (RFC 7617, section 2), whatever the name, or of `Bearer` (RFC 6750, section 2.1),
+impl Locked {
+    /// By what shows the most first; what comes by itself, the cookie of a link, last.
+    async fn admits(&self, uri: &Uri, headers: &HeaderMap) -> Admission {
+        let now = now();
+        let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        if let Some(login) = &self.password
+            && cookies.any(|header| login.signer.admits(header, now))
+        {
+            return Admission::Admitted(Rights::All);
+        }
+        let shown = || token::in_query(uri).or_else(|| token::in_protocols(headers));
+        if let Some((tokens, token)) = self.tokens.as_ref().and_then(|tokens| Some((tokens, shown()?))) {
+            return tokens.verify(token, now).into();
+        }
+        if let Some(given) =
+            headers.get(AUTHORIZATION).and_then(|value| credentials(str::from_utf8(value.as_bytes()).ok()?))
+        {
+            return self.try_credentials(&given, now).await;
+        }
+        let kept = self.tokens.as_ref().and_then(|tokens| Some(tokens.verify(tokens.kept(headers)?, now)));
+        kept.map_or(Admission::Refused(self.question()), Admission::from)
+    }
+
+    /// A token, or the password.
+    async fn try_credentials(&self, given: &str, now: u64) -> Admission {
+        match (self.tokens.as_ref().map(|tokens| tokens.verify(given, now)), &self.password) {
+            (Some(verified), None) => verified.into(),
+            // It has our signature, so it is no password.
+            (Some(verified @ (Ok(_) | Err(Refusal::Expired | Refusal::Early))), _) => verified.into(),
+            (_, Some(login)) => match login.gate.try_password(&login.password, given).await {
+                Verdict::Yes => Admission::Admitted(Rights::All),
+                Verdict::No => Admission::Refused(Refusal::LogIn),
+                Verdict::Busy => Admission::Busy,
+            },
+            (None, None) => Admission::Refused(self.question()),
+        }
+    }
+
+    /// What somebody is told who shows nothing.
+    fn question(&self) -> Refusal {
+        if self.password.is_some() { Refusal::LogIn } else { Refusal::NoToken }
+    }
+
+    /// The token of an address, if it is good, and the cookie for a page that was opened with it.
+    fn link(&self, request: &Request) -> Option<(ByLink, String)> {
+        // Only a proxy knows whether its side is encrypted.
+        let encrypted = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+        let token = token::in_query(request.uri())?;
+        let cookie = self.tokens.as_ref()?.keep(token, now(), encrypted)?;
+        Some((ByLink(token.to_owned()), cookie))
+    }
+}
+
+/// The password, or the token, of `Authorization: Basic` (RFC 7617, section 2), whatever the name, or of `Bearer` (RFC 6750, section 2.1),
 /// which is what clients of WHEP have.
 fn credentials(value: &str) -> Option<String> {
     let (scheme, credentials) = value.split_once(' ')?;
@@ -187,11 +312,12 @@ fn now() -> u64 {
     (clock::unix_ms() / 1000.0) as u64
 }
 
-/// The page that a request is for, relative to its folder, wherever a proxy has that.
+/// The page that a request is for, relative to its folder, wherever a proxy has that; without a token, which was none.
 fn asked_for(request: &Request) -> String {
     let path = request.uri().path().trim_start_matches('/');
-    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("./{path}{query}")
+    let pairs = request.uri().query().into_iter().flat_map(|query| query.split('&'));
+    let query = pairs.filter(|pair| !pair.starts_with(token::PARAMETER)).collect::<Vec<_>>().join("&");
+    if query.is_empty() { format!("./{path}") } else { format!("./{path}?{query}") }
 }
 
 /// Whether that is one of the pages, and no way out of here.
@@ -200,12 +326,12 @@ fn is_page(to: &str) -> bool {
     path.is_some_and(|path| PAGES.contains(&path)) && to.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn form(to: &str, wrong: bool) -> Response {
-    let text = if wrong { "<p role=alert>That is not the password.</p>" } else { "" };
+fn form(to: &str, told: Option<String>) -> Response {
+    let text = told.map(|told| format!("<p role=alert>{told}</p>")).unwrap_or_default();
     let headers =
         [(CONTENT_TYPE, "text/html; charset=utf-8"), (WWW_AUTHENTICATE, "Cookie"), (CACHE_CONTROL, "no-store")];
     let to = to.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
-    (StatusCode::UNAUTHORIZED, headers, FORM.replace(WRONG, text).replace(TO, &to)).into_response()
+    (StatusCode::UNAUTHORIZED, headers, FORM.replace(WRONG, &text).replace(TO, &to)).into_response()
 }
 
 fn busy() -> Response {
@@ -214,8 +340,8 @@ fn busy() -> Response {
 }
 
 /// Whether a relay must not start that listens on this address: everybody who reaches it could watch.
-pub(crate) fn refuses(listen: SocketAddr, password: Option<&Password>, open: bool) -> bool {
-    !listen.ip().is_loopback() && password.is_none() && !open
+pub(crate) fn refuses(listen: SocketAddr, locked: bool, open: bool) -> bool {
+    !listen.ip().is_loopback() && !locked && !open
 }
 
 #[cfg(test)]
@@ -257,16 +383,15 @@ mod tests {
 
     #[test]
     fn what_everybody_can_reach_is_not_open_by_mistake() {
-        let password = Password::new("x".to_owned());
-        for (listen, password, open, refused) in [
-            ("127.0.0.1:80", None, false, false),
-            ("[::1]:80", None, false, false),
-            ("0.0.0.0:80", None, false, true),
-            ("192.168.1.2:80", None, false, true),
-            ("0.0.0.0:80", None, true, false),
-            ("0.0.0.0:80", Some(&password), false, false),
+        for (listen, locked, open, refused) in [
+            ("127.0.0.1:80", false, false, false),
+            ("[::1]:80", false, false, false),
+            ("0.0.0.0:80", false, false, true),
+            ("192.168.1.2:80", false, false, true),
+            ("0.0.0.0:80", false, true, false),
+            ("0.0.0.0:80", true, false, false),
         ] {
-            assert_eq!(refuses(listen.parse().unwrap(), password, open), refused, "{listen} {open}");
+            assert_eq!(refuses(listen.parse().unwrap(), locked, open), refused, "{listen} {open}");
         }
     }
 }

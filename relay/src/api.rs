@@ -8,14 +8,14 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use memory_serve::CacheControl;
 use serde_json::{Value, json};
 use sightline_protocol::{SUBPROTOCOL, VERSION};
 use tokio::time::Instant;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::access::{self, Access};
+use crate::access::{self, Access, Rights};
 use crate::clock;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
@@ -30,7 +30,11 @@ const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
 pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, access: Access) -> Router {
     let webrtc = whep.is_on();
     let policy = headers::Policy::new(&[PAGE, access::FORM], &context.allowed_origins);
-    let streams = async move |State(hub): State<Arc<Hub>>| Json(hub.catalogue(Instant::now(), webrtc));
+    let streams = async move |State(hub): State<Arc<Hub>>, Extension(rights): Extension<Rights>| {
+        let mut catalogue = hub.catalogue(Instant::now(), webrtc);
+        catalogue.streams.retain(|stream| rights.cover(stream.name.as_str()));
+        Json(catalogue)
+    };
     let api = Router::new()
         .route("/api/streams", get(streams))
         .route("/api/mse/test", get(mse_test))

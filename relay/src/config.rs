@@ -18,11 +18,13 @@ use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 pub use access::Password;
 pub use limits::Limits;
 pub use network::Network;
+pub use token::TokenKey;
 pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
 mod limits;
 mod network;
+mod token;
 mod webrtc;
 
 /// What stands in a pattern for the stream's name.
@@ -43,6 +45,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// What those who watch have to know; nothing, if none.
     pub password: Option<Password>,
+    /// What signs tokens, with one of which it can be watched too.
+    pub token_key: Option<TokenKey>,
     /// Whether everybody may watch who reaches an address that is not this machine's alone.
     pub open: bool,
     /// The FFmpeg to run.
@@ -92,6 +96,12 @@ pub enum ConfigError {
     /// The password cannot be had.
     #[error("cannot take the password from {0:?}: {1}")]
     Password(PathBuf, String),
+    /// The key of tokens in the environment is none.
+    #[error("SIGHTLINE_TOKEN_KEY is no key for access tokens: {0}")]
+    TokenVariable(String),
+    /// The key of tokens cannot be had.
+    #[error("cannot take the key of access tokens from {0:?}: {1}")]
+    TokenKey(PathBuf, String),
 }
 
 impl Config {
@@ -106,12 +116,14 @@ impl Config {
             line,
             message,
         })?;
-        let password_file = file.access.password_file.as_ref().map(|file| path.with_file_name("").join(file));
+        let beside = |file: &Option<PathBuf>| file.as_ref().map(|file| path.with_file_name("").join(file));
+        let (password_file, token_key_file) = (beside(&file.access.password_file), beside(&file.access.token_key_file));
         let mut config = file.resolve().map_err(|message| ConfigError::Invalid(path.to_owned(), message))?;
         if let Some(path) = password_file {
             let password = Password::read(&path).map_err(|message| ConfigError::Password(path, message))?;
             config.password = Some(password);
         }
+        config.token_key = token_key_file.as_deref().map(TokenKey::read).transpose()?;
         Ok(config)
     }
 
@@ -266,6 +278,7 @@ impl File {
             listen: self.listen,
             allowed_origins: self.allowed_origins,
             password: None,
+            token_key: None,
             open: self.access.open,
             ffmpeg: self.ffmpeg,
             encoding: Encoding { encoder: self.ingest.encoder, vaapi_device: self.ingest.vaapi_device },

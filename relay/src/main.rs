@@ -1,5 +1,7 @@
 //! `sightline`: the relay. See `sightline --help`.
 
+mod mint;
+
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sightline_relay::check;
-use sightline_relay::config::{Config, Password};
+use sightline_relay::config::{Config, Password, TokenKey};
 use sightline_relay::ingest::{ffmpeg, process};
 use sightline_relay::server::{Relay, Sources};
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,10 +50,12 @@ enum LogFormat {
     Json,
 }
 
+/// What it does instead of being the relay.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Reads the configuration and looks at every source for a moment: what it delivers, or what is wrong.
     Check,
+    Token(mint::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -72,7 +76,11 @@ fn main() -> ExitCode {
         LogFormat::Human => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    match run(&arguments) {
+    let done = match &arguments.command {
+        Some(Command::Token(token)) => mint::run(token, arguments.config.as_deref()),
+        Some(Command::Check) | None => run(&arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("sightline: {error}"));
@@ -89,6 +97,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     };
     config.listen = arguments.listen.unwrap_or(config.listen);
     config.password = Password::from_environment()?.or(config.password);
+    config.token_key = TokenKey::from_environment()?.or(config.token_key);
     let version = ffmpeg::check(&config.ffmpeg)?;
     if let Some(Command::Check) = arguments.command {
         return look(&config).await;

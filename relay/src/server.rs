@@ -50,7 +50,7 @@ pub enum ServeError {
     /// Everybody who reaches the address could watch, and nobody said that they may.
     #[error(
         "everybody who reaches {0} could watch: set a password, as SIGHTLINE_PASSWORD or in the file that \
-             access.password_file names, or say access.open = true"
+             access.password_file names, or a key for access tokens (access.token_key_file), or say access.open = true"
     )]
     Open(SocketAddr),
     /// The address for WebRTC cannot be listened on.
@@ -81,7 +81,7 @@ impl Relay {
     /// [`ServeError::Open`], [`ServeError::Listen`] and [`ServeError::Webrtc`].
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
         let address = config.listen;
-        if access::refuses(address, config.password.as_ref(), config.open) {
+        if access::refuses(address, config.password.is_some() || config.token_key.is_some(), config.open) {
             return Err(ServeError::Open(address));
         }
         let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
@@ -117,7 +117,7 @@ impl Relay {
         let whep =
             whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), viewers.clone(), shutdown.clone());
         let context = websocket::Context { hub, allowed_origins, viewers, shutdown: shutdown.clone() };
-        let access = Access::new(self.config.password);
+        let access = Access::new(self.config.password, self.config.token_key.as_ref());
         let app = crate::api::router(context, hls, whep.clone(), access);
         tokio::select! {
             () = connections::serve(self.listener, app, &limits, shutdown.clone()) => {}

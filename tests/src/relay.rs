@@ -33,7 +33,11 @@ fn profile_folder() -> PathBuf {
     if folder.ends_with("deps") { folder.parent().expect("PROFILE/deps").to_owned() } else { folder.to_owned() }
 }
 
-fn binary() -> PathBuf {
+/// The program.
+///
+/// # Panics
+/// When it has not been built.
+pub fn binary() -> PathBuf {
     let built = || profile_folder().join("sightline");
     let path = std::env::var_os("SIGHTLINE_BIN").map_or_else(built, PathBuf::from);
     assert!(path.is_file(), "there is no relay at {}: build it first (make test does)", path.display());

@@ -116,6 +116,13 @@ impl Viewer {
         viewer
     }
 
+    /// As [`Self::v1`], with an access token among the subprotocols, which must not come back.
+    pub async fn with_token(relay: &Relay, stream: &str, token: &str) -> Self {
+        let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
+        let protocols = format!("{SUBPROTOCOL}, sightline.token.{token}");
+        Self::open_offering(connection, relay, stream, Some(&protocols), None).await
+    }
+
     async fn open(connection: TcpStream, relay: &Relay, stream: &str, v1: bool) -> Self {
         Self::open_with(connection, relay, stream, v1, None).await
     }
@@ -127,15 +134,27 @@ impl Viewer {
         v1: bool,
         header: Option<(&'static str, &str)>,
     ) -> Self {
+        Self::open_offering(connection, relay, stream, v1.then_some(SUBPROTOCOL), header).await
+    }
+
+    async fn open_offering(
+        connection: TcpStream,
+        relay: &Relay,
+        stream: &str,
+        protocols: Option<&str>,
+        header: Option<(&'static str, &str)>,
+    ) -> Self {
         let address = format!("ws://{}/ws/mse/{stream}", relay.address());
         let mut request = address.into_client_request().expect("an address");
-        if v1 {
-            request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse().expect("a token"));
-        }
-        if let Some((name, value)) = header {
+        let protocols_header = protocols.map(|protocols| ("Sec-WebSocket-Protocol", protocols));
+        for (name, value) in protocols_header.into_iter().chain(header) {
             request.headers_mut().insert(name, value.parse().expect("a header"));
         }
-        let (socket, _) = tokio_tungstenite::client_async(request, connection).await.expect("the upgrade succeeds");
+        let (socket, response) =
+            tokio_tungstenite::client_async(request, connection).await.expect("the upgrade succeeds");
+        let agreed = response.headers().get("Sec-WebSocket-Protocol").map(|agreed| agreed.as_bytes());
+        assert_eq!(agreed, protocols.map(|_| SUBPROTOCOL.as_bytes()), "the subprotocol that was agreed on");
+        let v1 = protocols.is_some();
         Self { socket, v1, acks: Acks::Sent, received: 0, arrived: None, acknowledged: (0, Instant::now()) }
     }
 

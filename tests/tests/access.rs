@@ -1,20 +1,35 @@
-//! The password: nothing of a camera without it, everything with it, in a browser and in other players.
+//! The password and tokens: nothing of a camera without them, everything with the one and the named streams with the other,
+//! in a browser and in other players.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use sightline_protocol::catalogue::Catalogue;
+use sightline_protocol::stream::VariantChoice;
 use sightline_tests::browser::{Browser, Rgb};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http::{Response, send};
-use sightline_tests::relay::{Relay, Setup};
+use sightline_tests::relay::{Relay, Setup, binary};
 use sightline_tests::run::{alone, until};
-use sightline_tests::viewer::Viewer;
+use sightline_tests::viewer::{PLAYS_H264, Viewer};
 
+const OTHER: Mount = Mount { path: "other", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
 const CAM: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
 const PASSWORD: &str = "a wall; of: w\u{f6}rds";
 const TEST: Duration = Duration::from_secs(180);
 const LIVE: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
+
+const KEY: &str = "a key of thirty-two bytes or more";
+/// Tokens of another implementation (HMAC and Base64 of Python's library): `cam` until 2100.
+const FOR_CAM: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDAsInN0cmVhbXMiOlsiY2FtIl19.NuTiq_dvJEQP3S4rsWHAijpCfncwvnh2E9Syu1_PZC4";
+/// `other` until 2100.
+const FOR_OTHER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDAsInN0cmVhbXMiOlsib3RoZXIiXX0.R7fQ3Y9ZoI-q803SEn8UTTQqwdRRbWMlJUpPL0O60eA";
+/// `cam` until 2023.
+const EXPIRED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjE3MDAwMDAwMDAsInN0cmVhbXMiOlsiY2FtIl19.C565x24I2qUmXmjfmOkjnb0YrAHaclyx2Fqkj2AN8hA";
+/// Everything until 2100, by another key.
+const FOREIGN: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDB9.KHEGcD5bQItnqrePk5KW96imU8qFG0g1YLK-_-yZi-4";
 
 /// Every address that shows or tells of a camera, and how it is asked.
 const GUARDED: [(&str, &str); 15] = [
@@ -37,8 +52,8 @@ const GUARDED: [(&str, &str); 15] = [
 
 async fn locked() -> (Camera, Relay) {
     let camera = Camera::start(&[CAM]).await;
-    let relay = Setup::config(camera.config()).env("SIGHTLINE_PASSWORD", PASSWORD).start().await;
-    (camera, relay)
+    let setup = Setup::config(camera.config()).env("SIGHTLINE_PASSWORD", PASSWORD).env("SIGHTLINE_TOKEN_KEY", KEY);
+    (camera, setup.start().await)
 }
 
 async fn ask(relay: &Relay, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
@@ -69,8 +84,14 @@ fn nothing_of_a_camera_is_told_without_the_password() {
         let cookie = cookie(&right);
         let name = cookie.split('=').next().expect("a name");
         let forged = format!("{name}=99999999999.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+        let (expired, foreign) = (format!("Bearer {EXPIRED}"), format!("Bearer {FOREIGN}"));
         for (method, path) in GUARDED {
-            for headers in [&[][..], &[("cookie", forged.as_str())], &[("authorization", "Digest x")]] {
+            for headers in [
+                &[][..],
+                &[("cookie", forged.as_str())],
+                &[("authorization", "Digest x")],
+                &[("authorization", expired.as_str())],
+            ] {
                 let answer = ask(&relay, method, path, headers, "").await;
                 // What is no opening handshake is told so before who asks is looked at; there is no picture in that.
                 let expected = if path.starts_with("/ws/") { 426 } else { 401 };
@@ -79,7 +100,11 @@ fn nothing_of_a_camera_is_told_without_the_password() {
                 let told = answer.text().replace("?stream=cam", "");
                 assert!(!told.contains("cam"), "{method} {path}: {told}");
             }
+            with_another_s_token(&relay, method, path).await;
         }
+        // A wrong one that is no token may be a password, and is as slow as one.
+        let guess = ask(&relay, "GET", "/api/streams", &[("authorization", &foreign)], "").await;
+        assert_eq!(guess.status, 401);
         for v1 in [true, false] {
             let mut viewer =
                 if v1 { Viewer::v1(&relay, CAM.path).await } else { Viewer::plain(&relay, CAM.path).await };
@@ -88,7 +113,9 @@ fn nothing_of_a_camera_is_told_without_the_password() {
             assert_eq!(viewer.received(), 0);
         }
         assert!(relay.ffmpegs().is_empty(), "no camera was opened for strangers");
-        assert!(!relay.log().contains(PASSWORD), "{}", relay.log());
+        for secret in [PASSWORD, KEY, FOR_CAM, FOR_OTHER, EXPIRED, FOREIGN] {
+            assert!(!relay.log().contains(secret), "{}", relay.log());
+        }
 
         // What everybody may know.
         for path in ["/healthz", "/sightline-player.js"] {
@@ -111,6 +138,174 @@ fn nothing_of_a_camera_is_told_without_the_password() {
     });
 }
 
+/// What a token for another stream shows: the page, and nothing of `cam`; it is the same in the address as in a header.
+async fn with_another_s_token(relay: &Relay, method: &str, path: &str) {
+    let ours = path == "/" || ["/?", "/test", "/index.html", "/api/"].iter().any(|start| path.starts_with(start));
+    let expected = match () {
+        () if path.starts_with("/ws/") => 426,
+        () if ours => 200,
+        () => 403,
+    };
+    let bearer = format!("Bearer {FOR_OTHER}");
+    let question = if path.contains('?') { '&' } else { '?' };
+    let (in_address, expired) =
+        (format!("{path}{question}token={FOR_OTHER}"), format!("{path}{question}token={EXPIRED}"));
+    for (path, headers) in [(path, &[("authorization", bearer.as_str())][..]), (&in_address, &[])] {
+        let answer = ask(relay, method, path, headers, "").await;
+        assert_eq!(answer.status, expected, "{method} {path} with {headers:?}: {}", answer.text());
+        let told = path.starts_with("/api/streams") && answer.text().contains("cam");
+        assert!(!told, "{method} {path}: {}", answer.text());
+    }
+    let answer = ask(relay, method, &expired, &[], "").await;
+    let expected = if path.starts_with("/ws/") { 426 } else { 401 };
+    assert_eq!(answer.status, expected, "{method} {expired}: {}", answer.text());
+    assert!(expected == 426 || answer.text().contains("has expired"), "{method} {expired}: {}", answer.text());
+    assert!(!answer.text().contains(EXPIRED), "{method} {expired}: {}", answer.text());
+}
+
+/// What `/api/streams` names.
+fn names(answer: &Response) -> Vec<String> {
+    let catalogue: Catalogue =
+        serde_json::from_slice(&answer.body).unwrap_or_else(|e| panic!("{e}: {}", answer.text()));
+    catalogue.streams.into_iter().map(|stream| stream.name.to_string()).collect()
+}
+
+#[test]
+fn a_token_shows_its_streams_and_no_other() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[CAM, OTHER]).await;
+        let config = format!("{}\n[access]\ntoken_key_file = \"key\"\n", camera.config());
+        let (status, text) = Setup::config(&config).refusal().await;
+        assert!(!status.success() && text.contains("key of access tokens from"), "{text}");
+        let short = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", "short").refusal().await.1;
+        assert!(short.contains("SIGHTLINE_TOKEN_KEY") && short.contains("32") && !short.contains("short"), "{short}");
+
+        // Tokens alone, for everybody who reaches the machine.
+        let everywhere = "0.0.0.0:0".parse().expect("an address");
+        let setup = Setup::config(camera.config()).listen(everywhere).env("SIGHTLINE_TOKEN_KEY", KEY);
+        let relay = setup.start().await;
+        let bearer = format!("Bearer {FOR_CAM}");
+        let in_address = format!("/api/streams?token={FOR_CAM}");
+        let by_header = ask(&relay, "GET", "/api/streams", &[("authorization", &bearer)], "").await;
+        let by_address = ask(&relay, "GET", &in_address, &[], "").await;
+        assert_eq!((names(&by_header), names(&by_address)), (vec!["cam".to_owned()], vec!["cam".to_owned()]));
+        for (path, sentence) in [
+            ("/", "asks for an access token".to_owned()),
+            (&*format!("/?token={EXPIRED}"), "has expired".to_owned()),
+            (&*format!("/hls/cam/index.m3u8?token={FOREIGN}"), "not one of this relay's".to_owned()),
+        ] {
+            let answer = ask(&relay, "GET", path, &[], "").await;
+            assert!(answer.status == 401 && answer.text().contains(&sentence), "{path}: {}", answer.text());
+        }
+
+        // A link: the page's cookie does what the token does, for as long.
+        let page = ask(&relay, "GET", &format!("/?token={FOR_CAM}"), &[], "").await;
+        let set = page.header("set-cookie");
+        assert!(page.status == 200 && set.contains("HttpOnly") && set.contains("Max-Age="), "{} {set}", page.status);
+        let sent = cookie(&page);
+        assert_eq!(names(&ask(&relay, "GET", "/api/streams", &[("cookie", &sent)], "").await), ["cam"]);
+        let wrong = ask(&relay, "GET", "/hls/other/index.m3u8", &[("cookie", &sent)], "").await;
+        assert!(wrong.status == 403 && wrong.text().contains("is not for this"), "{}", wrong.text());
+
+        // WebSockets bring it beside their subprotocol, which is the one that is agreed on.
+        let mut viewer = Viewer::with_token(&relay, CAM.path, FOR_CAM).await;
+        viewer.play(&PLAYS_H264, VariantChoice::Auto).await;
+        viewer.take_media(3, LIVE).await;
+        for (stream, token, sentence) in [
+            (OTHER.path, FOR_CAM, "is not for this"),
+            (CAM.path, EXPIRED, "has expired"),
+            (CAM.path, FOREIGN, "not one"),
+        ] {
+            let mut viewer = Viewer::with_token(&relay, stream, token).await;
+            let (message, code, _) = viewer.wait_closed(SOON).await;
+            assert!(message.contains(sentence) && code == Some(4403), "{stream}: {message} {code:?}");
+            assert_eq!(viewer.received(), 0);
+        }
+        for secret in [KEY, FOR_CAM, EXPIRED, FOREIGN] {
+            assert!(!relay.log().contains(secret), "{}", relay.log());
+        }
+    });
+}
+
+/// What `sightline token` prints: on standard output, or on standard error.
+async fn mint(arguments: Vec<String>, key: Option<&'static str>) -> Result<String, String> {
+    let run = move || {
+        let mut command = Command::new(binary());
+        command.arg("token").args(arguments).env_remove("SIGHTLINE_TOKEN_KEY");
+        command.envs(key.map(|key| ("SIGHTLINE_TOKEN_KEY", key)));
+        command.output().expect("the program runs")
+    };
+    let output = tokio::task::spawn_blocking(run).await.expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+#[test]
+fn a_minted_token_is_good_for_players_that_know_only_addresses() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[CAM, OTHER]).await;
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let path = folder.path().join("sightline.toml");
+        std::fs::write(folder.path().join("key"), format!("{KEY}\n")).expect("the key is written");
+        std::fs::write(&path, format!("{}\n[access]\ntoken_key_file = \"key\"\n", camera.config()))
+            .expect("it is written");
+        let with = |more: &[&str]| {
+            let config = ["--config".to_owned(), path.display().to_string()];
+            config.into_iter().chain(more.iter().map(|&word| word.to_owned())).collect::<Vec<_>>()
+        };
+        let printed = mint(with(&["--stream", "cam", "--for", "10m"]), None).await.expect("a token");
+        let token = printed.trim_end().to_owned();
+        assert!(printed.lines().count() == 1 && token.matches('.').count() == 2, "{printed}");
+        let error = mint(with(&["--stream", "none"]), None).await.expect_err("there is none");
+        assert!(error.contains("no stream named none") && error.contains("cam"), "{error}");
+        let error = mint(with(&["--for", "soon"]), None).await.expect_err("no time");
+        assert!(error.contains("30m"), "{error}");
+        let error = mint(vec![], None).await.expect_err("no key");
+        assert!(error.contains("SIGHTLINE_TOKEN_KEY"), "{error}");
+        let brief = mint(vec!["--for".to_owned(), "1s".to_owned()], Some(KEY)).await.expect("a token");
+
+        let relay = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
+        let url = relay.url(&format!("/hls/cam/index.m3u8?token={token}"));
+        let wrong = relay.url(&format!("/hls/other/index.m3u8?token={token}"));
+        let (read, said) = ffprobe(url).await;
+        assert!(read.lines().any(|line| line.starts_with("10")), "{read} {said}");
+        let (read, said) = ffprobe(wrong).await;
+        assert!(read.trim().is_empty() && said.contains("403"), "{read} {said}");
+        let over = async || {
+            let answer = ask(&relay, "GET", &format!("/api/streams?token={}", brief.trim_end()), &[], "").await;
+            (answer.status == 401 && answer.text().contains("has expired")).then_some(())
+        };
+        until("a token of a second to end", SOON, over).await;
+        assert!(!relay.log().contains(&token), "{}", relay.log());
+    });
+}
+
+#[test]
+fn a_page_opened_by_a_link_shows_the_streams_of_its_token() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[CAM, OTHER]).await;
+        let relay = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
+        for browser in Browser::start_all().await {
+            browser.open(&relay.url(&format!("/?token={FOR_CAM}"))).await;
+            browser.wait_live(CAM.path, LIVE).await;
+            assert_eq!(browser.streams().await, [CAM.path], "{}", browser.engine());
+            browser.leave().await;
+        }
+    });
+}
+
+/// The number of packets that ffprobe reads, and what it says.
+async fn ffprobe(url: String) -> (String, String) {
+    let run = move || {
+        let mut command = Command::new("ffprobe");
+        command.args(["-v", "error", "-read_intervals", "%+#10", "-count_packets", "-select_streams", "v"]);
+        let output = command.args(["-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", &url]).output();
+        let output = output.expect("ffprobe is there");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    tokio::task::spawn_blocking(run).await.expect("it runs")
+}
+
 #[test]
 fn other_players_send_the_password_with_each_request() {
     alone(TEST, async || {
@@ -121,17 +316,10 @@ fn other_players_send_the_password_with_each_request() {
         // As an address has it (RFC 3986, section 3.2.1), for the playlists and all that they name.
         let escaped: Vec<_> = PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let url = format!("http://me:{}@{}/hls/cam/index.m3u8", escaped.concat(), relay.address());
-        let ffprobe = move |url: String| {
-            let mut command = Command::new("ffprobe");
-            command.args(["-v", "error", "-read_intervals", "%+#10", "-count_packets", "-select_streams", "v"]);
-            let output = command.args(["-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", &url]).output();
-            let output = output.expect("ffprobe is there");
-            (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
-        };
         let wrong = url.replace("me:%", "me:x%");
-        let (read, said) = tokio::task::spawn_blocking(move || ffprobe(url)).await.expect("it runs");
+        let (read, said) = ffprobe(url).await;
         assert!(read.lines().any(|line| line.starts_with("10")), "{read} {said}");
-        let (read, said) = tokio::task::spawn_blocking(move || ffprobe(wrong)).await.expect("it runs");
+        let (read, said) = ffprobe(wrong).await;
         assert!(read.trim().is_empty() && said.contains("401"), "{read} {said}");
     });
 }

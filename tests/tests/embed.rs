@@ -24,6 +24,10 @@ const PLACEHOLDER: &str = "https://relay.example/";
 const LISTED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
+const KEY: &str = "a key of thirty-two bytes or more";
+/// `yard` until 2100.
+const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDAsInN0cmVhbXMiOlsieWFyZCJdfQ.epRar-WkCTdlQwYkP1x4-Ls_SdHep3XbofKbw9IZeCU";
+
 const LIVE: Duration = Duration::from_secs(40);
 const SOON: Duration = Duration::from_secs(8);
 /// Pictures that must be shown before it counts as moving, of 25 a second.
@@ -140,6 +144,46 @@ fn the_example_plays_in_a_foreign_page_and_does_what_is_documented() {
             refused(&browser, &stranger).await;
             browser.leave().await;
         }
+    });
+}
+
+#[test]
+fn a_token_in_the_page_brings_the_stream_by_every_way() {
+    alone(Duration::from_secs(240), async || {
+        let camera = Camera::start(&[YARD, GATE]).await;
+        let mut relay = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
+        let listed = page(LISTED, &relay).await;
+        relay.configure(format!("allowed_origins = [\"{}\"]\n{}", listed.url(""), camera.config()));
+        relay.end(Signal::TERM, SOON).await;
+        relay.restart().await;
+        for browser in Browser::start_all().await {
+            let engine = browser.engine();
+            let set = async |name: &str, value: &str| {
+                let script = "document.querySelector('sightline-player').setAttribute(arguments[0], arguments[1])";
+                browser.script(script, vec![json!(name), json!(value)]).await;
+            };
+            let told = |sentence: &'static str| {
+                move |player: &Player| player.message.as_ref().is_some_and(|message| message.contains(sentence))
+            };
+            browser.open(&listed.url("/")).await;
+            set("protocol", "mse").await;
+            wait(&browser, "to be asked for a token", LIVE, told("asks for an access token")).await;
+            set("token", TOKEN).await;
+            // WebRTC brings no picture to WebKitGTK of Debian 12.
+            let ways = if engine == Engine::Chromium { &["mse", "hls", "webrtc"][..] } else { &["mse", "hls"] };
+            for way in ways {
+                set("protocol", way).await;
+                let script = "return document.querySelector('sightline-player').detail.protocol";
+                let goes = async || (browser.script(script, vec![]).await == *way).then_some(());
+                until(&format!("{engine}: {way}"), LIVE, goes).await;
+                plays(&browser, YARD).await;
+            }
+            set("protocol", "mse").await;
+            set("stream", "gate").await;
+            wait(&browser, "another stream to be refused", LIVE, told("is not for this")).await;
+            browser.leave().await;
+        }
+        assert!(!relay.log().contains(TOKEN), "{}", relay.log());
     });
 }
 

@@ -19,7 +19,7 @@ use crate::browser::mailbox::{Mailbox, Sender};
 use crate::browser::media_source::Kind;
 use crate::browser::socket::{self, Socket};
 use crate::browser::timer::{Interval, Timeout};
-use crate::browser::{self, storage, stream_url};
+use crate::browser::{self, storage};
 use crate::state::{Failure, Protocol, TileEvent};
 
 /// How often the plan is asked when nothing happens.
@@ -179,7 +179,6 @@ impl Director {
 
     fn start(&self, protocol: Protocol, report: Report, sender: Sender<Input>) -> Result<Engine, String> {
         let Wanted { stream, choice, relay, .. } = &self.wanted;
-        let relay = relay.as_deref();
         let picture = (self.picture.0.clone(), Curtain::new(self.picture.1.clone()));
         let no_start = |error: DomError| format!("The browser refused to start a player: {error}. Reload the page.");
         match protocol {
@@ -188,7 +187,7 @@ impl Director {
                     "This browser has no Media Source Extensions, which MSE needs: choose HLS, or use a current Chrome, \
                      Edge, Firefox or Safari.",
                 )?;
-                let url = stream_url(stream, relay).map_err(no_start)?;
+                let url = relay.stream_url(stream).map_err(no_start)?;
                 let driver = Driver::new(stream.clone(), url, *choice, kind, picture, report, sender);
                 driver.map(Box::new).map(Engine::Mse).map_err(no_start)
             }
@@ -209,7 +208,7 @@ impl Director {
     fn look(&mut self) {
         let Wanted { stream, relay, .. } = &self.wanted;
         let (sender, late) = (self.sender.clone(), self.sender.clone());
-        let socket = stream_url(stream, relay.as_deref()).and_then(|url| {
+        let socket = relay.stream_url(stream).and_then(|url| {
             Socket::open(&url, SUBPROTOCOL, move |event| match event {
                 socket::Event::Open => sender.send(Message::Looked(true)),
                 socket::Event::Closed { .. } => sender.send(Message::Looked(false)),
@@ -243,7 +242,7 @@ fn memory() -> Memory {
 /// The relay's name, and its name with the port.
 fn relay(wanted: &Wanted) -> (String, String) {
     let location = browser::window().location();
-    match &wanted.relay {
+    match &wanted.relay.url {
         Some(relay) => web_sys::Url::new(relay).map(|url| (url.hostname(), url.host())).unwrap_or_default(),
         None => (location.hostname().unwrap_or_default(), location.host().unwrap_or_default()),
     }

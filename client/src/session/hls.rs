@@ -10,7 +10,6 @@ use super::attempts::Attempts;
 use super::input::Input;
 use super::screen::Screen;
 use super::statistics::{Age, Figures};
-use crate::browser;
 use crate::browser::curtain::Curtain;
 use crate::browser::error::DomError;
 use crate::browser::hls::{self, Level, Player};
@@ -18,6 +17,7 @@ use crate::browser::listener::Listener;
 use crate::browser::mailbox::Sender;
 use crate::browser::media_source::Kind;
 use crate::browser::video;
+use crate::browser::{self, Relay};
 use crate::state::{Failure, Picture, TileEvent};
 use crate::time::Moment;
 use crate::transport::clock::RelayClock;
@@ -67,7 +67,7 @@ pub(super) struct Hls {
 
 impl Hls {
     pub(super) fn new(
-        (stream, relay): (&StreamName, Option<&str>),
+        (stream, relay): (&StreamName, &Relay),
         picture: (HtmlVideoElement, Curtain),
         report: Report,
         sender: Sender<Input>,
@@ -78,9 +78,9 @@ impl Hls {
             Listener::new(&picture.0, "error", move |_| sender.send(Input::VideoError))
         };
         Ok(Self {
-            playlist: browser::relay_url(&format!("hls/{stream}/index.m3u8"), relay)?,
-            script: browser::relay_url("hls.js", relay)?,
-            time: browser::relay_url("api/time", relay)?,
+            playlist: relay.address(&format!("hls/{stream}/index.m3u8"))?,
+            script: browser::relay_url("hls.js", relay.url.as_deref())?,
+            time: relay.address("api/time")?,
             by_script: Kind::available().is_some(),
             screen: Screen::new(picture, report.clone(), sender.clone(), now),
             attempts: Attempts::new(report.clone(), sender, now),

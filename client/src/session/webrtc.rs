@@ -9,11 +9,11 @@ use super::attempts::Attempts;
 use super::input::Input;
 use super::screen::Screen;
 use super::statistics::Figures;
-use crate::browser;
 use crate::browser::curtain::Curtain;
 use crate::browser::error::DomError;
 use crate::browser::mailbox::Sender;
 use crate::browser::peer::{self, Peer, Received, Refusal};
+use crate::browser::{self, Relay};
 use crate::state::{Failure, Picture, TileEvent, word_of};
 use crate::time::Moment;
 use crate::transport::websocket::Traffic;
@@ -43,14 +43,14 @@ pub(super) struct WebRtc {
 
 impl WebRtc {
     pub(super) fn new(
-        (stream, choice, relay): (&StreamName, VariantChoice, Option<&str>),
+        (stream, choice, relay): (&StreamName, VariantChoice, &Relay),
         picture: (HtmlVideoElement, Curtain),
         report: Report,
         sender: Sender<Input>,
     ) -> Result<Self, DomError> {
         let now = browser::now();
         Ok(Self {
-            endpoint: browser::relay_url(&format!("whep/{stream}?codec={}", word_of(choice)), relay)?,
+            endpoint: relay.address(&format!("whep/{stream}?codec={}", word_of(choice)))?,
             screen: Screen::new(picture, report.clone(), sender.clone(), now),
             attempts: Attempts::new(report.clone(), sender, now),
             report,

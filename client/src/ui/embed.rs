@@ -12,7 +12,7 @@ use web_sys::{Blob, Element};
 use yew::prelude::*;
 
 use super::tile::Tile;
-use crate::browser::file;
+use crate::browser::{Relay, file};
 use crate::state::{self, Event, Protocol, TileEvent, choice_of};
 
 /// The element's attributes. What is not there is as in [`Default`].
@@ -21,6 +21,8 @@ use crate::state::{self, Event, Protocol, TileEvent, choice_of};
 pub struct Attributes {
     /// The relay's address.
     pub src: Option<String>,
+    /// The access token that the relay asks for.
+    pub token: Option<String>,
     /// The name of the stream.
     pub stream: String,
     /// `auto`, `mse`, `webrtc` or `hls`.
@@ -39,6 +41,7 @@ impl Default for Attributes {
     fn default() -> Self {
         Self {
             src: None,
+            token: None,
             stream: String::new(),
             protocol: String::new(),
             codec: String::new(),
@@ -138,9 +141,10 @@ impl Component for Embed {
     }
 
     fn view(&self, ctx: &Context<Self>) -> Html {
-        let Attributes { src, codec, muted, stats, controls, .. } = &ctx.props().attributes;
+        let Attributes { src, token, codec, muted, stats, controls, .. } = &ctx.props().attributes;
+        let relay = Relay { url: src.clone(), token: token.clone() };
         html! {
-            <Tile tile={self.tile.clone()} relay={src.clone()} choice={variant(codec)} muted={*muted} alone=true statistics={*stats}
+            <Tile tile={self.tile.clone()} {relay} choice={variant(codec)} muted={*muted} alone=true statistics={*stats}
                 controls={*controls} on_event={ctx.link().callback(|event| event)} />
         }
     }

@@ -8,7 +8,7 @@ use web_sys::{Element, HtmlCanvasElement, HtmlElement, HtmlVideoElement, Pointer
 use yew::prelude::*;
 
 use super::grid::Place;
-use crate::browser::{self, display, file};
+use crate::browser::{self, Relay, display, file};
 use crate::session::{Session, Wanted};
 use crate::state::{self, Choice, Event, Level, TileEvent};
 
@@ -34,9 +34,9 @@ pub struct Props {
     pub alone: bool,
     /// The variant to ask for; it does not change while the tile is there.
     pub choice: VariantChoice,
-    /// The relay's address, where it is another than the page's; it does not change either.
+    /// The relay that has it; it does not change either.
     #[prop_or_default]
-    pub relay: Option<String>,
+    pub relay: Relay,
     /// Whether the page wants it silent until its user says otherwise.
     #[prop_or(true)]
     pub muted: bool,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use sightline_client::browser::{document, storage};
+use sightline_client::browser::{Relay, document, storage};
 use sightline_client::state::history::Sample;
 use sightline_client::state::{self, Choice, Event, Layout, Phase, Protocol, Theme, TileEvent};
 use sightline_client::ui::embed::EmbeddedPlayer;
@@ -100,7 +100,7 @@ fn tile_props(tile: state::Tile, on_event: Callback<Event>) -> tile::Props {
         alone: false,
         choice: VariantChoice::Auto,
         // Nobody listens there.
-        relay: Some("http://127.0.0.1:9/".into()),
+        relay: Relay { url: Some("http://127.0.0.1:9/".to_owned()), token: None },
         muted: true,
         statistics: true,
         controls: true,

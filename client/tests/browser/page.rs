@@ -3,7 +3,7 @@
 use js_sys::{Object, Reflect};
 use sightline_client::browser::error::DomError;
 use sightline_client::browser::media_source::Kind;
-use sightline_client::browser::{mark, now, stream_url, unix_ms, window};
+use sightline_client::browser::{Relay, mark, now, unix_ms, window};
 use sightline_client::transport::probe;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -34,10 +34,13 @@ fn other_exceptions_keep_their_name_and_message() {
 fn a_stream_is_reached_where_the_page_came_from() {
     let stream = "cam-1.yard".parse().unwrap();
     let host = window().location().host().unwrap();
-    assert_eq!(stream_url(&stream, None).unwrap(), format!("ws://{host}/ws/mse/cam-1.yard"));
-    let elsewhere = stream_url(&stream, Some("https://relay.example/below/")).unwrap();
+    assert_eq!(Relay::default().stream_url(&stream).unwrap(), format!("ws://{host}/ws/mse/cam-1.yard"));
+    let at = |url: &str, token: Option<&str>| Relay { url: Some(url.to_owned()), token: token.map(str::to_owned) };
+    let elsewhere = at("https://relay.example/below/", None).stream_url(&stream).unwrap();
     assert_eq!(elsewhere, "wss://relay.example/below/ws/mse/cam-1.yard");
-    assert!(stream_url(&stream, Some("not an address")).is_err());
+    assert!(at("not an address", None).stream_url(&stream).is_err());
+    let with_token = at("https://relay.example/", Some("a-b.c_d.e")).address("whep/yard?codec=auto").unwrap();
+    assert_eq!(with_token, "https://relay.example/whep/yard?codec=auto&token=a-b.c_d.e");
 }
 
 #[wasm_bindgen_test]

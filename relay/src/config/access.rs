@@ -16,6 +16,8 @@ const VARIABLE: &str = "SIGHTLINE_PASSWORD";
 pub(super) struct Section {
     /// Beside the configuration, where it is not absolute.
     pub(super) password_file: Option<PathBuf>,
+    /// Likewise.
+    pub(super) token_key_file: Option<PathBuf>,
     pub(super) open: bool,
 }
 

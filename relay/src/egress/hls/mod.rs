@@ -6,13 +6,14 @@
 //! | requests hold the rendition and wait for what is not there yet | [`feed`] |
 //! | fragments become parts and segments | [`window`], [`segment`], [`shape`] |
 //! | a request is read and judged | [`name`], [`reload`] |
-//! | a playlist is written | [`multivariant`], [`playlist`], [`date`] |
+//! | a playlist is written | [`multivariant`], [`playlist`], [`date`]; [`carry`] takes a token on |
 //! | an answer, with what caches and pages of other sites may do with it | [`answer`], [`body`] |
 //!
 //! A request that waits is the only thing there is of a viewer, and it waits for a few segments at most.
 
 mod answer;
 mod body;
+mod carry;
 mod date;
 mod feed;
 mod multivariant;
@@ -27,15 +28,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
+use axum::{Extension, Router};
 use sightline_protocol::stream::{StreamName, Variant};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::ByLink;
 use crate::hub::rendition::{Rendition, Status};
 use crate::hub::{Hub, Stream};
 use crate::ingest::ffmpeg::light;
@@ -147,7 +149,11 @@ async fn origins(State(allowed): State<Arc<[String]>>, request: Request, next: N
 }
 
 /// The multivariant playlist, once it is known what the camera sends. It holds `copy`, which every variant is made from.
-async fn index(State(context): State<Context>, Path(name): Path<String>) -> Result<Answer, Refusal> {
+async fn index(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    link: Option<Extension<ByLink>>,
+) -> Result<Answer, Refusal> {
     let feeds = context.stream(&name)?;
     let feed = feeds.copy();
     let lease = feed.lease();
@@ -171,7 +177,7 @@ async fn index(State(context): State<Context>, Path(name): Path<String>) -> Resu
         let info = feeds.stream.rendition(variant).info(Instant::now());
         Known { codec: info.codec, size: info.size, bit_rate: info.bit_rate, frame_rate: info.frame_rate }
     };
-    Ok(Answer::multivariant(multivariant::multivariant(&camera, light, known)))
+    Ok(Answer::multivariant(carried(multivariant::multivariant(&camera, light, known), link.as_deref())))
 }
 
 /// What a variant consists of, by its name.
@@ -179,13 +185,14 @@ async fn named(
     State(context): State<Context>,
     Path((stream, variant, name)): Path<(String, String, String)>,
     RawQuery(query): RawQuery,
+    link: Option<Extension<ByLink>>,
 ) -> Result<Answer, Refusal> {
     let feeds = context.stream(&stream)?;
     let feed = feeds.feed(&variant)?;
     match name.parse().map_err(|name::Unknown| Refusal::UnknownAddress)? {
         Name::Playlist => {
             let reload = Reload::parse(query.as_deref().unwrap_or_default()).map_err(Refusal::BadRequest)?;
-            media(&feeds, feed, reload).await
+            media(&feeds, feed, reload, link.as_deref()).await
         }
         Name::Init(id) => {
             let map = window(feed, |window| window.map(id).cloned());
@@ -207,7 +214,7 @@ fn window<T>(feed: &Arc<Feed>, look: impl FnOnce(&Window) -> T) -> Option<T> {
     feed.look(|state| state.window.as_ref().map(look))
 }
 
-async fn media(feeds: &Feeds, feed: &Arc<Feed>, reload: Reload) -> Result<Answer, Refusal> {
+async fn media(feeds: &Feeds, feed: &Arc<Feed>, reload: Reload, link: Option<&ByLink>) -> Result<Answer, Refusal> {
     let reports: Vec<Report> = feeds
         .feeds
         .iter()
@@ -229,7 +236,7 @@ async fn media(feeds: &Feeds, feed: &Arc<Feed>, reload: Reload) -> Result<Answer
         }
         match reload.decide(window) {
             Decision::Answer => {
-                let text = playlist::media(window, reload.delta, &reports)?;
+                let text = carried(playlist::media(window, reload.delta, &reports)?, link);
                 Some(Ok(Answer::playlist(text, shape.target_duration, reload.blocks())))
             }
             Decision::Wait => None,
@@ -237,6 +244,14 @@ async fn media(feeds: &Feeds, feed: &Arc<Feed>, reload: Reload) -> Result<Answer
         }
     });
     answered.await.map_err(|unanswered| late(unanswered, &feed.look(|state| state.status.clone())))?
+}
+
+/// A playlist for somebody who came by a link, or not.
+fn carried(text: String, link: Option<&ByLink>) -> String {
+    match link {
+        Some(ByLink(token)) => carry::carry(&text, token),
+        None => text,
+    }
 }
 
 /// A part, which may be one that was only announced.

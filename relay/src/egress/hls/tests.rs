@@ -45,19 +45,19 @@ async fn players_outlive_a_short_outage_and_are_told_of_a_long_one() {
     let _player = feed.lease();
     sleep(Duration::from_millis(1)).await;
     publish(rendition, 0.0).await;
-    let before = text(media(&feeds, feed, Reload::default()).await).await;
+    let before = text(media(&feeds, feed, Reload::default(), None).await).await;
     assert!(before.contains("#EXTINF:1.00000,"), "{before}");
 
     rendition.stop(offline());
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(text(media(&feeds, feed, Reload::default()).await).await, before, "a short outage");
+    assert_eq!(text(media(&feeds, feed, Reload::default(), None).await).await, before, "a short outage");
     // Three target durations of two seconds.
     sleep(Duration::from_millis(1100)).await;
-    let refusal = media(&feeds, feed, Reload::default()).await.expect_err("an outage");
+    let refusal = media(&feeds, feed, Reload::default(), None).await.expect_err("an outage");
     assert!(matches!(&refusal, Refusal::Offline { message, .. } if &**message == "no route"), "{refusal}");
 
     publish(rendition, 8.0).await;
-    let after = text(media(&feeds, feed, Reload::default()).await).await;
+    let after = text(media(&feeds, feed, Reload::default(), None).await).await;
     assert_eq!(after.matches("#EXT-X-GAP").count(), 4, "{after}");
     assert_eq!(after.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{after}");
 }
@@ -68,11 +68,11 @@ async fn who_waits_for_a_source_that_fails_is_told_why_and_one_that_is_silent_is
     let feeds = context.stream("cam").unwrap();
     let feed = feeds.copy();
     let begun = Instant::now();
-    let silent = media(&feeds, feed, Reload::default()).await.expect_err("nothing came");
+    let silent = media(&feeds, feed, Reload::default(), None).await.expect_err("nothing came");
     assert_eq!((silent, begun.elapsed()), (Refusal::Late, START));
     feeds.stream.rendition(Variant::Copy).stop(offline());
     let begun = Instant::now();
-    let failed = media(&feeds, feed, Reload::default()).await.expect_err("nothing came");
+    let failed = media(&feeds, feed, Reload::default(), None).await.expect_err("nothing came");
     assert!(matches!(failed, Refusal::Offline { .. }) && begun.elapsed() < Duration::from_secs(1), "{failed}");
 }
 
@@ -84,7 +84,7 @@ async fn what_the_camera_sends_decides_what_is_offered() {
         let rendition = feeds.stream.rendition(Variant::Copy);
         rendition.start_epoch(InitSegment { order, ..(*media_of::init()).clone() });
         media_of::fragments(30, 0.0).for_each(|fragment| rendition.publish(fragment));
-        let text = text(index(State(context.clone()), Path("cam".to_owned())).await).await;
+        let text = text(index(State(context.clone()), Path("cam".to_owned()), None).await).await;
         assert_eq!((text.contains("copy/"), text.contains("h264/")), (copy, h264), "{order:?}: {text}");
     }
 }

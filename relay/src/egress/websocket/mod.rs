@@ -36,7 +36,7 @@ use tokio::time::{Instant, timeout};
 use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
 use tracing::{debug, info};
 
-use crate::access::{LOG_IN, NotLoggedIn};
+use crate::access::NotAdmitted;
 use crate::egress::origin;
 use crate::egress::viewers::Viewers;
 use crate::hub::Hub;
@@ -84,7 +84,7 @@ pub struct Context {
 pub(crate) async fn handle(
     State(context): State<Context>,
     Path(name): Path<String>,
-    stranger: Option<Extension<NotLoggedIn>>,
+    stranger: Option<Extension<NotAdmitted>>,
     handshake: Handshake,
 ) -> Response {
     let v1 = handshake.offers(SUBPROTOCOL);
@@ -97,8 +97,8 @@ pub(crate) async fn handle(
             if let Some(origin) = foreign {
                 return refuse(&mut socket, v1, close::FORBIDDEN, &origin::refusal(&origin)).await;
             }
-            if stranger.is_some() {
-                return refuse(&mut socket, v1, close::FORBIDDEN, LOG_IN).await;
+            if let Some(Extension(NotAdmitted(why))) = stranger {
+                return refuse(&mut socket, v1, close::FORBIDDEN, &why.to_string()).await;
             }
             let name = match name.parse::<StreamName>() {
                 Ok(name) => name,

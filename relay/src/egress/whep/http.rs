@@ -23,6 +23,7 @@ use super::network::Message;
 use super::refusal::{ACCEPT_POST, Refusal, SDP, SDP_FRAGMENT};
 use super::table::SessionId;
 use super::{Whep, fragment};
+use crate::access::ByLink;
 use crate::egress::origin;
 use crate::server::Reached;
 
@@ -101,6 +102,7 @@ async fn create(
     Path(name): Path<String>,
     Query(wish): Query<Wish>,
     reached: Option<axum::Extension<ConnectInfo<Reached>>>,
+    link: Option<axum::Extension<ByLink>>,
     request: Request,
 ) -> Result<Response, Refusal> {
     let endpoint = whep.endpoint()?;
@@ -116,8 +118,10 @@ async fn create(
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
     headers.extend(endpoint.links.iter().map(|link| (LINK, link.clone())));
+    // Whoever has only an address ends the session by the one that it is given.
+    let token = link.map(|axum::Extension(ByLink(token))| format!("?token={token}")).unwrap_or_default();
     // Relative to the request's own address (RFC 9110, section 10.2.2): a proxy may have put a path before it.
-    for (header, text) in [(LOCATION, format!("{name}/{}", answer.id)), (ETAG, etag(&answer.ufrag))] {
+    for (header, text) in [(LOCATION, format!("{name}/{}{token}", answer.id)), (ETAG, etag(&answer.ufrag))] {
         headers.extend(HeaderValue::try_from(text).map(|value| (header, value)));
     }
     Ok((StatusCode::CREATED, headers, answer.sdp).into_response())

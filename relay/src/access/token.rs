@@ -1,0 +1,193 @@
+//! Tokens: what their bearer may see and until when, signed (JWT, RFC 7519, with HS256). The relay keeps nothing of them:
+//! whoever has the key makes them, the relay or a program of the operator's.
+//!
+//! | where | who sends it there |
+//! | --- | --- |
+//! | `?token=` | links, and players that know only addresses |
+//! | `Authorization: Bearer` (RFC 6750) | programs, WHEP |
+//! | the subprotocol `sightline.token.TOKEN` | pages of other sites: a WebSocket of theirs has no headers |
+//! | a cookie | the page, once it was opened by a link |
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::http::header::{COOKIE, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::{HeaderMap, Uri};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::Refusal;
+use super::rights::Rights;
+use crate::config::TokenKey;
+
+/// The subprotocol in which a WebSocket brings a token. It is never the one that is agreed on.
+const PROTOCOL: &str = "sightline.token.";
+/// The query's parameter.
+pub(crate) const PARAMETER: &str = "token=";
+/// The longest that a browser keeps a cookie (RFC 6265bis, section 5.5); WebKitGTK drops one of more than 2^31 seconds.
+const KEPT: u64 = 400 * 24 * 3600;
+/// Stands for all streams.
+const ALL: &str = "*";
+
+/// What a token says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Claims {
+    /// When it ends, in seconds since 1970.
+    exp: u64,
+    /// When it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<u64>,
+    /// Names of streams; all, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    streams: Option<Vec<String>>,
+}
+
+/// Verifies.
+pub(super) struct Verifier {
+    key: DecodingKey,
+    rules: Validation,
+    /// The cookie's name, another for each key, as that of a login.
+    cookie: String,
+}
+
+impl Verifier {
+    pub(super) fn new(key: &TokenKey) -> Self {
+        let mut rules = Validation::new(Algorithm::HS256);
+        // Time is the caller's.
+        rules.validate_exp = false;
+        let hash = digest(&SHA256, &[b"sightline token cookie", key.reveal()].concat());
+        let cookie = format!("sightline-token-{}", BASE64.encode(&hash.as_ref()[..6]));
+        Self { key: DecodingKey::from_secret(key.reveal()), rules, cookie }
+    }
+
+    /// What the bearer of `token` may see at `now`, in seconds since 1970, and until when.
+    pub(super) fn verify(&self, token: &str, now: u64) -> Result<(Rights, u64), Refusal> {
+        let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.rules);
+        let Claims { exp, nbf, streams } = decoded.map_err(|_| Refusal::Foreign)?.claims;
+        if exp <= now {
+            return Err(Refusal::Expired);
+        }
+        if nbf.is_some_and(|nbf| nbf > now) {
+            return Err(Refusal::Early);
+        }
+        let rights = match streams {
+            Some(names) if !names.iter().any(|name| name == ALL) => Rights::Streams(names),
+            _ => Rights::All,
+        };
+        Ok((rights, exp))
+    }
+
+    /// A `Set-Cookie` for a page that was opened with this token, for as long as it is good.
+    pub(super) fn keep(&self, token: &str, now: u64, encrypted: bool) -> Option<String> {
+        let (_, until) = self.verify(token, now).ok()?;
+        let secure = if encrypted { "; Secure" } else { "" };
+        Some(format!("{}={token}; Max-Age={}; HttpOnly; SameSite=Lax{secure}", self.cookie, (until - now).min(KEPT)))
+    }
+
+    /// The token that a page was opened with earlier.
+    pub(super) fn kept<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(name, _)| *name == self.cookie).map(|(_, value)| value)
+    }
+}
+
+/// A token until `until`, in seconds since 1970, for the streams of these names, or for all if there are none.
+///
+/// # Errors
+/// What the cryptography says; it has no reason to.
+pub fn mint(key: &TokenKey, streams: &[String], until: u64) -> Result<String, jsonwebtoken::errors::Error> {
+    let streams = (!streams.is_empty()).then(|| streams.to_vec());
+    let claims = Claims { exp: until, nbf: None, streams };
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(key.reveal()))
+}
+
+/// The token of an address.
+pub(super) fn in_query(uri: &Uri) -> Option<&str> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix(PARAMETER))
+}
+
+/// The token of a WebSocket's subprotocols.
+pub(super) fn in_protocols(headers: &HeaderMap) -> Option<&str> {
+    let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).find_map(|name| name.trim().strip_prefix(PROTOCOL))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn key(byte: u8) -> TokenKey {
+        TokenKey::new(vec![byte; 32]).unwrap()
+    }
+
+    fn signed(header: &Header, claims: &serde_json::Value) -> String {
+        jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(key(1).reveal())).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_streams_and_its_time() {
+        let verifier = Verifier::new(&key(1));
+        let yard = mint(&key(1), &["yard".to_owned()], NOW + 60).unwrap();
+        let (rights, until) = verifier.verify(&yard, NOW).unwrap();
+        assert_eq!((rights, until), (Rights::Streams(vec!["yard".to_owned()]), NOW + 60));
+        assert_eq!(verifier.verify(&yard, NOW + 60), Err(Refusal::Expired));
+        for all in [vec![], vec!["yard".to_owned(), ALL.to_owned()]] {
+            let token = mint(&key(1), &all, NOW + 60).unwrap();
+            assert_eq!(verifier.verify(&token, NOW), Ok((Rights::All, NOW + 60)));
+        }
+        let none = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": [] }));
+        assert_eq!(verifier.verify(&none, NOW), Ok((Rights::Streams(vec![]), NOW + 60)), "an empty list is of none");
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        let verifier = Verifier::new(&key(1));
+        let good = mint(&key(1), &[], NOW + 60).unwrap();
+        let [head, claims, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
+        // RFC 8725, section 2.1: who chooses the algorithm must not be the token.
+        let unsigned = format!("{}.{claims}.", BASE64.encode(r#"{"alg":"none","typ":"JWT"}"#));
+        let other = signed(&Header::new(Algorithm::HS512), &serde_json::json!({ "exp": NOW + 60 }));
+        let endless = signed(&Header::default(), &serde_json::json!({ "streams": ["yard"] }));
+        let nonsense = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": "yard" }));
+        let elsewhere = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "aud": "another" }));
+        let foreign = mint(&key(2), &[], NOW + 60).unwrap();
+        let cut = format!("{head}.{claims}.{}", &signature[1..]);
+        for token in ["", "..", "a.b.c", &unsigned, &other, &endless, &nonsense, &elsewhere, &foreign, &cut] {
+            assert_eq!(verifier.verify(token, NOW), Err(Refusal::Foreign), "{token}");
+        }
+        let early = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "nbf": NOW + 30 }));
+        assert_eq!(verifier.verify(&early, NOW), Err(Refusal::Early));
+        assert!(verifier.verify(&early, NOW + 30).is_ok());
+    }
+
+    #[test]
+    fn a_page_keeps_its_token_as_long_as_it_is_good() {
+        let verifier = Verifier::new(&key(1));
+        let token = mint(&key(1), &[], NOW + 60).unwrap();
+        let cookie = verifier.keep(&token, NOW, true).unwrap();
+        assert!(cookie.ends_with("; Max-Age=60; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
+        let sent = format!("other=1; {}", cookie.split(';').next().unwrap());
+        let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(sent).unwrap())]);
+        assert_eq!(verifier.kept(&headers), Some(token.as_str()));
+        assert_eq!(Verifier::new(&key(2)).kept(&headers), None, "another relay's");
+        assert_eq!(verifier.keep("a.b.c", NOW, false), None);
+        let long = mint(&key(1), &[], NOW + (1 << 32)).unwrap();
+        assert!(verifier.keep(&long, NOW, false).unwrap().contains("; Max-Age=34560000;"), "as long as browsers can");
+    }
+
+    #[test]
+    fn a_token_is_found_where_it_may_be() {
+        let uri: Uri = "/hls/yard/index.m3u8?_HLS_msn=1&token=a.b.c".parse().unwrap();
+        assert_eq!(in_query(&uri), Some("a.b.c"));
+        assert_eq!(in_query(&"/?xtoken=a".parse().unwrap()), None);
+        let offered = HeaderValue::from_static("sightline.v1, sightline.token.a.b.c");
+        let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_PROTOCOL, offered)]);
+        assert_eq!(in_protocols(&headers), Some("a.b.c"));
+        assert_eq!(in_protocols(&HeaderMap::new()), None);
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use indexmap::IndexMap;
 use sightline_protocol::message::OfflineReason;
 use sightline_protocol::stream::StreamName;
@@ -62,30 +63,23 @@ impl Streams {
     pub(super) async fn set(&mut self, sources: Sources) {
         let before = self.hub.streams();
         self.hub.set(sources.keys().cloned());
-        let (mut added, mut changed, mut removed) = (0, 0, 0);
-        let left: Vec<_> = self.running.keys().filter(|name| !sources.contains_key(*name)).cloned().collect();
-        for name in left {
-            removed += 1;
-            if let Some(running) = self.running.remove(&name) {
-                running.end().await;
-            }
-            before.get(&name).into_iter().for_each(say_gone);
-        }
+        let stays = |name: &StreamName, running: &mut Running| sources.get(name) == Some(&running.source);
+        let ended: Vec<_> = self.running.extract_if(|name, running| !stays(name, running)).collect();
+        let (ended, names): (Vec<_>, Vec<_>) = ended.into_iter().map(|(name, running)| (running.end(), name)).unzip();
+        // Together: an FFmpeg whose camera does not answer takes its time.
+        join_all(ended).await;
+        let (changed, removed): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| sources.contains_key(name));
+        removed.iter().filter_map(|name| before.get(name)).for_each(say_gone);
+        let mut begun = 0;
         for (name, source) in sources {
-            let Some(stream) = self.hub.stream(&name) else { continue };
-            match self.running.remove(&name) {
-                Some(running) if running.source == source => {
-                    self.running.insert(name, running);
-                    continue;
-                }
-                Some(running) => {
-                    changed += 1;
-                    running.end().await;
-                }
-                None => added += 1,
+            let stream = self.hub.stream(&name).filter(|_| !self.running.contains_key(&name));
+            if let Some(stream) = stream {
+                begun += 1;
+                self.running.insert(name, Running::start(&stream, source, &self.settings, &self.shutdown));
             }
-            self.running.insert(name, Running::start(&stream, source, &self.settings, &self.shutdown));
         }
+        let (changed, removed) = (changed.len(), removed.len());
+        let added = begun - changed;
         info!(added, changed, removed, "streams");
     }
 
@@ -97,9 +91,7 @@ impl Streams {
                 () = self.shutdown.cancelled() => break,
             }
         }
-        for running in self.running.into_values() {
-            running.end().await;
-        }
+        join_all(self.running.into_values().map(Running::end)).await;
     }
 }
 

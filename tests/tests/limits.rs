@@ -1,12 +1,12 @@
 //! What viewers, and those who are none, may take of the relay: each limit says its name, and whoever watches loses no
-//! frame to those who ask for too much. No browser.
+//! frame to those who ask for too much.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sightline_protocol::message::{ServerMessage, StreamState, VariantReason};
 use sightline_protocol::stream::Variant;
-use sightline_tests::browser::Rgb;
+use sightline_tests::browser::{Browser, Engine, Rgb, Tile, TileState};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http::{Response, get, send};
 use sightline_tests::relay::{Relay, Setup};
@@ -20,6 +20,7 @@ const CAM: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 
 const TEST: Duration = Duration::from_secs(120);
 const START: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(30);
 
 const GATE: Mount = Mount { path: "gate", kind: Kind::H265, mark: Rgb(0xc0, 0x40, 0x20) };
 const YARD: Mount = Mount { path: "yard", kind: Kind::H265, mark: Rgb(0x20, 0xa0, 0x40) };
@@ -254,6 +255,23 @@ fn viewers_are_so_many_and_the_next_is_told_why_where_a_page_can_read_it() {
         };
         until("a place to be free again", SOON, admitted).await;
         scene.plays_on().await;
+    });
+}
+
+#[test]
+fn the_page_says_which_limit_it_is_and_shows_the_picture_when_there_is_room() {
+    alone(TEST, async || {
+        let scene = Scene::open("viewers_per_stream = 1").await;
+        let Some(browser) = Browser::start(Engine::Chromium).await else { return };
+        browser.open(&scene.relay.url("/?stream=cam")).await;
+        let told = |tile: &Tile| tile.state == TileState::Error && tile.message.contains("limits.viewers_per_stream");
+        browser.wait_for_tile(CAM.path, "to say which limit it is", SOON, told).await;
+        scene.plays_on().await;
+        drop(scene.healthy);
+        // What was refused is asked for again after half a minute.
+        browser.wait_live(CAM.path, RETRY + START).await;
+        let mark = browser.mark(CAM.path).await;
+        assert!(mark.is_like(CAM.mark), "{mark}");
     });
 }
 

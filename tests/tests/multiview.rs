@@ -29,7 +29,7 @@ async fn visible(browser: &Browser) -> (Vec<String>, f64) {
 }
 
 async fn sees(browser: &Browser, names: &[&str]) {
-    let what = format!("{}: {names:?} to be seen alone", browser.engine());
+    let what = format!("{}: {names:?} to be seen alone, not {:?}", browser.engine(), visible(browser).await.0);
     until(&what, SOON, async || (visible(browser).await.0 == names).then_some(())).await;
 }
 

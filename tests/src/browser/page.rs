@@ -145,6 +145,9 @@ const SAMPLE: Duration = Duration::from_millis(200);
 /// Where the mark is read: the ball covers at most one of these at a time.
 pub const MARK_POINTS: [(f64, f64); 5] = [(0.1, 0.1), (0.9, 0.1), (0.5, 0.5), (0.1, 0.9), (0.9, 0.9)];
 
+/// Between two looks at what may be moving.
+const STILL: Duration = Duration::from_millis(150);
+
 impl Browser {
     /// Opens an address in the window.
     pub async fn open(&self, url: &str) {
@@ -173,11 +176,22 @@ impl Browser {
         }
     }
 
-    /// Clicks twice on the middle of the first element that a selector finds.
+    /// Clicks twice on the middle of the first element that a selector finds, once it stands still: what moves to its
+    /// place is where it was when the click comes.
     ///
     /// # Panics
     /// When there is none.
     pub async fn double_click(&self, selector: &str) {
+        let place = "const { x, y, width } = document.querySelector(arguments[0]).getBoundingClientRect(); return [x, y, width];";
+        let mut last = Value::Null;
+        let stands = async || {
+            let now = self.script(place, vec![selector.into()]).await;
+            let still = now == last;
+            last = now;
+            tokio::time::sleep(STILL).await;
+            still.then_some(())
+        };
+        until(&format!("{}: {selector} to stand still", self.engine()), READABLE, stands).await;
         let clicked = async {
             let element = self.find(selector).await?;
             let to = PointerAction::MoveToElement { element, duration: None, x: 0.0, y: 0.0 };

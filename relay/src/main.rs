@@ -1,13 +1,15 @@
 //! `sightline`: the relay. See `sightline --help`.
 
 mod mint;
+mod paper;
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sightline_relay::check;
 use sightline_relay::config::{Config, Password, TokenKey};
@@ -26,7 +28,7 @@ const LOG: &str = "info,memory_serve=warn,mp4_atom=error";
 ///
 /// Without a configuration it shows five built-in streams.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "sightline", version)]
 struct Arguments {
     /// The configuration (TOML).
     #[arg(long, value_name = "FILE", global = true)]
@@ -56,6 +58,17 @@ enum Command {
     /// Reads the configuration and looks at every source for a moment: what it delivers, or what is wrong.
     Check,
     Token(mint::Arguments),
+    /// Print what makes a shell complete the arguments.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Writes the manual pages, for packages.
+    #[command(hide = true)]
+    Man {
+        /// The folder that they are written to.
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -78,6 +91,8 @@ fn main() -> ExitCode {
     }
     let done = match &arguments.command {
         Some(Command::Token(token)) => mint::run(token, arguments.config.as_deref()),
+        Some(Command::Completions { shell }) => paper::completions(Arguments::command(), *shell),
+        Some(Command::Man { folder }) => paper::manual(Arguments::command(), folder),
         Some(Command::Check) | None => run(&arguments),
     };
     match done {

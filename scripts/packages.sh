@@ -10,7 +10,7 @@ TEST=(
     chromium chromium-driver firefox-esr webkit2gtk-driver xvfb xauth
     python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
     gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-    nginx=nginx ip=iproute2 nft=nftables
+    nginx=nginx ip=iproute2 nft=nftables libfaketime
 )
 # Of these, programs that tests start themselves: what the package would have the system run stays off.
 NOT_RUN=(nginx)

@@ -17,6 +17,7 @@ pub mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Form;
 use axum::extract::{Request, State};
@@ -32,7 +33,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use tracing::{info, warn};
 
-use crate::clock;
 use crate::config::{Password, TokenKey};
 use crate::egress::origin;
 use cookie::Signer;
@@ -307,9 +307,10 @@ fn credentials(value: &str) -> Option<String> {
     Some(String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned())
 }
 
-/// Seconds since 1970.
+/// Seconds since 1970, by the system's clock as it is now: whoever made a token went by theirs, and a machine may have set its
+/// own since the relay started.
 fn now() -> u64 {
-    (clock::unix_ms() / 1000.0) as u64
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// The page that a request is for, relative to its folder, wherever a proxy has that; without a token, which was none.

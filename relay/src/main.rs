@@ -14,7 +14,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sightline_relay::check;
 use sightline_relay::config::{Config, Password, TokenKey};
 use sightline_relay::ingest::{ffmpeg, process};
-use sightline_relay::server::{Relay, Sources};
+use sightline_relay::server::{Certificate, Relay, Sources};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -121,7 +121,8 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
     raise_descriptor_limit();
     let relay = Relay::bind(config).await?;
-    say(&format!("Sightline {} shows its cameras at http://{}/\n", env!("CARGO_PKG_VERSION"), relay.address()));
+    let (version, scheme, address) = (env!("CARGO_PKG_VERSION"), relay.scheme(), relay.address());
+    say(&format!("Sightline {version} shows its cameras at {scheme}://{address}/\n"));
     relay.run(this_program(), sources_on_signal(arguments.config.clone())?, stop_on_signal()?).await;
     info!("stopped");
     Ok(())
@@ -139,6 +140,7 @@ fn complain(line: &str) {
 
 /// `sightline check`.
 async fn look(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    config.tls.as_ref().map(Certificate::load).transpose()?;
     let streams = check::check(config, this_program()).await;
     say(&check::table(&streams));
     match check::failed(&streams).len() {

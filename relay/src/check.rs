@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::config::{Config, InForce};
 use crate::hub::Hub;
 use crate::hub::rendition::{Purpose, Rendition, Status, Way};
 use crate::ingest;
@@ -32,7 +32,11 @@ const NOTHING: &str = "no picture came in 20 s";
 /// Holds every source of `config` for a moment; `relay` is this program. Returns what each delivers, in their order.
 pub async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
     let hub = Hub::new(config.streams.keys().cloned(), config.ring, config.low);
-    let (settings, tasks, shutdown) = (Arc::new(config.ingest(relay)), TaskTracker::new(), CancellationToken::new());
+    let (settings, tasks, shutdown) = (
+        Arc::new(config.ingest(relay, InForce::new(config.limits.clone()))),
+        TaskTracker::new(),
+        CancellationToken::new(),
+    );
     let sources = config.streams.iter().filter_map(|(name, source)| Some((hub.stream(name)?, source)));
     let looks = sources.map(|(stream, source)| {
         ingest::start(&stream, source, &settings, &tasks, &shutdown);

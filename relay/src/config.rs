@@ -16,7 +16,7 @@ use crate::ingest::process::Launcher;
 use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 
 pub use access::Password;
-pub use limits::Limits;
+pub use limits::{InForce, Limits};
 pub use network::Network;
 pub use tls::Tls;
 pub use token::TokenKey;
@@ -132,15 +132,15 @@ impl Config {
         Ok(config)
     }
 
-    /// How its sources are run by `relay`, this program.
-    pub fn ingest(&self, relay: Option<PathBuf>) -> ingest::Settings {
+    /// How its sources are run by `relay`, this program, within `limits`.
+    pub fn ingest(&self, relay: Option<PathBuf>, limits: InForce) -> ingest::Settings {
         ingest::Settings {
             launcher: Launcher { ffmpeg: self.ffmpeg.clone(), relay },
             encoding: self.encoding.clone(),
             low_kbps: self.low_kbps,
             linger: self.linger,
             silence: self.silence,
-            transcodes: Places::new(self.limits.transcodes),
+            transcodes: Places::new(limits),
         }
     }
 

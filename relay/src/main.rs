@@ -14,7 +14,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sightline_relay::check;
 use sightline_relay::config::{Config, Password, TokenKey};
 use sightline_relay::ingest::{ffmpeg, process};
-use sightline_relay::server::{Certificate, Relay, Sources};
+use sightline_relay::server::{Certificate, Change, Relay};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -123,7 +123,7 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let relay = Relay::bind(config).await?;
     let (version, scheme, address) = (env!("CARGO_PKG_VERSION"), relay.scheme(), relay.address());
     say(&format!("Sightline {version} shows its cameras at {scheme}://{address}/\n"));
-    relay.run(this_program(), sources_on_signal(arguments.config.clone())?, stop_on_signal()?).await;
+    relay.run(this_program(), changes_on_signal(arguments.config.clone())?, stop_on_signal()?).await;
     info!("stopped");
     Ok(())
 }
@@ -164,16 +164,16 @@ fn this_program() -> Option<PathBuf> {
     if linux.exists() { Some(linux) } else { std::env::current_exe().ok() }
 }
 
-/// The streams of the configuration, read anew at each SIGHUP. A configuration with a mistake changes nothing.
-fn sources_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<Sources>> {
+/// The streams and limits of the configuration, read anew at each SIGHUP. A configuration with a mistake changes nothing.
+fn changes_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<Change>> {
     let (sender, receiver) = mpsc::channel(1);
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match path.as_deref().map(Config::read) {
                 Some(Ok(config)) => {
-                    info!("the configuration's streams are taken over; the rest of it needs a restart");
-                    let _ = sender.send(config.streams).await;
+                    info!("the configuration's streams and limits are taken over; the rest of it needs a restart");
+                    let _ = sender.send(Change { streams: config.streams, limits: config.limits }).await;
                 }
                 Some(Err(error)) => error!("everything stays as it is: {error}"),
                 None => info!("there is no configuration to read anew"),

@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::access::{self, Access};
-use crate::config::Config;
+use crate::config::{Config, InForce};
 use crate::egress::viewers::Viewers;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 use streams::Streams;
 
-pub use streams::Sources;
+pub use streams::{Change, Sources};
 pub use tls::{Certificate, TlsError};
 
 mod connections;
@@ -110,20 +110,20 @@ impl Relay {
         if self.certificate.is_some() { "https" } else { "http" }
     }
 
-    /// Runs until `shutdown`, then says goodbye to viewers and ends every FFmpeg. In between its streams are always those that
-    /// came last from `changes`.
+    /// Runs until `shutdown`, then says goodbye to viewers and ends every FFmpeg. In between its streams and limits are always
+    /// those that came last from `changes`.
     pub async fn run(
         self,
         relay: Option<std::path::PathBuf>,
-        changes: mpsc::Receiver<Sources>,
+        changes: mpsc::Receiver<Change>,
         shutdown: CancellationToken,
     ) {
         let hub = Arc::new(Hub::new(self.config.streams.keys().cloned(), self.config.ring, self.config.low));
-        let limits = self.config.limits.clone();
-        let settings = Arc::new(self.config.ingest(relay));
+        let limits = InForce::new(self.config.limits.clone());
+        let settings = Arc::new(self.config.ingest(relay, limits.clone()));
         let mut streams = Streams::new(hub.clone(), settings, shutdown.clone());
         streams.set(self.config.streams).await;
-        let streams = tokio::spawn(streams.follow(changes));
+        let streams = tokio::spawn(streams.follow(changes, limits.clone()));
 
         let allowed_origins: Arc<[String]> = self.config.allowed_origins.into();
         let (ring, low_kbps) = (self.config.ring.bytes, self.config.low_kbps);

@@ -82,6 +82,37 @@ fn streams_come_go_and_change_while_others_play_on() {
 }
 
 #[test]
+fn limits_are_those_of_the_newest_configuration() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[STAYS]).await;
+        let config = |limit: usize| format!("{}\n[limits]\nviewers = {limit}\n", camera.config());
+        let mut relay = Setup::config(config(1)).start().await;
+        let first = watch(&relay, STAYS.path).await;
+        let refused = async |relay: &Relay, limit: &str| {
+            let mut viewer = Viewer::playing(relay, STAYS.path, &PLAYS_BOTH).await;
+            let (message, code, _) = viewer.wait_closed(SOON).await;
+            assert!(code == Some(4429) && message.contains(limit), "{code:?} {message}");
+        };
+        refused(&relay, "limits.viewers allows (1)").await;
+        relay.reload(&config(2));
+        until("the new limits", SOON, async || relay.log().contains("streams and limits").then_some(())).await;
+        let second = watch(&relay, STAYS.path).await;
+        refused(&relay, "limits.viewers allows (2)").await;
+
+        // Nobody is sent away for a lower one.
+        relay.reload(&config(1));
+        until("the old limits", SOON, async || (relay.log().matches("streams and limits").count() == 2).then_some(()))
+            .await;
+        refused(&relay, "limits.viewers allows (1)").await;
+        for viewer in [first, second] {
+            let seen = viewer.seen().fragments;
+            until("them to watch on", SOON, async || (viewer.seen().fragments > seen + 10).then_some(())).await;
+            assert!(viewer.seen().losses.is_empty(), "{:?}", viewer.seen().losses);
+        }
+    });
+}
+
+#[test]
 fn the_page_shows_what_the_relay_has() {
     alone(TEST, async || {
         let camera = Camera::start(&[STAYS, GOES, COMES]).await;

@@ -1,6 +1,7 @@
 //! `[limits]`: what viewers, and those who are none, may take of the relay.
 
 use std::ops::RangeInclusive;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -40,6 +41,27 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Section::default().resolve().expect("the defaults are within their ranges")
+    }
+}
+
+/// The limits in force, which another configuration may change. Shared by all who keep them.
+#[derive(Debug, Clone)]
+pub struct InForce(Arc<RwLock<Arc<Limits>>>);
+
+impl InForce {
+    /// These.
+    pub fn new(limits: Limits) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(limits))))
+    }
+
+    /// As they are now.
+    pub fn now(&self) -> Arc<Limits> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Others from now on. Who was let in by those before stays.
+    pub fn set(&self, limits: Limits) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
     }
 }
 

@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use sightline_protocol::stream::StreamName;
 
-use crate::config::Limits;
+use crate::config::{InForce, Limits};
 use crate::counts::{Counts, household};
 use crate::server::Reached;
 use crate::server::forwarded;
@@ -18,7 +18,7 @@ use crate::server::forwarded;
 /// See the [module](self).
 #[derive(Debug, Clone)]
 pub struct Viewers {
-    limits: Arc<Limits>,
+    limits: InForce,
     counts: Arc<Mutex<Watching>>,
 }
 
@@ -47,23 +47,23 @@ pub(crate) enum TooMany {
 
 impl Viewers {
     /// Nobody yet.
-    pub fn new(limits: Limits) -> Self {
-        Self { limits: Arc::new(limits), counts: Arc::default() }
+    pub fn new(limits: InForce) -> Self {
+        Self { limits, counts: Arc::default() }
     }
 
-    /// The limits.
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+    /// The limits as they are now.
+    pub(crate) fn limits(&self) -> Arc<Limits> {
+        self.limits.now()
     }
 
     /// By which address a request counts; none where behind it may be anybody, as behind a tunnel that does not tell.
     pub(crate) fn address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
-        forwarded::client(peer?, headers, &self.limits.trusted_proxies).map(household)
+        forwarded::client(peer?, headers, &self.limits.now().trusted_proxies).map(household)
     }
 
     /// A place for one more.
     pub(crate) fn admit(&self, stream: &StreamName, address: Option<IpAddr>) -> Result<Place, TooMany> {
-        let (limits, mut counts) = (&self.limits, lock(&self.counts));
+        let (limits, mut counts) = (self.limits.now(), lock(&self.counts));
         if counts.all >= limits.viewers {
             return Err(TooMany::All(limits.viewers));
         }
@@ -118,7 +118,7 @@ mod tests {
 
     fn viewers() -> Viewers {
         let limits = Limits { viewers: 4, viewers_per_stream: 3, viewers_per_address: 2, ..Limits::default() };
-        Viewers::new(limits)
+        Viewers::new(InForce::new(limits))
     }
 
     #[test]

@@ -34,7 +34,7 @@ use tracing::{debug, warn};
 
 use super::ledger::{Counted, Ledger, Refused};
 use super::{Reached, give_up_when_stuck, hurry, tls};
-use crate::config::Limits;
+use crate::config::InForce;
 
 /// Between tries to accept while the system has no descriptor: viewers leave all the time, and nobody notices a wait so
 /// short.
@@ -52,12 +52,10 @@ pub(super) async fn serve(
     listener: TcpListener,
     certificate: Option<tls::Current>,
     app: Router,
-    limits: &Limits,
+    limits: &InForce,
     shutdown: CancellationToken,
 ) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);
-    let (ledger, farewells) = (Ledger::new(limits), Arc::new(Semaphore::new(FAREWELLS)));
+    let (ledger, farewells) = (Ledger::new(limits.clone()), Arc::new(Semaphore::new(FAREWELLS)));
     let tasks = TaskTracker::new();
     let mut trouble = Trouble::default();
     loop {
@@ -83,7 +81,10 @@ pub(super) async fn serve(
                 give_up_when_stuck(&stream);
                 let address = stream.local_addr().ok().map(|address| address.ip());
                 let reached = Reached { address, peer: peer.ip(), encrypted: tls.is_some() };
-                let serving = Serving { http: http.clone(), app: app.clone(), reached, shutdown: shutdown.clone() };
+                let limits = limits.now();
+                let mut http = http1::Builder::new();
+                http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);
+                let serving = Serving { http, app: app.clone(), reached, shutdown: shutdown.clone() };
                 let connection = Counted::new(stream, slot);
                 match tls {
                     Some(tls) => tasks.spawn(serving.encrypted(connection, tls, limits.header)),

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::config::{Limits, Network};
+use crate::config::InForce;
 use crate::counts::{Counts, household};
 
 /// Why a connection is not served.
@@ -23,9 +23,7 @@ pub(super) enum Refused {
 /// The connections there are.
 #[derive(Debug, Clone)]
 pub(super) struct Ledger {
-    connections: usize,
-    per_address: usize,
-    trusted: Arc<[Network]>,
+    limits: InForce,
     counts: Arc<Mutex<Connections>>,
 }
 
@@ -36,27 +34,24 @@ struct Connections {
 }
 
 impl Ledger {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self {
-            connections: limits.connections,
-            per_address: limits.connections_per_address,
-            trusted: limits.trusted_proxies.as_slice().into(),
-            counts: Arc::default(),
-        }
+    pub(super) fn new(limits: InForce) -> Self {
+        Self { limits, counts: Arc::default() }
     }
 
     /// A place for one more. A proxy or a tunnel brings everybody, and so has no limit of its own; whatever comes from
     /// this machine is one.
     pub(super) fn admit(&self, peer: SocketAddr) -> Result<Slot, Refused> {
-        let brings_everybody = |ip: IpAddr| ip.is_loopback() || self.trusted.iter().any(|network| network.contains(ip));
+        let limits = self.limits.now();
+        let trusts = |ip| limits.trusted_proxies.iter().any(|network| network.contains(ip));
+        let brings_everybody = |ip: IpAddr| ip.is_loopback() || trusts(ip);
         let address = Some(peer.ip().to_canonical()).filter(|&ip| !brings_everybody(ip)).map(household);
         let mut counts = lock(&self.counts);
-        if counts.all >= self.connections {
-            return Err(Refused::Full(self.connections));
+        if counts.all >= limits.connections {
+            return Err(Refused::Full(limits.connections));
         }
         if let Some(address) = address {
-            if counts.by_address.of(&address) >= self.per_address {
-                return Err(Refused::Address(self.per_address));
+            if counts.by_address.of(&address) >= limits.connections_per_address {
+                return Err(Refused::Address(limits.connections_per_address));
             }
             counts.by_address.add(address);
         }
@@ -139,9 +134,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
 
-    fn ledger(connections: usize, per_address: usize) -> Ledger {
-        Ledger { connections, per_address, trusted: ["10.0.0.0/8".parse().unwrap()].into(), counts: Arc::default() }
+    fn ledger(connections: usize, connections_per_address: usize) -> Ledger {
+        let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        Ledger::new(InForce::new(Limits { connections, connections_per_address, trusted_proxies, ..Limits::default() }))
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::config::{InForce, Limits};
 use crate::hub::rendition::Status;
 use crate::hub::{Hub, Stream};
 use crate::ingest::source::Source;
@@ -20,6 +21,15 @@ use crate::ingest::{self, Settings};
 
 /// The streams of a configuration.
 pub type Sources = IndexMap<StreamName, Source>;
+
+/// What another configuration changes while the relay runs.
+#[derive(Debug)]
+pub struct Change {
+    /// Its streams.
+    pub streams: Sources,
+    /// Its limits.
+    pub limits: Limits,
+}
 
 /// What viewers are told who watch what is no longer there.
 const GONE: &str = "this stream is no longer in the relay's configuration";
@@ -84,10 +94,13 @@ impl Streams {
     }
 
     /// Runs what comes, until the relay stops and every source has ended.
-    pub(super) async fn follow(mut self, mut changes: mpsc::Receiver<Sources>) {
+    pub(super) async fn follow(mut self, mut changes: mpsc::Receiver<Change>, limits: InForce) {
         loop {
             tokio::select! {
-                Some(sources) = changes.recv() => self.set(sources).await,
+                Some(change) = changes.recv() => {
+                    limits.set(change.limits);
+                    self.set(change.streams).await;
+                }
                 () = self.shutdown.cancelled() => break,
             }
         }

@@ -55,12 +55,11 @@ impl Key {
 /// The key that a token says it is signed with. One that says nothing can only mean the only one there is (OpenID Connect
 /// Core 1.0, section 10.1).
 pub(super) fn find<'a>(keys: &'a [Key], header: &Header) -> Option<&'a Key> {
-    let key = match (&header.kid, keys) {
+    match (&header.kid, keys) {
         (Some(_), keys) => keys.iter().find(|key| key.id == header.kid),
         (None, [key]) => Some(key),
         (None, _) => None,
-    };
-    key.filter(|key| key.algorithms.contains(&header.alg))
+    }
 }
 
 /// Whether the provider may have a key for this token that is not among these.

@@ -114,7 +114,7 @@ pub struct App {
     statistics: Option<bool>,
     /// The relay, where it is another one than this page came from.
     other_relay: Option<OtherRelay>,
-    /// Whether the relay asks for a password.
+    /// Whether the relay does not let this page in.
     logged_out: bool,
     /// Why the browser does not keep settings.
     not_kept: Option<String>,
@@ -137,7 +137,7 @@ pub enum Event {
     ForeignCatalogue(String),
     /// The catalogue could not be loaded; it will be tried again.
     CatalogueFailed,
-    /// The relay asks for a password.
+    /// The relay does not let this page in: a password is another now, or a token or a sign-in has ended.
     LoggedOut,
     /// Something about one stream.
     Tile(StreamName, TileEvent),
@@ -262,7 +262,7 @@ impl App {
     /// One sentence about the page as a whole, where it needs one, and whether loading it anew is the remedy.
     pub fn banner(&self) -> Option<(String, bool)> {
         if self.logged_out {
-            return Some(("The relay asks for a password. Reload the page to log in.".to_owned(), true));
+            return Some(("The relay no longer lets this page in. Reload it to log in again.".to_owned(), true));
         }
         match (&self.other_relay, &self.not_kept) {
             (Some(OtherRelay::Foreign(version)), _) => Some((

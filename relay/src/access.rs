@@ -1,10 +1,11 @@
-//! Who may watch: everybody, or those who know the password, or have a token.
+//! Who may watch: everybody, or those who know the password, have a token, or have signed in at an identity provider.
 //!
 //! One policy for everything that shows or tells of a camera. A browser logs in once and has a cookie from then on; players
-//! and programs send the password with each request (RFC 7617). A password is for all that there is, a token for its streams
-//! and its time ([`token`], [`rights`]). The page's own files, which every installation has alike, are for all.
+//! and programs send the password with each request (RFC 7617). A password is for all that there is, as are a provider's tokens
+//! ([`oidc`]); one of the relay's own is for its streams and its time ([`token`], [`rights`]). The page's own files, which every
+//! installation has alike, are for all.
 //!
-//! | who asks | without either |
+//! | who asks | without any |
 //! | --- | --- |
 //! | a browser for a page | a form that asks for the password, if there is one |
 //! | a WebSocket | a refusal inside the WebSocket, where a page can read it |
@@ -12,6 +13,8 @@
 
 mod cookie;
 mod gate;
+pub mod oidc;
+mod refusal;
 mod rights;
 pub mod token;
 
@@ -38,6 +41,7 @@ use crate::egress::origin;
 use crate::server::{Reached, is_encrypted};
 use cookie::Signer;
 use gate::Gate;
+pub(crate) use refusal::Refusal;
 pub(crate) use rights::Rights;
 use token::Verifier;
 
@@ -58,39 +62,17 @@ const PAGES: [&str; 3] = ["/", "/test", "/index.html"];
 #[derive(Clone)]
 pub struct Access(Option<Arc<Locked>>);
 
-/// By a password, by tokens, or by both.
+/// By a password, by tokens, by an identity provider, or by some of them.
 struct Locked {
     password: Option<Login>,
     tokens: Option<Verifier>,
+    oidc: Option<oidc::Verifier>,
 }
 
 struct Login {
     password: Password,
     signer: Signer,
     gate: Gate,
-}
-
-/// Why somebody may not watch, as it is told in place of a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// Nothing was shown, or a wrong password, where there is one.
-    #[error("this relay asks for a password: load the page anew to log in")]
-    LogIn,
-    /// Nothing was shown, where there are only tokens.
-    #[error("this relay asks for an access token: open it by a link that has one")]
-    NoToken,
-    /// The token was good once.
-    #[error("the access token has expired: ask for a new one")]
-    Expired,
-    /// The token will be good.
-    #[error("the access token is not valid yet: try again later")]
-    Early,
-    /// It was not made with this relay's key, or is no token at all.
-    #[error("the access token is not one of this relay's: ask for a new one")]
-    Foreign,
-    /// The token is for something else.
-    #[error("the access token is not for this: ask for one that names the stream")]
-    OtherStream,
 }
 
 /// Marks a request that was let in by the token in its address, for answers that name other addresses.
@@ -111,16 +93,16 @@ pub(crate) struct Filled {
 }
 
 impl Access {
-    /// For those who know `password` or have a token that `token_key` has signed; without either, for everybody who reaches
-    /// the relay. Deriving the key of cookies takes a moment.
-    pub fn new(password: Option<Password>, token_key: Option<&TokenKey>) -> Self {
+    /// For those who know `password`, or have a token that `token_key` has signed or that `oidc` verifies; without any of them,
+    /// for everybody who reaches the relay. Deriving the key of cookies takes a moment.
+    pub(crate) fn new(password: Option<Password>, token_key: Option<&TokenKey>, oidc: Option<oidc::Verifier>) -> Self {
         let password = password.map(|password| {
             let signer = Signer::new(&password);
             Login { password, signer, gate: Gate::default() }
         });
         let tokens = token_key.map(Verifier::new);
-        let locked = password.is_some() || tokens.is_some();
-        Self(locked.then(|| Arc::new(Locked { password, tokens })))
+        let locked = password.is_some() || tokens.is_some() || oidc.is_some();
+        Self(locked.then(|| Arc::new(Locked { password, tokens, oidc })))
     }
 }
 
@@ -260,6 +242,13 @@ impl Locked {
         {
             return Admission::Admitted(Rights::All);
         }
+        let mut why = self.question();
+        if let Some((oidc, token)) = self.oidc.as_ref().and_then(|oidc| Some((oidc, oidc::brought(headers)?))) {
+            match oidc.verify(token, now).await {
+                Ok((rights, _)) => return Admission::Admitted(rights),
+                Err(refusal) => why = refusal,
+            }
+        }
         let shown = || token::in_query(uri).or_else(|| token::in_protocols(headers));
         if let Some((tokens, token)) = self.tokens.as_ref().and_then(|tokens| Some((tokens, shown()?))) {
             return tokens.verify(token, now).into();
@@ -270,15 +259,19 @@ impl Locked {
             return self.try_credentials(&given, now).await;
         }
         let kept = self.tokens.as_ref().and_then(|tokens| Some(tokens.verify(tokens.kept(headers)?, now)));
-        kept.map_or(Admission::Refused(self.question()), Admission::from)
+        kept.map_or(Admission::Refused(why), Admission::from)
     }
 
     /// A token, or the password.
     async fn try_credentials(&self, given: &str, now: u64) -> Admission {
-        match (self.tokens.as_ref().map(|tokens| tokens.verify(given, now)), &self.password) {
+        let mut verified = self.tokens.as_ref().map(|tokens| tokens.verify(given, now));
+        if let (None | Some(Err(Refusal::Foreign)), Some(oidc)) = (&verified, &self.oidc) {
+            verified = Some(oidc.verify(given, now).await);
+        }
+        match (verified, &self.password) {
             (Some(verified), None) => verified.into(),
-            // It has our signature, so it is no password.
-            (Some(verified @ (Ok(_) | Err(Refusal::Expired | Refusal::Early))), _) => verified.into(),
+            (Some(Ok(verified)), _) => Ok(verified).into(),
+            (Some(Err(why)), _) if why.is_of_a_token() => Admission::Refused(why),
             (_, Some(login)) => match login.gate.try_password(&login.password, given).await {
                 Verdict::Yes => Admission::Admitted(Rights::All),
                 Verdict::No => Admission::Refused(Refusal::LogIn),
@@ -290,7 +283,11 @@ impl Locked {
 
     /// What somebody is told who shows nothing.
     fn question(&self) -> Refusal {
-        if self.password.is_some() { Refusal::LogIn } else { Refusal::NoToken }
+        match (&self.password, &self.oidc) {
+            (Some(_), _) => Refusal::LogIn,
+            (None, Some(_)) => Refusal::SignIn,
+            (None, None) => Refusal::NoToken,
+        }
     }
 
     /// The token of an address, if it is good, and the cookie for a page that was opened with it.

@@ -18,6 +18,7 @@ use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 pub use access::Password;
 pub use limits::{InForce, Limits};
 pub use network::Network;
+pub use oidc::{KeySource, Oidc};
 pub use tls::Tls;
 pub use token::TokenKey;
 pub use webrtc::{Announced, IceServer, Webrtc};
@@ -25,6 +26,7 @@ pub use webrtc::{Announced, IceServer, Webrtc};
 mod access;
 mod limits;
 mod network;
+mod oidc;
 mod tls;
 mod token;
 mod webrtc;
@@ -51,6 +53,8 @@ pub struct Config {
     pub password: Option<Password>,
     /// What signs tokens, with one of which it can be watched too.
     pub token_key: Option<TokenKey>,
+    /// Whose tokens will do besides.
+    pub oidc: Option<Oidc>,
     /// Whether everybody may watch who reaches an address that is not this machine's alone.
     pub open: bool,
     /// The FFmpeg to run.
@@ -128,6 +132,7 @@ impl Config {
             config.password = Some(password);
         }
         config.tls = config.tls.map(|tls| tls.beside(path));
+        config.oidc = config.oidc.map(|oidc| oidc.beside(path));
         config.token_key = token_key_file.as_deref().map(TokenKey::read).transpose()?;
         Ok(config)
     }
@@ -162,6 +167,7 @@ struct File {
     tls: Option<Tls>,
     allowed_origins: Vec<String>,
     access: access::Section,
+    oidc: Option<oidc::Section>,
     ffmpeg: PathBuf,
     ingest: Ingest,
     webrtc: webrtc::Section,
@@ -177,6 +183,7 @@ impl Default for File {
             tls: None,
             allowed_origins: Vec::new(),
             access: access::Section::default(),
+            oidc: None,
             ffmpeg: "ffmpeg".into(),
             ingest: Ingest::default(),
             webrtc: webrtc::Section::default(),
@@ -287,6 +294,7 @@ impl File {
             allowed_origins: self.allowed_origins,
             password: None,
             token_key: None,
+            oidc: self.oidc.map(oidc::Section::resolve).transpose()?,
             open: self.access.open,
             ffmpeg: self.ffmpeg,
             encoding: Encoding { encoder: self.ingest.encoder, vaapi_device: self.ingest.vaapi_device },

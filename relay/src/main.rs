@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rustix::process::{Resource, getrlimit, setrlimit};
+use sightline_relay::access::oidc;
 use sightline_relay::check;
 use sightline_relay::config::{Config, Password, TokenKey};
 use sightline_relay::ingest::{ffmpeg, process};
@@ -141,6 +142,9 @@ fn complain(line: &str) {
 /// `sightline check`.
 async fn look(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     config.tls.as_ref().map(Certificate::load).transpose()?;
+    if let Some(oidc) = &config.oidc {
+        oidc::look(&oidc.keys).await?;
+    }
     let streams = check::check(config, this_program()).await;
     say(&check::table(&streams));
     match check::failed(&streams).len() {

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use crate::access::{self, Access};
-use crate::config::{Config, InForce};
+use crate::access::{self, Access, oidc};
+use crate::config::{Config, InForce, KeySource};
 use crate::egress::viewers::Viewers;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
@@ -55,12 +55,16 @@ pub enum ServeError {
     /// Everybody who reaches the address could watch, and nobody said that they may.
     #[error(
         "everybody who reaches {0} could watch: set a password, as SIGHTLINE_PASSWORD or in the file that \
-             access.password_file names, or a key for access tokens (access.token_key_file), or say access.open = true"
+             access.password_file names, or a key for access tokens (access.token_key_file), or name an identity provider \
+             ([oidc]), or say access.open = true"
     )]
     Open(SocketAddr),
     /// There is no certificate that the relay could speak TLS with.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The file with the identity provider's keys has none.
+    #[error(transparent)]
+    Keys(#[from] oidc::KeysError),
     /// The address for WebRTC cannot be listened on.
     #[error(
         "cannot listen on {address} for WebRTC: {error}; choose another address with webrtc.listen, or turn it off with \
@@ -90,8 +94,13 @@ impl Relay {
     /// See [`ServeError`].
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
         let address = config.listen;
-        if access::refuses(address, config.password.is_some() || config.token_key.is_some(), config.open) {
+        let locked = config.password.is_some() || config.token_key.is_some() || config.oidc.is_some();
+        if access::refuses(address, locked, config.open) {
             return Err(ServeError::Open(address));
+        }
+        // An address may not answer yet when the machine has just started.
+        if let Some(file @ KeySource::File(_)) = config.oidc.as_ref().map(|oidc| &oidc.keys) {
+            oidc::look(file).await?;
         }
         let certificate = config.tls.as_ref().map(Certificate::load).transpose()?;
         let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
@@ -132,7 +141,8 @@ impl Relay {
         let whep =
             whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), viewers.clone(), shutdown.clone());
         let context = websocket::Context { hub, allowed_origins, viewers, shutdown: shutdown.clone() };
-        let access = Access::new(self.config.password, self.config.token_key.as_ref());
+        let oidc = self.config.oidc.map(|oidc| oidc::Verifier::start(oidc, shutdown.clone()));
+        let access = Access::new(self.config.password, self.config.token_key.as_ref(), oidc);
         let app = crate::api::router(context, hls, whep.clone(), access);
         let certificate = self.certificate.as_ref().map(Certificate::current);
         if let Some(certificate) = self.certificate {

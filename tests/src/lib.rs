@@ -13,6 +13,8 @@
 //! | [`nginx`] | nginx between browser and relay |
 //! | [`namespace`] | a network of the test's own, with walls in it |
 //! | [`faults`] | what happens to viewers, and in what time it heals |
+//! | [`provider`] | an identity provider: who signs tokens, and where its keys are |
+//! | [`routes`] | every address that shows or tells of a camera |
 //! | [`tls`] | certificates of the test's own, and who trusts them |
 //! | [`tracks`] | what a viewer got of video and audio, decoded |
 //! | [`viewer`] | a viewer without a browser, for both WebSocket dialects |
@@ -42,9 +44,11 @@ pub mod nginx;
 pub mod peer;
 pub mod playlist;
 pub mod process;
+pub mod provider;
 pub mod recording;
 pub mod relay;
 pub mod road;
+pub mod routes;
 pub mod run;
 pub mod saved;
 pub mod slow;

@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
-use tokio_rustls::{TlsConnector, rustls};
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use tokio_rustls::{TlsAcceptor, TlsConnector, rustls};
 
 use crate::http::Response;
 
@@ -33,6 +33,18 @@ impl Identity {
     /// Never, but for faults of the cryptography.
     pub fn new() -> Self {
         Self(generate_simple_self_signed([NAME.to_owned()]).expect("a certificate"))
+    }
+
+    /// What a server of the test's own shows it with.
+    ///
+    /// # Panics
+    /// Never, but for faults of the cryptography.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let server = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let server = server.with_safe_default_protocol_versions().expect("there are some").with_no_client_auth();
+        let key = PrivateKeyDer::try_from(self.0.signing_key.serialize_der()).expect("a key");
+        let server = server.with_single_cert(vec![self.0.cert.der().clone()], key).expect("its own key");
+        TlsAcceptor::from(Arc::new(server))
     }
 
     /// A connection to `server`, if that shows this certificate.
@@ -155,6 +167,11 @@ impl Files {
     fn replace(&self, name: &str, text: &str) {
         let (new, path) = (self.path("new"), self.path(name));
         std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path)).expect("a folder of the test's own");
+    }
+
+    /// The file with the certificate.
+    pub fn certificate(&self) -> PathBuf {
+        self.path("cert.pem")
     }
 
     fn path(&self, name: &str) -> PathBuf {

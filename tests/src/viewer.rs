@@ -124,6 +124,12 @@ impl Viewer {
         Self::open_offering(connection, relay, stream, Some(&protocols), None).await
     }
 
+    /// As [`Self::v1`], with what a proxy or a browser sends besides.
+    pub async fn with_header(relay: &Relay, stream: &str, name: &'static str, value: &str) -> Self {
+        let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
+        Self::open_with(connection, relay, stream, true, Some((name, value))).await
+    }
+
     /// As [`Self::playing`], over a connection that is there already.
     pub async fn playing_over(
         connection: impl Connection + 'static,

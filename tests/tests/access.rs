@@ -10,6 +10,7 @@ use sightline_tests::browser::{Browser, Rgb};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http::{Response, send};
 use sightline_tests::relay::{Relay, Setup, binary};
+use sightline_tests::routes::GUARDED;
 use sightline_tests::run::{alone, until};
 use sightline_tests::viewer::{PLAYS_H264, Viewer};
 
@@ -30,27 +31,6 @@ const EXPIRED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjE3MDAwMDAw
 /// Everything until 2100, by another key.
 const FOREIGN: &str =
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDB9.KHEGcD5bQItnqrePk5KW96imU8qFG0g1YLK-_-yZi-4";
-
-/// Every address that shows or tells of a camera, and how it is asked. Those who are let in get no end of `/api/events`, so its
-/// own test asks that.
-const GUARDED: [(&str, &str); 16] = [
-    ("GET", "/"),
-    ("GET", "/?stream=cam"),
-    ("GET", "/test"),
-    ("GET", "/index.html"),
-    ("GET", "/api/streams"),
-    ("GET", "/metrics"),
-    ("GET", "/api/time"),
-    ("GET", "/api/mse/test"),
-    ("GET", "/ws/mse/cam"),
-    ("GET", "/hls/cam/index.m3u8"),
-    ("GET", "/hls/cam/copy/index.m3u8"),
-    ("GET", "/hls/cam/copy/1.m4s"),
-    ("POST", "/whep/cam"),
-    ("DELETE", "/whep/cam/1"),
-    ("PATCH", "/whep/cam/1"),
-    ("GET", "/what/there/is/not"),
-];
 
 async fn locked() -> (Camera, Relay) {
     let camera = Camera::start(&[CAM]).await;

@@ -163,7 +163,7 @@ fn a_relay_that_was_upgraded_is_noticed_and_the_remedy_named() {
     app.apply(catalogue(&["a"]), 0.0);
     assert_eq!(app.banner(), None, "the old one is back");
     app.apply(Event::LoggedOut, 0.0);
-    assert!(app.banner().is_some_and(|(text, reload)| text.contains("password") && reload));
+    assert!(app.banner().is_some_and(|(text, reload)| text.contains("log in again") && reload));
     app.apply(catalogue(&["a"]), 0.0);
     assert_eq!(app.banner(), None);
 

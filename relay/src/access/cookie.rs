@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 
 use aws_lc_rs::{hmac, pbkdf2};
+use axum::http::HeaderMap;
+use axum::http::header::COOKIE;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
@@ -54,6 +56,13 @@ impl Signer {
         };
         signed().is_some_and(|until| until > now)
     }
+}
+
+/// What a request has as the cookie of that name (RFC 6265, section 4.2.1).
+pub(super) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]

@@ -9,15 +9,15 @@
 //! | a cookie | the page, once it was opened by a link |
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::http::header::{COOKIE, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 use axum::http::{HeaderMap, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::Refusal;
 use super::rights::Rights;
+use super::{Refusal, cookie};
 use crate::config::TokenKey;
 
 /// The subprotocol in which a WebSocket brings a token. It is never the one that is agreed on.
@@ -86,9 +86,7 @@ impl Verifier {
 
     /// The token that a page was opened with earlier.
     pub(super) fn kept<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| *name == self.cookie).map(|(_, value)| value)
+        cookie::value(headers, &self.cookie)
     }
 }
 
@@ -116,6 +114,7 @@ pub(super) fn in_protocols(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use axum::http::header::COOKIE;
 
     use super::*;
 

@@ -1,0 +1,71 @@
+//! The provider's public keys: a JSON Web Key Set (RFC 7517, section 5), and which of them has signed a token.
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Header};
+use serde::Deserialize;
+
+/// What a key may have signed with, if it does not say.
+const RSA: &[Algorithm] =
+    &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
+
+/// A public key that verifies signatures.
+#[derive(Clone)]
+pub(super) struct Key {
+    /// `kid`.
+    pub(super) id: Option<String>,
+    /// With what it may have signed. The token's own word is not enough (RFC 8725, section 3.1).
+    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) decoding: DecodingKey,
+}
+
+/// A set as it is written.
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<serde_json::Value>,
+}
+
+/// The keys of a set. Those that are for something else, or of a kind that is not known, are passed over; nothing, if it is no
+/// set at all.
+pub(super) fn parse(json: &[u8]) -> Option<Vec<Key>> {
+    let set: Set = serde_json::from_slice(json).ok()?;
+    Some(set.keys.into_iter().filter_map(|key| Key::new(&serde_json::from_value(key).ok()?)).collect())
+}
+
+impl Key {
+    fn new(jwk: &Jwk) -> Option<Self> {
+        let common = &jwk.common;
+        let signs = common.public_key_use.as_ref().is_none_or(|is_for| *is_for == PublicKeyUse::Signature);
+        let verifies = common.key_operations.as_ref().is_none_or(|are| are.contains(&KeyOperations::Verify));
+        let able = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => RSA,
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => &[Algorithm::ES256],
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => &[Algorithm::ES384],
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => &[Algorithm::EdDSA],
+            // A secret that is published is none.
+            _ => &[][..],
+        };
+        let named = |&&able: &&Algorithm| common.key_algorithm.is_none_or(|named| named == KeyAlgorithm::from(able));
+        let algorithms: Vec<_> = able.iter().filter(named).copied().collect();
+        let usable = signs && verifies && !algorithms.is_empty();
+        let decoding = usable.then(|| DecodingKey::from_jwk(jwk).ok())??;
+        Some(Self { id: common.key_id.clone(), algorithms, decoding })
+    }
+}
+
+/// The key that a token says it is signed with. One that says nothing can only mean the only one there is (OpenID Connect
+/// Core 1.0, section 10.1).
+pub(super) fn find<'a>(keys: &'a [Key], header: &Header) -> Option<&'a Key> {
+    match (&header.kid, keys) {
+        (Some(_), keys) => keys.iter().find(|key| key.id == header.kid),
+        (None, [key]) => Some(key),
+        (None, _) => None,
+    }
+}
+
+/// Whether the provider may have a key for this token that is not among these.
+pub(super) fn may_be_new(keys: &[Key], header: &Header) -> bool {
+    match &header.kid {
+        Some(_) => keys.iter().all(|key| key.id != header.kid),
+        None => keys.is_empty(),
+    }
+}

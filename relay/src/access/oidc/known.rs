@@ -1,0 +1,233 @@
+//! The keys as they are known: renewed by and by, and sooner for a token whose key is not among them, which is how a provider
+//! changes its keys. Tokens come from strangers, so what they ask for is bounded: one look in half a minute, whoever asks,
+//! for which all wait who need it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use jsonwebtoken::Header;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::keys::{self, Key};
+use super::source::{self, KeysError};
+use crate::config::KeySource;
+
+/// Between looks that nobody has asked for: a key that the provider has taken back is good no longer than that.
+const PERIOD: Duration = Duration::from_secs(3600);
+/// Between looks that were asked for, and between tries.
+const PAUSE: Duration = Duration::from_secs(30);
+/// The same of a file, which costs nobody anything.
+const FILE: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub(super) struct Known {
+    state: watch::Receiver<State>,
+    ask: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Vec<Key>,
+    /// Until when there is no use in asking.
+    quiet: Option<Instant>,
+}
+
+impl Known {
+    /// Those of `source` until `shutdown`; none, as long as there are none to be had.
+    pub(super) fn follow(source: KeySource, shutdown: CancellationToken) -> Self {
+        let (period, pause) = match &source {
+            KeySource::File(_) => (FILE, FILE),
+            KeySource::Url(_) => (PERIOD, PAUSE),
+        };
+        let load = move || {
+            let source = source.clone();
+            async move { source::load(&source).await }
+        };
+        Self::renewed_by(load, period, pause, shutdown)
+    }
+
+    fn renewed_by<F, L>(load: L, period: Duration, pause: Duration, shutdown: CancellationToken) -> Self
+    where
+        L: Fn() -> F + Send + 'static,
+        F: Future<Output = Result<Vec<Key>, KeysError>> + Send,
+    {
+        let (sender, state) = watch::channel(State::default());
+        let ask = Arc::new(Notify::new());
+        let mut keeper = Keeper { state: sender, ask: ask.clone(), period, pause, told: None };
+        tokio::spawn(async move { shutdown.run_until_cancelled(keeper.keep_up(load)).await });
+        Self { state, ask }
+    }
+
+    /// The key that a token with this header is signed with.
+    pub(super) async fn find(&self, header: &Header) -> Option<Key> {
+        let mut state = self.state.clone();
+        {
+            let known = state.borrow_and_update();
+            let found = keys::find(&known.keys, header);
+            let quiet = known.quiet.is_some_and(|until| until > Instant::now());
+            if found.is_some() || quiet || !keys::may_be_new(&known.keys, header) {
+                return found.cloned();
+            }
+        }
+        self.ask.notify_one();
+        // A look has its own limit, and there may be one on its way already.
+        let _ = timeout(source::LIMIT * 2, state.changed()).await;
+        keys::find(&state.borrow().keys, header).cloned()
+    }
+}
+
+/// Looks.
+struct Keeper {
+    state: watch::Sender<State>,
+    ask: Arc<Notify>,
+    period: Duration,
+    pause: Duration,
+    /// What was said last.
+    told: Option<String>,
+}
+
+impl Keeper {
+    async fn keep_up<F>(&mut self, load: impl Fn() -> F)
+    where
+        F: Future<Output = Result<Vec<Key>, KeysError>>,
+    {
+        let (mut asked, mut quiet) = (false, None);
+        loop {
+            let found = load().await;
+            self.tell(&found);
+            let next = Instant::now() + if found.is_ok() { self.period } else { self.pause };
+            if asked {
+                quiet = Some(Instant::now() + self.pause);
+            }
+            // Whoever has asked until now has the answer.
+            let _ = self.ask.notified().now_or_never();
+            self.state.send_modify(|state| {
+                state.quiet = quiet;
+                if let Ok(keys) = found {
+                    state.keys = keys;
+                }
+            });
+            let wanted = async {
+                if let Some(until) = quiet {
+                    sleep_until(until).await;
+                }
+                self.ask.notified().await;
+            };
+            asked = tokio::select! {
+                () = sleep_until(next) => false,
+                () = wanted => true,
+            };
+        }
+    }
+
+    /// What has become of the keys, once, however long it stays so.
+    fn tell(&mut self, found: &Result<Vec<Key>, KeysError>) {
+        let news = match found {
+            Ok(keys) => {
+                keys.iter().map(|key| key.id.as_deref().unwrap_or("one without kid")).collect::<Vec<_>>().join(", ")
+            }
+            Err(error) => error.to_string(),
+        };
+        if self.told.as_ref() == Some(&news) {
+            return;
+        }
+        if found.is_ok() {
+            info!(kid = news, "the identity provider's keys are those");
+        } else {
+            error!("what is known of the identity provider's keys stays as it is: {news}");
+        }
+        self.told = Some(news);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::sleep;
+
+    use super::super::tests::Signer;
+    use super::*;
+
+    /// What a provider of a test has, and how often it was asked.
+    #[derive(Default)]
+    struct Provider {
+        keys: Mutex<Vec<Key>>,
+        looks: AtomicU32,
+    }
+
+    impl Provider {
+        fn known(self: &Arc<Self>) -> Known {
+            let provider = self.clone();
+            let load = move || {
+                let provider = provider.clone();
+                async move {
+                    provider.looks.fetch_add(1, Ordering::Relaxed);
+                    // As long as an answer may take.
+                    sleep(source::LIMIT).await;
+                    let keys = provider.keys.lock().unwrap().clone();
+                    if keys.is_empty() { Err(KeysError::NoSet("nowhere".to_owned())) } else { Ok(keys) }
+                }
+            };
+            Known::renewed_by(load, PERIOD, PAUSE, CancellationToken::new())
+        }
+
+        fn looks(&self) -> u32 {
+            self.looks.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_have_it_look_once_in_half_a_minute_and_all_who_wait_for_that_get_the_new_key() {
+        let [old, new] = ["old", "new"].map(Signer::es256);
+        let provider = Arc::new(Provider::default());
+        provider.keys.lock().unwrap().push(old.key());
+        let known = Arc::new(provider.known());
+        // Before there are any keys, one waits for them.
+        assert!(known.find(&old.header()).await.is_some());
+        assert_eq!(provider.looks(), 1);
+        *provider.keys.lock().unwrap() = vec![new.key()];
+        assert!(known.find(&old.header()).await.is_some(), "nobody has asked yet");
+        let waiting: Vec<_> = (0..50)
+            .map(|_| {
+                let (known, header) = (known.clone(), new.header());
+                tokio::spawn(async move { known.find(&header).await.is_some() })
+            })
+            .collect();
+        for found in waiting {
+            assert!(found.await.unwrap());
+        }
+        assert_eq!(provider.looks(), 2);
+        assert!(known.find(&old.header()).await.is_none(), "it was taken back");
+        let strange = Signer::es256("strange");
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            assert!(known.find(&strange.header()).await.is_none());
+        }
+        assert_eq!((provider.looks(), begun.elapsed()), (2, Duration::ZERO), "and nobody waits in vain");
+        sleep(PAUSE).await;
+        assert!(known.find(&strange.header()).await.is_none());
+        assert_eq!(provider.looks(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_are_looked_at_now_and_then_and_stay_when_there_are_none_to_be_had() {
+        let signer = Signer::es256("a");
+        let provider = Arc::new(Provider::default());
+        let known = provider.known();
+        assert!(known.find(&signer.header()).await.is_none(), "the first look fails");
+        provider.keys.lock().unwrap().push(signer.key());
+        sleep(PAUSE + source::LIMIT * 2).await;
+        assert!(known.state.borrow().keys.len() == 1, "it was tried again");
+        provider.keys.lock().unwrap().clear();
+        let before = provider.looks();
+        sleep(PERIOD + source::LIMIT).await;
+        assert!(provider.looks() > before);
+        assert!(known.find(&signer.header()).await.is_some(), "they stay");
+    }
+}

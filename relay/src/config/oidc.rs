@@ -1,0 +1,114 @@
+//! `[oidc]`: who else says who may watch.
+
+use std::path::{Path, PathBuf};
+
+use axum::http::Uri;
+use serde::Deserialize;
+
+/// An identity provider (OpenID Connect, Cloudflare Access) whose tokens let their bearers watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oidc {
+    /// What its tokens have as `iss`, to the letter.
+    pub issuer: String,
+    /// What they have in `aud`, if they are for this relay.
+    pub audience: String,
+    /// Where its public keys are.
+    pub keys: KeySource,
+}
+
+/// Where a JSON Web Key Set is (RFC 7517, section 5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// In a file.
+    File(PathBuf),
+    /// At an address of HTTPS; or of HTTP, on this machine.
+    Url(Uri),
+}
+
+/// `[oidc]` as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Section {
+    issuer: String,
+    audience: String,
+    keys: String,
+}
+
+impl Section {
+    pub(super) fn resolve(self) -> Result<Oidc, String> {
+        let Self { issuer, audience, keys } = self;
+        for (key, value) in [("issuer", &issuer), ("audience", &audience), ("keys", &keys)] {
+            if value.is_empty() {
+                return Err(format!("oidc.{key} is empty; without it any token would do"));
+            }
+        }
+        let keys = if keys.contains("://") { KeySource::Url(address(&keys)?) } else { KeySource::File(keys.into()) };
+        Ok(Oidc { issuer, audience, keys })
+    }
+}
+
+impl Oidc {
+    /// The same, as seen from the configuration's place.
+    pub(super) fn beside(mut self, configuration: &Path) -> Self {
+        if let KeySource::File(file) = &mut self.keys {
+            *file = configuration.with_file_name("").join(&*file);
+        }
+        self
+    }
+}
+
+/// Whoever could change the keys on their way could let anybody in.
+fn address(text: &str) -> Result<Uri, String> {
+    let example = "such as \"https://TEAM.cloudflareaccess.com/cdn-cgi/access/certs\"";
+    let address: Uri = text.parse().map_err(|_| format!("oidc.keys = {text:?} is not an address {example}"))?;
+    let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
+    let here = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    if address.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("oidc.keys has a name or a password in it, and the relay sends none".to_owned());
+    }
+    match address.scheme_str() {
+        Some("https") => Ok(address),
+        Some("http") if here => Ok(address),
+        Some("http") => Err(format!(
+            "oidc.keys = {text:?} could be changed by anybody on the way, and with it who may watch; it has to be https://"
+        )),
+        _ => Err(format!("oidc.keys = {text:?} is neither an address {example} nor the name of a file")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(keys: &str) -> Result<Oidc, String> {
+        Section { issuer: "https://id.example.org".into(), audience: "a".into(), keys: keys.into() }.resolve()
+    }
+
+    #[test]
+    fn keys_come_from_a_file_or_by_a_safe_way() {
+        for keys in [
+            "https://team.cloudflareaccess.com/cdn-cgi/access/certs",
+            "http://127.0.0.1:8000/keys",
+            "http://[::1]/keys",
+            "http://localhost:80/",
+        ] {
+            assert_eq!(resolved(keys).unwrap().keys, KeySource::Url(keys.parse().unwrap()));
+        }
+        let beside = resolved("keys.json").unwrap().beside(Path::new("/etc/sightline/sightline.toml"));
+        assert_eq!(beside.keys, KeySource::File("/etc/sightline/keys.json".into()));
+        let elsewhere = resolved("/run/keys.json").unwrap().beside(Path::new("/etc/sightline/sightline.toml"));
+        assert_eq!(elsewhere.keys, KeySource::File("/run/keys.json".into()));
+        for (keys, named) in [
+            ("", "oidc.keys is empty"),
+            ("http://id.example.org/keys", "has to be https://"),
+            ("http://127.0.0.1.example.org/keys", "has to be https://"),
+            ("http://localhost@example.org/keys", "a name or a password"),
+            ("https://me:secret@example.org/keys", "a name or a password"),
+            ("ftp://127.0.0.1/keys", "neither an address such as"),
+            ("https://", "is not an address such as"),
+        ] {
+            let error = resolved(keys).unwrap_err();
+            assert!(error.contains(named) && !error.contains("secret"), "{keys}: {error}");
+        }
+    }
+}

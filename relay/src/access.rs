@@ -11,6 +11,8 @@
 //! | anything else | 401 and a sentence; 403 for a stream that the token is not for |
 
 mod cookie;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gate;
 mod rights;
 pub mod token;

@@ -6,6 +6,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where the demo listens on 127.0.0.1, and its configuration (empty: built-in demo streams).
 PORT   ?= 8080
 CONFIG ?=
+# How long each target is fuzzed.
+FUZZ_SECONDS ?= 60
 export PORT CONFIG
 # The crate that embeds the client reports each file as a warning.
 export MEMORY_SERVE_QUIET := 1
@@ -18,7 +20,7 @@ CLIENT_INPUTS := $(shell find client/* protocol/* -path client/node_modules -pru
 WITH_RUST := . scripts/common.sh && use_rust &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev client relay deb test bench screenshots lint fmt clean install-demo install-lint install-deb install-test
+.PHONY: help demo dev client relay deb test fuzz bench screenshots lint fmt clean install-demo install-lint install-deb install-fuzz install-test
 # One thing after the other: every step uses all cores by itself.
 .NOTPARALLEL:
 
@@ -41,6 +43,9 @@ deb: install-deb relay ## build a Debian package into target/debian
 
 test: install-test relay ## install what is missing, run every check and test
 	@exec scripts/test.sh
+
+fuzz: install-fuzz dist/index.html ## fuzz all that reads what others wrote (FUZZ_SECONDS=3600 each)
+	@exec scripts/fuzz.sh "$(FUZZ_SECONDS)"
 
 bench: install-test relay ## measure latency, bad roads, faults, start-up, the page, cost per viewer, size
 	@$(WITH_RUST) SIGHTLINE_BIN="$$TARGET_DIR/release/sightline" exec cargo run --release --package sightline-tests --bin bench
@@ -68,6 +73,9 @@ install-lint:
 
 install-deb:
 	@scripts/install.sh deb
+
+install-fuzz:
+	@scripts/install.sh fuzz
 
 install-test:
 	@scripts/install.sh test

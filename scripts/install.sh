@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# install.sh demo|lint|deb|test - installs whatever `make demo`, `lint`, `deb` or `test` needs and this machine lacks:
+# install.sh demo|lint|deb|fuzz|test - installs whatever `make demo`, `lint`, `deb`, `fuzz` or `test` needs and this machine lacks:
 # packages, Rust, commands built by cargo into $XDG_CACHE_HOME/sightline/tools, and npm packages into
 # client/node_modules. Says what it installs; takes a fraction of a second where nothing is missing.
 . "$(dirname "$0")/common.sh"
-what=${1:?usage: install.sh demo|lint|deb|test}
+what=${1:?usage: install.sh demo|lint|deb|fuzz|test}
 
 # Trunk 0.22 needs a newer Rust than Sightline does.
 TRUNK=0.21.14
 GECKODRIVER=0.37.1
 CARGO_DEB=3.8.0
+CARGO_FUZZ=0.13.2
 
 # tool COMMAND CRATE VERSION: makes sure of a command of exactly this version.
 tool() {
@@ -46,5 +47,6 @@ tool trunk trunk "$TRUNK"
 # It must be of the same version as the library in the client that it works on.
 tool wasm-bindgen wasm-bindgen-cli "$(locked wasm-bindgen)"
 case $what in deb | test) tool cargo-deb cargo-deb "$CARGO_DEB" ;; esac
+[ "$what" != fuzz ] || tool cargo-fuzz cargo-fuzz "$CARGO_FUZZ"
 [ "$what" != test ] || tool geckodriver geckodriver "$GECKODRIVER"
 rm -rf "$CACHE/build"

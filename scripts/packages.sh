@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# packages.sh demo|lint|deb|test - installs those system packages that this needs and the machine lacks; says which.
+# packages.sh demo|lint|deb|fuzz|test - installs those system packages that this needs and the machine lacks; says which.
 # packages.sh apt PACKAGE...    - the same for exactly these.
 # Run by the other install scripts. Takes root, by sudo where it is not root, only if something is missing.
 . "$(dirname "$0")/common.sh"
@@ -17,6 +17,8 @@ NOT_RUN=(nginx)
 # A sound card for machines that have none. Where PipeWire plays the sound these cannot be installed beside it.
 SOUND=(pulseaudio=pulseaudio parec=pulseaudio-utils gstreamer1.0-pulseaudio)
 LINT=(shellcheck=shellcheck)
+# libFuzzer is C++.
+FUZZ=("c++=g++")
 
 installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n '/Candidate: [^(]/p')" ]; }
@@ -24,12 +26,13 @@ available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n '/Candidate: [^
 case $1 in
 demo | deb) wanted=("${DEMO[@]}") ;;
 lint) wanted=("${DEMO[@]}" "${LINT[@]}") ;;
+fuzz) wanted=("${DEMO[@]}" "${FUZZ[@]}") ;;
 test)
     ! installed pipewire-audio || SOUND=()
     wanted=("${DEMO[@]}" "${LINT[@]}" "${TEST[@]}" "${SOUND[@]}")
     ;;
 apt) wanted=("${@:2}") ;;
-*) die "usage: packages.sh demo|lint|deb|test|apt PACKAGE..." ;;
+*) die "usage: packages.sh demo|lint|deb|fuzz|test|apt PACKAGE..." ;;
 esac
 
 missing=()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rust.sh demo|lint|deb|test - makes sure of a Rust that is new enough (rust-version in Cargo.toml) and can build for the
+# rust.sh demo|lint|deb|fuzz|test - makes sure of a Rust that is new enough (rust-version in Cargo.toml) and can build for the
 # browser; for lint and test also of clippy and rustfmt. Run by install.sh. In this order, each only where the one before does not do:
 #   compiler: the Rust on PATH or in ~/.cargo · a toolchain added by rustup · rustup's installer · Debian's rustc-web
 #   wasm32:   already there · rustup target add · standard library built from Debian's sources (debian-rust.sh)

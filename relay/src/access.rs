@@ -12,6 +12,8 @@
 //! | anything else | 401 and a sentence; 403 for a stream that the token is not for |
 
 mod cookie;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gate;
 pub mod oidc;
 mod refusal;

@@ -24,6 +24,8 @@ pub use token::TokenKey;
 pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod limits;
 mod network;
 mod oidc;

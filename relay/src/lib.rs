@@ -24,6 +24,8 @@ pub mod config;
 pub mod counts;
 pub mod egress;
 pub mod fmp4;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod hub;
 pub mod ingest;
 pub mod nal;

@@ -62,7 +62,8 @@ impl Samples {
     pub fn declare_in_order(&self, fragment: &[u8], layout: Layout) -> Option<Vec<u8>> {
         let edits: Vec<Edit> =
             self.access_units().flat_map(|unit| edits(&fragment[unit.clone()], unit.start, layout)).collect();
-        if edits.is_empty() {
+        // Runs may lie in any order, or on top of each other, where FFmpeg did not write them.
+        if edits.is_empty() || !edits.is_sorted_by(|one, next| one.range.end <= next.range.start) {
             return None;
         }
         let media = self.mdat_at.body.clone();

@@ -16,6 +16,8 @@ pub mod source;
 mod attempt;
 mod audio;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod order;
 mod output;
 mod stderr;

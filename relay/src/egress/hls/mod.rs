@@ -16,6 +16,8 @@ mod body;
 mod carry;
 mod date;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod multivariant;
 mod name;
 mod playlist;

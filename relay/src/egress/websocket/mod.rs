@@ -10,6 +10,8 @@
 //! within [`WRITE_TIMEOUT`] is closed.
 
 mod flow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handshake;
 mod ladder;
 mod plain;
@@ -31,7 +33,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use sightline_protocol::stream::StreamName;
 use sightline_protocol::{SUBPROTOCOL, close};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
 use tracing::{debug, info};
@@ -146,10 +148,7 @@ struct Socket {
 
 impl Socket {
     fn new(upgraded: Upgraded, messages_per_second: usize) -> Self {
-        let inner = ServerBuilder::new()
-            .limits(Limits::default().max_payload_len(Some(MESSAGE_MAX)))
-            .config(Config::default().frame_size(FRAME_MAX))
-            .serve(TokioIo::new(upgraded));
+        let inner = served(TokioIo::new(upgraded));
         let rate = Rate::new(messages_per_second);
         Self { inner, sent: 0, bytes: 0, messages_per_second, rate, began: Instant::now() }
     }
@@ -233,6 +232,14 @@ impl Socket {
         };
         let _ = timeout(FAREWELL, last_words).await;
     }
+}
+
+/// The relay's side of a WebSocket whose handshake is done.
+fn served<T: AsyncRead + AsyncWrite + Unpin>(connection: T) -> WebSocketStream<T> {
+    ServerBuilder::new()
+        .limits(Limits::default().max_payload_len(Some(MESSAGE_MAX)))
+        .config(Config::default().frame_size(FRAME_MAX))
+        .serve(connection)
 }
 
 fn ended_by(error: &tokio_websockets::Error) -> Ended {

@@ -14,6 +14,7 @@ use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::message::GapReason;
 use sightline_protocol::stream::Variant;
 use tokio::time::{Instant, timeout};
+use tokio_websockets::Message;
 
 use super::{Ended, Socket};
 use crate::fmp4::init::InitSegment;
@@ -57,9 +58,14 @@ pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Ended {
 /// What the client asks for; nothing, if it asks for nothing in time.
 async fn wish(socket: &mut Socket) -> Result<Option<Family>, Ended> {
     match timeout(WISH, socket.receive()).await {
-        Ok(message) => Ok((message?.as_text() == Some("h264")).then_some(Family::H264)),
+        Ok(message) => Ok(wished(&message?)),
         Err(_) => Ok(None),
     }
+}
+
+/// What a message asks for.
+pub(super) fn wished(message: &Message) -> Option<Family> {
+    (message.as_text() == Some("h264")).then_some(Family::H264)
 }
 
 /// Reads, and passes over, what the client says until it leaves. Cancel-safe.

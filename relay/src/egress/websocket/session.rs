@@ -40,7 +40,7 @@ const PING: Duration = Duration::from_secs(5);
 /// A viewer that has said nothing for so long, not even answered a ping, is gone, whatever its socket says.
 const GONE: Duration = Duration::from_secs(12);
 /// Why a session is not continued: it ended, or the viewer broke the protocol and is told so.
-enum Stop {
+pub(super) enum Stop {
     Ended(Ended),
     Refuse(u16, String),
 }
@@ -97,7 +97,7 @@ async fn first_message(socket: &mut Socket) -> Result<Play, Stop> {
     }
 }
 
-fn parse(message: &Message) -> Result<ClientMessage, Stop> {
+pub(super) fn parse(message: &Message) -> Result<ClientMessage, Stop> {
     let refuse = |why: String| Stop::Refuse(close::BAD_REQUEST, why);
     let text = message.as_text().ok_or_else(|| refuse("viewers send text, not binary messages".to_owned()))?;
     serde_json::from_str(text).map_err(|error| refuse(format!("not a message of sightline.v1: {error}")))
@@ -308,7 +308,7 @@ impl<'a> Session<'a> {
 }
 
 /// The codecs the viewer plays. What is none of ours is passed over: a browser may play what we never send.
-fn playable(play: &Play) -> Vec<VideoCodec> {
+pub(super) fn playable(play: &Play) -> Vec<VideoCodec> {
     play.codecs.iter().filter_map(|codec| codec.parse().ok()).collect()
 }
 

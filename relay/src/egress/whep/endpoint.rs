@@ -135,7 +135,7 @@ impl Endpoint {
     }
 
     /// What can be agreed on with a viewer who offers this.
-    fn agree(&self, offer: &str, reached: Option<IpAddr>) -> Result<(Agreed, String), Refusal> {
+    pub(super) fn agree(&self, offer: &str, reached: Option<IpAddr>) -> Result<(Agreed, String), Refusal> {
         let offer = SdpOffer::from_sdp_string(offer).map_err(|error| Refusal::NotSdp(brief(&error.to_string())))?;
         let mut config = RtcConfig::new()
             .set_crypto_provider(self.crypto.clone())

@@ -18,6 +18,8 @@ mod annex_b;
 mod endpoint;
 mod feed;
 mod fragment;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http;
 mod life;
 mod links;

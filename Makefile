@@ -21,7 +21,7 @@ CLIENT_INPUTS := $(shell find client/* protocol/* -path client/node_modules -pru
 WITH_RUST := . scripts/common.sh && use_rust &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev client relay test bench benchmarks screenshots lint fmt clean install-demo install-lint install-test
+.PHONY: help demo dev client relay deb test bench benchmarks screenshots lint fmt clean install-demo install-lint install-deb install-test
 # One thing after the other: every step uses all cores by itself.
 .NOTPARALLEL:
 
@@ -38,6 +38,9 @@ client: dist/index.html ## build the client into dist/
 
 relay: dist/index.html ## build the relay, with the client in it
 	@$(WITH_RUST) cargo build --release --package sightline-relay
+
+deb: install-deb relay ## build a Debian package into target/debian
+	@exec scripts/deb.sh
 
 test: install-test relay ## install what is missing, run every check and test
 	@exec scripts/test.sh
@@ -70,6 +73,9 @@ install-demo:
 
 install-lint:
 	@scripts/install.sh lint
+
+install-deb:
+	@scripts/install.sh deb
 
 install-test:
 	@scripts/install.sh test

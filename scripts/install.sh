@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# install.sh demo|lint|test - installs whatever `make demo`, `make lint` or `make test` needs and this machine lacks:
+# install.sh demo|lint|deb|test - installs whatever `make demo`, `lint`, `deb` or `test` needs and this machine lacks:
 # packages, Rust, commands built by cargo into $XDG_CACHE_HOME/sightline/tools, and npm packages into
 # client/node_modules. Says what it installs; takes a fraction of a second where nothing is missing.
 . "$(dirname "$0")/common.sh"
-what=${1:?usage: install.sh demo|lint|test}
+what=${1:?usage: install.sh demo|lint|deb|test}
 
 # Trunk 0.22 needs a newer Rust than Sightline does.
 TRUNK=0.21.14
 GECKODRIVER=0.37.1
+CARGO_DEB=3.8.0
 
 # tool COMMAND CRATE VERSION: makes sure of a command of exactly this version.
 tool() {
@@ -44,5 +45,6 @@ use_rust
 tool trunk trunk "$TRUNK"
 # It must be of the same version as the library in the client that it works on.
 tool wasm-bindgen wasm-bindgen-cli "$(locked wasm-bindgen)"
-[ "$what" = demo ] || tool geckodriver geckodriver "$GECKODRIVER"
+case $what in deb | test) tool cargo-deb cargo-deb "$CARGO_DEB" ;; esac
+[ "$what" != test ] || tool geckodriver geckodriver "$GECKODRIVER"
 rm -rf "$CACHE/build"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# packages.sh demo|lint|test    - installs those system packages that this needs and the machine lacks; says which.
+# packages.sh demo|lint|deb|test - installs those system packages that this needs and the machine lacks; says which.
 # packages.sh apt PACKAGE...    - the same for exactly these.
 # Run by the other install scripts. Takes root, by sudo where it is not root, only if something is missing.
 . "$(dirname "$0")/common.sh"
@@ -10,7 +10,7 @@ TEST=(
     chromium chromium-driver firefox-esr webkit2gtk-driver xvfb xauth
     python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
     gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-    nginx=nginx ip=iproute2 nft=nftables
+    nginx=nginx ip=iproute2 nft=nftables libfaketime
 )
 # Of these, programs that tests start themselves: what the package would have the system run stays off.
 NOT_RUN=(nginx)
@@ -22,14 +22,14 @@ installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = i
 available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n '/Candidate: [^(]/p')" ]; }
 
 case $1 in
-demo) wanted=("${DEMO[@]}") ;;
+demo | deb) wanted=("${DEMO[@]}") ;;
 lint) wanted=("${DEMO[@]}" "${LINT[@]}") ;;
 test)
     ! installed pipewire-audio || SOUND=()
     wanted=("${DEMO[@]}" "${LINT[@]}" "${TEST[@]}" "${SOUND[@]}")
     ;;
 apt) wanted=("${@:2}") ;;
-*) die "usage: packages.sh demo|lint|test|apt PACKAGE..." ;;
+*) die "usage: packages.sh demo|lint|deb|test|apt PACKAGE..." ;;
 esac
 
 missing=()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rust.sh demo|lint|test - makes sure of a Rust that is new enough (rust-version in Cargo.toml) and can build for the
+# rust.sh demo|lint|deb|test - makes sure of a Rust that is new enough (rust-version in Cargo.toml) and can build for the
 # browser; for lint and test also of clippy and rustfmt. Run by install.sh. In this order, each only where the one before does not do:
 #   compiler: the Rust on PATH or in ~/.cargo · a toolchain added by rustup · rustup's installer · Debian's rustc-web
 #   wasm32:   already there · rustup target add · standard library built from Debian's sources (debian-rust.sh)
@@ -49,7 +49,7 @@ use_wasm_rust || install_wasm || die "Rust cannot build for the browser here: th
     "On Debian 12 and 13, as root: apt-get install rustc-web cargo-web rust-web-src lld-22" \
     "With a Rust from another distribution's packages: its libstd-rust-dev-wasm32 and lld"
 
-if [ "${1:-}" != demo ] && ! { cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1; then
+if [[ ${1:-} = @(lint|test) ]] && ! { cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1; then
     heading "Adding clippy and rustfmt by rustup"
     { have rustup && timeout "$PATIENCE" rustup component add clippy rustfmt; } ||
         die "Rust's linter or formatter is missing." "Install clippy and rustfmt the way Rust was installed here."

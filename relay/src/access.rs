@@ -17,9 +17,9 @@ pub mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::Form;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE, USER_AGENT,
     WWW_AUTHENTICATE,
@@ -27,14 +27,15 @@ use axum::http::header::{
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Form};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use tracing::{info, warn};
 
-use crate::clock;
 use crate::config::{Password, TokenKey};
 use crate::egress::origin;
+use crate::server::{Reached, is_encrypted};
 use cookie::Signer;
 use gate::Gate;
 pub(crate) use rights::Rights;
@@ -187,7 +188,12 @@ fn is_public(path: &str) -> bool {
 }
 
 /// `POST /login`, what the form sends: a cookie, and back to the page.
-pub(crate) async fn login(State(access): State<Access>, headers: HeaderMap, Form(filled): Form<Filled>) -> Response {
+pub(crate) async fn login(
+    State(access): State<Access>,
+    reached: Option<Extension<ConnectInfo<Reached>>>,
+    headers: HeaderMap,
+    Form(filled): Form<Filled>,
+) -> Response {
     let to = if is_page(&filled.to) { &filled.to } else { "." };
     let back = |cookie: Option<String>| {
         let mut response = (StatusCode::SEE_OTHER, [(LOCATION, to), (CACHE_CONTROL, "no-store")]).into_response();
@@ -197,15 +203,16 @@ pub(crate) async fn login(State(access): State<Access>, headers: HeaderMap, Form
         response
     };
     let Some(login) = access.0.as_ref().and_then(|locked| locked.password.as_ref()) else { return back(None) };
+    let by_tls = reached.is_some_and(|Extension(ConnectInfo(reached))| reached.encrypted);
     // A browser that tells nobody where it comes from sends "null"; there is nothing to be gained by a login.
-    if let Some(origin) = origin::foreign(&headers, &[]).filter(|origin| origin != "null") {
+    if let Some(origin) = origin::foreign(&headers, by_tls, &[]).filter(|origin| origin != "null") {
         return (StatusCode::FORBIDDEN, format!("{}\n", origin::refusal(&origin))).into_response();
     }
     match login.gate.try_password(&login.password, &filled.password).await {
         Verdict::Yes => {
             info!("a browser logged in");
-            let encrypted = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
-            back(Some(login.signer.cookie(now(), encrypted)))
+            let by_https = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
+            back(Some(login.signer.cookie(now(), by_tls || by_https)))
         }
         Verdict::No => {
             warn!("somebody gave a wrong password");
@@ -289,7 +296,8 @@ impl Locked {
     /// The token of an address, if it is good, and the cookie for a page that was opened with it.
     fn link(&self, request: &Request) -> Option<(ByLink, String)> {
         // Only a proxy knows whether its side is encrypted.
-        let encrypted = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+        let by_https = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+        let encrypted = by_https || is_encrypted(request.extensions());
         let token = token::in_query(request.uri())?;
         let cookie = self.tokens.as_ref()?.keep(token, now(), encrypted)?;
         Some((ByLink(token.to_owned()), cookie))
@@ -307,9 +315,10 @@ fn credentials(value: &str) -> Option<String> {
     Some(String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned())
 }
 
-/// Seconds since 1970.
+/// Seconds since 1970, by the system's clock as it is now: whoever made a token went by theirs, and a machine may have set its
+/// own since the relay started.
 fn now() -> u64 {
-    (clock::unix_ms() / 1000.0) as u64
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// The page that a request is for, relative to its folder, wherever a proxy has that; without a token, which was none.

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 
+mod events;
 mod headers;
 mod metrics;
 
@@ -30,6 +31,7 @@ const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
 pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, access: Access) -> Router {
     let webrtc = whep.is_on();
     let policy = headers::Policy::new(&[PAGE, access::FORM], &context.allowed_origins);
+    let events = events::Feed { hub: context.hub.clone(), webrtc, shutdown: context.shutdown.clone() };
     let streams = async move |State(hub): State<Arc<Hub>>, Extension(rights): Extension<Rights>| {
         let mut catalogue = hub.catalogue(Instant::now(), webrtc);
         catalogue.streams.retain(|stream| rights.cover(stream.name.as_str()));
@@ -42,6 +44,7 @@ pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, 
         .route("/api/{*rest}", get(unknown))
         .route("/metrics", get(metrics::metrics))
         .with_state(context.hub.clone())
+        .route("/api/events", get(events::events).with_state(events))
         // What is true now is not what was true a second ago.
         .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let client = memory_serve::load!()
@@ -97,6 +100,7 @@ async fn mse_test() -> Json<Value> {
     Json(json!({
         "endpoint": "/ws/mse/{stream}",
         "streams": "/api/streams",
+        "events": "/api/events",
         "dialects": {
             "plain": {
                 "subprotocol": null,
@@ -116,5 +120,8 @@ async fn mse_test() -> Json<Value> {
 }
 
 async fn unknown() -> impl IntoResponse {
-    (StatusCode::NOT_FOUND, "There is no such address; GET /api/streams, GET /api/time and GET /api/mse/test exist.\n")
+    (
+        StatusCode::NOT_FOUND,
+        "There is no such address; GET /api/streams, /api/events, /api/time and /api/mse/test exist.\n",
+    )
 }

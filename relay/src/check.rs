@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::hub::Hub;
-use crate::hub::rendition::{Purpose, Rendition, Status};
+use crate::hub::rendition::{Purpose, Rendition, Status, Way};
 use crate::ingest;
 
 /// What a source gets to show a picture: more than one that waits for its key frame needs.
@@ -52,7 +52,7 @@ pub async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
 
 /// Holds it until it has shown a picture for a while, or has failed.
 async fn look(rendition: Arc<Rendition>) -> Status {
-    let mut held = rendition.subscribe(Purpose::View);
+    let mut held = rendition.subscribe(Purpose::View(Way::Plain));
     let settled = async {
         loop {
             match held.status_change().await {

@@ -18,12 +18,14 @@ use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
 pub use access::Password;
 pub use limits::Limits;
 pub use network::Network;
+pub use tls::Tls;
 pub use token::TokenKey;
 pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
 mod limits;
 mod network;
+mod tls;
 mod token;
 mod webrtc;
 
@@ -41,6 +43,8 @@ const LOW_KBPS_RANGE: std::ops::RangeInclusive<u32> = 50..=5000;
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// What it speaks TLS with; HTTP alone, if nothing.
+    pub tls: Option<Tls>,
     /// Origins of pages, beside the relay's own, that may connect; `*` for any.
     pub allowed_origins: Vec<String>,
     /// What those who watch have to know; nothing, if none.
@@ -123,6 +127,7 @@ impl Config {
             let password = Password::read(&path).map_err(|message| ConfigError::Password(path, message))?;
             config.password = Some(password);
         }
+        config.tls = config.tls.map(|tls| tls.beside(path));
         config.token_key = token_key_file.as_deref().map(TokenKey::read).transpose()?;
         Ok(config)
     }
@@ -154,6 +159,7 @@ impl Config {
 #[serde(deny_unknown_fields, default)]
 struct File {
     listen: SocketAddr,
+    tls: Option<Tls>,
     allowed_origins: Vec<String>,
     access: access::Section,
     ffmpeg: PathBuf,
@@ -168,6 +174,7 @@ impl Default for File {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            tls: None,
             allowed_origins: Vec::new(),
             access: access::Section::default(),
             ffmpeg: "ffmpeg".into(),
@@ -276,6 +283,7 @@ impl File {
         }
         Ok(Config {
             listen: self.listen,
+            tls: self.tls,
             allowed_origins: self.allowed_origins,
             password: None,
             token_key: None,

@@ -1,18 +1,20 @@
 //! `sightline`: the relay. See `sightline --help`.
 
 mod mint;
+mod paper;
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sightline_relay::check;
 use sightline_relay::config::{Config, Password, TokenKey};
 use sightline_relay::ingest::{ffmpeg, process};
-use sightline_relay::server::{Relay, Sources};
+use sightline_relay::server::{Certificate, Relay, Sources};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +28,7 @@ const LOG: &str = "info,memory_serve=warn,mp4_atom=error";
 ///
 /// Without a configuration it shows five built-in streams.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "sightline", version)]
 struct Arguments {
     /// The configuration (TOML).
     #[arg(long, value_name = "FILE", global = true)]
@@ -56,6 +58,17 @@ enum Command {
     /// Reads the configuration and looks at every source for a moment: what it delivers, or what is wrong.
     Check,
     Token(mint::Arguments),
+    /// Print what makes a shell complete the arguments.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Writes the manual pages, for packages.
+    #[command(hide = true)]
+    Man {
+        /// The folder that they are written to.
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -78,6 +91,8 @@ fn main() -> ExitCode {
     }
     let done = match &arguments.command {
         Some(Command::Token(token)) => mint::run(token, arguments.config.as_deref()),
+        Some(Command::Completions { shell }) => paper::completions(Arguments::command(), *shell),
+        Some(Command::Man { folder }) => paper::manual(Arguments::command(), folder),
         Some(Command::Check) | None => run(&arguments),
     };
     match done {
@@ -106,7 +121,8 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
     raise_descriptor_limit();
     let relay = Relay::bind(config).await?;
-    say(&format!("Sightline {} shows its cameras at http://{}/\n", env!("CARGO_PKG_VERSION"), relay.address()));
+    let (version, scheme, address) = (env!("CARGO_PKG_VERSION"), relay.scheme(), relay.address());
+    say(&format!("Sightline {version} shows its cameras at {scheme}://{address}/\n"));
     relay.run(this_program(), sources_on_signal(arguments.config.clone())?, stop_on_signal()?).await;
     info!("stopped");
     Ok(())
@@ -124,6 +140,7 @@ fn complain(line: &str) {
 
 /// `sightline check`.
 async fn look(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    config.tls.as_ref().map(Certificate::load).transpose()?;
     let streams = check::check(config, this_program()).await;
     say(&check::table(&streams));
     match check::failed(&streams).len() {

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
+use axum::http::Extensions;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -19,10 +21,13 @@ use crate::hub::Hub;
 use streams::Streams;
 
 pub use streams::Sources;
+pub use tls::{Certificate, TlsError};
 
 mod connections;
 pub(crate) mod forwarded;
+mod ledger;
 mod streams;
+mod tls;
 
 /// How much of a viewer's data the kernel holds that has not left yet. The default lets some seconds of video pile up
 /// there, out of our reach, on a link that has become slow; a fragment or two keep a fast link busy.
@@ -53,6 +58,9 @@ pub enum ServeError {
              access.password_file names, or a key for access tokens (access.token_key_file), or say access.open = true"
     )]
     Open(SocketAddr),
+    /// There is no certificate that the relay could speak TLS with.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address for WebRTC cannot be listened on.
     #[error(
         "cannot listen on {address} for WebRTC: {error}; choose another address with webrtc.listen, or turn it off with \
@@ -70,6 +78,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Relay {
     listener: TcpListener,
+    certificate: Option<Certificate>,
     webrtc: Option<whep::Bound>,
     config: Config,
 }
@@ -78,21 +87,27 @@ impl Relay {
     /// Takes the addresses, so that a failure is known before anything else is said or started.
     ///
     /// # Errors
-    /// [`ServeError::Open`], [`ServeError::Listen`] and [`ServeError::Webrtc`].
+    /// See [`ServeError`].
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
         let address = config.listen;
         if access::refuses(address, config.password.is_some() || config.token_key.is_some(), config.open) {
             return Err(ServeError::Open(address));
         }
+        let certificate = config.tls.as_ref().map(Certificate::load).transpose()?;
         let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
         let webrtc = whep::bind(&config.webrtc, address).await;
         let webrtc = webrtc.map_err(|(address, error)| ServeError::Webrtc { address, error })?;
-        Ok(Self { listener, webrtc, config })
+        Ok(Self { listener, certificate, webrtc, config })
     }
 
     /// The address that was taken; where the configuration says port 0, the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap_or(self.config.listen)
+    }
+
+    /// The scheme of its pages.
+    pub fn scheme(&self) -> &'static str {
+        if self.certificate.is_some() { "https" } else { "http" }
     }
 
     /// Runs until `shutdown`, then says goodbye to viewers and ends every FFmpeg. In between its streams are always those that
@@ -119,8 +134,12 @@ impl Relay {
         let context = websocket::Context { hub, allowed_origins, viewers, shutdown: shutdown.clone() };
         let access = Access::new(self.config.password, self.config.token_key.as_ref());
         let app = crate::api::router(context, hls, whep.clone(), access);
+        let certificate = self.certificate.as_ref().map(Certificate::current);
+        if let Some(certificate) = self.certificate {
+            tokio::spawn(certificate.follow(shutdown.clone()));
+        }
         tokio::select! {
-            () = connections::serve(self.listener, app, &limits, shutdown.clone()) => {}
+            () = connections::serve(self.listener, certificate, app, &limits, shutdown.clone()) => {}
             () = async { shutdown.cancelled().await; tokio::time::sleep(FAREWELL).await } => {}
         }
         let ended = async { tokio::join!(whep.ended(), streams) };
@@ -149,6 +168,11 @@ fn give_up_when_stuck(stream: &TcpStream) {
     let _ = stream;
 }
 
+/// Whether a request came by TLS, as far as this relay does that itself.
+pub(crate) fn is_encrypted(extensions: &Extensions) -> bool {
+    extensions.get::<ConnectInfo<Reached>>().is_some_and(|ConnectInfo(reached)| reached.encrypted)
+}
+
 /// Between which addresses an HTTP connection is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reached {
@@ -156,4 +180,6 @@ pub(crate) struct Reached {
     pub(crate) address: Option<IpAddr>,
     /// Whose it is: the viewer's, or a proxy's.
     pub(crate) peer: IpAddr,
+    /// Whether by TLS.
+    pub(crate) encrypted: bool,
 }

@@ -283,10 +283,12 @@ async fn start_driver(
 }
 
 async fn start_session(engine: Engine, capabilities: Value, driver: &str) -> Client {
-    let capabilities: Capabilities = match capabilities {
+    let mut capabilities: Capabilities = match capabilities {
         Value::Object(capabilities) => capabilities,
         other => unreachable!("capabilities are an object, not {other}"),
     };
+    // Certificates are those that tests have made.
+    capabilities.insert("acceptInsecureCerts".to_owned(), true.into());
     let mut builder = ClientBuilder::new(HttpConnector::new());
     let connecting = builder.capabilities(capabilities).connect(driver);
     let client = tokio::time::timeout(START, connecting).await;

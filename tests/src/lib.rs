@@ -13,6 +13,7 @@
 //! | [`nginx`] | nginx between browser and relay |
 //! | [`namespace`] | a network of the test's own, with walls in it |
 //! | [`faults`] | what happens to viewers, and in what time it heals |
+//! | [`tls`] | certificates of the test's own, and who trusts them |
 //! | [`tracks`] | what a viewer got of video and audio, decoded |
 //! | [`viewer`] | a viewer without a browser, for both WebSocket dialects |
 //! | [`slow`] | such a viewer behind a tunnel and a slow link |
@@ -50,5 +51,6 @@ pub mod run;
 pub mod saved;
 pub mod slow;
 pub mod sound_card;
+pub mod tls;
 pub mod tracks;
 pub mod viewer;

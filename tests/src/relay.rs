@@ -98,8 +98,8 @@ impl Setup {
     /// When it does not come up.
     pub async fn start(self) -> Relay {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let (process, address) = self.launch(folder.path()).await;
-        Relay { setup: self.listen(address), address, process: Some(process), folder }
+        let (process, scheme, address) = self.launch(folder.path()).await;
+        Relay { setup: self.listen(address), scheme, address, process: Some(process), folder }
     }
 
     /// Starts it where nothing that it prints can be written (full(4)), and waits until it answers.
@@ -119,7 +119,7 @@ impl Setup {
         let process = Owned::start("relay", &mut mute).expect("sh is there");
         let answers = async || http::get(address, "/healthz").await.ok();
         until("the relay to answer", START, answers).await;
-        Relay { setup, address, process: Some(process), folder }
+        Relay { setup, scheme: "http", address, process: Some(process), folder }
     }
 
     /// Starts it and waits for it to refuse: gives its exit status and everything it printed.
@@ -148,14 +148,15 @@ impl Setup {
         (status, format!("{}\n{}", process.stdout.text(), process.stderr.text()).trim().to_owned())
     }
 
-    async fn launch(&self, folder: &Path) -> (Owned, SocketAddr) {
+    async fn launch(&self, folder: &Path) -> (Owned, &'static str, SocketAddr) {
         let process = self.spawn(folder);
         let address = |line: &str| {
-            let rest = line.split_once("http://")?.1;
-            rest.split('/').next()?.parse().ok()
+            let (before, rest) = line.split_once("://")?;
+            let scheme = if before.ends_with("https") { "https" } else { "http" };
+            Some((scheme, rest.split('/').next()?.parse().ok()?))
         };
-        let address = process.stdout.wait_for("the relay's address", START, address).await;
-        (process, address)
+        let (scheme, address) = process.stdout.wait_for("the relay's address", START, address).await;
+        (process, scheme, address)
     }
 
     fn spawn(&self, folder: &Path) -> Owned {
@@ -195,6 +196,7 @@ impl Setup {
 #[derive(Debug)]
 pub struct Relay {
     setup: Setup,
+    scheme: &'static str,
     address: SocketAddr,
     process: Option<Owned>,
     folder: TempDir,
@@ -216,7 +218,7 @@ impl Relay {
 
     /// The address of a page: `path` starts with a slash.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// GETs a path.
@@ -332,7 +334,7 @@ impl Relay {
     /// When it does not come up.
     pub async fn restart(&mut self) {
         self.process = None;
-        let (process, _) = self.setup.launch(self.folder.path()).await;
+        let (process, ..) = self.setup.launch(self.folder.path()).await;
         self.process = Some(process);
     }
 

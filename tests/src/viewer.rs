@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::relay::Relay;
+use crate::tls::Connection;
 
 /// What a browser with H.265 answers to the client's probes.
 pub const PLAYS_BOTH: [&str; 2] = ["hvc1.1.6.L186.B0", "avc1.640034"];
@@ -60,7 +61,7 @@ pub enum Acks {
 /// One open socket.
 #[derive(Debug)]
 pub struct Viewer {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Box<dyn Connection>>,
     v1: bool,
     acks: Acks,
     received: u64,
@@ -123,12 +124,24 @@ impl Viewer {
         Self::open_offering(connection, relay, stream, Some(&protocols), None).await
     }
 
-    async fn open(connection: TcpStream, relay: &Relay, stream: &str, v1: bool) -> Self {
+    /// As [`Self::playing`], over a connection that is there already.
+    pub async fn playing_over(
+        connection: impl Connection + 'static,
+        relay: &Relay,
+        stream: &str,
+        codecs: &[&str],
+    ) -> Self {
+        let mut viewer = Self::open(connection, relay, stream, true).await;
+        viewer.play(codecs, VariantChoice::Auto).await;
+        viewer
+    }
+
+    async fn open(connection: impl Connection + 'static, relay: &Relay, stream: &str, v1: bool) -> Self {
         Self::open_with(connection, relay, stream, v1, None).await
     }
 
     async fn open_with(
-        connection: TcpStream,
+        connection: impl Connection + 'static,
         relay: &Relay,
         stream: &str,
         v1: bool,
@@ -138,7 +151,7 @@ impl Viewer {
     }
 
     async fn open_offering(
-        connection: TcpStream,
+        connection: impl Connection + 'static,
         relay: &Relay,
         stream: &str,
         protocols: Option<&str>,
@@ -150,6 +163,7 @@ impl Viewer {
         for (name, value) in protocols_header.into_iter().chain(header) {
             request.headers_mut().insert(name, value.parse().expect("a header"));
         }
+        let connection: Box<dyn Connection> = Box::new(connection);
         let (socket, response) =
             tokio_tungstenite::client_async(request, connection).await.expect("the upgrade succeeds");
         let agreed = response.headers().get("Sec-WebSocket-Protocol").map(|agreed| agreed.as_bytes());

@@ -31,13 +31,15 @@ const EXPIRED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjE3MDAwMDAw
 const FOREIGN: &str =
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDB9.KHEGcD5bQItnqrePk5KW96imU8qFG0g1YLK-_-yZi-4";
 
-/// Every address that shows or tells of a camera, and how it is asked.
-const GUARDED: [(&str, &str); 15] = [
+/// Every address that shows or tells of a camera, and how it is asked. Those who are let in get no end of `/api/events`, so its
+/// own test asks that.
+const GUARDED: [(&str, &str); 16] = [
     ("GET", "/"),
     ("GET", "/?stream=cam"),
     ("GET", "/test"),
     ("GET", "/index.html"),
     ("GET", "/api/streams"),
+    ("GET", "/metrics"),
     ("GET", "/api/time"),
     ("GET", "/api/mse/test"),
     ("GET", "/ws/mse/cam"),

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use sightline_protocol::message::{ClientMessage, GapReason, ServerMessage};
+use sightline_protocol::stream::VariantChoice;
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{alone, until};
-use sightline_tests::viewer::{PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+use sightline_tests::viewer::{Acks, Event, PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+use tokio::time::sleep;
 
 const CAM: Mount = Mount { path: "cam", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
 const DASHBOARD: &str = include_str!("../../contrib/grafana/sightline.json");
@@ -45,6 +48,23 @@ fn sample(of: &str, variant: &str) -> String {
     format!("sightline_{of}{{stream=\"cam\",variant=\"{variant}\"}}")
 }
 
+fn by(protocol: &str, variant: &str) -> String {
+    format!("sightline_viewers{{stream=\"cam\",variant=\"{variant}\",protocol=\"{protocol}\"}}")
+}
+
+fn skipped(reason: &str) -> String {
+    format!("sightline_skipped_fragments_total{{stream=\"cam\",variant=\"copy\",reason=\"{reason}\"}}")
+}
+
+/// Waits for the next `gap` of that reason; returns how many fragments it tells of.
+async fn gap(viewer: &mut Viewer, reason: GapReason) -> f64 {
+    let told = |event: &Event| match event {
+        Event::Message(ServerMessage::Gap { skipped, why }) if *why == reason => Some(*skipped as f64),
+        _ => None,
+    };
+    viewer.wait_for("a gap", SOON, told).await
+}
+
 async fn watch(relay: &Relay, codecs: &[&str]) -> Watching {
     let viewer = Viewer::playing(relay, CAM.path, codecs).await.watch();
     until("a viewer's first fragments", START, async || (viewer.seen().fragments > 60).then_some(())).await;
@@ -57,7 +77,7 @@ fn the_metrics_are_what_viewers_see() {
         let camera = Camera::start(&[CAM]).await;
         let relay = Setup::config(camera.config()).start().await;
         let before = scrape(&relay).await;
-        assert_eq!(before[&sample("viewers", "copy")], 0.0);
+        assert_eq!(before[&by("mse", "copy")], 0.0);
         assert_eq!(before[&sample("fragments_total", "copy")], 0.0);
 
         let viewers =
@@ -65,7 +85,10 @@ fn the_metrics_are_what_viewers_see() {
         let seen = viewers[0].seen().fragments;
         let now = scrape(&relay).await;
         let later = viewers[0].seen().fragments;
-        assert_eq!((now[&sample("viewers", "copy")], now[&sample("viewers", "h264")]), (2.0, 1.0));
+        assert_eq!((now[&by("mse", "copy")], now[&by("mse", "h264")]), (2.0, 1.0));
+        assert_eq!(now[&sample("transcodes", "copy")], 1.0);
+        assert_eq!(relay.get("/hls/cam/copy/media.m3u8").await.status, 200);
+        assert_eq!(scrape(&relay).await[&by("hls", "copy")], 1.0);
         // The ring's first fragments may have gone before this viewer came.
         let fragments = now[&sample("fragments_total", "copy")];
         assert!(
@@ -91,6 +114,44 @@ fn the_metrics_are_what_viewers_see() {
                 .then_some(())
         };
         until("the failure to be counted", SOON, counted).await;
+    });
+}
+
+#[test]
+fn what_is_sent_left_out_and_acknowledged_is_counted() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[CAM]).await;
+        let relay = Setup::config(camera.config()).start().await;
+        let mut viewer = Viewer::v1(&relay, CAM.path).await;
+        // By name, so that no lighter picture is sent instead.
+        viewer.play(&PLAYS_BOTH, VariantChoice::Copy).await;
+        viewer.take_media(30, START).await;
+        let now = scrape(&relay).await;
+        let acknowledged = now[&sample("acknowledged_seconds_count", "copy")];
+        assert!(acknowledged >= 2.0, "{acknowledged}");
+        let after = now[&sample("acknowledged_seconds_sum", "copy")] / acknowledged;
+        assert!((0.0..1.0).contains(&after), "{after} s");
+
+        // It says no more what has come: that is on its way, and then nothing more is sent.
+        viewer.set_acks(Acks::ByHand);
+        sleep(Duration::from_secs(3)).await;
+        let in_flight = scrape(&relay).await[&sample("in_flight_bytes", "copy")];
+        assert!(in_flight > 1000.0, "{in_flight}");
+        // What had come to the test's own end of the connection is read before it can be acknowledged.
+        while viewer.next_within(Duration::from_millis(100)).await.is_some() {}
+        viewer.acknowledge().await;
+        let behind = gap(&mut viewer, GapReason::Behind).await;
+        viewer.set_acks(Acks::Sent);
+        viewer.send(&ClientMessage::Pause).await;
+        sleep(Duration::from_secs(3)).await;
+        viewer.send(&ClientMessage::Resume).await;
+        let paused = gap(&mut viewer, GapReason::Paused).await;
+        let now = scrape(&relay).await;
+        assert_eq!((now[&skipped("behind")], now[&skipped("paused")], now[&skipped("overrun")]), (behind, paused, 0.0));
+
+        drop(viewer);
+        let none = async || (scrape(&relay).await[&sample("in_flight_bytes", "copy")] == 0.0).then_some(());
+        until("nothing to be on its way to nobody", SOON, none).await;
     });
 }
 

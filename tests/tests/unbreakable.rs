@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use sightline_protocol::message::{OfflineReason, ServerMessage, StreamState};
+use sightline_protocol::stream::VariantChoice;
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
-use sightline_tests::relay::{Relay, Setup};
+use sightline_tests::relay::{Relay, Setup, binary};
 use sightline_tests::run::{alone, say, until};
 use sightline_tests::viewer::{Event, PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
 
@@ -18,6 +20,11 @@ const GOOD: Mount = Mount { path: "good", kind: Kind::H265, mark: Rgb(0x20, 0x40
 const STOPPED: Mount = Mount { path: "stopped", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
 /// Its FFmpeg is killed while it plays.
 const KILLED: Mount = Mount { path: "killed", kind: Kind::H264, mark: Rgb(0x20, 0xa0, 0x40) };
+
+const KEY: &str = "a key of thirty-two bytes or more";
+/// Every stream until 2100.
+const UNTIL_2100: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDB9.DwxGGUunjH4EJli71j4kbcMEoM5WdnRWXsBQCgAXvOg";
 
 const TEST: Duration = Duration::from_secs(150);
 const START: Duration = Duration::from_secs(30);
@@ -129,6 +136,71 @@ fn whatever_ffmpegs_do_the_viewers_of_another_stream_lose_nothing() {
         drop(all);
         let back = async || (relay.descriptors() <= descriptors + 2).then_some(());
         until("the descriptors to be closed", START + Duration::from_secs(LINGER_SECONDS), back).await;
+    });
+}
+
+/// What puts another clock before a program's eyes, where it is installed.
+fn other_clock() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
+    folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
+}
+
+/// A token for ten minutes from now, by the clock that this test goes by.
+fn minted() -> String {
+    let mut command = Command::new(binary());
+    let output = command.args(["token", "--for", "10m"]).env("SIGHTLINE_TOKEN_KEY", KEY).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+/// What a relay says the time is, in milliseconds.
+async fn time(relay: &Relay) -> f64 {
+    let answer: serde_json::Value =
+        serde_json::from_slice(&relay.get(&format!("/api/time?token={UNTIL_2100}")).await.body).expect("JSON");
+    answer["unix_ms"].as_f64().expect("a number")
+}
+
+#[test]
+fn a_clock_that_is_set_stops_no_picture() {
+    alone(TEST, async || {
+        let Some(library) = other_clock() else {
+            say("SKIPPED: libfaketime is not installed");
+            return;
+        };
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let clock = folder.path().join("clock");
+        let set = |to: &str| fs::write(&clock, to).expect("a file");
+        set("+0");
+        let camera = Camera::start(&[GOOD]).await;
+        let relay = Setup::config(camera.config())
+            .env("SIGHTLINE_TOKEN_KEY", KEY)
+            .env("LD_PRELOAD", &library.display().to_string())
+            .env("FAKETIME_TIMESTAMP_FILE", &clock.display().to_string())
+            .env("FAKETIME_CACHE_DURATION", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .start()
+            .await;
+        let mut viewer = Viewer::with_token(&relay, GOOD.path, UNTIL_2100).await;
+        viewer.play(&PLAYS_BOTH, VariantChoice::Copy).await;
+        viewer.wait_ready(START).await;
+        let viewer = viewer.watch();
+        let minted = minted();
+        for (to, good) in [("+0", true), ("+1h", false), ("-1d", true), ("+0", true)] {
+            set(to);
+            let (before, begun, told) = (viewer.seen().fragments, Instant::now(), time(&relay).await);
+            let let_in = async || {
+                ((relay.get(&format!("/api/streams?token={minted}")).await.status == 200) == good).then_some(())
+            };
+            until("tokens to go by the clock as it is set", START, let_in).await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let (told, took) = (time(&relay).await - told, begun.elapsed());
+            assert!((told - took.as_secs_f64() * 1e3).abs() < 200.0, "{to}: {told} ms in {took:?}");
+            let seen = viewer.seen();
+            assert!(seen.losses.is_empty(), "{to}: {:?}", seen.losses);
+            let fragments = seen.fragments - before;
+            assert!(fragments >= took.as_secs() * FRAMES_A_SECOND, "{to}: {fragments} in {took:?}");
+            say(&format!("clock {to:8} {fragments} fragments in {:.1} s, none lost", took.as_secs_f64()));
+        }
     });
 }
 

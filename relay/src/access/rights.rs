@@ -5,7 +5,7 @@ use super::PAGES;
 /// Below which addresses the next part of the path is a stream's name.
 const STREAMS: [&str; 3] = ["/ws/mse/", "/hls/", "/whep/"];
 /// What tells of no stream but those that may be seen.
-const COMMON: [&str; 3] = ["/api/streams", "/api/time", "/api/mse/test"];
+const COMMON: [&str; 4] = ["/api/streams", "/api/events", "/api/time", "/api/mse/test"];
 
 /// Of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +45,16 @@ mod tests {
     #[test]
     fn rights_to_a_stream_are_to_nothing_of_another() {
         let yard = Rights::Streams(vec!["yard".to_owned()]);
-        for path in
-            ["/", "/test", "/api/streams", "/ws/mse/yard", "/hls/yard/index.m3u8", "/hls/yard/copy/1.m4s", "/whep/yard"]
-        {
+        for path in [
+            "/",
+            "/test",
+            "/api/streams",
+            "/api/events",
+            "/ws/mse/yard",
+            "/hls/yard/index.m3u8",
+            "/hls/yard/copy/1.m4s",
+            "/whep/yard",
+        ] {
             assert!(yard.reach(path), "{path}");
         }
         for path in [

@@ -13,11 +13,12 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use sightline_protocol::message::TrackKind;
+use sightline_protocol::message::{GapReason, TrackKind};
 
 use crate::hub::Hub;
-use crate::hub::rendition::{Rendition, Status};
+use crate::hub::rendition::{Rendition, Status, Tally, Way};
 use process::Totals;
 
 mod process;
@@ -26,6 +27,9 @@ mod process;
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The states of a rendition, as the catalogue has them.
 const STATES: [&str; 4] = ["idle", "starting", "live", "offline"];
+/// Why fragments are left out, as the WebSocket's `gap` has them.
+const REASONS: [(GapReason, &str); 3] =
+    [(GapReason::Behind, "behind"), (GapReason::Overrun, "overrun"), (GapReason::Paused, "paused")];
 
 /// What is asked.
 #[derive(Debug)]
@@ -50,8 +54,9 @@ impl Collector for Relay {
             streams.values().flat_map(|stream| stream.renditions().chain([stream.audio()])).cloned().collect();
         let mut all = Encode { encoder: &mut encoder, renditions: &renditions };
 
-        all.gauge("viewers", "Viewers now; all that watch one variant by HLS are one", |rendition| {
-            Some(rendition.holders().borrow().viewers as f64)
+        all.viewers()?;
+        all.gauge("transcodes", "Transcodes that are made from it now", |rendition| {
+            Some(rendition.holders().borrow().transcoders as f64)
         })?;
         all.gauge("bit_rate", "Bits a second, measured over the newest media", |rendition| {
             rendition.bit_rate().map(|bits| bits as f64)
@@ -73,13 +78,15 @@ impl Collector for Relay {
             None,
             |rendition| rendition.tally().failures(),
         )?;
-        all.counter(
-            "skipped_fragments",
-            "Fragments left out for viewers who were behind, counted for each viewer",
-            None,
-            |rendition| rendition.tally().skipped(),
+        all.skipped()?;
+        all.in_flight()?;
+        all.histogram(
+            "capture_to_ring",
+            "From a frame's arrival at this machine to where viewers are sent it from",
+            Tally::delay,
         )?;
-        all.delays()?;
+        let help = "From where viewers are sent it from to the acknowledgement of a viewer who has it";
+        all.histogram("acknowledged", help, Tally::acknowledged)?;
         process(&mut encoder, Totals::read())
     }
 }
@@ -149,10 +156,42 @@ impl Encode<'_, '_> {
         Ok(())
     }
 
-    fn delays(&mut self) -> fmt::Result {
-        let help = "From a frame's arrival at this machine to where viewers are sent it from";
-        self.family(("capture_to_ring", help, Some(&Unit::Seconds)), MetricType::Histogram, |rendition, encoder| {
-            rendition.tally().delay().encode(encoder)
+    fn viewers(&mut self) -> fmt::Result {
+        let help = "Viewers now; all that watch one variant by HLS are one";
+        let mut family = self.encoder.encode_descriptor("viewers", help, None, MetricType::Gauge)?;
+        for rendition in self.renditions {
+            let (holders, [stream, variant]) = (*rendition.holders().borrow(), labels(rendition));
+            for way in Way::ALL {
+                let labels = [stream.clone(), variant.clone(), ("protocol", way.name().to_owned())];
+                ConstGauge::new(holders.viewers_by(way) as f64).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn skipped(&mut self) -> fmt::Result {
+        let help = "Fragments left out for viewers, counted for each viewer";
+        let mut family = self.encoder.encode_descriptor("skipped_fragments", help, None, MetricType::Counter)?;
+        for rendition in self.renditions {
+            let [stream, variant] = labels(rendition);
+            for (reason, name) in REASONS {
+                let labels = [stream.clone(), variant.clone(), ("reason", name.to_owned())];
+                ConstCounter::new(rendition.tally().skipped(reason)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn in_flight(&mut self) -> fmt::Result {
+        let about = ("in_flight", "Bytes sent to viewers and not acknowledged yet", Some(&Unit::Bytes));
+        self.family(about, MetricType::Gauge, |rendition, encoder| {
+            ConstGauge::new(rendition.tally().in_flight() as f64).encode(encoder)
+        })
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, of: impl Fn(&Tally) -> &Histogram) -> fmt::Result {
+        self.family((name, help, Some(&Unit::Seconds)), MetricType::Histogram, |rendition, encoder| {
+            of(rendition.tally()).encode(encoder)
         })
     }
 }

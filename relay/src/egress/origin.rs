@@ -6,11 +6,13 @@
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 
-/// The origin of the page that connects, if it is neither the relay's own nor one of `allowed`.
-pub(crate) fn foreign(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
+/// The origin of the page that connects, if it is neither the relay's own nor one of `allowed`. Where the relay speaks TLS
+/// itself, its own page comes by that: whoever is on the way can put any page at `http://` and the same host.
+pub(crate) fn foreign(headers: &HeaderMap, encrypted: bool, allowed: &[String]) -> Option<String> {
     let text = |name| Some(headers.get(name)?.to_str().unwrap_or("?"));
     let origin = text(ORIGIN)?;
-    let own = text(HOST).is_some_and(|host| same_host(origin, host));
+    let scheme = !encrypted || origin.starts_with("https://");
+    let own = scheme && text(HOST).is_some_and(|host| same_host(origin, host));
     let listed = allowed.iter().any(|entry| entry == "*" || entry.trim_end_matches('/') == origin);
     (!own && !listed).then(|| origin.chars().take(200).collect())
 }
@@ -58,10 +60,24 @@ mod tests {
     fn a_foreign_page_is_named_and_a_client_without_a_page_is_none() {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("cams.example.org"));
-        assert_eq!(foreign(&headers, &[]), None);
+        assert_eq!(foreign(&headers, false, &[]), None);
         headers.insert(ORIGIN, HeaderValue::from_static("https://wall.example.org"));
-        assert_eq!(foreign(&headers, &[]).as_deref(), Some("https://wall.example.org"));
-        assert_eq!(foreign(&headers, &["https://wall.example.org/".to_owned()]), None);
-        assert_eq!(foreign(&headers, &["*".to_owned()]), None);
+        assert_eq!(foreign(&headers, false, &[]).as_deref(), Some("https://wall.example.org"));
+        assert_eq!(foreign(&headers, false, &["https://wall.example.org/".to_owned()]), None);
+        assert_eq!(foreign(&headers, false, &["*".to_owned()]), None);
+    }
+
+    #[test]
+    fn the_own_page_of_a_relay_with_tls_comes_by_tls() {
+        let from = |origin| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("cams.example.org"));
+            headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            headers
+        };
+        let (forged, listed) = ("http://cams.example.org", ["http://cams.example.org".to_owned()]);
+        assert_eq!(foreign(&from(forged), true, &[]).as_deref(), Some(forged));
+        assert_eq!(foreign(&from(forged), true, &listed), None);
+        assert_eq!(foreign(&from("https://cams.example.org"), true, &[]), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The hub: every rendition of every configured stream. Ingest publishes into it, egress reads from it; neither knows
 //! the other.
 
+pub mod changes;
 pub mod rendition;
 pub mod ring;
 pub mod tap;
@@ -14,6 +15,7 @@ use sightline_protocol::{SUBPROTOCOL, VERSION};
 use tokio::time::Instant;
 
 use crate::fmp4::init::PictureOrder;
+use changes::Changes;
 use rendition::Rendition;
 use ring::Limits;
 use tap::Tap;
@@ -30,15 +32,15 @@ pub struct Stream {
 }
 
 impl Stream {
-    fn new(name: &StreamName, limits: Limits, has_low: bool) -> Self {
-        let rendition = |variant| Rendition::new(name.clone(), variant, limits);
+    fn new(name: &StreamName, limits: Limits, has_low: bool, changes: &Changes) -> Self {
+        let rendition = |variant| Rendition::new(name.clone(), variant, limits, changes.clone());
         Self {
             copy: rendition(Variant::Copy),
             h264: rendition(Variant::H264),
             low: rendition(Variant::Low),
             has_low,
             tap: Arc::default(),
-            audio: Rendition::audio(name.clone(), limits),
+            audio: Rendition::audio(name.clone(), limits, changes.clone()),
         }
     }
 
@@ -83,6 +85,7 @@ impl Stream {
 pub struct Hub {
     limits: Limits,
     has_low: bool,
+    changes: Changes,
     /// Replaced as a whole: who looks at it sees all of one configuration.
     streams: RwLock<Arc<IndexMap<StreamName, Stream>>>,
 }
@@ -90,7 +93,7 @@ pub struct Hub {
 impl Hub {
     /// A hub with idle renditions for each of `names`, the light one only where it `has_low`.
     pub fn new(names: impl IntoIterator<Item = StreamName>, limits: Limits, has_low: bool) -> Self {
-        let hub = Self { limits, has_low, streams: RwLock::default() };
+        let hub = Self { limits, has_low, changes: Changes::default(), streams: RwLock::default() };
         hub.set(names);
         hub
     }
@@ -100,11 +103,17 @@ impl Hub {
         let before = self.streams();
         let stream = |name: StreamName| {
             let stream = before.get(&name).cloned();
-            let stream = stream.unwrap_or_else(|| Stream::new(&name, self.limits, self.has_low));
+            let stream = stream.unwrap_or_else(|| Stream::new(&name, self.limits, self.has_low, &self.changes));
             (name, stream)
         };
         let streams = names.into_iter().map(stream).collect();
         *self.streams.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(streams);
+        self.changes.say();
+    }
+
+    /// Tells when the catalogue is no longer what it was.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The stream of that name.

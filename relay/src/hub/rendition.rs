@@ -8,17 +8,18 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use sightline_protocol::catalogue::VariantInfo;
-use sightline_protocol::message::{OfflineReason, StreamState, TrackKind};
+use sightline_protocol::message::{GapReason, OfflineReason, StreamState, TrackKind};
 use sightline_protocol::stream::{StreamName, Variant};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::changes::Changes;
 use super::ring::{Cursor, Limits, Ring, Step};
 use crate::clock;
 use crate::fmp4::Fragment;
 use crate::fmp4::init::{InitSegment, PictureOrder};
 
-pub use tally::Tally;
+pub use tally::{OnTheWay, Tally};
 
 mod tally;
 
@@ -59,11 +60,38 @@ impl Status {
     }
 }
 
+/// By which way somebody watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// WebSocket, `sightline.v1`.
+    Mse,
+    /// WebSocket without a subprotocol.
+    Plain,
+    /// WebRTC.
+    WebRtc,
+    /// HLS, all whose viewers hold a rendition together.
+    Hls,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Mse, Self::Plain, Self::WebRtc, Self::Hls];
+
+    /// As metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mse => "mse",
+            Self::Plain => "plain",
+            Self::WebRtc => "webrtc",
+            Self::Hls => "hls",
+        }
+    }
+}
+
 /// Who holds a rendition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holders {
-    /// Viewers.
-    pub viewers: usize,
+    viewers: [usize; Way::ALL.len()],
     /// Transcoders that read it.
     pub transcoders: usize,
 }
@@ -71,7 +99,17 @@ pub struct Holders {
 impl Holders {
     /// Whether anybody does.
     pub fn any(self) -> bool {
-        self.viewers + self.transcoders > 0
+        self.viewers() + self.transcoders > 0
+    }
+
+    /// Viewers.
+    pub fn viewers(self) -> usize {
+        self.viewers.iter().sum()
+    }
+
+    /// Viewers by that way.
+    pub fn viewers_by(self, way: Way) -> usize {
+        self.viewers[way as usize]
     }
 }
 
@@ -79,7 +117,7 @@ impl Holders {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Somebody watches.
-    View,
+    View(Way),
     /// Another variant is made from it.
     Transcode,
 }
@@ -94,6 +132,7 @@ pub struct Rendition {
     published: watch::Sender<()>,
     status: watch::Sender<Status>,
     holders: watch::Sender<Holders>,
+    changes: Changes,
     tally: Tally,
 }
 
@@ -108,16 +147,16 @@ impl fmt::Display for Rendition {
 
 impl Rendition {
     /// An idle rendition of the picture.
-    pub fn new(stream: StreamName, variant: Variant, limits: Limits) -> Arc<Self> {
-        Self::idle(stream, TrackKind::Video, variant, limits)
+    pub fn new(stream: StreamName, variant: Variant, limits: Limits, changes: Changes) -> Arc<Self> {
+        Self::idle(stream, TrackKind::Video, variant, limits, changes)
     }
 
     /// An idle rendition of the audio. It is the source's own, as [`Variant::Copy`] is, and goes with every variant.
-    pub fn audio(stream: StreamName, limits: Limits) -> Arc<Self> {
-        Self::idle(stream, TrackKind::Audio, Variant::Copy, limits)
+    pub fn audio(stream: StreamName, limits: Limits, changes: Changes) -> Arc<Self> {
+        Self::idle(stream, TrackKind::Audio, Variant::Copy, limits, changes)
     }
 
-    fn idle(stream: StreamName, kind: TrackKind, variant: Variant, limits: Limits) -> Arc<Self> {
+    fn idle(stream: StreamName, kind: TrackKind, variant: Variant, limits: Limits, changes: Changes) -> Arc<Self> {
         Arc::new(Self {
             stream,
             kind,
@@ -126,6 +165,7 @@ impl Rendition {
             published: watch::Sender::new(()),
             status: watch::Sender::new(Status::default()),
             holders: watch::Sender::new(Holders::default()),
+            changes,
             tally: Tally::default(),
         })
     }
@@ -154,6 +194,7 @@ impl Rendition {
     pub fn start_epoch(&self, init: InitSegment) {
         self.tally.epoch();
         self.write().start_epoch(Arc::new(init));
+        self.changes.say();
     }
 
     /// Publishes the newest fragment.
@@ -185,13 +226,16 @@ impl Rendition {
 
     /// Says what the source is doing.
     pub fn set_status(&self, status: Status) {
-        self.status.send_if_modified(|current| {
+        let changed = self.status.send_if_modified(|current| {
             let changed = *current != status;
             if changed {
                 *current = status;
             }
             changed
         });
+        if changed {
+            self.changes.say();
+        }
     }
 
     /// Who holds it, now and whenever that changes.
@@ -201,7 +245,7 @@ impl Rendition {
 
     /// Takes hold of the rendition, which starts its source if nobody held it.
     pub fn subscribe(self: &Arc<Self>, purpose: Purpose) -> Subscription {
-        self.holders.send_modify(|holders| *holders.count(purpose) += 1);
+        self.hold(|holders| *holders.count(purpose) += 1);
         Subscription {
             published: self.published.subscribe(),
             status: self.status.subscribe(),
@@ -209,6 +253,11 @@ impl Rendition {
             cursor: Cursor::default(),
             purpose,
         }
+    }
+
+    fn hold(&self, change: impl FnOnce(&mut Holders)) {
+        self.holders.send_modify(change);
+        self.changes.say();
     }
 
     /// In what order the pictures of the current epoch, or of the last one, are shown.
@@ -247,7 +296,7 @@ impl Rendition {
             size: ring.init().and_then(|init| init.size),
             frame_rate: rates.map(|(frames, _)| (frames * 100.0).round() / 100.0),
             bit_rate: rates.map(|(_, bits)| bits),
-            viewers: self.holders.borrow().viewers,
+            viewers: self.holders.borrow().viewers(),
         }
     }
 
@@ -264,7 +313,7 @@ impl Rendition {
 impl Holders {
     fn count(&mut self, purpose: Purpose) -> &mut usize {
         match purpose {
-            Purpose::View => &mut self.viewers,
+            Purpose::View(way) => &mut self.viewers[way as usize],
             Purpose::Transcode => &mut self.transcoders,
         }
     }
@@ -298,7 +347,18 @@ impl Subscription {
 
     /// The next thing to read, or [`Step::Pending`].
     pub fn step(&mut self) -> Step {
-        self.rendition.read().read(&mut self.cursor)
+        let step = self.rendition.read().read(&mut self.cursor);
+        if let Step::Overrun(lost) = step {
+            self.skipped(lost, GapReason::Overrun);
+        }
+        step
+    }
+
+    /// Takes note of what this reader was not given.
+    fn skipped(&self, fragments: u64, why: GapReason) {
+        if matches!(self.purpose, Purpose::View(_)) {
+            self.rendition.tally.skip(fragments, why);
+        }
     }
 
     /// The next thing to read or, when there is none, the source's next change of state; whatever comes first.
@@ -359,14 +419,13 @@ impl Subscription {
         self.rendition.read().start_at(&mut self.cursor, timeline, time);
     }
 
-    /// Moves on to the newest key frame if the reader is more than `tolerated` behind; returns how many fragments that
-    /// leaves out.
-    pub fn skip_if_behind(&mut self, tolerated: Duration) -> u64 {
+    /// Moves on to the newest key frame if the reader is more than `tolerated` behind, for the reason of `why`; returns how
+    /// many fragments that leaves out.
+    pub fn skip_if_behind(&mut self, tolerated: Duration, why: GapReason) -> u64 {
         let ring = self.rendition.read();
         let skipped = if ring.lag(&self.cursor) > tolerated { ring.skip(&mut self.cursor) } else { 0 };
-        if self.purpose == Purpose::View {
-            self.rendition.tally.skip(skipped);
-        }
+        drop(ring);
+        self.skipped(skipped, why);
         skipped
     }
 }
@@ -374,6 +433,6 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let purpose = self.purpose;
-        self.rendition.holders.send_modify(|holders| *holders.count(purpose) -= 1);
+        self.rendition.hold(|holders| *holders.count(purpose) -= 1);
     }
 }

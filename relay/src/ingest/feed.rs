@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sightline_protocol::message::GapReason;
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::sync::Notify;
@@ -55,7 +56,7 @@ impl Feed {
                     if stdin.write_all(&fragment.bytes).await.is_err() {
                         return std::future::pending().await;
                     }
-                    from.skip_if_behind(TOLERATED_LAG);
+                    from.skip_if_behind(TOLERATED_LAG, GapReason::Behind);
                 }
                 Event::Step(Step::Init(_)) | Event::Status(Status::Offline { .. }) => return,
                 Event::Step(Step::Overrun(_) | Step::Pending) | Event::Status(_) => {}

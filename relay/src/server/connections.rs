@@ -1,18 +1,17 @@
-//! Accepts connections and serves HTTP/1 on each, within limits. A connection that is upgraded counts until it ends.
+//! Accepts connections and serves HTTP/1 on each, with TLS if there is a certificate, within limits. A connection that is
+//! upgraded counts until it ends.
 //!
 //! | what | beyond the limit |
 //! | --- | --- |
 //! | connections, in all and of one address | 429 and a sentence; those that come too fast for that are closed |
-//! | time for the head of a request | the connection is closed |
+//! | time for the handshake of TLS, and for the head of a request | the connection is closed |
 //! | length of the head of a request | 431 |
 //! | file descriptors | connections wait in the system's queue; a line in the log, one a minute |
 
 use std::convert::Infallible;
-use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -24,17 +23,18 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::{Reached, give_up_when_stuck, hurry};
-use crate::config::{Limits, Network};
-use crate::counts::{Counts, household};
+use super::ledger::{Counted, Ledger, Refused};
+use super::{Reached, give_up_when_stuck, hurry, tls};
+use crate::config::Limits;
 
 /// Between tries to accept while the system has no descriptor: viewers leave all the time, and nobody notices a wait so
 /// short.
@@ -48,7 +48,13 @@ const FAREWELLS: usize = 32;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves `app` until `shutdown`, then until every connection that was not upgraded has ended.
-pub(super) async fn serve(listener: TcpListener, app: Router, limits: &Limits, shutdown: CancellationToken) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    certificate: Option<tls::Current>,
+    app: Router,
+    limits: &Limits,
+    shutdown: CancellationToken,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);
     let (ledger, farewells) = (Ledger::new(limits), Arc::new(Semaphore::new(FAREWELLS)));
@@ -70,20 +76,25 @@ pub(super) async fn serve(listener: TcpListener, app: Router, limits: &Limits, s
                 continue;
             }
         };
+        let tls = certificate.as_ref().map(|certificate| certificate.borrow().clone());
         match ledger.admit(peer) {
             Ok(slot) => {
                 hurry(&stream);
                 give_up_when_stuck(&stream);
                 let address = stream.local_addr().ok().map(|address| address.ip());
-                let reached = Reached { address, peer: peer.ip() };
-                let connection = Counted { stream, _slot: slot };
-                tasks.spawn(converse(http.clone(), connection, app.clone(), reached, shutdown.clone()));
+                let reached = Reached { address, peer: peer.ip(), encrypted: tls.is_some() };
+                let serving = Serving { http: http.clone(), app: app.clone(), reached, shutdown: shutdown.clone() };
+                let connection = Counted::new(stream, slot);
+                match tls {
+                    Some(tls) => tasks.spawn(serving.encrypted(connection, tls, limits.header)),
+                    None => tasks.spawn(serving.converse(connection)),
+                };
             }
             Err(refused) => {
                 debug!(%peer, "{refused}");
                 if let Ok(place) = farewells.clone().try_acquire_owned() {
                     tokio::spawn(async move {
-                        let _ = timeout(FAREWELL, refuse(stream, &refused)).await;
+                        let _ = timeout(FAREWELL, refuse(stream, tls, &refused)).await;
                         drop(place);
                     });
                 }
@@ -95,25 +106,50 @@ pub(super) async fn serve(listener: TcpListener, app: Router, limits: &Limits, s
     tasks.wait().await;
 }
 
-/// One connection, until it ends or is upgraded.
-async fn converse(
+/// What is done with one connection.
+struct Serving {
     http: http1::Builder,
-    connection: Counted<TcpStream>,
     app: Router,
     reached: Reached,
     shutdown: CancellationToken,
-) {
-    let service = service_fn(move |request| answer(app.clone(), reached, request));
-    let mut connection = pin!(http.serve_connection(TokioIo::new(connection), service).with_upgrades());
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+}
+
+impl Serving {
+    /// The handshake of TLS, which has to be done `within` that time, and what follows it.
+    async fn encrypted(self, connection: Counted<TcpStream>, tls: Arc<ServerConfig>, within: Duration) {
+        let handshake = async {
+            if tls::is_spoken(connection.inner()).await? {
+                return tls::accept(connection, tls).await;
+            }
+            tell(connection, &unencrypted()).await?;
+            Err(io::Error::other("it does not speak TLS"))
+        };
+        let done = tokio::select! {
+            done = timeout(within, handshake) => done,
+            () = self.shutdown.cancelled() => return,
+        };
+        match done {
+            Ok(Ok(connection)) => self.converse(connection).await,
+            Ok(Err(error)) => debug!(%error, "a connection ended in its handshake"),
+            Err(_) => debug!("a handshake took too long"),
         }
-    };
-    if let Err(error) = served {
-        debug!(%error, "a connection ended");
+    }
+
+    /// HTTP, until the connection ends or is upgraded.
+    async fn converse(self, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { http, app, reached, shutdown } = self;
+        let service = service_fn(move |request| answer(app.clone(), reached, request));
+        let mut connection = pin!(http.serve_connection(TokioIo::new(connection), service).with_upgrades());
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            debug!(%error, "a connection ended");
+        }
     }
 }
 
@@ -145,175 +181,49 @@ impl Trouble {
     }
 }
 
-/// Why a connection is not served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum Refused {
-    #[error("this relay has as many connections as limits.connections allows ({0}); try again later")]
-    Full(usize),
-    #[error("your address has as many connections as limits.connections_per_address allows ({0}); close some")]
-    Address(usize),
+/// Tells a peer why there is no more for it, in the language that it speaks.
+async fn refuse(stream: TcpStream, tls: Option<Arc<ServerConfig>>, refused: &Refused) -> io::Result<()> {
+    match tls {
+        Some(tls) if tls::is_spoken(&stream).await? => tell(tls::accept(stream, tls).await?, &refusal(refused)).await,
+        _ => tell(stream, &refusal(refused)).await,
+    }
 }
 
-/// Tells a peer why there is no more for it, and lets it take that. An answer before there is a request is none: clients
+/// Gives the same answer whatever is asked, and lets the peer take it. An answer before there is a request is none: clients
 /// drop it with the connection.
-async fn refuse(mut stream: TcpStream, refused: &Refused) -> io::Result<()> {
+async fn tell(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str) -> io::Result<()> {
     let mut unread = [0; 1024];
     if stream.read(&mut unread).await? == 0 {
         return Ok(());
     }
-    stream.write_all(refusal(refused).as_bytes()).await?;
+    stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
     while stream.read(&mut unread).await? > 0 {}
     Ok(())
 }
 
-/// The answer, whatever was asked (RFC 6585, section 4).
+/// RFC 6585, section 4.
 fn refusal(refused: &Refused) -> String {
-    let body = format!("{refused}\n");
-    let length = body.len();
+    written("429 Too Many Requests\r\nRetry-After: 5", &refused.to_string())
+}
+
+/// What browsers get that try `http://` where `https://` is spoken.
+fn unencrypted() -> String {
+    written("400 Bad Request", "this relay speaks HTTPS here: begin its address with https://")
+}
+
+/// An answer that does without the request.
+fn written(status: &str, sentence: &str) -> String {
+    let length = sentence.len() + 1;
     format!(
-        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\n\
-         Cache-Control: no-store\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n\
+         Connection: close\r\nContent-Length: {length}\r\n\r\n{sentence}\n"
     )
-}
-
-/// The connections there are.
-#[derive(Debug, Clone)]
-struct Ledger {
-    connections: usize,
-    per_address: usize,
-    trusted: Arc<[Network]>,
-    counts: Arc<Mutex<Connections>>,
-}
-
-#[derive(Debug, Default)]
-struct Connections {
-    all: usize,
-    by_address: Counts<IpAddr>,
-}
-
-impl Ledger {
-    fn new(limits: &Limits) -> Self {
-        Self {
-            connections: limits.connections,
-            per_address: limits.connections_per_address,
-            trusted: limits.trusted_proxies.as_slice().into(),
-            counts: Arc::default(),
-        }
-    }
-
-    /// A place for one more. A proxy or a tunnel brings everybody, and so has no limit of its own; whatever comes from
-    /// this machine is one.
-    fn admit(&self, peer: SocketAddr) -> Result<Slot, Refused> {
-        let brings_everybody = |ip: IpAddr| ip.is_loopback() || self.trusted.iter().any(|network| network.contains(ip));
-        let address = Some(peer.ip().to_canonical()).filter(|&ip| !brings_everybody(ip)).map(household);
-        let mut counts = lock(&self.counts);
-        if counts.all >= self.connections {
-            return Err(Refused::Full(self.connections));
-        }
-        if let Some(address) = address {
-            if counts.by_address.of(&address) >= self.per_address {
-                return Err(Refused::Address(self.per_address));
-            }
-            counts.by_address.add(address);
-        }
-        counts.all += 1;
-        Ok(Slot { counts: self.counts.clone(), address })
-    }
-}
-
-/// A connection's place, which it leaves when it is dropped.
-#[derive(Debug)]
-struct Slot {
-    counts: Arc<Mutex<Connections>>,
-    address: Option<IpAddr>,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut counts = lock(&self.counts);
-        counts.all -= 1;
-        if let Some(address) = &self.address {
-            counts.by_address.remove(address);
-        }
-    }
-}
-
-// A panic while the lock was held leaves at worst one that is counted and not there.
-fn lock(counts: &Mutex<Connections>) -> std::sync::MutexGuard<'_, Connections> {
-    counts.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A stream that has its place for as long as it is open, whoever holds it after an upgrade.
-struct Counted<S> {
-    stream: S,
-    _slot: Slot,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    // Header and payload of a fragment leave in one write.
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ledger(connections: usize, per_address: usize) -> Ledger {
-        Ledger { connections, per_address, trusted: ["10.0.0.0/8".parse().unwrap()].into(), counts: Arc::default() }
-    }
-
-    #[test]
-    fn a_place_is_free_again_when_its_connection_is_dropped() {
-        let (ledger, peer) = (ledger(3, 2), |ip: &str| SocketAddr::new(ip.parse().unwrap(), 1));
-        let first = ledger.admit(peer("192.0.2.1")).unwrap();
-        let _second = ledger.admit(peer("192.0.2.1")).unwrap();
-        assert_eq!(ledger.admit(peer("192.0.2.1")).unwrap_err(), Refused::Address(2));
-        let _other = ledger.admit(peer("192.0.2.2")).unwrap();
-        assert_eq!(ledger.admit(peer("192.0.2.3")).unwrap_err(), Refused::Full(3));
-        drop(first);
-        assert!(ledger.admit(peer("192.0.2.1")).is_ok());
-    }
-
-    #[test]
-    fn connections_of_this_machine_and_of_proxies_bring_everybody() {
-        let ledger = ledger(3, 1);
-        let peers = ["127.0.0.1:1", "[::ffff:127.0.0.1]:2", "[::1]:3"];
-        let slots = peers.map(|peer| ledger.admit(peer.parse().unwrap()).unwrap());
-        assert_eq!(ledger.admit("[::1]:4".parse().unwrap()).unwrap_err(), Refused::Full(3));
-        drop(slots);
-        assert_eq!(lock(&ledger.counts).all, 0);
-        let proxy = ["10.0.0.1:1", "10.0.0.1:2"].map(|peer| ledger.admit(peer.parse().unwrap()));
-        assert!(proxy.iter().all(Result::is_ok), "{proxy:?}");
-    }
 
     #[test]
     fn a_refusal_is_an_answer_that_names_the_limit() {
@@ -322,6 +232,12 @@ mod tests {
         assert!(head.starts_with("HTTP/1.1 429 ") && head.contains("\r\nRetry-After: 5"), "{head}");
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
         assert!(body.contains("limits.connections_per_address allows (7)"), "{body}");
+    }
+
+    #[test]
+    fn http_where_https_is_spoken_is_told_so() {
+        let text = unencrypted();
+        assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("https://"), "{text}");
     }
 
     #[test]

@@ -133,12 +133,12 @@ pub(super) struct Permission(Option<HeaderValue>);
 ///
 /// # Errors
 /// [`Refusal::Foreign`] for a page that may not.
-pub(super) fn page(headers: &HeaderMap, allowed: &[String]) -> Result<Permission, Refusal> {
+pub(super) fn page(headers: &HeaderMap, encrypted: bool, allowed: &[String]) -> Result<Permission, Refusal> {
     if allowed.iter().any(|entry| entry == "*") {
         return Ok(Permission(Some(HeaderValue::from_static("*"))));
     }
     let Some(page) = headers.get(ORIGIN) else { return Ok(Permission(None)) };
-    match origin::foreign(headers, allowed) {
+    match origin::foreign(headers, encrypted, allowed) {
         None => Ok(Permission(Some(page.clone()))),
         Some(foreign) => Err(Refusal::Foreign(foreign)),
     }
@@ -172,13 +172,13 @@ mod tests {
     #[test]
     fn pages_that_may_open_a_websocket_may_read() {
         let listed = ["https://wall.example.org".to_owned()];
-        let read = |origin, allowed: &[String]| page(&headers(origin), allowed);
+        let read = |origin, allowed: &[String]| page(&headers(origin), false, allowed);
         let permitted = |origin| Ok(Permission(Some(HeaderValue::from_static(origin))));
         assert_eq!(read("https://cams.example.org", &[]), permitted("https://cams.example.org"));
         assert_eq!(read("https://wall.example.org", &listed), permitted("https://wall.example.org"));
         assert_eq!(read("https://evil.example", &["*".to_owned()]), permitted("*"));
         assert_eq!(read("https://evil.example", &listed), Err(Refusal::Foreign("https://evil.example".to_owned())));
-        assert_eq!(page(&HeaderMap::new(), &listed), Ok(Permission(None)), "no page at all");
+        assert_eq!(page(&HeaderMap::new(), false, &listed), Ok(Permission(None)), "no page at all");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tracing::{debug, info};
 
 use super::window::{Numbers, Window};
 use crate::clock;
-use crate::hub::rendition::{Event, Purpose, Rendition, Status, Subscription};
+use crate::hub::rendition::{Event, Purpose, Rendition, Status, Subscription, Way};
 use crate::hub::ring::Step;
 
 /// How long a window outlasts the last request, beside one and a half target durations, within which a player reloads.
@@ -191,7 +191,7 @@ struct Run {
 impl Run {
     async fn run(mut self) {
         let feed = self.feed.clone();
-        let mut subscription = feed.rendition.subscribe(Purpose::View);
+        let mut subscription = feed.rendition.subscribe(Purpose::View(Way::Hls));
         info!(rendition = %feed.rendition, "HLS started");
         let status = subscription.current_status();
         feed.take(Event::Status(status), &mut subscription);

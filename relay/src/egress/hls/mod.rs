@@ -41,6 +41,7 @@ use crate::access::ByLink;
 use crate::hub::rendition::{Rendition, Status};
 use crate::hub::{Hub, Stream};
 use crate::ingest::ffmpeg::light;
+use crate::server::is_encrypted;
 use answer::{Answer, Refusal};
 use feed::{Feed, Unanswered};
 use multivariant::{Camera, Known, Light};
@@ -142,7 +143,7 @@ pub(crate) fn router(context: Context) -> Router {
 
 /// Refuses pages of other sites that the configuration does not name, and tells browsers that the others may read.
 async fn origins(State(allowed): State<Arc<[String]>>, request: Request, next: Next) -> Response {
-    match answer::page(request.headers(), &allowed) {
+    match answer::page(request.headers(), is_encrypted(request.extensions()), &allowed) {
         Ok(permission) => permission.on(next.run(request).await),
         Err(refusal) => answer::Permission::default().on(axum::response::IntoResponse::into_response(refusal)),
     }

@@ -141,14 +141,19 @@ impl Flow {
     }
 
     /// The viewer has received `received` messages in all, the newest of them at `at` by its clock, in milliseconds. A
-    /// smaller number than before says nothing new.
-    pub(super) fn acknowledged(&mut self, received: u64, at: Option<f64>, now: Duration) -> Result<(), ImpossibleAck> {
+    /// smaller number than before says nothing new. Returns how long ago that one could have been sent.
+    pub(super) fn acknowledged(
+        &mut self,
+        received: u64,
+        at: Option<f64>,
+        now: Duration,
+    ) -> Result<Option<Duration>, ImpossibleAck> {
         let (newest, bytes) = self.take_acknowledged(received, now)?;
         if let Some(newest) = newest {
             self.link.sample(newest.sent, at, now);
             self.adjust(bytes, now);
         }
-        Ok(())
+        Ok(newest.map(|newest| newest.waited + now.saturating_sub(newest.sent)))
     }
 
     /// What was asked at `asked`, with so much `padding`, was answered, by the viewer's clock at `at`, with the number of
@@ -191,6 +196,11 @@ impl Flow {
     pub(super) fn is_overdue(&self, asked: Duration, now: Duration) -> bool {
         let age = now.saturating_sub(asked);
         !self.in_flight.is_empty() && self.link.usual().is_some_and(|usual| age > usual + OVERDUE)
+    }
+
+    /// The bytes on their way.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.bytes
     }
 
     /// How many messages have been sent.

@@ -18,6 +18,7 @@ use sha1::{Digest, Sha1};
 use tracing::debug;
 
 use crate::egress::{origin, viewers};
+use crate::server::is_encrypted;
 
 /// Appended to the key before it is hashed (RFC 6455, section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -29,12 +30,13 @@ pub(crate) struct Handshake {
     protocols: Vec<String>,
     headers: HeaderMap,
     peer: Option<IpAddr>,
+    encrypted: bool,
 }
 
 impl Handshake {
     /// The origin of the page that connects, if it is neither the relay's own nor one of `allowed`.
     pub(super) fn foreign_origin(&self, allowed: &[String]) -> Option<String> {
-        origin::foreign(&self.headers, allowed)
+        origin::foreign(&self.headers, self.encrypted, allowed)
     }
 
     /// The headers of the request.
@@ -102,7 +104,8 @@ impl<S: Sync> FromRequestParts<S> for Handshake {
         let accept = accept(key.as_bytes());
         let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(NotWebSocket)?;
         let protocols = values(&parts.headers, SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
-        Ok(Self { on_upgrade, accept, protocols, headers: parts.headers.clone(), peer: viewers::peer(parts) })
+        let (peer, encrypted) = (viewers::peer(parts), is_encrypted(&parts.extensions));
+        Ok(Self { on_upgrade, accept, protocols, headers: parts.headers.clone(), peer, encrypted })
     }
 }
 

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use sightline_protocol::close;
 use sightline_protocol::codec::{Family, VideoCodec};
+use sightline_protocol::message::GapReason;
 use sightline_protocol::stream::Variant;
 use tokio::time::{Instant, timeout};
 
 use super::{Ended, Socket};
 use crate::fmp4::init::InitSegment;
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Purpose, Status, Subscription};
+use crate::hub::rendition::{Event, Purpose, Status, Subscription, Way};
 use crate::hub::ring::Step;
 
 /// How long the relay waits for the client's wish.
@@ -29,7 +30,7 @@ const TOLERATED_LAG: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Ended {
     // The source starts while we wait for the wish.
-    let copy = stream.rendition(Variant::Copy).subscribe(Purpose::View);
+    let copy = stream.rendition(Variant::Copy).subscribe(Purpose::View(Way::Plain));
     let wish = match wish(socket).await {
         Ok(wish) => wish,
         Err(ended) => return ended,
@@ -82,7 +83,7 @@ async fn start(
     if wish.is_none_or(|wish| wish == family) {
         return Ok((copy, family, init.bytes.clone()));
     }
-    let mut h264 = stream.rendition(Variant::H264).subscribe(Purpose::View);
+    let mut h264 = stream.rendition(Variant::H264).subscribe(Purpose::View(Way::Plain));
     let init = first_init(&mut h264, deadline).await?;
     Ok((h264, family_of(&init), init.bytes.clone()))
 }
@@ -117,7 +118,7 @@ async fn play(socket: &mut Socket, mut subscription: Subscription) -> Ended {
                 if let Err(ended) = socket.send_media(fragment.bytes).await {
                     return ended;
                 }
-                subscription.skip_if_behind(TOLERATED_LAG);
+                subscription.skip_if_behind(TOLERATED_LAG, GapReason::Behind);
             }
             Event::Step(Step::Init(_)) => {
                 let message = "the source restarted; connect again";

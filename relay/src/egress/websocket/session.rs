@@ -29,7 +29,7 @@ use crate::clock;
 use crate::egress::select::CameraFormat;
 use crate::fmp4::init::InitSegment;
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Purpose, Status, Subscription};
+use crate::hub::rendition::{Event, OnTheWay, Purpose, Status, Subscription, Way};
 use audio::{Audio, Beginning};
 use variant::Next;
 
@@ -71,7 +71,7 @@ pub(super) fn error(code: u16, message: &str) -> String {
 
 pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Ended {
     // The source starts while the viewer says what it can play.
-    let copy = stream.rendition(Variant::Copy).subscribe(Purpose::View);
+    let copy = stream.rendition(Variant::Copy).subscribe(Purpose::View(Way::Mse));
     let stop = match first_message(socket).await {
         Ok(play) => {
             let mut session = Session::new(stream, copy, play);
@@ -126,6 +126,7 @@ struct Session<'a> {
     /// Where the picture has begun that the viewer sees; none while it is awaited.
     picture: Option<Beginning>,
     steering: Steering,
+    on_the_way: OnTheWay,
     /// The variant that fits where the link carries it.
     full: Variant,
     /// The rung that the variant was chosen for.
@@ -149,6 +150,7 @@ impl<'a> Session<'a> {
             play,
             camera: None,
             why: VariantReason::Untouched,
+            on_the_way: OnTheWay::new(copy.rendition().clone()),
             source: copy,
             next: None,
             standby: None,
@@ -183,6 +185,7 @@ impl<'a> Session<'a> {
                 _ = pings.tick() => self.heartbeat(socket).await?,
             }
             self.steer(socket).await?;
+            self.on_the_way.set(self.source.rendition(), self.steering.in_flight());
         }
     }
 
@@ -212,7 +215,9 @@ impl<'a> Session<'a> {
         match parse(message)? {
             ClientMessage::Ack(Ack { received, at, .. }) => {
                 let now = self.time();
-                self.steering.acknowledged(received, at, now)?;
+                if let Some(age) = self.steering.acknowledged(received, at, now)? {
+                    self.source.rendition().tally().acknowledge(age);
+                }
             }
             ClientMessage::Ping(ping) => {
                 let pong = ServerMessage::Pong(Pong { sent: ping.sent, at: clock::unix_ms(), received: None });

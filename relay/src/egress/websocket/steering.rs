@@ -111,15 +111,25 @@ impl Steering {
         self.flow.sent(bytes, waited, now);
     }
 
-    /// An acknowledgement came.
-    pub(super) fn acknowledged(&mut self, received: u64, at: Option<f64>, now: Duration) -> Result<(), ImpossibleAck> {
-        self.flow.acknowledged(received, at, now)?;
+    /// The bytes on their way.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.flow.in_flight()
+    }
+
+    /// An acknowledgement came. Returns how long ago the newest message of it could have been sent.
+    pub(super) fn acknowledged(
+        &mut self,
+        received: u64,
+        at: Option<f64>,
+        now: Duration,
+    ) -> Result<Option<Duration>, ImpossibleAck> {
+        let age = self.flow.acknowledged(received, at, now)?;
         // What was asked before something that has arrived has arrived as well: this viewer does not answer pings.
         while self.pings.front().is_some_and(|ping| ping.after < received) {
             self.pings.pop_front();
         }
         self.listen(now);
-        Ok(())
+        Ok(age)
     }
 
     /// The answer came to a ping that said it was sent at `sent`. One that was not, or that was answered, says nothing.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sightline_protocol::codec::{Family, VideoCodec};
+use sightline_protocol::message::GapReason;
 use sightline_protocol::stream::{Variant, VariantChoice};
 use tracing::debug;
 
@@ -17,7 +18,7 @@ use crate::fmp4::decoder_config::DecoderConfig;
 use crate::fmp4::init::{InitSegment, PictureOrder};
 use crate::fmp4::samples::Samples;
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Purpose, Status, Subscription};
+use crate::hub::rendition::{Event, Purpose, Status, Subscription, Way};
 use crate::hub::ring::Step;
 
 /// A viewer that is so far behind goes on with the newest key frame.
@@ -63,7 +64,7 @@ pub(super) struct Feed {
 impl Feed {
     /// For a viewer who plays `playable`. The source starts now.
     pub(super) fn new(stream: Stream, choice: VariantChoice, playable: Vec<VideoCodec>) -> Self {
-        let source = stream.rendition(Variant::Copy).subscribe(Purpose::View);
+        let source = stream.rendition(Variant::Copy).subscribe(Purpose::View(Way::WebRtc));
         let choice = match choice {
             // What the camera sends, wherever that plays, is what the relay would choose.
             VariantChoice::Copy => VariantChoice::Auto,
@@ -102,7 +103,7 @@ impl Feed {
                 }
                 Event::Step(Step::Fragment(fragment)) => {
                     let lag = self.source.lag();
-                    self.source.skip_if_behind(TOLERATED_LAG);
+                    self.source.skip_if_behind(TOLERATED_LAG, GapReason::Behind);
                     if let Some(pictures) = self.pictures(&fragment, lag) {
                         return Media::Pictures(pictures);
                     }
@@ -120,7 +121,7 @@ impl Feed {
             let b_frames = init.order == PictureOrder::Reordered;
             let (variant, _) = select(self.choice, &self.playable, &CameraFormat { codec: codec.clone(), b_frames });
             if variant != Variant::Copy {
-                self.source = self.stream.rendition(variant).subscribe(Purpose::View);
+                self.source = self.stream.rendition(variant).subscribe(Purpose::View(Way::WebRtc));
                 return None;
             }
         }
@@ -156,7 +157,7 @@ impl Feed {
 /// Waits until it is known whether a viewer without H.264 can be sent the camera's own picture, and says so; none where
 /// the source does not tell.
 pub(super) async fn camera_fits(stream: &Stream, playable: &[VideoCodec]) -> Option<bool> {
-    let mut copy = stream.rendition(Variant::Copy).subscribe(Purpose::View);
+    let mut copy = stream.rendition(Variant::Copy).subscribe(Purpose::View(Way::WebRtc));
     loop {
         match copy.event().await {
             Event::Step(Step::Init(init)) => {

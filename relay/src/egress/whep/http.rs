@@ -25,7 +25,7 @@ use super::table::SessionId;
 use super::{Whep, fragment};
 use crate::access::ByLink;
 use crate::egress::origin;
-use crate::server::Reached;
+use crate::server::{Reached, is_encrypted};
 
 /// The longest offer: a browser's with every codec and a dozen candidates has 8 KiB.
 const OFFER_MAX: usize = 64 * 1024;
@@ -55,7 +55,9 @@ pub(crate) fn router(whep: Whep) -> Router {
 /// Refuses pages of other sites, and lets those that may connect read the answers (WHATWG Fetch, section 3.3).
 async fn cross_origin(State(whep): State<Whep>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
-    if let Some(foreign) = origin::foreign(request.headers(), whep.allowed_origins()) {
+    if let Some(foreign) =
+        origin::foreign(request.headers(), is_encrypted(request.extensions()), whep.allowed_origins())
+    {
         return Refusal::Foreign(foreign).into_response();
     }
     let mut response = next.run(request).await;

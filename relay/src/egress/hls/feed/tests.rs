@@ -5,15 +5,16 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::egress::hls::window::tests::{self, FIRST};
+use crate::hub::changes::Changes;
 use crate::hub::ring::Limits;
 
 fn feed() -> Arc<Feed> {
-    let rendition = Rendition::new("cam".parse().unwrap(), Variant::Copy, Limits::default());
+    let rendition = Rendition::new("cam".parse().unwrap(), Variant::Copy, Limits::default(), Changes::default());
     Feed::new(rendition, 1 << 20, CancellationToken::new())
 }
 
 fn viewers(feed: &Feed) -> usize {
-    feed.rendition.holders().borrow().viewers
+    feed.rendition.holders().borrow().viewers()
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,13 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sightline_protocol::message::{NewTrack, ServerMessage, TrackKind};
+use sightline_protocol::message::{GapReason, NewTrack, ServerMessage, TrackKind};
 
 use super::{Permit, Session, Socket, Stop};
 use crate::fmp4::Fragment;
 use crate::fmp4::init::InitSegment;
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Purpose, Subscription};
+use crate::hub::rendition::{Event, Purpose, Subscription, Way};
 use crate::hub::ring::Step;
 
 /// A viewer whose next audio is this much older than the newest goes on with the newest: nobody listens to the past.
@@ -44,7 +44,7 @@ impl Audio {
     pub(super) fn want(&mut self, tracks: &[TrackKind], stream: &Stream) {
         let wanted = tracks.contains(&TrackKind::Audio);
         if wanted != self.source.is_some() {
-            self.source = wanted.then(|| stream.audio().subscribe(Purpose::View));
+            self.source = wanted.then(|| stream.audio().subscribe(Purpose::View(Way::Mse)));
             self.init = None;
         }
     }
@@ -66,7 +66,7 @@ impl Audio {
         loop {
             self.caught_up |= source.lag() < TOLERATED_LAG;
             if self.caught_up {
-                source.skip_if_behind(TOLERATED_LAG);
+                source.skip_if_behind(TOLERATED_LAG, GapReason::Behind);
             }
             match source.event().await {
                 Event::Step(Step::Fragment(fragment)) => return fragment,

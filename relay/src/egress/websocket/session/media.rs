@@ -31,7 +31,7 @@ impl Session<'_> {
 
     /// Leaves out what is older than the newest key frame, if the next fragment is more than `tolerated` old.
     pub(super) async fn skip(&mut self, socket: &mut Socket, tolerated: Duration, why: GapReason) -> Result<(), Stop> {
-        match self.source.skip_if_behind(tolerated) {
+        match self.source.skip_if_behind(tolerated, why) {
             0 => Ok(()),
             skipped => self.send_gap(socket, skipped, why).await,
         }

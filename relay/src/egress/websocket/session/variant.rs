@@ -10,7 +10,7 @@ use super::super::Socket;
 use super::super::ladder::{Rates, Rung};
 use super::{Session, Stop};
 use crate::egress::select::select;
-use crate::hub::rendition::{Purpose, Status, Subscription};
+use crate::hub::rendition::{Purpose, Status, Subscription, Way};
 
 /// What will be sent once it has a key frame to begin with.
 pub(super) struct Next {
@@ -55,7 +55,7 @@ impl Session<'_> {
         let rendition = self.stream.rendition(variant);
         // Up only with a new key frame: the GOP so far, all at once, is more than what the link was seen to carry.
         let after = rendition.newest_keyframe().filter(|_| up);
-        let mut subscription = rendition.subscribe(Purpose::View);
+        let mut subscription = rendition.subscribe(Purpose::View(Way::Mse));
         let status = subscription.current_status();
         self.next = Some(Next { subscription, why, after });
         // Between epochs, and before the first, there is no picture that would have to go on meanwhile.
@@ -146,7 +146,7 @@ impl Session<'_> {
     pub(super) fn stand_by(&mut self) {
         let wanted = self.steering.light_wanted_for(self.time()).is_some();
         if wanted != self.standby.is_some() {
-            self.standby = wanted.then(|| self.stream.rendition(Variant::Low).subscribe(Purpose::View));
+            self.standby = wanted.then(|| self.stream.rendition(Variant::Low).subscribe(Purpose::View(Way::Mse)));
         }
     }
 

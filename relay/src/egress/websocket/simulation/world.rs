@@ -122,7 +122,7 @@ impl World {
     fn answered(&mut self, answer: Up) {
         let now = self.time();
         let possible = match answer {
-            Up::Ack { received, at } => self.steering.acknowledged(received, Some(at), now),
+            Up::Ack { received, at } => self.steering.acknowledged(received, Some(at), now).map(|_| ()),
             Up::Pong { sent, at, received } => self.steering.answered(sent, at, Some(received), now),
         };
         possible.expect("viewers acknowledge what they have received");

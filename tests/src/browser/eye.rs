@@ -1,8 +1,9 @@
 //! The eye: reads the clock that the camera burns into every picture back from a page's video, and so knows how old
 //! each picture really is when it is presented, whatever the page says about it.
 //!
-//! Enters: the pictures of one tile, or of the first video that plays in a page of anybody's. Leaves: a [`Watch`], with a [`Sample`] for each presented frame. Between two
-//! collections the page holds them, a minute's worth at most; of more the oldest go, and are counted.
+//! Enters: the pictures of one tile, or of the first video that plays in a page of anybody's. Leaves: a [`Watch`], with a
+//! [`Sample`] for each presented frame. Between two collections the page holds them, a minute's worth at most; of more the
+//! oldest go, and are counted.
 
 use std::time::Duration;
 

@@ -144,11 +144,21 @@ impl Run {
         Self {
             date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             commit: said("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
-            command: format!("bench {}", arguments.collect::<Vec<_>>().join(" ")),
+            command: format!(
+                "bench {}",
+                arguments.map(|argument| without_place(&argument)).collect::<Vec<_>>().join(" ")
+            ),
             machine: format!("{cores} cores of {cpu}, {:.0} GiB, Linux {}", memory / 1048576.0, kernel.trim()),
             versions: versions.collect(),
         }
     }
+}
+
+/// An argument as it is told: where programs are on this machine is nobody's business.
+fn without_place(argument: &str) -> String {
+    let path = Path::new(argument);
+    let name = path.is_absolute().then(|| path.file_name()).flatten();
+    name.map_or_else(|| argument.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// What a program prints, without its end of line.
@@ -167,6 +177,12 @@ fn between_marks(page: &str, text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_told_by_its_name() {
+        assert_eq!(without_place("/opt/go2rtc"), "go2rtc");
+        assert_eq!(without_place("docs/benchmarks"), "docs/benchmarks");
+    }
 
     #[test]
     fn a_run_replaces_the_one_before_in_a_page() {

@@ -73,6 +73,8 @@ pub(crate) struct Contestant {
     pub(crate) name: Name,
     pub(crate) version: String,
     pub(crate) ways: Vec<Way>,
+    /// Its process.
+    pub(crate) pid: i32,
     _running: Box<dyn Any>,
 }
 
@@ -91,5 +93,7 @@ pub(crate) async fn start(name: Name, programs: &Programs, camera: &Camera) -> R
 pub(crate) fn version(program: &Path, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
-    Some(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned())
+    let line = String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned();
+    // FFmpeg's goes on.
+    Some(line.split(" Copyright").next().unwrap_or_default().trim().to_owned())
 }

@@ -2,24 +2,29 @@
 //!
 //! Absolute times differ between machines and between minutes on a busy one; the ratios are what to look at, which is
 //! why the floor, the baseline and the others are measured beside the relay. Parts run alone when named (`bench picture`); those
-//! that take minutes only when named: `bench compare`, `bench ways`; `bench hls`, or `bench hls 60` for 60 seconds of it; `bench
+//! that take minutes only when named: `bench compare`, `bench compare-road`, `bench
+//! crowd`, `bench ways`; `bench hls`, or `bench hls 60` for 60 seconds of it; `bench
 //! soak`, or `bench soak 10` for ten minutes of it. With names of browsers these alone are used: `bench road chromium`, `bench
 //! soak chromium firefox`.
 
 mod chart;
 mod compare;
+mod compare_road;
 mod contestants;
 mod crowd;
+mod delay;
 mod fanout;
 mod faults;
 mod floor;
 mod frames;
 mod harness;
 mod hls;
+mod hls_receiver;
 mod latency;
 mod page;
 mod picture;
 mod process;
+mod receivers;
 mod report;
 mod road;
 mod size;
@@ -37,7 +42,7 @@ use report::{Part, Run};
 
 /// Those that run when none is named, and those that only run when named.
 const PARTS: [&str; 8] = ["size", "harness", "picture", "page", "latency", "road", "faults", "fanout"];
-const NAMED: [&str; 4] = ["compare", "ways", "hls", "soak"];
+const NAMED: [&str; 6] = ["compare", "compare-road", "crowd", "ways", "hls", "soak"];
 
 /// Measures the latency of cameras in browsers, what a viewer costs, and how bad roads and faults are borne.
 #[derive(Debug, Parser)]
@@ -110,6 +115,8 @@ async fn measure_part(part: &str, number: Option<u64>, programs: &Programs, engi
         "road" => road::measure(engines).await.into(),
         "faults" => faults::measure(engines).await.into(),
         "compare" => compare::measure(programs, engines).await,
+        "compare-road" => compare_road::measure(programs, engines).await,
+        "crowd" => crowd::measure(programs).await,
         "ways" => ways::measure(engines).await.into(),
         "hls" => hls::measure(number.unwrap_or(hls::SECONDS)).await.into(),
         "soak" => soak::measure(number.unwrap_or(soak::MINUTES), engines).await.into(),

@@ -34,6 +34,7 @@ pub(super) async fn start(program: &Path, camera: &Camera) -> Result<Contestant,
             way("WebRTC", "/stream.html?src=CAM&mode=webrtc"),
             way("HLS", "/stream.html?src=CAM&mode=hls"),
         ],
+        pid: process.pid(),
         _running: Box::new((process, folder)),
     })
 }

@@ -35,6 +35,7 @@ pub(super) async fn start(program: &Path, camera: &Camera) -> Result<Contestant,
             Way { name: "WebRTC", server: webrtc, page: "/CAM/" },
             Way { name: "LL-HLS", server: hls, page: "/CAM/" },
         ],
+        pid: process.pid(),
         _running: Box::new((process, folder)),
     })
 }

@@ -34,6 +34,7 @@ pub(super) async fn start(camera: &Camera) -> Contestant {
         name: Name::Original,
         version: "500 ms fragments".to_owned(),
         ways: vec![Way { name: "MSE", server, page: "/?CAM" }],
+        pid: process.pid(),
         _running: Box::new(process),
     }
 }

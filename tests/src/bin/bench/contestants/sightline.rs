@@ -16,6 +16,7 @@ pub(super) async fn start(camera: &Camera) -> Contestant {
             way("WebRTC", "/?stream=CAM&protocol=webrtc"),
             way("LL-HLS", "/?stream=CAM&protocol=hls"),
         ],
+        pid: relay.pid(),
         _running: Box::new(relay),
     }
 }

@@ -41,6 +41,7 @@ const UNWATCHED: Duration = Duration::from_secs(LINGER_SECONDS + 2);
 /// What was measured of one way.
 struct Measured {
     label: String,
+    way: &'static str,
     /// From the navigation to the first picture of a camera that nobody watched, in ms.
     first: Option<f64>,
     /// The same of the loads after that, in the median.
@@ -99,7 +100,7 @@ pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
             }
             browser.leave().await;
         }
-        part.rows.extend(ratios(engine, &measured));
+        part.ratios.extend(ratios(engine, &measured));
         let lines = measured.iter().map(|(_, seen)| Line::new(&seen.label, distribution(&seen.ages))).collect();
         part.charts.push(Chart {
             file: format!("latency-{}", engine.to_string().to_lowercase()),
@@ -148,7 +149,7 @@ async fn watch(
     let from_connection = middle(|opening| Some(opening.shown? - opening.connected?));
     let first = openings[0].shown;
     let ages = watch.samples.iter().map(|sample| sample.truth_ms).collect();
-    Ok(Measured { label, first, again, from_connection, seen, ages })
+    Ok(Measured { label, way: way.name, first, again, from_connection, seen, ages })
 }
 
 fn describe(measured: &Measured) -> String {
@@ -189,15 +190,14 @@ fn figures(engine: Engine, camera: &str, name: Name, way: &Way, measured: &Measu
     })
 }
 
-/// How Sightline's MSE does beside the first way of each other.
+/// How each way of Sightline does beside the same way of each other.
 fn ratios(engine: Engine, measured: &[(Name, Measured)]) -> Vec<Row> {
-    let first = |wanted: Name| measured.iter().find(|(name, _)| *name == wanted).map(|(_, measured)| measured);
-    let Some(ours) = first(Name::Sightline) else { return Vec::new() };
-    let others = Name::ALL.into_iter().filter(|&name| name != Name::Sightline).filter_map(first);
-    let row = |other: &Measured| {
+    let (ours, others): (Vec<_>, Vec<_>) = measured.iter().partition(|(name, _)| *name == Name::Sightline);
+    let row = |(name, other): &(Name, Measured)| {
+        let (_, ours) = ours.iter().find(|(_, ours)| ours.way == other.way)?;
         let (a, b) = (ours.seen.p50, other.seen.p50);
-        let what = format!("{engine}: age p50, {} : {}", ours.label, other.label);
-        Row::new(what, format!("{a:.0} : {b:.0} ms = {:.2}", a / b), "")
+        let what = format!("{engine}, {}: age of the picture p50, Sightline : {name}", ours.way);
+        Some(Row::new(what, format!("{a:.0} : {b:.0} ms = {:.2}", a / b), ""))
     };
-    others.map(row).collect()
+    others.into_iter().filter_map(row).collect()
 }

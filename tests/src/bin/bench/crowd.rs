@@ -104,7 +104,7 @@ pub(crate) async fn measure(programs: &Programs) -> Part {
     part.rows.push(Row::new("crowd", "CPU of a core; a viewer's memory; delivered; delay p50 / p99", ""));
     part.rows.extend(measured.iter().map(row));
     part.rows.extend(absent);
-    part.rows.extend(ratios(&measured));
+    part.ratios = ratios(&measured);
     part.figures = measured.iter().map(figures).collect();
     part.charts.push(chart(&measured));
     part

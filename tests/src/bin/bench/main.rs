@@ -52,9 +52,9 @@ struct Options {
     /// Where to write results.json and the charts.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// A page in Markdown in which the last run is replaced by this one.
+    /// A page in Markdown in which the last run is replaced by this one; several, where it is given several times.
     #[arg(long)]
-    page: Option<PathBuf>,
+    page: Vec<PathBuf>,
     /// The program go2rtc, to be measured beside the relay.
     #[arg(long, default_value = "go2rtc")]
     go2rtc: PathBuf,
@@ -96,7 +96,7 @@ async fn measure(options: Options) -> ExitCode {
         }
     }
     print!("{}", all.table());
-    match all.write(&run, options.out.as_deref(), options.page.as_deref()) {
+    match all.write(&run, options.out.as_deref(), &options.page) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the results cannot be written: {error}");

@@ -1,11 +1,11 @@
 //! What a run leaves behind: the table, and with `--out FOLDER` the same as JSON with the machine and the versions, and the
-//! charts; with `--page FILE` the part between the marks of a page in Markdown.
+//! charts; with `--page FILE` the part between the marks of a page in Markdown, all of it or its ratios.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -15,12 +15,18 @@ use crate::chart::Chart;
 use crate::contestants::version;
 
 /// Around what a run writes into a page.
-const MARKS: (&str, &str) = ("<!-- the last run: written by the bench -->\n", "<!-- end of the last run -->\n");
+type Marks = (&'static str, &'static str);
+/// Around all of it.
+const WHOLE: Marks = ("<!-- the last run: written by the bench -->\n", "<!-- end of the last run -->\n");
+/// Around its ratios.
+const RATIOS: Marks = ("<!-- the last run's ratios: written by the bench -->\n", "<!-- end of the ratios -->\n");
 
 /// What a part has measured, or all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
     pub(crate) rows: Vec<Row>,
+    /// Those that are less of the machine: one beside the other.
+    pub(crate) ratios: Vec<Row>,
     pub(crate) charts: Vec<Chart>,
     /// The figures behind them, for programs.
     pub(crate) figures: Vec<Value>,
@@ -42,30 +48,22 @@ impl Part {
     pub(crate) fn add(&mut self, other: impl Into<Self>) {
         let other = other.into();
         self.rows.extend(other.rows);
+        self.ratios.extend(other.ratios);
         self.charts.extend(other.charts);
         self.figures.extend(other.figures);
         self.versions.extend(other.versions);
     }
 
-    /// The table in Markdown, its columns in line.
+    /// The table in Markdown, ratios last.
     pub(crate) fn table(&self) -> String {
-        let widest =
-            |column: fn(&Row) -> &str| self.rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0);
-        let (width, measured) = (widest(|row| &row.what), widest(|row| &row.measured).max(28));
-        let mut table = format!("| {:width$} | {:>measured$} | {:>20} |\n", "what", "measured", "at most");
-        let mut add = |line: String| writeln!(table, "{line}").expect("a string takes it");
-        add(format!("| {:-<width$} | {:->measured$} | {:->20} |", "", ":", ":"));
-        for row in &self.rows {
-            add(format!("| {:width$} | {:>measured$} | {:>20} |", row.what, row.measured, row.limit));
-        }
-        table
+        table(self.rows.iter().chain(&self.ratios))
     }
 
     /// Writes what a run leaves behind, as far as it is wanted.
     ///
     /// # Errors
     /// When a file cannot be read or written, or a page has no marks.
-    pub(crate) fn write(&self, run: &Run, folder: Option<&Path>, page: Option<&Path>) -> io::Result<()> {
+    pub(crate) fn write(&self, run: &Run, folder: Option<&Path>, pages: &[PathBuf]) -> io::Result<()> {
         if let Some(folder) = folder {
             fs::create_dir_all(folder)?;
             for chart in &self.charts {
@@ -73,11 +71,15 @@ impl Part {
             }
             fs::write(folder.join("results.json"), format!("{:#}\n", self.json(run)))?;
         }
-        if let Some(page) = page {
+        let folder = folder.map(Path::to_string_lossy).unwrap_or_default();
+        for page in pages {
             let text = fs::read_to_string(page)?;
-            let folder = folder.map(Path::to_string_lossy).unwrap_or_default();
-            let written = between_marks(&text, &self.page(run, &folder));
-            let no_marks = || io::Error::other(format!("{} has no line {:?}", page.display(), MARKS.0.trim()));
+            let written = between(WHOLE, &text, &self.page(run, &folder));
+            let written = written.or_else(|| between(RATIOS, &text, &self.page_of_ratios(run)));
+            let no_marks = || {
+                let (name, whole, ratios) = (page.display(), WHOLE.0.trim(), RATIOS.0.trim());
+                io::Error::other(format!("{name} has neither a line {whole:?} nor a line {ratios:?}"))
+            };
             fs::write(page, written.ok_or_else(no_marks)?)?;
         }
         Ok(())
@@ -88,7 +90,7 @@ impl Part {
         json!({
             "date": run.date, "commit": run.commit, "command": run.command,
             "machine": run.machine, "versions": self.all_versions(run),
-            "table": self.rows.iter().map(row).collect::<Vec<_>>(), "figures": self.figures,
+            "table": self.rows.iter().chain(&self.ratios).map(row).collect::<Vec<_>>(), "figures": self.figures,
         })
     }
 
@@ -109,9 +111,27 @@ impl Part {
         page
     }
 
+    fn page_of_ratios(&self, run: &Run) -> String {
+        let Run { date, machine, command, .. } = run;
+        format!("{date}, on {machine}, `{command}`:\n\n{}", table(self.ratios.iter()))
+    }
+
     fn all_versions(&self, run: &Run) -> BTreeMap<String, String> {
         self.versions.iter().chain(&run.versions).map(|(of, is)| (of.clone(), is.clone())).collect()
     }
+}
+
+/// Rows in Markdown, their columns in line.
+fn table<'a>(rows: impl Iterator<Item = &'a Row> + Clone) -> String {
+    let widest = |column: fn(&Row) -> &str| rows.clone().map(|row| column(row).chars().count()).max().unwrap_or(0);
+    let (width, measured) = (widest(|row| &row.what), widest(|row| &row.measured).max(28));
+    let mut table = format!("| {:width$} | {:>measured$} | {:>20} |\n", "what", "measured", "at most");
+    let mut add = |line: String| writeln!(table, "{line}").expect("a string takes it");
+    add(format!("| {:-<width$} | {:->measured$} | {:->20} |", "", ":", ":"));
+    for row in rows {
+        add(format!("| {:width$} | {:>measured$} | {:>20} |", row.what, row.measured, row.limit));
+    }
+    table
 }
 
 /// When, where and on what a run was.
@@ -167,11 +187,11 @@ fn said(program: &str, arguments: &[&str]) -> String {
     output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A page with other text between its marks; none where it has none.
-fn between_marks(page: &str, text: &str) -> Option<String> {
-    let (before, rest) = page.split_once(MARKS.0)?;
-    let (_, after) = rest.split_once(MARKS.1)?;
-    Some(format!("{before}{}{text}\n{}{after}", MARKS.0, MARKS.1))
+/// A page with other text between these marks; none where it has none.
+fn between(marks: Marks, page: &str, text: &str) -> Option<String> {
+    let (before, rest) = page.split_once(marks.0)?;
+    let (_, after) = rest.split_once(marks.1)?;
+    Some(format!("{before}{}{text}\n{}{after}", marks.0, marks.1))
 }
 
 #[cfg(test)]
@@ -186,9 +206,9 @@ mod tests {
 
     #[test]
     fn a_run_replaces_the_one_before_in_a_page() {
-        let page = format!("head\n{}old\n{}tail\n", MARKS.0, MARKS.1);
-        let new = between_marks(&page, "new").expect("it has marks");
-        assert_eq!(new, format!("head\n{}new\n{}tail\n", MARKS.0, MARKS.1));
-        assert_eq!(between_marks("none", "new"), None);
+        let page = format!("head\n{}old\n{}tail\n", WHOLE.0, WHOLE.1);
+        let new = between(WHOLE, &page, "new").expect("it has marks");
+        assert_eq!(new, format!("head\n{}new\n{}tail\n", WHOLE.0, WHOLE.1));
+        assert_eq!(between(RATIOS, &page, "new"), None);
     }
 }

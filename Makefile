@@ -9,6 +9,9 @@ CONFIG ?=
 # How long each target is fuzzed.
 FUZZ_SECONDS ?= 60
 export PORT CONFIG
+# What `make benchmarks` compares with, where it is installed.
+GO2RTC   ?= go2rtc
+MEDIAMTX ?= mediamtx
 # The crate that embeds the client reports each file as a warning.
 export MEMORY_SERVE_QUIET := 1
 
@@ -20,7 +23,7 @@ CLIENT_INPUTS := $(shell find client/* protocol/* -path client/node_modules -pru
 WITH_RUST := . scripts/common.sh && use_rust &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev client relay deb test fuzz bench screenshots lint fmt clean install-demo install-lint install-deb install-fuzz install-test
+.PHONY: help demo dev client relay deb test fuzz bench benchmarks screenshots lint fmt clean install-demo install-lint install-deb install-fuzz install-test
 # One thing after the other: every step uses all cores by itself.
 .NOTPARALLEL:
 
@@ -49,6 +52,11 @@ fuzz: install-fuzz dist/index.html ## fuzz all that reads what others wrote (FUZ
 
 bench: install-test relay ## measure latency, bad roads, faults, start-up, the page, cost per viewer, size
 	@$(WITH_RUST) SIGHTLINE_BIN="$$TARGET_DIR/release/sightline" exec cargo run --release --package sightline-tests --bin bench
+
+benchmarks: install-test relay ## measure Sightline beside go2rtc, MediaMTX and the baseline, and write BENCHMARKS.md
+	@$(WITH_RUST) SIGHTLINE_BIN="$$TARGET_DIR/release/sightline" exec cargo run --release --package sightline-tests --bin bench -- \
+		size harness compare compare-road crowd chromium firefox --go2rtc "$(GO2RTC)" --mediamtx "$(MEDIAMTX)" \
+		--out docs/benchmarks --page BENCHMARKS.md --page README.md
 
 screenshots: install-test relay ## take pictures of both pages: phone, laptop, wall; dark and light
 	@$(WITH_RUST) SIGHTLINE_BIN="$$TARGET_DIR/release/sightline" exec cargo run --release --package sightline-tests --bin screenshots

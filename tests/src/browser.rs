@@ -7,6 +7,7 @@
 mod devtools;
 mod downloads;
 mod eye;
+mod opening;
 mod page;
 
 use std::env;
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 
 pub use downloads::Saved;
 pub use eye::{STALL, Sample, Summary, Watch};
+pub use opening::{LOOK_ON, Opening};
 pub use page::{MARK_POINTS, Rgb, Tile, TileState};
 
 use crate::http;
@@ -296,7 +298,7 @@ async fn start_session(engine: Engine, capabilities: Value, driver: &str) -> Cli
 }
 
 /// A port that was free a moment ago: not every driver can choose one and say which.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("it is bound").port()
 }

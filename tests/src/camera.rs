@@ -35,6 +35,10 @@ pub enum Kind {
     H264,
     /// H.264, a key frame every ten seconds.
     H264Long,
+    /// H.264, a key frame every four seconds.
+    H264Gop4,
+    /// H.264 whose pictures leave up to 100 ms late, each by another time.
+    Jittery,
     /// H.264 of 2 Mbit/s: the other kinds have little to encode, and stay far below theirs.
     Busy,
     /// H.264 of this width and height, both even.
@@ -59,6 +63,8 @@ impl Kind {
             Self::H265Long => "h265-long",
             Self::H264 => "h264",
             Self::H264Long => "h264-long",
+            Self::H264Gop4 => "h264-gop4",
+            Self::Jittery => "h264-jittery",
             Self::Busy => "h264-busy",
             Self::Sized(width, height) => return format!("h264@{width}x{height}"),
             Self::BFrames => "bframes",
@@ -127,9 +133,14 @@ impl Camera {
         format!("rtsp://127.0.0.1:{}/{path}", self.port)
     }
 
+    /// The paths of all its mounts.
+    pub fn paths(&self) -> impl Iterator<Item = &'static str> {
+        self.mounts.iter().map(|mount| mount.path)
+    }
+
     /// A relay's configuration with a stream for each mount, named as its path. Short times, so that tests are short.
     pub fn config(&self) -> String {
-        self.config_of(self.mounts.iter().map(|mount| mount.path))
+        self.config_of(self.paths())
     }
 
     /// The same for some of the mounts.

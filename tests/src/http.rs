@@ -94,7 +94,7 @@ pub struct Server {
 pub type File = (&'static str, Vec<u8>);
 
 impl Server {
-    /// Serves `files` by their path (`/page.html`) on a free port of 127.0.0.1.
+    /// Serves `files` by their path (`/page.html`, whatever the query) on a free port of 127.0.0.1.
     pub async fn start(files: HashMap<&'static str, File>) -> Self {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), files).await
     }
@@ -137,6 +137,7 @@ async fn answer(mut stream: TcpStream, files: &HashMap<&'static str, File>) -> i
         head.push(line);
     }
     let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let path = path.split('?').next().unwrap_or_default();
     let Some((mime, bytes)) = files.get(path) else {
         return stream.write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
     };
@@ -160,7 +161,7 @@ async fn answer(mut stream: TcpStream, files: &HashMap<&'static str, File>) -> i
     stream.shutdown().await
 }
 
-/// A way to the relay on which the page gets a script of the test's before its own. It ends with this.
+/// A way to a server on which its pages get a script of the test's before their own. It ends with this.
 #[derive(Debug)]
 pub struct Injector {
     address: SocketAddr,
@@ -168,14 +169,15 @@ pub struct Injector {
 }
 
 impl Injector {
-    /// Forwards every connection to `relay`, except that the page comes with `script` at the start of its head.
-    pub async fn start(relay: SocketAddr, script: &'static str) -> Self {
+    /// Forwards every connection to `server`, except that pages come with `script` at the start of their heads, and without
+    /// what their server says of scripts (Content-Security-Policy).
+    pub async fn start(server: SocketAddr, script: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // A browser that goes away in the middle of an answer is no fault of the test.
-                tokio::spawn(async move { drop(forward(stream, relay, script).await) });
+                tokio::spawn(async move { drop(forward(stream, server, script).await) });
             }
         });
         Self { address, task }
@@ -193,14 +195,7 @@ impl Drop for Injector {
     }
 }
 
-async fn forward(mut browser: TcpStream, relay: SocketAddr, script: &str) -> io::Result<()> {
-    // Enough to tell a WebSocket, and browsers send a request in one piece. The bytes stay for whoever reads next.
-    let mut start = [0; 8];
-    browser.peek(&mut start).await?;
-    if &start == b"GET /ws/" {
-        let mut upstream = TcpStream::connect(relay).await?;
-        return tokio::io::copy_bidirectional(&mut browser, &mut upstream).await.map(drop);
-    }
+async fn forward(browser: TcpStream, server: SocketAddr, script: &str) -> io::Result<()> {
     let mut browser = BufReader::new(browser);
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -209,15 +204,22 @@ async fn forward(mut browser: TcpStream, relay: SocketAddr, script: &str) -> io:
         }
     }
     let request = String::from_utf8_lossy(&head).into_owned();
-    let path = request.split(' ').nth(1).unwrap_or("/");
-    if !["/", "/test"].contains(&path.split('?').next().unwrap_or_default()) {
+    let has = |name: &str, value: &str| {
+        let header = |line: &str| line.split_once(": ").is_some_and(|(n, v)| is_like(n, name) && is_like(v, value));
+        request.lines().any(header)
+    };
+    // What is asked for as a document, and not by a script or an element, is a page.
+    if !(request.starts_with("GET ") && has("accept", "text/html")) {
+        let mut upstream = TcpStream::connect(server).await?;
+        let websocket = has("upgrade", "websocket");
         // One request a connection: the next might be for the page.
-        let mut upstream = TcpStream::connect(relay).await?;
-        upstream.write_all(&head[..head.len() - 2]).await?;
-        upstream.write_all(b"Connection: close\r\n\r\n").await?;
+        upstream.write_all(if websocket { &head } else { &head[..head.len() - 2] }).await?;
+        if !websocket {
+            upstream.write_all(b"Connection: close\r\n\r\n").await?;
+        }
         return tokio::io::copy_bidirectional(&mut browser, &mut upstream).await.map(drop);
     }
-    let answer = get(relay, path).await?;
+    let answer = get(server, request.split(' ').nth(1).unwrap_or("/")).await?;
     let page = answer.text().replacen("<head>", &format!("<head><script>{script}</script>"), 1);
     let header = format!(
         "HTTP/1.1 {} -\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -228,6 +230,11 @@ async fn forward(mut browser: TcpStream, relay: SocketAddr, script: &str) -> io:
     browser.write_all(header.as_bytes()).await?;
     browser.write_all(page.as_bytes()).await?;
     browser.shutdown().await
+}
+
+/// Whether a header's name or value begins so, in whatever case.
+fn is_like(text: &str, start: &str) -> bool {
+    text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
 }
 
 fn parse_range(range: &str) -> Option<(usize, Option<usize>)> {

@@ -21,6 +21,7 @@
 //! | [`slow`] | such a viewer behind a tunnel and a slow link |
 //! | [`peer`] | a viewer of WebRTC without a browser |
 //! | [`browser`] | Chromium, Firefox and WebKitGTK by WebDriver, and what their pages show |
+//! | [`known_delay`] | a page whose pictures are of a known age: how far the eye is from the truth |
 //! | [`saved`] | a file that a page saved, and what is in it |
 //! | [`figures`] | the median and percentiles of what was measured |
 //! | [`sound_card`] | a sound card that plays into nothing, and an ear on it |
@@ -38,6 +39,7 @@ pub mod camera;
 pub mod faults;
 pub mod figures;
 pub mod http;
+pub mod known_delay;
 pub mod lines;
 pub mod namespace;
 pub mod nginx;

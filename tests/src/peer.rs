@@ -1,5 +1,6 @@
 //! A viewer of WebRTC without a browser, which can be told what to offer and what to complain of.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::change::{SdpAnswer, SdpPendingOffer};
@@ -56,6 +57,14 @@ impl Peer {
     /// # Panics
     /// When that fails.
     pub async fn watch(relay: &Relay, path: &str, codecs: &[Codec]) -> Self {
+        Self::watch_at(relay.address(), path, codecs).await
+    }
+
+    /// The same of a relay at this address.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn watch_at(relay: SocketAddr, path: &str, codecs: &[Codec]) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
         let config = Rtc::builder().clear_codecs();
         let config = config.enable_h264(codecs.contains(&Codec::H264)).enable_h265(codecs.contains(&Codec::H265));
@@ -72,9 +81,9 @@ impl Peer {
         peer
     }
 
-    async fn accept(&mut self, relay: &Relay, path: &str, offer: &str, pending: SdpPendingOffer) {
+    async fn accept(&mut self, relay: SocketAddr, path: &str, offer: &str, pending: SdpPendingOffer) {
         let headers = [("Content-Type", "application/sdp")];
-        let answer = http::send(relay.address(), "POST", path, &headers, offer.into()).await.expect("an answer");
+        let answer = http::send(relay, "POST", path, &headers, offer.into()).await.expect("an answer");
         assert_eq!(answer.status, 201, "{path}: {}", answer.text());
         let answer = SdpAnswer::from_sdp_string(&answer.text()).expect("an answer in SDP");
         self.rtc.sdp_api().accept_answer(pending, answer).expect("an answer to the offer");

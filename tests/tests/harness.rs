@@ -10,6 +10,7 @@ use std::time::Duration;
 use sightline_tests::browser::{Browser, Rgb};
 use sightline_tests::camera::{Camera, Kind, Login, Mount, Viewers};
 use sightline_tests::http::Server;
+use sightline_tests::known_delay::{FRAME, KnownDelay};
 use sightline_tests::process::Owned;
 use sightline_tests::run::{alone, until};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -49,6 +50,22 @@ fn every_browser_plays_and_gives_back_the_colour_of_the_camera() {
                 reads_the_clock(&browser, mount.path).await;
             }
             assert!(browser.screenshot(&format!("harness-{engine}")).await.is_file());
+        }
+    });
+}
+
+/// Within 5 ms, and the frame that a canvas may take to be shown.
+#[test]
+fn the_eye_reads_the_age_that_pictures_have() {
+    alone(Duration::from_secs(120), async || {
+        let page = KnownDelay::start().await;
+        for browser in Browser::start_all().await {
+            for delay in [0, 150, 1000] {
+                let error = page.read(&browser, delay).await - f64::from(delay);
+                let most = 5.0 + FRAME.as_secs_f64() * 1e3;
+                let engine = browser.engine();
+                assert!((-5.0..=most).contains(&error), "{engine}: pictures {delay} ms old are read {error} ms off");
+            }
         }
     });
 }

@@ -1,4 +1,5 @@
-// Watches the clock in the picture of a tile: see eye.rs. Its argument is the stream; it replaces an earlier eye.
+// Watches the clock in the picture of a tile, or of whatever page: see eye.rs. Its argument is the stream, null for the first
+// video that plays; it replaces an earlier eye. videos.js goes before it.
 const stream = arguments[0];
 const [CELLS, BITS, ROWS] = [32, 24, 15];
 // More than are ever there between two collections: a minute of 60 frames a second.
@@ -50,7 +51,7 @@ const see = (video, mediaTime, presented, shown) => {
     const cycle = 2 ** BITS;
     let truth = (at - value) % cycle;
     if (truth > cycle / 2) truth -= cycle;
-    const claim = eye.tile.dataset.latencyMs;
+    const claim = eye.tile?.dataset.latencyMs;
     if (eye.samples.push([at, truth, claim ? Number(claim) : null, mediaTime, presented]) > KEEP) {
         eye.samples.shift();
         eye.lost++;
@@ -58,11 +59,14 @@ const see = (video, mediaTime, presented, shown) => {
 };
 
 const follow = video => {
+    // Times are those of the frame that the video is in.
+    const clock = video.ownerDocument.defaultView.performance;
+    const shift = clock.timeOrigin - performance.timeOrigin;
     if (video.requestVideoFrameCallback) {
         const next = (_, frame) => {
             if (eye.video !== video) return;
             video.requestVideoFrameCallback(next);
-            see(video, frame.mediaTime, frame.presentedFrames, Math.max(performance.now(), frame.expectedDisplayTime));
+            see(video, frame.mediaTime, frame.presentedFrames, Math.max(performance.now(), shift + frame.expectedDisplayTime));
         };
         video.requestVideoFrameCallback(next);
         return;
@@ -77,9 +81,11 @@ const follow = video => {
 };
 
 // The page may put another element in the place of the one that is watched.
+const plays = video => video.isConnected && video.videoWidth && !video.paused;
 const find = () => {
     eye.tile = [...document.querySelectorAll('article.tile')].find(tile => tile.dataset.stream === stream);
-    const video = eye.tile?.querySelector('video') ?? null;
+    const first = () => eye.video && plays(eye.video) ? eye.video : [...videos(document)].find(plays);
+    const video = (stream === null ? first() : eye.tile?.querySelector('video')) ?? null;
     if (video === eye.video) return;
     eye.video = video;
     if (video) follow(video);

@@ -1,20 +1,21 @@
 //! The eye: reads the clock that the camera burns into every picture back from a page's video, and so knows how old
 //! each picture really is when it is presented, whatever the page says about it.
 //!
-//! Enters: the pictures of one tile. Leaves: a [`Watch`], with a [`Sample`] for each presented frame. Between two
-//! collections the page holds them, a minute's worth at most; of more the oldest go, and are counted.
+//! Enters: the pictures of one tile, or of the first video that plays in a page of anybody's. Leaves: a [`Watch`], with a
+//! [`Sample`] for each presented frame. Between two collections the page holds them, a minute's worth at most; of more the
+//! oldest go, and are counted.
 
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::Browser;
 use crate::figures::percentile;
 
-/// Follows every frame of a tile's video.
-const INSTALL: &str = include_str!("eye.js");
+/// Follows every frame of a video.
+const INSTALL: &str = concat!(include_str!("videos.js"), include_str!("eye.js"));
 
 /// Null where the page has been loaded anew, and with it forgot the eye.
 const TAKE: &str = "return window.sightlineEye ? window.sightlineEye.take() : null";
@@ -200,7 +201,16 @@ impl Browser {
 
     /// Begins to watch the clock in a stream's picture, until the page is left: what is seen is for [`Self::collect`].
     pub async fn open_eye(&self, stream: &str) -> Watch {
-        self.script(INSTALL, vec![json!(stream)]).await;
+        self.open_eye_on(json!(stream)).await
+    }
+
+    /// The same in a page of anybody's: of its first video that plays, in open shadow roots and in frames of its origin too.
+    pub async fn open_eye_on_page(&self) -> Watch {
+        self.open_eye_on(Value::Null).await
+    }
+
+    async fn open_eye_on(&self, stream: Value) -> Watch {
+        self.script(INSTALL, vec![stream]).await;
         Watch { from: self.take().await.now, ..Watch::default() }
     }
 

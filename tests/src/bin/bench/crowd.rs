@@ -1,104 +1,225 @@
-//! Many receivers at once, each with the least work that is still right: viewers of `sightline.v1` count messages and
-//! acknowledge them, receivers of the floor only read.
+//! The crowd: what more and more viewers cost a server, and how long frames are on their way to them. All servers read the same
+//! camera by RTSP; the floor gets what the relay sends. Viewers have no browser: see `receivers`.
+//!
+//! Processor time and memory are those of the server and of what it started. Where the table speaks of the floor, they are
+//! the relay's own, without the FFmpeg that reads the camera, because the floor has none.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use sightline_protocol::message::{Ack, ClientMessage};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use serde_json::{Value, json};
+use sightline_tests::browser::Rgb;
+use sightline_tests::camera::{Camera, Kind as CameraKind, Mount};
+use sightline_tests::figures::percentile;
+use sightline_tests::relay::Setup;
+use sightline_tests::viewer::unix_ms;
+use tokio::time::sleep;
 
-use crate::frames::{self, FrameCounter};
+use crate::Row;
+use crate::chart::{Chart, Line};
+use crate::contestants::{self, Name, Programs};
+use crate::delay::{Arrivals, Reference};
+use crate::fanout::start_floor;
+use crate::process::{cpu_seconds, tree_cpu_seconds, tree_memory_kib};
+use crate::receivers::{Crowd, Kind};
+use crate::report::Part;
 
-/// After so many messages a viewer acknowledges: four times a second at 25 frames a second, as the client does.
-const ACK_EVERY: u64 = 6;
-/// What is read at a time.
-const READ: usize = 16 * 1024;
+const CAM: Mount = Mount { path: "cam", kind: CameraKind::Busy, mark: Rgb(0x20, 0x40, 0xc0) };
+const SIZES: [usize; 4] = [1, 100, 500, 2000];
+/// Where each viewer asks ten times a second.
+const SIZES_HLS: [usize; 3] = [1, 100, 500];
+/// Each decrypts what it gets, on the processor of the relay.
+const SIZES_WHEP: [usize; 2] = [1, 100];
+const SIZES_OTHERS: [usize; 3] = [1, 100, 500];
+/// Each is a process.
+const SIZES_ORIGINAL: [usize; 2] = [1, 10];
+/// So many of them, the first and the last to come, note when frames come; all, where they are fewer.
+const PROBES: usize = 16;
+/// From the last connection to the measurement.
+const SETTLE: Duration = Duration::from_secs(4);
+/// What is measured over.
+const SPAN: Duration = Duration::from_secs(10);
 
-/// What a receiver does with what comes.
-#[derive(Debug, Clone)]
-pub(crate) enum Kind {
-    /// A viewer of this stream.
-    Viewer(&'static str),
-    /// A receiver of the floor.
-    Plain,
+/// A server, and how it is watched.
+struct Server {
+    name: String,
+    pid: i32,
+    address: SocketAddr,
+    kind: Kind,
+    sizes: &'static [usize],
 }
 
-/// Receivers, which leave when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Crowd {
-    received: Arc<AtomicU64>,
-    members: JoinSet<()>,
+/// What a crowd of one size gave.
+struct Measured {
+    server: String,
+    size: usize,
+    /// Processor seconds in a second: of the server's own process, and of it with those that it started.
+    own: f64,
+    all: f64,
+    /// Of the processes together, for each viewer.
+    kib_each: f64,
+    mbit: f64,
+    present: usize,
+    delays: Vec<f64>,
 }
 
-impl Crowd {
-    /// Connects `size` receivers.
-    pub(crate) async fn gather(address: SocketAddr, kind: &Kind, size: usize) -> Self {
-        let received = Arc::new(AtomicU64::new(0));
-        let mut members = JoinSet::new();
-        for _ in 0..size {
-            let mut connection = TcpStream::connect(address).await.expect("the server listens");
-            if let Kind::Viewer(stream) = kind {
-                upgrade(&mut connection, stream).await;
+/// Rows, a chart and figures.
+pub(crate) async fn measure(programs: &Programs) -> Part {
+    let camera = Camera::start(&[CAM]).await;
+    let relay = Setup::config(camera.config()).env("RUST_LOG", "warn").start().await;
+    let reference = Reference::watch(&relay, CAM.path).await;
+    let floor = start_floor(&relay).await;
+    let ours = |way: &str, kind, sizes| Server {
+        name: format!("Sightline {way}"),
+        pid: relay.pid(),
+        address: relay.address(),
+        kind,
+        sizes,
+    };
+    let mut measured = Vec::new();
+    for server in [
+        ours("WebSocket", Kind::Viewer(CAM.path), &SIZES),
+        Server { name: FLOOR.to_owned(), pid: floor.0.pid(), address: floor.1, kind: Kind::Plain, sizes: &SIZES },
+        ours("LL-HLS", Kind::Hls(CAM.path), &SIZES_HLS),
+        ours("WebRTC", Kind::Whep(CAM.path), &SIZES_WHEP),
+    ] {
+        measured.extend(run(&server, &reference).await);
+    }
+    let mut part = Part::default();
+    let mut absent = Vec::new();
+    for (name, kind, sizes) in [
+        (Name::Go2rtc, Kind::Go2rtc(CAM.path), &SIZES_OTHERS[..]),
+        (Name::Original, Kind::Original(CAM.path), &SIZES_ORIGINAL[..]),
+    ] {
+        match contestants::start(name, programs, &camera).await {
+            Ok(contestant) => {
+                part.version(&name.to_string(), &contestant.version);
+                let (pid, address) = (contestant.pid, contestant.ways[0].server);
+                let name = format!("{name} {}", contestant.ways[0].name);
+                measured.extend(run(&Server { name, pid, address, kind, sizes }, &reference).await);
             }
-            members.spawn(receive(connection, kind.clone(), received.clone()));
+            Err(why) => absent.push(Row::new(format!("crowd: {name}"), why, "")),
         }
-        Self { received, members }
     }
+    part.rows.push(Row::new("crowd", "CPU of a core; a viewer's memory; delivered; delay p50 / p99", ""));
+    part.rows.extend(measured.iter().map(row));
+    part.rows.extend(absent);
+    part.ratios = ratios(&measured);
+    part.figures = measured.iter().map(figures).collect();
+    part.charts.push(chart(&measured));
+    part
+}
 
-    /// Bytes received by all of them.
-    pub(crate) fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
+const FLOOR: &str = "plain TCP (the floor)";
+
+async fn run(server: &Server, reference: &Reference) -> Vec<Measured> {
+    let mut all = Vec::new();
+    for &size in server.sizes {
+        eprintln!("crowd: {}, {size} …", server.name);
+        all.push(run_size(server, size, reference).await);
     }
+    all
+}
 
-    /// How many are still connected.
-    pub(crate) fn present(&mut self) -> usize {
-        while self.members.try_join_next().is_some() {}
-        self.members.len()
+async fn run_size(server: &Server, size: usize, reference: &Reference) -> Measured {
+    // One viewer keeps the source running while the memory before is read.
+    let first = Crowd::gather(server.address, server.kind, usize::from(size > 1)).await;
+    sleep(SETTLE).await;
+    let before = tree_memory_kib(server.pid);
+    let arrivals = Arrivals::default();
+    let mut crowd = Crowd::gather(server.address, server.kind, 0).await;
+    for index in 0..size {
+        // The baseline has many frames in a fragment, each of another age.
+        let alone = !matches!(server.kind, Kind::Original(_));
+        let probe = alone && (index < PROBES / 2 || index + PROBES / 2 >= size);
+        crowd.add(probe.then(|| arrivals.another())).await;
+    }
+    drop(first);
+    sleep(SETTLE).await;
+    let (own, all, bytes) = (cpu_seconds(server.pid), tree_cpu_seconds(server.pid), crowd.received());
+    let (from, begun) = (unix_ms(), Instant::now());
+    sleep(SPAN).await;
+    let took = begun.elapsed().as_secs_f64();
+    let bytes = (crowd.received() - bytes) as f64;
+    Measured {
+        server: server.name.clone(),
+        size,
+        own: (cpu_seconds(server.pid) - own) / took,
+        all: (tree_cpu_seconds(server.pid) - all).max(0.0) / took,
+        kib_each: (tree_memory_kib(server.pid) as f64 - before as f64).max(0.0) / size as f64,
+        mbit: bytes * 8e-6 / took,
+        present: crowd.present(),
+        delays: reference.delays(&arrivals, from),
     }
 }
 
-async fn upgrade(connection: &mut TcpStream, stream: &str) {
-    let request = format!(
-        "GET /ws/mse/{stream} HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Protocol: {}\r\n\r\n",
-        sightline_protocol::SUBPROTOCOL
-    );
-    connection.write_all(request.as_bytes()).await.expect("the relay reads");
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(connection.read_u8().await.expect("the relay answers"));
+impl Measured {
+    fn own_per_gb(&self) -> f64 {
+        self.own / (self.mbit / 8e3)
     }
-    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
-    // By name: where the machine is too slow it is to show, and not to be made good by a lighter picture.
-    let play = frames::text(r#"{"type":"play","codecs":["avc1.640034"],"variant":"copy"}"#);
-    connection.write_all(&play).await.expect("the relay reads");
 }
 
-async fn receive(mut connection: TcpStream, kind: Kind, received: Arc<AtomicU64>) {
-    let mut buffer = vec![0; READ];
-    let mut counter = FrameCounter::default();
-    let (mut acknowledged, mut texts) = (0, 0);
-    loop {
-        let length = match connection.read(&mut buffer).await {
-            Ok(0) | Err(_) => return,
-            Ok(length) => length,
-        };
-        received.fetch_add(length as u64, Ordering::Relaxed);
-        if matches!(kind, Kind::Plain) {
-            continue;
+fn row(measured: &Measured) -> Row {
+    let Measured { server, size, all, kib_each, mbit, present, delays, .. } = measured;
+    let delay = if delays.is_empty() {
+        "not known".to_owned()
+    } else {
+        format!("{:.0} / {:.0} ms", percentile(delays, 50), percentile(delays, 99))
+    };
+    let left = if present < size { format!("; {} left", size - present) } else { String::new() };
+    // What one viewer adds is lost in what the server's memory does by itself.
+    let memory = if *size < 10 { "—".to_owned() } else { format!("{kib_each:.0} KiB") };
+    let figures = format!("{:.1} %; {memory}; {mbit:.1} Mbit/s; {delay}{left}", all * 100.0);
+    Row::new(format!("{server}, viewers: {size}"), figures, "")
+}
+
+/// The relay beside the floor, and beside each other.
+fn ratios(measured: &[Measured]) -> Vec<Row> {
+    let of = |name: &str, size| measured.iter().find(|one| one.server.starts_with(name) && one.size == size);
+    let mut rows = Vec::new();
+    for size in SIZES.into_iter().filter(|&size| size >= 100) {
+        if let (Some(ours), Some(floor)) = (of("Sightline WebSocket", size), of(FLOOR, size)) {
+            let (a, b) = (ours.own_per_gb(), floor.own_per_gb());
+            let what = format!("fan-out to {size}: CPU s/GB, relay : floor");
+            rows.push(Row::new(what, format!("{a:.2} : {b:.2} = {:.2}", a / b), "1.70"));
         }
-        counter.feed(&buffer[..length]);
-        // A text may be a ping, which asks what has been received.
-        if counter.messages >= acknowledged + ACK_EVERY || counter.texts > texts {
-            (acknowledged, texts) = (counter.messages, counter.texts);
-            let ack = ClientMessage::Ack(Ack { received: acknowledged, at: None, lag_ms: None });
-            if connection.write_all(&frames::text(&ack.to_json())).await.is_err() {
-                return;
-            }
+    }
+    for (name, size) in [(Name::Go2rtc, 100), (Name::Go2rtc, 500), (Name::Original, 10)] {
+        let ours = of("Sightline WebSocket", size.max(100));
+        if let (Some(ours), Some(other)) = (ours, of(&name.to_string(), size)) {
+            let (a, b) = (ours.all / ours.size as f64 * 100.0, other.all / size as f64 * 100.0);
+            let what = format!("CPU for a viewer, Sightline (of {}) : {name} (of {size})", ours.size);
+            rows.push(Row::new(what, format!("{a:.3} : {b:.3} % = {:.2}", a / b), ""));
         }
+    }
+    rows
+}
+
+fn figures(measured: &Measured) -> Value {
+    let delay = |percent| (!measured.delays.is_empty()).then(|| percentile(&measured.delays, percent));
+    json!({
+        "part": "crowd", "server": measured.server, "viewers": measured.size, "viewers_at_the_end": measured.present,
+        "cpu_cores": measured.all, "cpu_cores_of_its_own_process": measured.own,
+        "cpu_s_per_gb_of_its_own_process": measured.own_per_gb(), "memory_kib_per_viewer": measured.kib_each,
+        "delivered_mbit_per_s": measured.mbit, "delay_ms": { "p50": delay(50), "p99": delay(99) },
+    })
+}
+
+fn chart(measured: &[Measured]) -> Chart {
+    let mut lines: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
+    for one in measured {
+        let point = (one.size as f64, one.all * 100.0);
+        match lines.last_mut().filter(|(name, _)| *name == one.server) {
+            Some((_, points)) => points.push(point),
+            None => lines.push((&one.server, vec![point])),
+        }
+    }
+    Chart {
+        file: "crowd".to_owned(),
+        title: "What viewers cost a server: H.264 of 2 Mbit/s by RTSP".to_owned(),
+        x: "viewers".to_owned(),
+        y: "processor time, % of a core".to_owned(),
+        logarithmic: true,
+        lines: lines.into_iter().map(|(name, points)| Line::new(name, points)).collect(),
     }
 }

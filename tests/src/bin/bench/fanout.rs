@@ -8,8 +8,8 @@ use sightline_tests::process::{Owned, resident_kib};
 use sightline_tests::relay::{Relay, Setup};
 use tokio::time::sleep;
 
-use crate::crowd::{Crowd, Kind};
 use crate::process::cpu_seconds;
+use crate::receivers::{Crowd, Kind};
 use crate::{Row, floor};
 
 /// The sizes of the crowd.
@@ -41,8 +41,8 @@ pub(crate) async fn measure() -> Vec<Row> {
     let floor = start_floor(&relay).await;
     let mut rows = Vec::new();
     for size in SIZES {
-        let ours = run("relay", relay.pid(), relay.address(), &Kind::Viewer("cam"), size).await;
-        let least = run("plain TCP", floor.0.pid(), floor.1, &Kind::Plain, size).await;
+        let ours = run("relay", relay.pid(), relay.address(), Kind::Viewer("cam"), size).await;
+        let least = run("plain TCP", floor.0.pid(), floor.1, Kind::Plain, size).await;
         let ratio = ours.cpu_per_gb / least.cpu_per_gb;
         rows.push(Row::new(
             format!("fan-out to {size}: CPU s/GB, relay : plain TCP"),
@@ -71,7 +71,7 @@ struct Run {
     mbit_each: f64,
 }
 
-async fn run(what: &str, pid: i32, address: SocketAddr, kind: &Kind, size: usize) -> Run {
+async fn run(what: &str, pid: i32, address: SocketAddr, kind: Kind, size: usize) -> Run {
     eprintln!("{what}: {size} viewers …");
     // One viewer keeps the source running while the memory before is read.
     let first = Crowd::gather(address, kind, 1).await;
@@ -92,7 +92,7 @@ async fn run(what: &str, pid: i32, address: SocketAddr, kind: &Kind, size: usize
     }
 }
 
-async fn start_floor(relay: &Relay) -> (Owned, SocketAddr) {
+pub(crate) async fn start_floor(relay: &Relay) -> (Owned, SocketAddr) {
     let source = format!("ws://{}/ws/mse/cam", relay.address());
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new(program);

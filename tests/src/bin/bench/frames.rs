@@ -20,13 +20,17 @@ pub(crate) struct FrameCounter {
 }
 
 impl FrameCounter {
-    /// Takes note of the next bytes.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+    /// Takes note of the next bytes, and hands on what is of binary messages' payload.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut media: impl FnMut(&[u8])) {
         while !bytes.is_empty() {
             if self.payload > 0 {
                 let taken = self.payload.min(bytes.len() as u64);
                 self.payload -= taken;
-                bytes = &bytes[taken as usize..];
+                let (now, rest) = bytes.split_at(taken as usize);
+                if self.binary {
+                    media(now);
+                }
+                bytes = rest;
             } else {
                 self.header.push(bytes[0]);
                 bytes = &bytes[1..];
@@ -76,9 +80,9 @@ mod tests {
         stream.extend(vec![0; 65_536]);
         stream.extend([BINARY, 1, 0, FINAL, 1, 0]);
         for chunk in [1, 7, 100_000] {
-            let mut counter = FrameCounter::default();
-            stream.chunks(chunk).for_each(|bytes| counter.feed(bytes));
-            assert_eq!((counter.messages, counter.texts), (3, 1), "in chunks of {chunk}");
+            let (mut counter, mut payload) = (FrameCounter::default(), 0);
+            stream.chunks(chunk).for_each(|bytes| counter.feed(bytes, |media| payload += media.len()));
+            assert_eq!((counter.messages, counter.texts, payload), (3, 1, 65_794), "in chunks of {chunk}");
         }
     }
 }

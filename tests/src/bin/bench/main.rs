@@ -1,96 +1,128 @@
 //! `make bench`: the figures that matter to a viewer and an operator, measured in one run on one machine.
 //!
 //! Absolute times differ between machines and between minutes on a busy one; the ratios are what to look at, which is
-//! why the floor is measured beside the relay. Parts run alone when named: `bench picture`, `bench fanout`,
-//! `bench latency`, `bench road`, `bench faults`, `bench page`, `bench size`; those that take minutes only when named: `bench
-//! ways`; `bench hls`, or `bench hls 60` for 60 seconds of it; `bench soak`, or `bench soak 10` for ten minutes of it. With
-//! names of browsers these alone are used: `bench road chromium`, `bench soak chromium firefox`.
+//! why the floor, the baseline and the others are measured beside the relay. Parts run alone when named (`bench picture`); those
+//! that take minutes only when named: `bench compare`, `bench compare-road`, `bench
+//! crowd`, `bench ways`; `bench hls`, or `bench hls 60` for 60 seconds of it; `bench
+//! soak`, or `bench soak 10` for ten minutes of it. With names of browsers these alone are used: `bench road chromium`, `bench
+//! soak chromium firefox`.
 
+mod chart;
+mod compare;
+mod compare_road;
+mod contestants;
 mod crowd;
+mod delay;
 mod fanout;
 mod faults;
 mod floor;
 mod frames;
+mod harness;
 mod hls;
+mod hls_receiver;
 mod latency;
 mod page;
 mod picture;
 mod process;
+mod receivers;
+mod report;
 mod road;
 mod size;
 mod soak;
 mod ways;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Parser;
 use sightline_tests::browser::{Browser, Engine};
+
+use contestants::Programs;
+use report::{Part, Run};
+
+/// Those that run when none is named, and those that only run when named.
+const PARTS: [&str; 8] = ["size", "harness", "picture", "page", "latency", "road", "faults", "fanout"];
+const NAMED: [&str; 6] = ["compare", "compare-road", "crowd", "ways", "hls", "soak"];
+
+/// Measures the latency of cameras in browsers, what a viewer costs, and how bad roads and faults are borne.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Parts to run, browsers to use, and a number: seconds for `hls`, minutes for `soak`.
+    words: Vec<String>,
+    /// Where to write results.json and the charts.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// A page in Markdown in which the last run is replaced by this one; several, where it is given several times.
+    #[arg(long)]
+    page: Vec<PathBuf>,
+    /// The program go2rtc, to be measured beside the relay.
+    #[arg(long, default_value = "go2rtc")]
+    go2rtc: PathBuf,
+    /// The program mediamtx, to be measured beside the relay.
+    #[arg(long, default_value = "mediamtx")]
+    mediamtx: PathBuf,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, source] = arguments.as_slice()
-        && first == floor::COMMAND
-    {
-        floor::serve(source).await;
-        return ExitCode::SUCCESS;
-    }
-    const PARTS: [&str; 10] = ["latency", "road", "faults", "picture", "page", "fanout", "size", "ways", "hls", "soak"];
-    let number = arguments.iter().find_map(|argument| argument.parse().ok());
-    let wanted = |engine: &Engine| arguments.iter().any(|argument| names(argument, *engine));
-    let mut engines: Vec<Engine> = Engine::ALL.into_iter().filter(wanted).collect();
-    if engines.is_empty() {
-        engines.extend(Engine::ALL);
-    }
-    let is_part = |argument: &String| {
-        argument.parse::<u64>().is_err() && !Engine::ALL.into_iter().any(|engine| names(argument, engine))
-    };
-    let arguments: Vec<String> = arguments.into_iter().filter(is_part).collect();
-    if let Some(unknown) = arguments.iter().find(|part| !PARTS.contains(&part.as_str())) {
-        eprintln!("there is no part {unknown:?}: the parts are {}", PARTS.join(", "));
-        return ExitCode::FAILURE;
-    }
-    let chosen = |part: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == part);
-    // Progress goes to standard error, the table to standard output.
-    let mut rows = Vec::new();
-    if chosen("size") {
-        rows.extend(size::measure());
-    }
-    if chosen("picture") {
-        rows.extend(picture::measure().await);
-    }
-    if chosen("page") {
-        rows.extend(page::measure().await);
-    }
-    if chosen("latency") {
-        rows.extend(latency::measure(&engines).await);
-    }
-    if chosen("road") {
-        rows.extend(road::measure(&engines).await);
-    }
-    if chosen("faults") {
-        rows.extend(faults::measure(&engines).await);
-    }
-    let named = |part: &str| arguments.iter().any(|argument| argument == part);
-    if named("ways") {
-        rows.extend(ways::measure(&engines).await);
-    }
-    if named("hls") {
-        rows.extend(hls::measure(number.unwrap_or(hls::SECONDS)).await);
-    }
-    if named("soak") {
-        rows.extend(soak::measure(number.unwrap_or(soak::MINUTES), &engines).await);
-    }
-    if chosen("fanout") {
-        rows.extend(fanout::measure().await);
-    }
-    let widest = |column: fn(&Row) -> &str| rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0);
-    let (width, measured) = (widest(|row| &row.what), widest(|row| &row.measured).max(28));
-    println!("| {:width$} | {:>measured$} | {:>20} |", "what", "measured", "at most");
-    println!("| {:-<width$} | {:->measured$} | {:->20} |", "", ":", ":");
-    for row in rows {
-        println!("| {:width$} | {:>measured$} | {:>20} |", row.what, row.measured, row.limit);
+    match arguments.as_slice() {
+        [command, source] if command == floor::COMMAND => floor::serve(source).await,
+        [command, camera] if command == contestants::ORIGINAL => contestants::serve_original(camera).await,
+        _ => return measure(Options::parse()).await,
     }
     ExitCode::SUCCESS
+}
+
+async fn measure(options: Options) -> ExitCode {
+    let is_engine = |word: &String| Engine::ALL.into_iter().any(|engine| names(word, engine));
+    let number = options.words.iter().find_map(|word| word.parse().ok());
+    let (engines, rest): (Vec<_>, Vec<_>) = options.words.iter().cloned().partition(is_engine);
+    let parts: Vec<String> = rest.into_iter().filter(|word| word.parse::<u64>().is_err()).collect();
+    if let Some(unknown) = parts.iter().find(|part| !PARTS.iter().chain(&NAMED).any(|known| known == part)) {
+        eprintln!("there is no part {unknown:?}: the parts are {}, {}", PARTS.join(", "), NAMED.join(", "));
+        return ExitCode::FAILURE;
+    }
+    let wanted = |engine: &Engine| engines.is_empty() || engines.iter().any(|word| names(word, *engine));
+    let engines: Vec<Engine> = Engine::ALL.into_iter().filter(wanted).collect();
+    let programs = Programs { go2rtc: options.go2rtc, mediamtx: options.mediamtx };
+    // Progress goes to standard error, the table to standard output.
+    let run = Run::this(std::env::args().skip(1));
+    let mut all = Part::default();
+    for part in PARTS.into_iter().chain(NAMED) {
+        let chosen = if parts.is_empty() { PARTS.contains(&part) } else { parts.iter().any(|named| named == part) };
+        if chosen {
+            all.add(measure_part(part, number, &programs, &engines).await);
+        }
+    }
+    print!("{}", all.table());
+    match all.write(&run, options.out.as_deref(), &options.page) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the results cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure_part(part: &str, number: Option<u64>, programs: &Programs, engines: &[Engine]) -> Part {
+    match part {
+        "size" => size::measure().into(),
+        "harness" => harness::measure(engines).await.into(),
+        "picture" => picture::measure(engines).await.into(),
+        "page" => page::measure().await.into(),
+        "latency" => latency::measure(engines).await.into(),
+        "road" => road::measure(engines).await.into(),
+        "faults" => faults::measure(engines).await.into(),
+        "compare" => compare::measure(programs, engines).await,
+        "compare-road" => compare_road::measure(programs, engines).await,
+        "crowd" => crowd::measure(programs).await,
+        "ways" => ways::measure(engines).await.into(),
+        "hls" => hls::measure(number.unwrap_or(hls::SECONDS)).await.into(),
+        "soak" => soak::measure(number.unwrap_or(soak::MINUTES), engines).await.into(),
+        "fanout" => fanout::measure().await.into(),
+        unknown => unreachable!("{unknown} is not in the list of parts"),
+    }
 }
 
 /// Whether an argument is the name of this engine.

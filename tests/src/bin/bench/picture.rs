@@ -28,7 +28,7 @@ const RECORDING: &str = "-f lavfi -i testsrc2=s=640x360:r=25 -t 20 -c:v libx264 
      -g 250 -keyint_min 250 -sc_threshold 0 -pix_fmt yuv420p -y";
 
 /// A row for each engine and stream.
-pub(crate) async fn measure() -> Vec<Row> {
+pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let recording = folder.path().join("long.mp4");
     let recorded = std::process::Command::new("ffmpeg")
@@ -45,7 +45,7 @@ pub(crate) async fn measure() -> Vec<Row> {
         warm.push(Viewer::playing(&relay, stream, &PLAYS_BOTH).await.watch());
     }
     let mut rows = Vec::new();
-    for engine in Engine::ALL {
+    for &engine in engines {
         let Some(browser) = Browser::start(engine).await else {
             rows.push(Row::new(format!("first picture, {engine}"), "not installed", ""));
             continue;

@@ -1,0 +1,209 @@
+//! All contestants on the same bad road, one after the other, each by its own page and its first way that goes over HTTP and
+//! WebSocket: for a while there is too little room for the stream, then all connections are reset; and, opened anew, everything
+//! is delayed without rest. WebRTC is not among them: it does not get through what carries HTTP alone.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sightline_tests::browser::{Browser, Engine, Rgb, STALL, Watch};
+use sightline_tests::camera::{Camera, Kind, Mount};
+use sightline_tests::road::Road;
+use tokio::time::{Instant, sleep};
+
+use crate::Row;
+use crate::chart::{Chart, Line};
+use crate::contestants::{self, Name, Programs, Way};
+use crate::report::Part;
+
+/// Enough to fill a link.
+const CAM: Mount = Mount { path: "cam", kind: Kind::Busy, mark: Rgb(0x20, 0x40, 0xc0) };
+/// What of the stream's bit rate is left.
+const THROTTLED_TO: f64 = 0.6;
+/// The good road before anything happens, the throttled one, the one after that, and the one after the reset.
+const GOOD: Duration = Duration::from_secs(10);
+const THROTTLED: Duration = Duration::from_secs(20);
+const RECOVERY: Duration = Duration::from_secs(15);
+/// Over the oldest picture of the good road, within which one is back.
+const BACK_MS: f64 = 80.0;
+/// 200 ± 80 ms, each way.
+const DELAY: (Duration, Duration) = (Duration::from_millis(120), Duration::from_millis(160));
+const DELAYED: Duration = Duration::from_secs(20);
+/// From the page's address to its first picture.
+const LIMIT: Duration = Duration::from_secs(12);
+/// From there to the measurement: a player may take so long to find its edge.
+const SETTLE: Duration = Duration::from_secs(10);
+/// Points of the chart are so far apart.
+const STEP_MS: f64 = 200.0;
+
+/// Rows, a chart and figures, for the first of these engines that is installed.
+pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
+    let mut part = Part::default();
+    let mut browser = None;
+    for &engine in engines {
+        if browser.is_none() {
+            browser = Browser::start(engine).await;
+        }
+    }
+    let Some(browser) = browser else {
+        part.rows.push(Row::new("bad road", "no browser is installed", ""));
+        return part;
+    };
+    let camera = Camera::start(&[CAM]).await;
+    let mut lines = Vec::new();
+    let what = format!("bad road, {}", browser.engine());
+    part.rows.push(Row::new(what, "too little room: oldest picture, back after; reset: back after; delayed", ""));
+    for name in Name::ALL {
+        let contestant = match contestants::start(name, programs, &camera).await {
+            Ok(contestant) => contestant,
+            Err(why) => {
+                part.rows.push(Row::new(format!("bad road: {name}"), why, ""));
+                continue;
+            }
+        };
+        let Some(way) = contestant.ways.iter().find(|way| way.name != "WebRTC") else { continue };
+        let label = format!("{name} {}", way.name);
+        eprintln!("compare-road: {}, {label} …", browser.engine());
+        let what = format!("bad road: {label}");
+        match travel(&browser, way).await {
+            Some(seen) => {
+                part.rows.push(Row::new(what, seen.describe(), ""));
+                part.figures.push(seen.figures(browser.engine(), &label));
+                lines.push(Line::new(label, ages(&seen.watch)));
+            }
+            None => part.rows.push(Row::new(what, format!("no picture within {} s", LIMIT.as_secs()), "")),
+        }
+        browser.leave().await;
+        if contestant.ways.iter().any(|way| way.name == "WebRTC") {
+            let what = format!("bad road: {name} WebRTC");
+            part.rows.push(Row::new(what, "does not get through what carries HTTP alone", ""));
+        }
+    }
+    let [room, free, reset] = [GOOD, GOOD + THROTTLED, GOOD + THROTTLED + RECOVERY].map(|at| at.as_secs());
+    part.charts.push(Chart {
+        file: "bad-road".to_owned(),
+        title: format!(
+            "60 % of the room from {room} to {free} s, all connections reset at {reset} s: {}",
+            browser.engine()
+        ),
+        x: "s".to_owned(),
+        y: "age of the picture on the screen, ms".to_owned(),
+        logarithmic: false,
+        lines,
+    });
+    part
+}
+
+/// What was seen of one.
+struct Seen {
+    mbit: f64,
+    watch: Watch,
+    /// In ms: the oldest picture while there was too little room.
+    oldest: f64,
+    /// In s, from when there was room again, and from the reset; none where it was not back before the end.
+    back: Option<f64>,
+    back_from_reset: Option<f64>,
+    delayed: Option<Watch>,
+}
+
+async fn travel(browser: &Browser, way: &Way) -> Option<Seen> {
+    let road = Road::to(way.server).await;
+    let mut watch = open(browser, &road, way).await?;
+    let start = watch.until;
+    let delivered = road.delivered();
+    browser.collect_for(&mut watch, GOOD).await;
+    let room = watch.until;
+    let rate = (road.delivered() - delivered) as f64 / (room - start) * 1e3;
+    road.throttle(Some((rate * THROTTLED_TO) as u32));
+    browser.collect_for(&mut watch, THROTTLED).await;
+    let free = watch.until;
+    road.throttle(None);
+    browser.collect_for(&mut watch, RECOVERY).await;
+    let reset = watch.until;
+    road.reset();
+    browser.collect_for(&mut watch, RECOVERY).await;
+    let target = watch.between(start, room).summary(STALL)?.oldest + BACK_MS;
+    let back = |from: f64, until: f64| {
+        let at = watch.between(from, until).fresh_since(from, target)?;
+        Some((at - from).max(0.0) / 1e3)
+    };
+    let (after_room, after_reset) = (back(free, reset), back(reset, watch.until));
+    let oldest = oldest(&watch, room, free);
+    browser.leave().await;
+    road.delay(DELAY.0, DELAY.1);
+    let delayed = match open(browser, &road, way).await {
+        Some(mut watch) => {
+            let from = watch.until;
+            browser.collect_for(&mut watch, DELAYED).await;
+            Some(watch.between(from, watch.until))
+        }
+        None => None,
+    };
+    let watch = watch.between(start, watch.until);
+    Some(Seen { mbit: rate * 8e-6, watch, oldest, back: after_room, back_from_reset: after_reset, delayed })
+}
+
+/// A page that shows a picture, and has had time to settle.
+async fn open(browser: &Browser, road: &Road, way: &Way) -> Option<Watch> {
+    browser.open(&road.url(&way.path(CAM.path))).await;
+    let mut watch = browser.open_eye_on_page().await;
+    let begun = Instant::now();
+    while watch.samples.is_empty() {
+        if begun.elapsed() > LIMIT {
+            return None;
+        }
+        sleep(Duration::from_millis(200)).await;
+        browser.collect(&mut watch).await;
+    }
+    browser.collect_for(&mut watch, SETTLE).await;
+    Some(watch)
+}
+
+/// How old the picture on the screen is, now and then: seconds, and ms.
+fn ages(watch: &Watch) -> Vec<(f64, f64)> {
+    let mut points = Vec::new();
+    let mut samples = watch.samples.iter().peekable();
+    let (mut shown, mut at) = (None, watch.from);
+    while at <= watch.until {
+        while let Some(sample) = samples.next_if(|sample| sample.at <= at) {
+            shown = Some(sample.made_at());
+        }
+        points.extend(shown.map(|made| ((at - watch.from) / 1e3, at - made)));
+        at += STEP_MS;
+    }
+    points
+}
+
+/// The oldest picture that was on the screen between these moments, in ms; it may have come before.
+fn oldest(watch: &Watch, from: f64, until: f64) -> f64 {
+    let before = watch.samples.iter().rev().find(|sample| sample.at <= from);
+    let within = watch.samples.iter().filter(|sample| (from..until).contains(&sample.at));
+    let shown: Vec<_> = before.into_iter().chain(within).collect();
+    let ends = shown.iter().skip(1).map(|sample| sample.at).chain([until]);
+    shown.iter().zip(ends).map(|(sample, end)| end - sample.made_at()).fold(0.0, f64::max)
+}
+
+impl Seen {
+    fn describe(&self) -> String {
+        let back = |at: Option<f64>| at.map_or_else(|| "not".to_owned(), |seconds| format!("{seconds:.1} s"));
+        let delayed = self.delayed.as_ref().and_then(|watch| watch.summary(STALL));
+        let delayed = delayed.map_or_else(
+            || "no picture".to_owned(),
+            |seen| format!("p50 {:.0}, oldest {:.0} ms, {} stalls", seen.p50, seen.oldest, seen.stalls),
+        );
+        let [room, reset] = [back(self.back), back(self.back_from_reset)];
+        format!("{:.0} ms, {room}; {reset}; {delayed}", self.oldest)
+    }
+
+    fn figures(&self, engine: Engine, label: &str) -> Value {
+        let delayed = self.delayed.as_ref().and_then(|watch| watch.summary(STALL));
+        json!({
+            "part": "compare-road", "browser": engine.to_string(), "contestant": label, "stream_mbit_per_s": self.mbit,
+            "throttled": { "to": THROTTLED_TO, "for_s": THROTTLED.as_secs(), "oldest_ms": self.oldest, "back_after_s": self.back },
+            "reset": { "back_after_s": self.back_from_reset },
+            "delayed": delayed.map(|seen| json!({
+                "p50_ms": seen.p50, "p95_ms": seen.p95, "oldest_ms": seen.oldest, "stalls": seen.stalls,
+                "frozen_s": seen.frozen.as_secs_f64(), "span_s": seen.span.as_secs_f64(),
+            })),
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! Who is compared: Sightline, what people use instead, and the design that Sightline came from. Each is a server that reads
+//! the same camera, and has a page of its own for each way in which it shows it. One that is not installed is reported
+//! absent.
+
+mod go2rtc;
+mod mediamtx;
+mod original;
+mod sightline;
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sightline_tests::camera::Camera;
+
+pub(crate) use original::{COMMAND as ORIGINAL, serve as serve_original};
+
+/// Where the programs of the others are; looked up in PATH where nothing is said.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    pub(crate) go2rtc: PathBuf,
+    pub(crate) mediamtx: PathBuf,
+}
+
+/// Who there is, in the order of the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    Sightline,
+    Original,
+    Go2rtc,
+    MediaMtx,
+    MoqRelay,
+}
+
+impl Name {
+    pub(crate) const ALL: [Self; 5] = [Self::Sightline, Self::Original, Self::Go2rtc, Self::MediaMtx, Self::MoqRelay];
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Sightline => "Sightline",
+            Self::Original => "one FFmpeg per viewer",
+            Self::Go2rtc => "go2rtc",
+            Self::MediaMtx => "MediaMTX",
+            Self::MoqRelay => "moq-relay",
+        })
+    }
+}
+
+/// A way to show a camera.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    /// As tables name it.
+    pub(crate) name: &'static str,
+    /// Where the page comes from.
+    pub(crate) server: SocketAddr,
+    /// The page that shows it, with CAM for the stream's name.
+    page: &'static str,
+}
+
+impl Way {
+    /// The page's path for a stream.
+    pub(crate) fn path(&self, stream: &str) -> String {
+        self.page.replace("CAM", stream)
+    }
+}
+
+/// A running server. It ends with this.
+pub(crate) struct Contestant {
+    pub(crate) name: Name,
+    pub(crate) version: String,
+    pub(crate) ways: Vec<Way>,
+    /// Its process.
+    pub(crate) pid: i32,
+    _running: Box<dyn Any>,
+}
+
+/// Starts one on all streams of a camera; why it is absent, where it is.
+pub(crate) async fn start(name: Name, programs: &Programs, camera: &Camera) -> Result<Contestant, String> {
+    match name {
+        Name::Sightline => Ok(sightline::start(camera).await),
+        Name::Original => Ok(original::start(camera).await),
+        Name::Go2rtc => go2rtc::start(&programs.go2rtc, camera).await,
+        Name::MediaMtx => mediamtx::start(&programs.mediamtx, camera).await,
+        Name::MoqRelay => Err("absent (its player comes from another build, there is no adapter for it)".to_owned()),
+    }
+}
+
+/// The first line that a program prints of its version; none where it does not start.
+pub(crate) fn version(program: &Path, argument: &str) -> Option<String> {
+    let output = Command::new(program).arg(argument).output().ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    let line = String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned();
+    // FFmpeg's goes on.
+    Some(line.split(" Copyright").next().unwrap_or_default().trim().to_owned())
+}

@@ -1,0 +1,22 @@
+//! The relay under test, each protocol by its own page.
+
+use sightline_tests::camera::Camera;
+use sightline_tests::relay::{self, Setup};
+
+use super::{Contestant, Name, Way, version};
+
+pub(super) async fn start(camera: &Camera) -> Contestant {
+    let relay = Setup::config(camera.config()).env("RUST_LOG", "warn").start().await;
+    let way = |name, page| Way { name, server: relay.address(), page };
+    Contestant {
+        name: Name::Sightline,
+        version: version(&relay::binary(), "--version").unwrap_or_default(),
+        ways: vec![
+            way("MSE", "/?stream=CAM&protocol=mse"),
+            way("WebRTC", "/?stream=CAM&protocol=webrtc"),
+            way("LL-HLS", "/?stream=CAM&protocol=hls"),
+        ],
+        pid: relay.pid(),
+        _running: Box::new(relay),
+    }
+}

@@ -103,6 +103,7 @@ fn the_metrics_are_what_viewers_see() {
         let delay = now[&sample("capture_to_ring_seconds_sum", "copy")] / fragments;
         assert!((0.0..0.5).contains(&delay), "{delay} s");
         assert_eq!(now["sightline_process_children"], relay.ffmpegs().len() as f64);
+        assert!(now["sightline_tasks"] > 3.0, "{}", now["sightline_tasks"]);
         let resident = relay.resident_kib() as f64 * 1024.0 / now["sightline_process_resident_memory_bytes"];
         assert!((0.7..1.4).contains(&resident), "{resident}");
 

@@ -208,6 +208,7 @@ fn process(encoder: &mut DescriptorEncoder<'_>, totals: Totals) -> fmt::Result {
     gauge("process_resident_memory", "Resident memory of the relay", Some(Unit::Bytes), totals.resident)?;
     gauge("process_open_descriptors", "Open descriptors of the relay", None, totals.descriptors)?;
     gauge("process_children", "Processes that the relay has started and that run: FFmpegs", None, totals.children)?;
+    gauge("tasks", "Tasks of the relay: some for each connection, viewer and source", None, totals.tasks)?;
     if let Some(seconds) = totals.cpu_seconds {
         let counter = ConstCounter::new(seconds);
         let help = "Processor time of the relay, in user and system mode";

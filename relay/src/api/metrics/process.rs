@@ -1,8 +1,9 @@
-//! What the kernel knows of this process (proc(5)); nothing where there is no such file system.
+//! What the kernel knows of this process (proc(5)), nothing where there is no such file system; and how many tasks it has.
 
 use std::fs;
 
 use rustix::param::{clock_ticks_per_second, page_size};
+use tokio::runtime::Handle;
 
 /// See the module.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -11,6 +12,8 @@ pub(super) struct Totals {
     pub(super) resident: Option<u64>,
     pub(super) descriptors: Option<u64>,
     pub(super) children: Option<u64>,
+    /// Of the runtime that asks: each connection, viewer and source is some.
+    pub(super) tasks: Option<u64>,
     pub(super) cpu_seconds: Option<f64>,
 }
 
@@ -25,6 +28,7 @@ impl Totals {
             resident: pages.map(|pages| pages * page_size() as u64),
             descriptors: fs::read_dir("/proc/self/fd").ok().map(|open| open.count() as u64),
             children,
+            tasks: Handle::try_current().ok().map(|runtime| runtime.metrics().num_alive_tasks() as u64),
             cpu_seconds: fs::read_to_string("/proc/self/stat")
                 .ok()
                 .and_then(|text| cpu(&text, clock_ticks_per_second())),

@@ -10,10 +10,10 @@ TEST=(
     chromium chromium-driver firefox-esr webkit2gtk-driver xvfb xauth
     python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
     gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-    nginx=nginx ip=iproute2 nft=nftables libfaketime
+    nginx=nginx caddy=caddy ip=iproute2 nft=nftables libfaketime
 )
 # Of these, programs that tests start themselves: what the package would have the system run stays off.
-NOT_RUN=(nginx)
+NOT_RUN=(nginx caddy)
 # A sound card for machines that have none. Where PipeWire plays the sound these cannot be installed beside it.
 SOUND=(pulseaudio=pulseaudio parec=pulseaudio-utils gstreamer1.0-pulseaudio)
 LINT=(shellcheck=shellcheck)

@@ -10,7 +10,7 @@
 //! | [`recording`] | recordings with the parameter sets of cameras, to be read as sources |
 //! | [`relay`] | the relay under test: start, stop, kill, restart, look inside |
 //! | [`road`] | a bad road between browser and relay: delays, throttles, stalls, cuts, resets |
-//! | [`nginx`] | nginx between browser and relay |
+//! | [`nginx`], [`caddy`] | a proxy between browser and relay |
 //! | [`namespace`] | a network of the test's own, with walls in it |
 //! | [`faults`] | what happens to viewers, and in what time it heals |
 //! | [`provider`] | an identity provider: who signs tokens, and where its keys are |
@@ -35,6 +35,7 @@
 
 pub mod beeps;
 pub mod browser;
+pub mod caddy;
 pub mod camera;
 pub mod faults;
 pub mod figures;

@@ -9,6 +9,7 @@ what=${1:?usage: install.sh demo|lint|deb|fuzz|test}
 TRUNK=0.21.14
 GECKODRIVER=0.37.1
 CARGO_DEB=3.8.0
+CARGO_DENY=0.20.2
 CARGO_FUZZ=0.13.2
 
 # tool COMMAND CRATE VERSION: makes sure of a command of exactly this version.
@@ -47,6 +48,7 @@ tool trunk trunk "$TRUNK"
 # It must be of the same version as the library in the client that it works on.
 tool wasm-bindgen wasm-bindgen-cli "$(locked wasm-bindgen)"
 case $what in deb | test) tool cargo-deb cargo-deb "$CARGO_DEB" ;; esac
+[ "$what" != test ] || tool cargo-deny cargo-deny "$CARGO_DENY"
 [ "$what" != fuzz ] || tool cargo-fuzz cargo-fuzz "$CARGO_FUZZ"
 [ "$what" != test ] || tool geckodriver geckodriver "$GECKODRIVER"
 rm -rf "$CACHE/build"

@@ -60,6 +60,7 @@ if [ "${1:-}" != lint ]; then
     step "Unit and property tests" 900 cargo test --workspace --exclude sightline-tests --no-fail-fast
     in_browser Chromium CHROMEDRIVER chromedriver
     in_browser Firefox GECKODRIVER geckodriver
+    step "Dependencies" 300 ./scripts/deny.sh
     step "Debian package" 120 ./scripts/deb.sh
     step "End to end" 2400 env SIGHTLINE_BIN="$(realpath "$TARGET_DIR/release/sightline")" \
         GECKODRIVER="$(command -v geckodriver)" SIGHTLINE_REQUIRE_BROWSERS=1 SIGHTLINE_TESTS_AGAIN=1 \

@@ -17,7 +17,7 @@ const SIZES: [usize; 2] = [500, 2000];
 /// From the last connection to the measurement: the GOPs that everybody starts with are delivered by then.
 const SETTLE: Duration = Duration::from_secs(3);
 /// What is measured over.
-const SPAN: Duration = Duration::from_secs(10);
+const SPAN: Duration = Duration::from_secs(30);
 /// The stream: 4 Mbit/s at 25 frames a second, with the key frames of an ordinary encoder.
 const RECORDING: &str = "-f lavfi -i testsrc2=s=1280x720:r=25,noise=alls=20:allf=t -t 10 -c:v libx264 -preset veryfast \
      -tune zerolatency -bf 0 -g 25 -b:v 4M -maxrate 4M -bufsize 1M -pix_fmt yuv420p -y";
@@ -54,6 +54,11 @@ pub(crate) async fn measure() -> Vec<Row> {
             format!("{:.1} KiB", ours.kib_each),
             "32 KiB",
         ));
+        rows.push(Row::new(
+            format!("fan-out to {size}: resident when the {} s begin / end", SPAN.as_secs()),
+            format!("{:.1} / {:.1} MiB", ours.mib.0, ours.mib.1),
+            "flat",
+        ));
         let delivered = format!("{:.0} Mbit/s", ours.mbit_each * size as f64);
         rows.push(Row::new(
             format!("fan-out to {size}: delivered"),
@@ -68,6 +73,8 @@ pub(crate) async fn measure() -> Vec<Row> {
 struct Run {
     cpu_per_gb: f64,
     kib_each: f64,
+    /// When the measurement began and when it ended.
+    mib: (f64, f64),
     mbit_each: f64,
 }
 
@@ -79,6 +86,7 @@ async fn run(what: &str, pid: i32, address: SocketAddr, kind: Kind, size: usize)
     let before_kib = resident_kib(pid);
     let mut crowd = Crowd::gather(address, kind, size).await;
     sleep(SETTLE).await;
+    let settled_kib = resident_kib(pid);
     let (cpu, bytes, start) = (cpu_seconds(pid), crowd.received(), std::time::Instant::now());
     sleep(SPAN).await;
     let (cpu, bytes, took) = (cpu_seconds(pid) - cpu, crowd.received() - bytes, start.elapsed());
@@ -88,6 +96,7 @@ async fn run(what: &str, pid: i32, address: SocketAddr, kind: Kind, size: usize)
     Run {
         cpu_per_gb: cpu / (bytes as f64 / 1e9),
         kib_each: (after_kib as f64 - before_kib as f64).max(0.0) / size as f64,
+        mib: (settled_kib as f64 / 1024.0, after_kib as f64 / 1024.0),
         mbit_each: bytes as f64 * 8.0 / 1e6 / took.as_secs_f64() / size as f64,
     }
 }

@@ -3,13 +3,15 @@
 //! Absolute times differ between machines and between minutes on a busy one; the ratios are what to look at, which is
 //! why the floor, the baseline and the others are measured beside the relay. Parts run alone when named (`bench picture`); those
 //! that take minutes only when named: `bench compare`, `bench compare-road`, `bench
-//! crowd`, `bench ways`; `bench hls`, or `bench hls 60` for 60 seconds of it; `bench
-//! soak`, or `bench soak 10` for ten minutes of it. With names of browsers these alone are used: `bench road chromium`, `bench
+//! crowd`, `bench connections`, `bench ways`; `bench hls`, or `bench hls 60` for 60 seconds of it; `bench
+//! churn`, `bench soak`, or `bench soak 10` for ten minutes of it. With names of browsers these alone are used: `bench road chromium`, `bench
 //! soak chromium firefox`.
 
 mod chart;
+mod churn;
 mod compare;
 mod compare_road;
+mod connections;
 mod contestants;
 mod crowd;
 mod delay;
@@ -42,12 +44,12 @@ use report::{Part, Run};
 
 /// Those that run when none is named, and those that only run when named.
 const PARTS: [&str; 8] = ["size", "harness", "picture", "page", "latency", "road", "faults", "fanout"];
-const NAMED: [&str; 6] = ["compare", "compare-road", "crowd", "ways", "hls", "soak"];
+const NAMED: [&str; 8] = ["compare", "compare-road", "crowd", "connections", "ways", "hls", "churn", "soak"];
 
 /// Measures the latency of cameras in browsers, what a viewer costs, and how bad roads and faults are borne.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Parts to run, browsers to use, and a number: seconds for `hls`, minutes for `soak`.
+    /// Parts to run, browsers to use, and a number: seconds for `hls`, minutes for `churn` and `soak`.
     words: Vec<String>,
     /// Where to write results.json and the charts.
     #[arg(long)]
@@ -119,6 +121,8 @@ async fn measure_part(part: &str, number: Option<u64>, programs: &Programs, engi
         "crowd" => crowd::measure(programs).await,
         "ways" => ways::measure(engines).await.into(),
         "hls" => hls::measure(number.unwrap_or(hls::SECONDS)).await.into(),
+        "connections" => connections::measure().await.into(),
+        "churn" => churn::measure(number.unwrap_or(churn::MINUTES)).await,
         "soak" => soak::measure(number.unwrap_or(soak::MINUTES), engines).await.into(),
         "fanout" => fanout::measure().await.into(),
         unknown => unreachable!("{unknown} is not in the list of parts"),

@@ -22,6 +22,9 @@ use crate::hls_receiver;
 const ACK_EVERY: u64 = 6;
 /// What is read at a time.
 const READ: usize = 16 * 1024;
+/// The variant by name: where the machine is too slow it is to show, and not to be made good by a lighter picture.
+const PLAY: &str = r#"{"type":"play","codecs":["avc1.640034"],"variant":"copy"}"#;
+const PAUSE: &str = r#"{"type":"pause"}"#;
 /// What a browser without H.265 tells go2rtc.
 const GO2RTC_PLAY: &str = r#"{"type":"mse","value":"avc1.640029,avc1.64002A,avc1.640033,mp4a.40.2"}"#;
 
@@ -30,6 +33,8 @@ const GO2RTC_PLAY: &str = r#"{"type":"mse","value":"avc1.640029,avc1.64002A,avc1
 pub(crate) enum Kind {
     /// A viewer of this stream of the relay's.
     Viewer(&'static str),
+    /// The same, who has paused.
+    Paused(&'static str),
     /// A receiver of the floor.
     Plain,
     /// A viewer of this stream of the relay's by LL-HLS, part by part.
@@ -44,15 +49,12 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Of its WebSocket, where it is one: the path, the subprotocol, and what it says first.
-    fn opening(self) -> Option<(String, &'static str, &'static str)> {
+    fn opening(self) -> Option<(String, &'static str, &'static [&'static str])> {
         match self {
-            // By name: where the machine is too slow it is to show, and not to be made good by a lighter picture.
-            Self::Viewer(stream) => {
-                let play = r#"{"type":"play","codecs":["avc1.640034"],"variant":"copy"}"#;
-                Some((format!("/ws/mse/{stream}"), SUBPROTOCOL, play))
-            }
-            Self::Go2rtc(stream) => Some((format!("/api/ws?src={stream}"), "", GO2RTC_PLAY)),
-            Self::Original(stream) => Some((format!("/ws/{stream}"), "", "")),
+            Self::Viewer(stream) => Some((format!("/ws/mse/{stream}"), SUBPROTOCOL, &[PLAY])),
+            Self::Paused(stream) => Some((format!("/ws/mse/{stream}"), SUBPROTOCOL, &[PLAY, PAUSE])),
+            Self::Go2rtc(stream) => Some((format!("/api/ws?src={stream}"), "", &[GO2RTC_PLAY])),
+            Self::Original(stream) => Some((format!("/ws/{stream}"), "", &[])),
             Self::Plain | Self::Hls(_) | Self::Whep(_) => None,
         }
     }
@@ -90,13 +92,13 @@ impl Crowd {
                 self.members.spawn(receive_pictures(peer, received, arrivals));
                 return;
             }
-            Kind::Viewer(_) | Kind::Plain | Kind::Go2rtc(_) | Kind::Original(_) => {}
+            Kind::Viewer(_) | Kind::Paused(_) | Kind::Plain | Kind::Go2rtc(_) | Kind::Original(_) => {}
         }
         let mut connection = TcpStream::connect(self.address).await.expect("the server listens");
-        if let Some((path, protocol, first)) = self.kind.opening() {
+        if let Some((path, protocol, words)) = self.kind.opening() {
             upgrade(&mut connection, &path, protocol).await;
-            if !first.is_empty() {
-                connection.write_all(&frames::text(first)).await.expect("the server reads");
+            for word in words {
+                connection.write_all(&frames::text(word)).await.expect("the server reads");
             }
         }
         self.members.spawn(receive(connection, self.kind, received, arrivals));
@@ -140,14 +142,14 @@ async fn receive(mut connection: TcpStream, kind: Kind, received: Arc<AtomicU64>
         received.fetch_add(length as u64, Ordering::Relaxed);
         let bytes = &buffer[..length];
         match (&mut arrivals, kind) {
-            (None, Kind::Viewer(_)) => counter.feed(bytes, |_| {}),
+            (None, Kind::Viewer(_) | Kind::Paused(_)) => counter.feed(bytes, |_| {}),
             (None, _) => continue,
             (Some(arrivals), Kind::Plain) => arrivals.feed(bytes),
             (Some(arrivals), _) => counter.feed(bytes, |media| arrivals.feed(media)),
         }
         // A text may be a ping, which asks what has been received.
         let due = counter.messages >= acknowledged + ACK_EVERY || counter.texts > texts;
-        if matches!(kind, Kind::Viewer(_)) && due {
+        if matches!(kind, Kind::Viewer(_) | Kind::Paused(_)) && due {
             (acknowledged, texts) = (counter.messages, counter.texts);
             let ack = ClientMessage::Ack(Ack { received: acknowledged, at: None, lag_ms: None });
             if connection.write_all(&frames::text(&ack.to_json())).await.is_err() {

@@ -30,7 +30,7 @@ pub(crate) struct Part {
     pub(crate) charts: Vec<Chart>,
     /// The figures behind them, for programs.
     pub(crate) figures: Vec<Value>,
-    versions: BTreeMap<String, String>,
+    pub(crate) versions: BTreeMap<String, String>,
 }
 
 impl From<Vec<Row>> for Part {

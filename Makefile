@@ -55,7 +55,7 @@ bench: install-test relay ## measure latency, bad roads, faults, start-up, the p
 
 benchmarks: install-test relay ## measure Sightline beside go2rtc, MediaMTX and the baseline, and write BENCHMARKS.md
 	@$(WITH_RUST) SIGHTLINE_BIN="$$TARGET_DIR/release/sightline" exec cargo run --release --package sightline-tests --bin bench -- \
-		size harness compare compare-road crowd chromium firefox --go2rtc "$(GO2RTC)" --mediamtx "$(MEDIAMTX)" \
+		size harness compare compare-road crowd --go2rtc "$(GO2RTC)" --mediamtx "$(MEDIAMTX)" \
 		--out docs/benchmarks --page BENCHMARKS.md --page README.md
 
 screenshots: install-test relay ## take pictures of both pages: phone, laptop, wall; dark and light

@@ -20,11 +20,15 @@ install_compiler() {
             use_rust && return
     else
         have curl || ./scripts/packages.sh apt curl
-        if curl -sSf --connect-timeout 5 --max-time 20 https://sh.rustup.rs -o "$TARGET_DIR/rustup.sh" 2>/dev/null; then
+        local installer
+        # The second is where the first leads to; some networks let only one of them through.
+        for installer in https://sh.rustup.rs https://static.rust-lang.org/rustup/rustup-init.sh; do
+            curl -sSfL --connect-timeout 5 --max-time 20 "$installer" -o "$TARGET_DIR/rustup.sh" 2>/dev/null || continue
             heading "Installing Rust by rustup's installer (https://rustup.rs) into ~/.cargo and ~/.rustup"
             timeout "$((PATIENCE * 5))" sh "$TARGET_DIR/rustup.sh" -y --no-modify-path --profile minimal \
                 -c clippy -c rustfmt -t "$WASM" && use_rust && return
-        fi
+            break
+        done
     fi
     say "rustup cannot download here; trying Debian's packages"
     ./scripts/debian-rust.sh && use_rust

@@ -204,6 +204,70 @@ fn a_clock_that_is_set_stops_no_picture() {
     });
 }
 
+/// How much quicker than ours the time of a relay goes whose camera is away.
+const QUICKER: u32 = 60;
+const HOUR: Duration = Duration::from_secs(3600);
+/// The longest wait between two tries is 15 s, and half of it at least; the first few are quicker.
+const TRIES_IN_AN_HOUR: usize = 3600 * 2 / 15 + 10;
+/// Six seconds of that relay's time.
+const ASKED_EVERY: Duration = Duration::from_millis(100);
+/// The longest wait, and what FFmpeg needs to be started and to meet a key frame.
+const BACK: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_camera_that_was_away_for_an_hour_is_back_within_seconds() {
+    alone(TEST, async || {
+        let Some(library) = other_clock() else {
+            say("SKIPPED: libfaketime is not installed");
+            return;
+        };
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let clock = folder.path().join("clock");
+        let set = |to: &str| fs::write(&clock, to).expect("a file");
+        set("+0");
+        let mut camera = Camera::start(&[GOOD]).await;
+        // All of its clocks, and those of its FFmpegs.
+        let started = Instant::now();
+        let relay = Setup::config(camera.config())
+            .env("LD_PRELOAD", &library.display().to_string())
+            .env("FAKETIME_TIMESTAMP_FILE", &clock.display().to_string())
+            .env("FAKETIME_CACHE_DURATION", "1")
+            .start()
+            .await;
+        let viewer = watch(&relay, GOOD.path, &PLAYS_BOTH).await;
+        let kib = relay.resident_kib();
+        let tries = || relay.log().matches("FFmpeg started").count();
+        let before = tries();
+
+        camera.stop();
+        set(&format!("+0 x{QUICKER}"));
+        // To a relay in such a hurry everybody else is slow, and who does not answer in time is let go: as pages do, this one asks again.
+        let end = Instant::now() + HOUR / QUICKER;
+        while Instant::now() < end {
+            let _asks = Viewer::playing(&relay, GOOD.path, &PLAYS_BOTH).await;
+            tokio::time::sleep(ASKED_EVERY).await;
+        }
+        let (tried, grown) = (tries() - before, relay.resident_kib().saturating_sub(kib));
+        // Its time goes on from where it is, at ours: a second more, so that it does not go back.
+        let ahead = started.elapsed() * (QUICKER - 1) + Duration::from_secs(1);
+        set(&format!("+{}", ahead.as_secs()));
+        // What was read of that file is good for a second.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let away = Instant::now();
+        camera.restart().await;
+        let mut again = Viewer::playing(&relay, GOOD.path, &PLAYS_BOTH).await;
+        again.wait_ready(BACK).await;
+        say(&format!(
+            "away for an hour: {tried} tries, {grown} KiB more; back {:.1} s after the camera",
+            away.elapsed().as_secs_f64()
+        ));
+        assert!((100..=TRIES_IN_AN_HOUR).contains(&tried), "{tried}");
+        assert!(grown < GROWTH_KIB, "{grown} KiB more");
+        assert!(relay.zombies().is_empty(), "{:?}", relay.zombies());
+        drop(viewer);
+    });
+}
+
 #[test]
 fn a_full_disk_stops_no_picture() {
     alone(TEST, async || {

@@ -37,9 +37,8 @@ struct Claims {
     /// When it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<u64>,
-    /// Names of streams; all, if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    streams: Option<Vec<String>>,
+    /// Names of streams, or [`ALL`]. It has to be there: a claim that is misspelt must not open everything.
+    streams: Vec<String>,
 }
 
 /// Verifies.
@@ -70,10 +69,8 @@ impl Verifier {
         if nbf.is_some_and(|nbf| nbf > now) {
             return Err(Refusal::Early);
         }
-        let rights = match streams {
-            Some(names) if !names.iter().any(|name| name == ALL) => Rights::Streams(names),
-            _ => Rights::All,
-        };
+        let all = streams.iter().any(|name| name == ALL);
+        let rights = if all { Rights::All } else { Rights::Streams(streams) };
         Ok((rights, exp))
     }
 
@@ -95,7 +92,7 @@ impl Verifier {
 /// # Errors
 /// What the cryptography says; it has no reason to.
 pub fn mint(key: &TokenKey, streams: &[String], until: u64) -> Result<String, jsonwebtoken::errors::Error> {
-    let streams = (!streams.is_empty()).then(|| streams.to_vec());
+    let streams = if streams.is_empty() { vec![ALL.to_owned()] } else { streams.to_vec() };
     let claims = Claims { exp: until, nbf: None, streams };
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(key.reveal()))
 }
@@ -150,16 +147,20 @@ mod tests {
         let [head, claims, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
         // RFC 8725, section 2.1: who chooses the algorithm must not be the token.
         let unsigned = format!("{}.{claims}.", BASE64.encode(r#"{"alg":"none","typ":"JWT"}"#));
-        let other = signed(&Header::new(Algorithm::HS512), &serde_json::json!({ "exp": NOW + 60 }));
+        let other = signed(&Header::new(Algorithm::HS512), &serde_json::json!({ "exp": NOW + 60, "streams": ["*"] }));
         let endless = signed(&Header::default(), &serde_json::json!({ "streams": ["yard"] }));
         let nonsense = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": "yard" }));
-        let elsewhere = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "aud": "another" }));
+        let misspelt = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "stream": ["yard"] }));
+        let elsewhere =
+            signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": ["*"], "aud": "another" }));
         let foreign = mint(&key(2), &[], NOW + 60).unwrap();
         let cut = format!("{head}.{claims}.{}", &signature[1..]);
-        for token in ["", "..", "a.b.c", &unsigned, &other, &endless, &nonsense, &elsewhere, &foreign, &cut] {
+        for token in ["", "..", "a.b.c", &unsigned, &other, &endless, &nonsense, &misspelt, &elsewhere, &foreign, &cut]
+        {
             assert_eq!(verifier.verify(token, NOW), Err(Refusal::Foreign), "{token}");
         }
-        let early = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "nbf": NOW + 30 }));
+        let early =
+            signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "nbf": NOW + 30, "streams": ["*"] }));
         assert_eq!(verifier.verify(&early, NOW), Err(Refusal::Early));
         assert!(verifier.verify(&early, NOW + 30).is_ok());
     }

@@ -59,6 +59,14 @@ impl Scene {
         until("the healthy viewer to play on", SOON, more).await;
         assert_eq!(self.healthy.seen().losses, Vec::<String>::new());
     }
+
+    /// The same, as a row of the table of faults.
+    async fn survives(&self, fault: &str) {
+        self.plays_on().await;
+        let (frames, kib, open) =
+            (self.healthy.seen().fragments, self.relay.resident_kib(), self.relay.descriptors());
+        say(&format!("{fault:38} {frames:5} frames seen, 0 lost; {kib:6} KiB, {open:4} descriptors"));
+    }
 }
 
 async fn connect(address: SocketAddr) -> TcpStream {
@@ -122,7 +130,7 @@ fn a_head_that_does_not_come_to_its_end_ends_the_connection() {
         long.write_all(head.as_bytes()).await.expect("it is taken");
         let words = last_words(&mut long, SOON).await.expect("an end");
         assert!(words.starts_with("HTTP/1.1 431 "), "{words}");
-        scene.plays_on().await;
+        scene.survives("heads that do not come to their end").await;
     });
 }
 
@@ -139,7 +147,7 @@ fn who_watches_loses_no_frame_to_connections_that_are_for_nothing() {
             }
             idle.push(stream);
         }
-        scene.plays_on().await;
+        scene.survives("200 connections that say nothing").await;
 
         // Five hundred a second, for two seconds; what was late is made up for.
         let (begun, mut ticks) = (Instant::now(), tokio::time::interval(Duration::from_millis(50)));
@@ -149,8 +157,7 @@ fn who_watches_loses_no_frame_to_connections_that_are_for_nothing() {
                 drop(connect(address).await);
             }
         }
-        say(&format!("1000 connections in {:?}", begun.elapsed()));
-        scene.plays_on().await;
+        scene.survives(&format!("1000 connections in {:.1} s", begun.elapsed().as_secs_f64())).await;
 
         // Requests that are none, as fast as they are answered.
         let (begun, mut workers) = (Instant::now(), JoinSet::new());
@@ -172,9 +179,9 @@ fn who_watches_loses_no_frame_to_connections_that_are_for_nothing() {
             });
         }
         let requests: u32 = workers.join_all().await.into_iter().sum();
-        say(&format!("{requests} bad requests in {:?}", begun.elapsed()));
+        let took = begun.elapsed().as_secs_f64();
         assert!(requests > 1000, "{requests}");
-        scene.plays_on().await;
+        scene.survives(&format!("{requests} bad requests in {took:.1} s")).await;
     });
 }
 
@@ -195,7 +202,7 @@ fn two_hundred_viewers_come_and_leave_at_once() {
             (variants.iter().map(|variant| variant.viewers).sum::<usize>() == 1).then_some(())
         };
         until("all but one to have left", START, left).await;
-        scene.plays_on().await;
+        scene.survives("200 viewers at once, three times").await;
     });
 }
 
@@ -214,7 +221,7 @@ fn descriptors_that_run_out_are_waited_for() {
         drop(idle);
         let answered = async || get(scene.address(), "/healthz").await.ok().filter(|answer| answer.status == 200);
         until("the relay to accept again", SOON, answered).await;
-        scene.plays_on().await;
+        scene.survives("descriptors run out").await;
     });
 }
 

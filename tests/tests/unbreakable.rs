@@ -199,7 +199,7 @@ fn a_clock_that_is_set_stops_no_picture() {
             assert!(seen.losses.is_empty(), "{to}: {:?}", seen.losses);
             let fragments = seen.fragments - before;
             assert!(fragments >= took.as_secs() * FRAMES_A_SECOND, "{to}: {fragments} in {took:?}");
-            say(&format!("clock {to:8} {fragments} fragments in {:.1} s, none lost", took.as_secs_f64()));
+            say(&format!("clock {to:8} {:5.1}s  {fragments} fragments, none lost", took.as_secs_f64()));
         }
     });
 }
@@ -258,7 +258,7 @@ fn a_camera_that_was_away_for_an_hour_is_back_within_seconds() {
         let mut again = Viewer::playing(&relay, GOOD.path, &PLAYS_BOTH).await;
         again.wait_ready(BACK).await;
         say(&format!(
-            "away for an hour: {tried} tries, {grown} KiB more; back {:.1} s after the camera",
+            "hour away {:5.1}s  it plays again, after {tried} tries; {grown} KiB more",
             away.elapsed().as_secs_f64()
         ));
         assert!((100..=TRIES_IN_AN_HOUR).contains(&tried), "{tried}");

@@ -23,8 +23,7 @@ const KILLED: Mount = Mount { path: "killed", kind: Kind::H264, mark: Rgb(0x20, 
 
 const KEY: &str = "a key of thirty-two bytes or more";
 /// Every stream until 2100.
-const UNTIL_2100: &str =
-    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDB9.DwxGGUunjH4EJli71j4kbcMEoM5WdnRWXsBQCgAXvOg";
+const UNTIL_2100: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDAsInN0cmVhbXMiOlsiKiJdfQ.f_XVP-dHIsu4ZEsN9XqsEsD4jUUAaN9zNtIItLCeflY";
 
 const TEST: Duration = Duration::from_secs(150);
 const START: Duration = Duration::from_secs(30);

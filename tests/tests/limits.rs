@@ -63,8 +63,7 @@ impl Scene {
     /// The same, as a row of the table of faults.
     async fn survives(&self, fault: &str) {
         self.plays_on().await;
-        let (frames, kib, open) =
-            (self.healthy.seen().fragments, self.relay.resident_kib(), self.relay.descriptors());
+        let (frames, kib, open) = (self.healthy.seen().fragments, self.relay.resident_kib(), self.relay.descriptors());
         say(&format!("{fault:38} {frames:5} frames seen, 0 lost; {kib:6} KiB, {open:4} descriptors"));
     }
 }

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use sightline_tests::browser::{Browser, Rgb, Tile, TileState};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::relay::{Relay, Setup};
-use sightline_tests::run::alone;
+use sightline_tests::run::{alone, until};
 
 const BEFORE: Rgb = Rgb(0x20, 0x40, 0xc0);
 const AFTER: Rgb = Rgb(0xc0, 0x40, 0x20);
@@ -88,6 +88,40 @@ fn an_encoder_that_dies_disturbs_only_those_who_need_it() {
         for (browser, before) in &untouched {
             let tile = browser.wait_live(CAM.path, LIVE).await;
             assert_eq!(tile.epoch, before.epoch, "{}: disturbed by another variant's encoder", browser.engine());
+        }
+    });
+}
+
+/// From now on no frame is counted, until the video is given another source. WebKitGTK's pipeline has been seen to stop so, with
+/// a clock that went on.
+const FREEZE: &str = "
+    const video = document.querySelector('video');
+    const { totalVideoFrames, droppedVideoFrames } = video.getVideoPlaybackQuality();
+    video.getVideoPlaybackQuality = () => ({ totalVideoFrames, droppedVideoFrames });
+    video.addEventListener('emptied', () => { delete video.getVideoPlaybackQuality; }, { once: true });
+";
+const MENDED: &str = "return !Object.hasOwn(document.querySelector('video'), 'getVideoPlaybackQuality')";
+
+#[test]
+fn a_browser_whose_pictures_stop_while_its_clock_goes_on() {
+    alone(Duration::from_secs(200), async || {
+        let scene = Scene::open().await;
+        for way in ["mse", "hls"] {
+            for (browser, _) in &scene.browsers {
+                browser.open(&scene.relay.url(&format!("/?stream=cam&protocol={way}"))).await;
+            }
+            for (browser, _) in &scene.browsers {
+                browser.wait_live(CAM.path, LIVE).await;
+                browser.script(FREEZE, vec![]).await;
+            }
+            for (browser, _) in &scene.browsers {
+                let mended = async || (browser.script(MENDED, vec![]).await == true).then_some(());
+                until(&format!("{}: {way} to be mended", browser.engine()), NOTICED, mended).await;
+            }
+            for (browser, _) in &scene.browsers {
+                browser.wait_live(CAM.path, BACK).await;
+                browser.wait_moving(CAM.path, Duration::from_secs(2), 25, BACK).await;
+            }
         }
     });
 }

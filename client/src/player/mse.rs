@@ -14,7 +14,7 @@ use web_sys::HtmlVideoElement;
 
 use super::edge::{Action, HALF_A_FRAME};
 use super::frame_rate::FrameRate;
-use super::freshness::Freshness;
+use super::freshness::{Freshness, Look};
 use super::latency::Age;
 use super::queue::{Fragment, Init};
 use super::repair::Trouble;
@@ -371,9 +371,10 @@ impl Player {
     }
 
     fn steer(&mut self, now: Moment) {
-        let counted = self.frames_before.is_some_and(|before| video::frames(&self.video) != before);
+        let shown = video::frames(&self.video);
+        let counted = self.frames_before.is_some_and(|before| shown != before);
         if self.frames.is_none() && counted {
-            self.frames_before = Some(video::frames(&self.video));
+            self.frames_before = Some(shown);
             self.frame_presented(Frame { position: self.video.current_time(), shown: now });
         }
         let presented = self.attachment.edge.has_presented();
@@ -388,8 +389,12 @@ impl Player {
         let showing = visible && !self.video.paused();
         // A video that is paused and does not begin again when asked is old, too.
         let due = visible && presented && self.playing != Playing::TapNeeded;
-        let position = due.then(|| self.video.current_time());
-        self.outcomes.extend(self.freshness.look(position, now).map(Outcome::Stale));
+        let look = || Look { position: self.video.current_time(), shown, given: Some(self.attachment.given) };
+        let look = due.then(look);
+        self.outcomes.extend(self.freshness.look(look, now).map(Outcome::Stale));
+        if self.freshness.is_frozen() {
+            self.trouble(Trouble::Stalled);
+        }
         match self.attachment.decide(&self.video, showing, now) {
             Some(Action::Seek(target)) => self.video.set_current_time(target),
             Some(Action::StartOver { presented: true }) => {

@@ -20,7 +20,7 @@ const SOON_MS: f64 = 10_000.0;
 /// How playing failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    /// The playhead does not move in spite of repairs, with media ahead of it.
+    /// The playhead does not move in spite of repairs, with media ahead of it; or it does and no frame is shown.
     #[error("the picture stands still though media is there")]
     Stalled,
     /// The browser closed the MediaSource: the page was frozen, or the system wanted its memory.

@@ -14,7 +14,7 @@ use crate::browser::on_screen::OnScreen;
 use crate::browser::timer::Interval;
 use crate::browser::video::{self, FrameWatch};
 use crate::browser::{self, is_seen};
-use crate::player::freshness::Freshness;
+use crate::player::freshness::{Freshness, Look};
 use crate::state::{Picture, TileEvent};
 use crate::time::Moment;
 
@@ -161,8 +161,8 @@ impl Screen {
         }
         // A video that is paused and does not begin again when asked is old, too: browsers pause one that they have reset.
         let due = seen && self.presented && !self.tap_needed;
-        let position = due.then(|| self.video.current_time());
-        if let Some(stale) = self.freshness.look(position, now) {
+        let look = due.then(|| Look { position: self.video.current_time(), shown: count, given: None });
+        if let Some(stale) = self.freshness.look(look, now) {
             (self.report)(TileEvent::Stale(stale));
         }
     }

@@ -53,6 +53,8 @@ pub(super) struct Attachment {
     pub(super) edge: Edge,
     pub(super) pace: Pace,
     pub(super) captures: Captures,
+    /// How many frames have been appended.
+    pub(super) given: u64,
     /// Where the last frame of what is being appended starts.
     appending: Option<f64>,
     alignment: Alignment,
@@ -88,6 +90,7 @@ impl Attachment {
             edge: Edge::new(steering, margin, sound_mime.is_some()),
             pace: Pace::new(steering, margin),
             captures: Captures::default(),
+            given: 0,
             appending: None,
             alignment: Alignment::default(),
             source_timeline: 0,
@@ -123,6 +126,7 @@ impl Attachment {
                 if !continues {
                     self.pace.begin();
                 }
+                self.given += frames.len() as u64;
                 self.appending = frames.last().map(|&(start, _)| start);
                 frames.into_iter().for_each(|(start, capture)| self.captures.placed(start, capture));
                 self.append(bytes::join(payloads), video).map(|()| false)

@@ -126,6 +126,11 @@ async fn watch(
     let injector = Injector::start(way.server, LOOK_ON).await;
     let mut openings = Vec::new();
     browser.leave().await;
+    if let Some(script) = way.hindrance()
+        && let Some(why) = browser.script(script, vec![]).await.as_str()
+    {
+        return Err(why.to_owned());
+    }
     sleep(UNWATCHED).await;
     for _ in 0..LOADS {
         let opening = browser.time_opening(&injector, &path, LIMIT).await;

@@ -50,6 +50,19 @@ impl fmt::Display for Name {
     }
 }
 
+/// What codecs there are is a matter of the build: Debian's Firefox gets H.264 for WebRTC from a plugin that it downloads.
+const NO_WEBRTC: &str = "
+    if (!window.RTCPeerConnection) return 'this build of the browser has no WebRTC';
+    const { codecs } = RTCRtpReceiver.getCapabilities('video');
+    const has = codecs.some(({ mimeType }) => mimeType.toLowerCase() === 'video/h264');
+    return has ? null : 'this build of the browser has no H.264 for WebRTC';
+";
+/// Of pages that leave HLS to the browser.
+const NO_HLS: &str = "
+    const plays = document.createElement('video').canPlayType('application/vnd.apple.mpegurl');
+    return plays ? null : 'its page leaves HLS to the browser, and this one plays none';
+";
+
 /// A way to show a camera.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
@@ -65,6 +78,15 @@ impl Way {
     /// The page's path for a stream.
     pub(crate) fn path(&self, stream: &str) -> String {
         self.page.replace("CAM", stream)
+    }
+
+    /// A script that says why a browser cannot show any camera so, or null.
+    pub(crate) fn hindrance(&self) -> Option<&'static str> {
+        match self.name {
+            "WebRTC" => Some(NO_WEBRTC),
+            "HLS" => Some(NO_HLS),
+            _ => None,
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn start(program: &Path, camera: &Camera) -> Result<Contestant,
 fn configuration(server: SocketAddr, webrtc: u16, camera: &Camera) -> String {
     let mut yaml = format!(
         "api:\n  listen: \"{server}\"\nrtsp:\n  listen: \"\"\nsrtp:\n  listen: \"\"\n\
-         webrtc:\n  listen: \"127.0.0.1:{webrtc}\"\n  candidates:\n    - 127.0.0.1:{webrtc}\n  ice_servers: []\n\
+         webrtc:\n  listen: \"127.0.0.1:{webrtc}\"\n  candidates:\n    - 127.0.0.1:{webrtc}\n  ice_servers: []\n  filters:\n    loopback: true\n\
          log:\n  level: warn\nstreams:\n"
     );
     for path in camera.paths() {

@@ -9,13 +9,16 @@
 pub mod boxes;
 pub mod capture;
 pub mod decoder_config;
+pub mod framed;
 pub mod init;
 pub mod samples;
 pub mod splitter;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use mp4_atom::FourCC;
 use sightline_protocol::fragment::{FragmentError, FragmentHead, NtpTime};
+
+use framed::Framed;
 
 const PRFT: FourCC = FourCC::new(b"prft");
 /// Where the time stands in a `prft` box's body: after version, flags and track (ISO/IEC 14496-12, section 8.16.5).
@@ -25,7 +28,7 @@ const NTP_TIMESTAMP: std::ops::Range<usize> = 8..16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
     /// All its bytes.
-    pub bytes: Bytes,
+    pub bytes: Framed,
     /// What the boxes before `mdat` say.
     pub head: FragmentHead,
 }
@@ -50,6 +53,6 @@ impl Fragment {
                 None => drop(bytes.split_to(prft.whole.end)),
             }
         }
-        Ok(Self { bytes: bytes.freeze(), head })
+        Ok(Self { bytes: Framed::from(&bytes[..]), head })
     }
 }

@@ -129,6 +129,7 @@ pub struct Rendition {
     kind: TrackKind,
     variant: Variant,
     ring: RwLock<Ring>,
+    /// Something was published, or the status has changed.
     published: watch::Sender<()>,
     status: watch::Sender<Status>,
     holders: watch::Sender<Holders>,
@@ -234,6 +235,7 @@ impl Rendition {
             changed
         });
         if changed {
+            self.published.send_replace(());
             self.changes.say();
         }
     }
@@ -370,12 +372,20 @@ impl Subscription {
                 Step::Pending => {}
                 step => return Event::Step(step),
             }
-            // The senders live in `self.rendition`: they cannot be gone.
-            tokio::select! {
-                _ = self.published.changed() => {}
-                _ = self.status.changed() => return Event::Status(self.current_status()),
+            if let Some(status) = self.news().await {
+                return Event::Status(status);
             }
         }
+    }
+
+    /// Waits until there is something to read, or returns the source's change of state, which is said with what is published:
+    /// a viewer waits in one queue and not in two.
+    async fn news(&mut self) -> Option<Status> {
+        // The senders live in `self.rendition`: they cannot be gone.
+        if !self.status.has_changed().unwrap_or(false) {
+            let _ = self.published.changed().await;
+        }
+        self.status.has_changed().unwrap_or(false).then(|| self.current_status())
     }
 
     /// The source's next change of state, for a reader that does not read at the moment. Cancel-safe.
@@ -392,9 +402,8 @@ impl Subscription {
             if self.rendition.newest_keyframe() > after {
                 return None;
             }
-            tokio::select! {
-                _ = self.published.changed() => {}
-                _ = self.status.changed() => return Some(self.current_status()),
+            if let Some(status) = self.news().await {
+                return Some(status);
             }
         }
     }

@@ -171,7 +171,7 @@ impl Epoch {
         }
         let samples = Samples::find(&fragment.bytes);
         match samples.and_then(|samples| samples.declare_in_order(&fragment.bytes, self.config.layout)) {
-            Some(bytes) => Fragment { bytes: bytes.into(), ..fragment },
+            Some(bytes) => Fragment { bytes: bytes.as_slice().into(), ..fragment },
             None => fragment,
         }
     }

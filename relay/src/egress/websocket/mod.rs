@@ -5,9 +5,9 @@
 //! | none | [`plain`]: a line of text, then media | the socket's own back-pressure |
 //! | `sightline.v1` | [`session`]: JSON both ways, media between | acknowledgements, end to end |
 //!
-//! A viewer costs a cursor and a socket. Headers and payload leave in one vectored write from the bytes that all
-//! viewers share; nothing is queued for one viewer but the message being written, and a viewer that does not take it
-//! within [`WRITE_TIMEOUT`] is closed.
+//! A viewer costs a cursor and a socket. A fragment leaves in one write from the bytes that all viewers share, the frame's
+//! header among them ([`Framed`]); nothing is queued for one viewer but the message being written, and a viewer that does not
+//! take it within [`WRITE_TIMEOUT`] is closed.
 
 mod flow;
 #[cfg(any(test, fuzzing))]
@@ -27,7 +27,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -41,6 +41,7 @@ use tracing::{debug, info};
 use crate::access::NotAdmitted;
 use crate::egress::origin;
 use crate::egress::viewers::Viewers;
+use crate::fmp4::framed::Framed;
 use crate::hub::Hub;
 use handshake::Handshake;
 use rate::Rate;
@@ -94,7 +95,8 @@ pub(crate) async fn handle(
     let foreign = handshake.foreign_origin(&context.allowed_origins);
     handshake.accept(v1.then_some(SUBPROTOCOL), move |socket| async move {
         let mut socket = Socket::new(socket, context.viewers.limits().messages_per_second);
-        let shutdown = context.shutdown.clone();
+        // One of its own: to look at the one of all is to wait for its lock, at every wake-up of every viewer.
+        let shutdown = context.shutdown.child_token();
         let session = async {
             if let Some(origin) = foreign {
                 return refuse(&mut socket, v1, close::FORBIDDEN, &origin::refusal(&origin)).await;
@@ -118,6 +120,7 @@ pub(crate) async fn handle(
             if v1 { session::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }
         };
         let ended = tokio::select! {
+            biased;
             ended = session => ended,
             () = shutdown.cancelled() => socket.close(close::GOING_AWAY, "the relay is stopping").await,
         };
@@ -137,6 +140,8 @@ async fn refuse(socket: &mut Socket, v1: bool, code: u16, message: &str) -> Ende
 /// A viewer's socket: bounded in what it reads and in how long it writes.
 struct Socket {
     inner: WebSocketStream<TokioIo<Upgraded>>,
+    /// What is left of the fragment that is being written, past the library. Nothing else may be sent before it.
+    unsent: Bytes,
     /// Binary messages sent.
     sent: u64,
     /// Their bytes.
@@ -150,13 +155,42 @@ impl Socket {
     fn new(upgraded: Upgraded, messages_per_second: usize) -> Self {
         let inner = served(TokioIo::new(upgraded));
         let rate = Rate::new(messages_per_second);
-        Self { inner, sent: 0, bytes: 0, messages_per_second, rate, began: Instant::now() }
+        Self { inner, unsent: Bytes::new(), sent: 0, bytes: 0, messages_per_second, rate, began: Instant::now() }
     }
 
-    async fn send_media(&mut self, bytes: Bytes) -> Result<(), Ended> {
-        self.sent += 1;
-        self.bytes += bytes.len() as u64;
+    async fn send_init(&mut self, bytes: Bytes) -> Result<(), Ended> {
+        self.count(bytes.len());
         self.send(Message::binary(bytes)).await
+    }
+
+    async fn send_fragment(&mut self, fragment: &Framed) -> Result<(), Ended> {
+        self.count(fragment.len());
+        let frame = fragment.frame().clone();
+        in_time(async {
+            // An answer to a ping may be on its way.
+            self.inner.flush().await?;
+            self.unsent = frame;
+            self.finish().await
+        })
+        .await
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.sent += 1;
+        self.bytes += bytes as u64;
+    }
+
+    /// Writes what is left of a fragment. Cancel-safe.
+    async fn finish(&mut self) -> Result<(), tokio_websockets::Error> {
+        let connection = self.inner.get_mut();
+        while !self.unsent.is_empty() {
+            match connection.write(&self.unsent).await? {
+                0 => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
+                written => self.unsent.advance(written),
+            }
+        }
+        // TLS keeps what a full socket did not take.
+        Ok(connection.flush().await?)
     }
 
     async fn send_text(&mut self, text: String) -> Result<(), Ended> {
@@ -164,11 +198,7 @@ impl Socket {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Ended> {
-        match timeout(WRITE_TIMEOUT, self.inner.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(ended_by(&error)),
-            Err(_) => Err(Ended::Stuck),
-        }
+        in_time(self.inner.send(message)).await
     }
 
     /// The next text or binary message. Cancel-safe, but for a message that ends the session.
@@ -212,7 +242,11 @@ impl Socket {
         }
         let code = CloseCode::try_from(code).unwrap_or(CloseCode::NORMAL_CLOSURE);
         // An error is that the library, or the peer, has closed already.
-        let close = self.inner.send(Message::close(Some(code), &reason[..end]));
+        let close = async {
+            // Of a fragment whose sending was given up when the relay stops.
+            self.finish().await?;
+            self.inner.send(Message::close(Some(code), &reason[..end])).await
+        };
         if timeout(FAREWELL, close).await.is_err() {
             debug!("the viewer did not take the close");
         }
@@ -240,6 +274,15 @@ fn served<T: AsyncRead + AsyncWrite + Unpin>(connection: T) -> WebSocketStream<T
         .limits(Limits::default().max_payload_len(Some(MESSAGE_MAX)))
         .config(Config::default().frame_size(FRAME_MAX))
         .serve(connection)
+}
+
+/// A message leaves, if the viewer takes it in time.
+async fn in_time(sending: impl Future<Output = Result<(), tokio_websockets::Error>>) -> Result<(), Ended> {
+    match timeout(WRITE_TIMEOUT, sending).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(ended_by(&error)),
+        Err(_) => Err(Ended::Stuck),
+    }
 }
 
 fn ended_by(error: &tokio_websockets::Error) -> Ended {

@@ -46,7 +46,7 @@ pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Ended {
             if let Err(ended) = socket.send_text(codec).await {
                 return ended;
             }
-            match socket.send_media(init).await {
+            match socket.send_init(init).await {
                 Ok(()) => play(socket, subscription).await,
                 Err(ended) => ended,
             }
@@ -121,7 +121,7 @@ async fn play(socket: &mut Socket, mut subscription: Subscription) -> Ended {
         };
         match event {
             Event::Step(Step::Fragment(fragment)) => {
-                if let Err(ended) = socket.send_media(fragment.bytes).await {
+                if let Err(ended) = socket.send_fragment(&fragment.bytes).await {
                     return ended;
                 }
                 subscription.skip_if_behind(TOLERATED_LAG, GapReason::Behind);

@@ -177,9 +177,11 @@ impl<'a> Session<'a> {
         self.tell(socket, &status).await?;
         loop {
             let permit = self.permit(socket).await?;
+            // What mostly happens comes first, so that the rest is looked at once for each fragment and not twice.
             tokio::select! {
-                message = socket.receive() => self.handle(socket, &message?).await?,
+                biased;
                 event = permitted(&mut self.source, permit) => self.forward(socket, event).await?,
+                message = socket.receive() => self.handle(socket, &message?).await?,
                 fragment = self.audio.next(permit, self.picture) => self.send_audio(socket, fragment).await?,
                 news = variant::news(&mut self.next) => self.next_changed(socket, news).await?,
                 _ = pings.tick() => self.heartbeat(socket).await?,

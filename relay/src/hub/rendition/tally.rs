@@ -124,16 +124,15 @@ impl OnTheWay {
 
     /// So much is on its way to the viewer now, who is sent this rendition.
     pub fn set(&mut self, rendition: &Arc<Rendition>, bytes: u64) {
-        let same = Arc::ptr_eq(rendition, &self.rendition);
-        if same && bytes == self.bytes {
-            return;
+        if !Arc::ptr_eq(rendition, &self.rendition) {
+            self.take_back();
+            (self.rendition, self.bytes) = (rendition.clone(), 0);
         }
-        self.take_back();
-        if !same {
-            self.rendition = rendition.clone();
+        if bytes != self.bytes {
+            // Wraps around where it becomes less, as the sum does.
+            self.rendition.tally.in_flight.fetch_add(bytes.wrapping_sub(self.bytes), Relaxed);
+            self.bytes = bytes;
         }
-        self.bytes = bytes;
-        self.rendition.tally.in_flight.fetch_add(bytes, Relaxed);
     }
 
     fn take_back(&self) {

@@ -222,7 +222,7 @@ fn a_gop_that_is_too_large_is_not_kept() {
     let mut order = Order::new(true);
     order.init(material.init());
     let mut large = material.fragment(0, 0);
-    large.bytes = [&*large.bytes, &vec![0; GOP_BYTES]].concat().into();
+    large.bytes = [&*large.bytes, &vec![0; GOP_BYTES]].concat().as_slice().into();
     order.fragment(large);
     order.fragment(material.fragment(1, 1));
     assert_eq!(times(&order.fragment(material.fragment(2, 2))), [Err(Reordered)]);

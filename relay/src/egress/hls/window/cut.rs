@@ -34,7 +34,7 @@ impl Window {
         if self.part.is_empty() {
             self.part.independent = fragment.head.keyframe;
         }
-        self.part.fragments.push(fragment.bytes.clone());
+        self.part.fragments.push(fragment.bytes.payload());
         self.part.duration += duration;
         // Frames mostly last as long as the one before: a part that has no room for another need not wait for it.
         if full(&self.part, duration) {

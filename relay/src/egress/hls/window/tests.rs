@@ -36,7 +36,7 @@ fn fragment(duration: u64, keyframe: bool, captured: f64, len: usize) -> Fragmen
         composition_offset: 0,
         capture: Some(NtpTime::from_unix(captured)),
     };
-    Fragment { bytes: Bytes::from(vec![0; len]), head }
+    Fragment { bytes: vec![0; len].as_slice().into(), head }
 }
 
 /// So many frames of GOPs of a second, the first captured so many seconds after [`START`].

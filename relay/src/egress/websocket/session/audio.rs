@@ -91,10 +91,10 @@ impl Session<'_> {
     pub(super) async fn send_audio(&mut self, socket: &mut Socket, fragment: Fragment) -> Result<(), Stop> {
         if let Some((track, init)) = self.audio.begin() {
             socket.send_text(track.to_json()).await?;
-            self.send_media(socket, init.bytes.clone(), Duration::ZERO).await?;
+            self.send_init(socket, init.bytes.clone()).await?;
         }
         // What counts is how the picture fares.
         let waited = self.source.lag();
-        self.send_media(socket, fragment.bytes, waited).await
+        self.send_fragment(socket, &fragment.bytes, waited).await
     }
 }

@@ -11,6 +11,7 @@ use super::audio::Beginning;
 use super::{Session, Stop};
 use crate::egress::select::CameraFormat;
 use crate::fmp4::Fragment;
+use crate::fmp4::framed::Framed;
 use crate::fmp4::init::PictureOrder;
 use crate::hub::rendition::Event;
 use crate::hub::ring::Step;
@@ -56,12 +57,12 @@ impl Session<'_> {
                 audio: self.stream.tap().audio().is_some(),
             };
             socket.send_text(ServerMessage::Ready(ready).to_json()).await?;
-            self.send_media(socket, init.bytes.clone(), Duration::ZERO).await?;
+            self.send_init(socket, init.bytes.clone()).await?;
             let time = init.time(fragment.head.decode_time);
             self.picture = Some(Beginning { timeline: init.timeline, time });
         }
         let lag = self.source.lag();
-        self.send_media(socket, fragment.bytes, lag).await?;
+        self.send_fragment(socket, &fragment.bytes, lag).await?;
         if lag.is_zero() {
             return Ok(());
         }
@@ -78,15 +79,20 @@ impl Session<'_> {
         self.init.is_some()
     }
 
-    /// Sends a binary message, after the picture has `waited` for a permit.
-    pub(super) async fn send_media(
+    pub(super) async fn send_init(&mut self, socket: &mut Socket, init: bytes::Bytes) -> Result<(), Stop> {
+        self.steering.sent(init.len(), Duration::ZERO, self.time());
+        Ok(socket.send_init(init).await?)
+    }
+
+    /// Sends a fragment, after the picture has `waited` for a permit.
+    pub(super) async fn send_fragment(
         &mut self,
         socket: &mut Socket,
-        bytes: bytes::Bytes,
+        bytes: &Framed,
         waited: Duration,
     ) -> Result<(), Stop> {
         self.steering.sent(bytes.len(), waited, self.time());
-        Ok(socket.send_media(bytes).await?)
+        Ok(socket.send_fragment(bytes).await?)
     }
 
     async fn send_gap(&mut self, socket: &mut Socket, skipped: u64, why: GapReason) -> Result<(), Stop> {

@@ -113,5 +113,5 @@ fn fragment(captured: u64, keyframe: bool, bytes: usize) -> Fragment {
         composition_offset: 0,
         capture: None,
     };
-    Fragment { bytes: ZEROS.slice(..bytes), head }
+    Fragment { bytes: ZEROS[..bytes].into(), head }
 }

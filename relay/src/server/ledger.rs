@@ -117,7 +117,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    // Header and payload of a fragment leave in one write.
+    // Head and body of an answer leave in one write.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

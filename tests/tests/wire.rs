@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use sightline_protocol::close;
 use sightline_protocol::fragment::FragmentHead;
 use sightline_protocol::message::{
@@ -19,6 +20,8 @@ use sightline_tests::viewer::{Acks, Event, PLAYS_BOTH, PLAYS_H264, Viewer, Watch
 
 const H265: Mount = Mount { path: "h265", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
 const H264: Mount = Mount { path: "h264", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
+
+const BUSY: Mount = Mount { path: "busy", kind: Kind::Busy, mark: Rgb(0x20, 0xa0, 0x40) };
 
 const TEST: Duration = Duration::from_secs(90);
 /// A cold source: FFmpeg, RTSP, the next key frame, on a busy machine.
@@ -366,6 +369,22 @@ fn viewers_that_never_read_cost_nothing_and_are_closed() {
         let grown = most.saturating_sub(before);
         assert!(grown <= COUNT as u64 * EACH + SLACK, "{grown} KiB for {COUNT} viewers that never read");
         plays_on(&healthy).await;
+    });
+}
+
+#[test]
+fn what_is_half_sent_when_the_relay_stops_is_sent_to_its_end_before_the_close() {
+    alone(TEST, async || {
+        let camera = Camera::start(&[BUSY]).await;
+        let mut relay = Setup::config(camera.config()).start().await;
+        let healthy = watching(&relay, BUSY.path).await;
+        let mut late = Viewer::plain_with_tiny_buffer(&relay, BUSY.path).await;
+        // At 2 Mbit/s it is full on both sides by now, and not yet given up.
+        throughout("the healthy viewer", Duration::from_secs(6), async || healthy.seen().losses.is_empty()).await;
+        let (status, (_, code, reason)) = tokio::join!(relay.end(Signal::TERM, ANSWER), late.wait_closed(ANSWER));
+        assert!(status.success(), "{status}");
+        // A frame that had been cut short would not be a frame, and the close would be read as a part of it.
+        assert_eq!(code, Some(close::GOING_AWAY), "{reason}");
     });
 }
 

@@ -13,7 +13,7 @@ use crate::ingest;
 use crate::ingest::ffmpeg::{Encoder, Encoding};
 use crate::ingest::places::Places;
 use crate::ingest::process::Launcher;
-use crate::ingest::source::{Audio, Encode, RtspTransport, Source, SourceUrl};
+use crate::ingest::source::{Audio, Encode, Reader, RtspTransport, Source, SourceUrl};
 
 pub use access::Password;
 pub use limits::{InForce, Limits};
@@ -230,6 +230,8 @@ struct Stream {
     #[serde(default)]
     input_options: Vec<String>,
     #[serde(default)]
+    reader: Reader,
+    #[serde(default)]
     rtsp_transport: RtspTransport,
     #[serde(default)]
     encode: Option<Encode>,
@@ -245,6 +247,8 @@ struct Stream {
 struct Pattern {
     source: SourceUrl,
     streams: Vec<StreamName>,
+    #[serde(default)]
+    reader: Reader,
     #[serde(default)]
     rtsp_transport: RtspTransport,
     #[serde(default = "yes")]
@@ -283,6 +287,9 @@ impl File {
         if let Some((name, _)) = streams.iter().find(|(_, source)| source.url.reveal().is_empty()) {
             return Err(format!("the source of stream {name} is empty"));
         }
+        for (name, source) in &mut streams {
+            read_directly(name, source)?;
+        }
         if self.ingest.ring_mib == 0 {
             return Err("ingest.ring_mib must be at least 1".to_owned());
         }
@@ -312,6 +319,25 @@ impl File {
     }
 }
 
+/// Whether `source` can be as it is where the relay reads it itself. It then has no audio.
+fn read_directly(name: &StreamName, source: &mut Source) -> Result<(), String> {
+    if source.reader != Reader::Direct {
+        return Ok(());
+    }
+    let beyond = |what: &str| Err(format!("stream {name} has reader = \"direct\", which {what}"));
+    if source.url.scheme() != Some("rtsp") {
+        return beyond("reads rtsp:// sources only; remove it");
+    } else if source.rtsp_transport == RtspTransport::Udp {
+        return beyond("reads RTSP over TCP only; remove it, or rtsp_transport");
+    } else if source.encode.is_some() || !source.input_options.is_empty() {
+        return beyond("takes no FFmpeg; remove it, or encode and input_options");
+    } else if source.audio == Audio::Aac {
+        return beyond("reads no audio; remove it, or audio");
+    }
+    source.audio = Audio::Off;
+    Ok(())
+}
+
 /// A message of the deserializer without the text it found where it expected something else, which may be an address
 /// with a password: `invalid type: string "rtsp://…", expected struct Stream`.
 fn without_values(message: &str) -> String {
@@ -335,6 +361,7 @@ impl From<Stream> for Source {
         Self {
             url: stream.source,
             input_options: stream.input_options,
+            reader: stream.reader,
             rtsp_transport: stream.rtsp_transport,
             encode: stream.encode,
             amend_sps: stream.amend_sps,
@@ -352,6 +379,7 @@ impl Pattern {
         let source = |name: &StreamName| Source {
             url: SourceUrl::new(pattern.replace(PLACEHOLDER, name.as_str())),
             input_options: Vec::new(),
+            reader: self.reader,
             rtsp_transport: self.rtsp_transport,
             encode: None,
             amend_sps: self.amend_sps,

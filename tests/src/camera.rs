@@ -150,6 +150,11 @@ impl Camera {
         format!("[ingest]\nlinger_seconds = {LINGER_SECONDS}\nsilence_seconds = {SILENCE_SECONDS}\n{streams}")
     }
 
+    /// What to add to such a configuration for a stream of this name that the relay reads itself, without FFmpeg.
+    pub fn read_directly(&self, name: &str, path: &str) -> String {
+        format!("[streams.{name}]\nsource = \"{}\"\nreader = \"direct\"\n", self.url(path))
+    }
+
     /// Changes what a mount's picture shows from the next [`Self::restart`] on.
     pub fn repaint(&mut self, path: &str, mark: Rgb) {
         self.mount(path).mark = mark;

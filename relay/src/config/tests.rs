@@ -61,6 +61,31 @@ fn audio_is_a_choice_of_each_stream() {
 }
 
 #[test]
+fn what_the_relay_reads_itself_is_rtsp_over_tcp_without_audio() {
+    let config = parse(
+        "[streams.a]\nsource = \"rtsp://c/a\"\nreader = \"direct\"\n[streams.b]\nsource = \"rtsp://c/b\"\n\
+         [mediamtx]\nsource = \"rtsp://m/{stream}\"\nstreams = [\"c\"]\nreader = \"direct\"",
+    )
+    .unwrap();
+    let read = |name: usize| (config.streams[name].reader, config.streams[name].audio);
+    assert_eq!(
+        [0, 1, 2].map(read),
+        [(Reader::Direct, Audio::Off), (Reader::Ffmpeg, Audio::Auto), (Reader::Direct, Audio::Off),]
+    );
+    for (source, more, says) in [
+        ("/dev/video0", "", "rtsp:// sources only"),
+        ("rtsps://c/a", "", "rtsp:// sources only"),
+        ("rtsp://c/a", "rtsp_transport = \"udp\"", "over TCP only"),
+        ("rtsp://c/a", "encode = \"h264\"", "takes no FFmpeg"),
+        ("rtsp://c/a", "input_options = [\"-re\"]", "takes no FFmpeg"),
+        ("rtsp://c/a", "audio = \"aac\"", "reads no audio"),
+    ] {
+        let error = parse(&format!("[streams.a]\nsource = \"{source}\"\nreader = \"direct\"\n{more}")).unwrap_err();
+        assert!(error.contains(says) && error.contains("stream a"), "{error}");
+    }
+}
+
+#[test]
 fn webrtc_is_there_unless_it_is_turned_off() {
     let config = parse("[streams.a]\nsource = \"x\"").unwrap();
     assert_eq!(config.webrtc, Webrtc::default());

@@ -73,7 +73,7 @@ pub enum InitError {
 }
 
 /// From `moov` down to the sample entries' box.
-const STSD: [&[u8; 4]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"];
+pub(super) const STSD: [&[u8; 4]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"];
 /// Version, flags and entry count of `stsd`, before its first entry (ISO/IEC 14496-12, section 8.5.2).
 const STSD_HEADER: usize = 8;
 /// The fixed fields of a visual sample entry, before its boxes (ISO/IEC 14496-12, section 12.1.3).

@@ -4,7 +4,7 @@
 //! [`splitter::Splitter`] cuts FFmpeg's output into [`init::InitSegment`]s and [`Fragment`]s, each in one allocation that
 //! every viewer shares; [`capture`] tells when a fragment's frame was captured. [`decoder_config::DecoderConfig`] finds
 //! the NAL units in an init segment and [`samples::Samples`] those in a fragment; both write a copy with other parameter
-//! sets.
+//! sets. [`writer`] writes both around access units that came without a container.
 
 pub mod boxes;
 pub mod capture;
@@ -13,6 +13,7 @@ pub mod framed;
 pub mod init;
 pub mod samples;
 pub mod splitter;
+pub mod writer;
 
 use bytes::BytesMut;
 use mp4_atom::FourCC;

@@ -1,4 +1,4 @@
-//! One run of FFmpeg: what goes in, what comes out, and how it ended.
+//! One run of FFmpeg, or of the reader in its place: what goes in, what comes out, and how it ended.
 
 use std::future::Future;
 use std::process::Stdio;
@@ -13,15 +13,15 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::audio::{self, Intake};
-use super::diagnosis::Diagnosis;
+use super::diagnosis::{Diagnosis, diagnose};
 use super::feed::Feed;
 use super::ffmpeg::light::Light;
 use super::order::Order;
 use super::output::{Capture, Output, Stopped};
 use super::process::Child;
-use super::source::{Audio, Source, SourceUrl};
+use super::source::{Audio, Reader, Source, SourceUrl};
 use super::stderr::{self, Findings};
-use super::{Input, Settings, ffmpeg};
+use super::{Input, Settings, direct, ffmpeg};
 use crate::fmp4::capture::{SetBack, SourceClock};
 use crate::fmp4::init::{InitError, InitSegment};
 use crate::hub::rendition::{Event, Purpose, Rendition, Status, Subscription};
@@ -34,7 +34,7 @@ pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Numbers the runs of sources, whose timelines have nothing to do with each other.
 static TIMELINES: AtomicU32 = AtomicU32::new(1);
 
-/// How a run of FFmpeg ended.
+/// How a run ended.
 #[derive(Debug)]
 pub(super) enum End {
     /// Nobody holds the rendition any more.
@@ -43,6 +43,13 @@ pub(super) enum End {
     InputChanged,
     /// FFmpeg could not copy the source's audio, and gave up the picture with it.
     AudioRefused,
+    /// The relay cannot read the source itself.
+    NotDirectly {
+        /// Why not.
+        why: String,
+        /// Whether that is how the camera is, not what it just said.
+        lasting: bool,
+    },
     /// It ended or had to be ended.
     Failed {
         /// The kind of failure.
@@ -65,6 +72,9 @@ impl Attempt<'_> {
     pub(super) async fn run(&self, input: &Input, order: &mut Order, released: impl Future<Output = ()>) -> End {
         tokio::pin!(released);
         match input {
+            Input::Source(source, _) if source.reader == Reader::Direct => {
+                self.read_directly(source, order, released).await
+            }
             Input::Source(source, tap) => self.read_source(source, tap, order, released).await,
             Input::Audio(copy, tap, encode) => {
                 audio::run(self.rendition, self.settings, (copy, tap, *encode), released).await
@@ -118,6 +128,30 @@ impl Attempt<'_> {
             }
         };
         self.run_ffmpeg(start, output, listen, released).await
+    }
+
+    /// Reads the source's picture without FFmpeg.
+    async fn read_directly(&self, source: &Source, order: &mut Order, released: impl Future<Output = ()>) -> End {
+        self.rendition.set_status(Status::Starting);
+        let timeline = TIMELINES.fetch_add(1, Ordering::Relaxed);
+        let mut output = self.output(Capture::Known(0.0), order, timeline);
+        info!(rendition = %self.rendition, "connecting to the camera");
+        let stopped = tokio::select! {
+            stopped = direct::read(source, &mut output) => stopped,
+            () = released => return End::Released,
+        };
+        let played = output.first.map(|first| first.elapsed());
+        match stopped {
+            Stopped::Beyond(why) => End::NotDirectly { why, lasting: true },
+            // What is not understood before there was a picture may be understood by FFmpeg.
+            Stopped::Rtsp(said) if played.is_none() && diagnose(&said).is_none() => {
+                End::NotDirectly { why: format!("the camera is not understood: {said}"), lasting: false }
+            }
+            stopped => {
+                let Diagnosis { reason, message } = explain(stopped, Findings::default(), played.is_some());
+                failed(reason, message, played)
+            }
+        }
     }
 
     fn output<'b>(&'b self, capture: Capture, order: &'b mut Order, timeline: u32) -> Output<'b> {
@@ -227,6 +261,11 @@ fn explain(stopped: Stopped, findings: Findings, played: bool) -> Diagnosis {
             OfflineReason::Silent,
             format!("the source sent no picture for {} s; check the camera", limit.as_secs_f32().ceil()),
         ),
+        Stopped::Rtsp(said) => match diagnose(&said).filter(|_| !played) {
+            Some(diagnosis) => diagnosis,
+            None => new(OfflineReason::Ended, "the source ended; check that it is switched on".into()),
+        },
+        Stopped::Beyond(why) => new(OfflineReason::Failed, why),
         Stopped::Ended => match (findings.diagnosis, findings.last_line) {
             // What FFmpeg complained of while it played did not end it.
             (Some(diagnosis), _) if !played => diagnosis,

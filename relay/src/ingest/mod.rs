@@ -3,7 +3,8 @@
 //! For each rendition one task lives as long as the relay ([`supervise`]). It waits until somebody holds the rendition,
 //! runs FFmpeg, publishes what it writes, restarts it when it ends or falls silent, and stops it when nobody has held
 //! the rendition for a while. `copy` reads the source; `h264` and `low` read the fragments that `copy` publishes, as
-//! a viewer does, so a camera sees one connection however many variants run. The source's audio comes out of the FFmpeg
+//! a viewer does, so a camera sees one connection however many variants run. A source that says `reader = "direct"` is read
+//! without FFmpeg ([`direct`]), for as long as the relay can. The source's audio comes out of the FFmpeg
 //! that reads it, and is brought into form by one of its own ([`audio`]).
 
 pub mod backoff;
@@ -15,6 +16,8 @@ pub mod source;
 
 mod attempt;
 mod audio;
+mod cadence;
+mod direct;
 mod feed;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -43,7 +46,7 @@ use ffmpeg::Encoding;
 use order::Order;
 use places::Places;
 use process::Launcher;
-use source::{Audio, Source};
+use source::{Audio, Reader, Source};
 
 /// How sources are run.
 #[derive(Debug, Clone)]
@@ -71,6 +74,21 @@ enum Input {
     Rendition(Arc<Rendition>),
     /// FFmpeg reads the tap, which the source of this rendition fills, and encodes what could be copied or does not.
     Audio(Arc<Rendition>, Arc<Tap>, bool),
+}
+
+impl Input {
+    fn reader(&self) -> Reader {
+        match self {
+            Self::Source(source, _) => source.reader,
+            Self::Rendition(_) | Self::Audio(..) => Reader::Ffmpeg,
+        }
+    }
+
+    fn set_reader(&mut self, reader: Reader) {
+        if let Self::Source(source, _) = self {
+            source.reader = reader;
+        }
+    }
 }
 
 /// A stream's ingest: starts the tasks of its renditions, which end after `shutdown` with their FFmpegs.
@@ -123,7 +141,7 @@ async fn keep_supervised(
 
 async fn supervise(
     rendition: Arc<Rendition>,
-    input: Input,
+    mut input: Input,
     amend: bool,
     settings: Arc<Settings>,
     shutdown: CancellationToken,
@@ -131,6 +149,8 @@ async fn supervise(
     let mut backoff = Backoff::default();
     let mut order = Order::new(amend);
     let mut holders = rendition.holders();
+    // What reads it, but for a run in another's place.
+    let mut reader = input.reader();
     loop {
         tokio::select! {
             _ = holders.wait_for(|holders| holders.any()) => {}
@@ -153,6 +173,7 @@ async fn supervise(
         drop(place);
         match end {
             End::Released => {
+                input.set_reader(reader);
                 rendition.stop(Status::Idle);
                 backoff = Backoff::default();
                 info!(%rendition, "stopped: nobody watches");
@@ -164,9 +185,18 @@ async fn supervise(
                 }
                 rendition.stop(Status::Starting);
             }
+            End::NotDirectly { why, lasting } => {
+                warn!(%rendition, "{why}; FFmpeg reads it instead (without reader = \"direct\" it does from the start)");
+                if lasting {
+                    reader = Reader::Ffmpeg;
+                }
+                input.set_reader(Reader::Ffmpeg);
+                rendition.stop(Status::Starting);
+            }
             // The new epoch, or the state of the rendition this one is made from, is taken up by the next attempt.
             End::InputChanged => rendition.stop(Status::Starting),
             End::Failed { reason, message, played } => {
+                input.set_reader(reader);
                 let wait = backoff.after(played, rand::rng().random());
                 warn!(%rendition, ?reason, ran_s = started.elapsed().as_secs(), retry_in_ms = wait.as_millis(), "{message}");
                 rendition.fail(offline(reason, &message, wait));

@@ -1,4 +1,4 @@
-//! The fragmented MP4 on FFmpeg's standard output, on its way into a rendition.
+//! Fragmented MP4, mostly of FFmpeg's standard output, on its way into a rendition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,14 +22,14 @@ use crate::hub::rendition::Rendition;
 
 /// What a source gets for its first fragment: connecting, and then the wait for a key frame, which some cameras send
 /// every ten seconds only.
-const FIRST_FRAGMENT: Duration = Duration::from_secs(20);
+pub(super) const FIRST_FRAGMENT: Duration = Duration::from_secs(20);
 /// FFmpeg begins both its outputs before it writes a picture, so what audio there is has been said when the init segment
 /// comes, though on another pipe; viewers are told with the first picture. What is slower than this is not waited for.
 const AUDIO_KNOWN: Duration = Duration::from_millis(100);
 /// Read from the pipe at a time: the capacity of a pipe (pipe(7)).
 pub(super) const READ: usize = 64 * 1024;
 
-/// Why the output of FFmpeg was not read any further.
+/// Why there is no more to come.
 #[derive(Debug)]
 pub(super) enum Stopped {
     Ended,
@@ -39,6 +39,10 @@ pub(super) enum Stopped {
     Fragment(FragmentError),
     /// The source's clock was set back.
     SetBack,
+    /// What was said of a source that the relay reads itself when that failed.
+    Rtsp(String),
+    /// Why the relay cannot read it itself, as it is.
+    Beyond(String),
 }
 
 /// Where capture times come from.
@@ -47,6 +51,8 @@ pub(super) enum Capture {
     Source(SourceClock, SetBack),
     /// FFmpeg reads what we feed it.
     Fed(Arc<Feed>),
+    /// The next frame was captured at this time, in seconds since the Unix epoch.
+    Known(f64),
 }
 
 impl Capture {
@@ -59,6 +65,7 @@ impl Capture {
                 Some(clock.stamp(start, duration, clock::now().as_secs_f64()))
             }
             Self::Fed(feed) => feed.stamp(start),
+            Self::Known(captured) => Some(*captured),
         }
         .map(NtpTime::from_unix)
     }
@@ -67,7 +74,7 @@ impl Capture {
     fn set_back(&mut self, head: &FragmentHead, timescale: f64) -> bool {
         match self {
             Self::Source(_, set_back) => set_back.frame(head.duration as f64 / timescale),
-            Self::Fed(_) => false,
+            Self::Fed(_) | Self::Known(_) => false,
         }
     }
 }
@@ -111,32 +118,38 @@ impl Output<'_> {
 
     fn publish(&mut self, splitter: &mut Splitter) -> Result<(), Stopped> {
         while let Some(unit) = splitter.next_unit().map_err(Stopped::Split)? {
-            let publish = match unit {
-                Unit::Init(bytes) => {
-                    let init = InitSegment::parse(bytes, TrackKind::Video, self.timeline).map_err(Stopped::Init)?;
-                    self.timescale = f64::from(init.timescale.max(1));
-                    self.order.init(init)
+            self.take(unit)?;
+        }
+        Ok(())
+    }
+
+    /// What comes next.
+    pub(super) fn take(&mut self, unit: Unit) -> Result<(), Stopped> {
+        let publish = match unit {
+            Unit::Init(bytes) => {
+                let init = InitSegment::parse(bytes, TrackKind::Video, self.timeline).map_err(Stopped::Init)?;
+                self.timescale = f64::from(init.timescale.max(1));
+                self.order.init(init)
+            }
+            Unit::Fragment(bytes) => {
+                let captured = |head: &FragmentHead| self.capture.stamp(head, self.timescale);
+                let fragment = Fragment::parse(bytes, captured).map_err(Stopped::Fragment)?;
+                if self.capture.set_back(&fragment.head, self.timescale) {
+                    return Err(Stopped::SetBack);
                 }
-                Unit::Fragment(bytes) => {
-                    let captured = |head: &FragmentHead| self.capture.stamp(head, self.timescale);
-                    let fragment = Fragment::parse(bytes, captured).map_err(Stopped::Fragment)?;
-                    if self.capture.set_back(&fragment.head, self.timescale) {
-                        return Err(Stopped::SetBack);
-                    }
-                    self.first.get_or_insert_with(Instant::now);
-                    self.order.fragment(fragment)
+                self.first.get_or_insert_with(Instant::now);
+                self.order.fragment(fragment)
+            }
+        };
+        for publish in publish {
+            match publish {
+                Publish::Epoch(init) => {
+                    let (codec, order) = (&init.codec, init.order);
+                    let size = init.size.map(tracing::field::display);
+                    info!(rendition = %self.rendition, %codec, size, ?order, "new epoch");
+                    self.rendition.start_epoch(init);
                 }
-            };
-            for publish in publish {
-                match publish {
-                    Publish::Epoch(init) => {
-                        let (codec, order) = (&init.codec, init.order);
-                        let size = init.size.map(tracing::field::display);
-                        info!(rendition = %self.rendition, %codec, size, ?order, "new epoch");
-                        self.rendition.start_epoch(init);
-                    }
-                    Publish::Fragment(fragment) => self.rendition.publish(fragment),
-                }
+                Publish::Fragment(fragment) => self.rendition.publish(fragment),
             }
         }
         Ok(())

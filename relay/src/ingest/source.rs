@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
+use url::Url;
 
 /// The input of a stream, as the configuration has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub struct Source {
     pub url: SourceUrl,
     /// FFmpeg options for that input, such as `-f v4l2`.
     pub input_options: Vec<String>,
+    /// What reads it.
+    pub reader: Reader,
     /// How RTSP carries its media.
     pub rtsp_transport: RtspTransport,
     /// Encode with this codec, for sources that do not already have one that browsers play.
@@ -19,6 +23,18 @@ pub struct Source {
     pub amend_sps: bool,
     /// What becomes of its audio.
     pub audio: Audio,
+}
+
+/// What reads a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reader {
+    /// FFmpeg, which reads everything, and holds two frames of an RTSP camera back.
+    #[default]
+    Ffmpeg,
+    /// The relay itself, which reads H.264 and H.265 without B-frames by RTSP over TCP, without audio, and holds nothing
+    /// back. FFmpeg reads what turns out to be beyond it.
+    Direct,
 }
 
 /// What becomes of a source's audio.
@@ -56,7 +72,7 @@ pub enum Encode {
 }
 
 /// The address of a source. User information, path and query may each hold a secret (a camera's password, a stream
-/// key, a signed token), so nobody but FFmpeg gets to see more than its scheme.
+/// key, a signed token), so nobody but what reads it gets to see more than its scheme.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SourceUrl(String);
@@ -73,6 +89,16 @@ impl SourceUrl {
     /// The whole address, for FFmpeg's command line and nothing else.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// The address without user name and password, and these, where it is one that can be taken apart.
+    pub fn parts(&self) -> Option<(Url, Option<(String, String)>)> {
+        let mut url = Url::parse(&self.0).ok()?;
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let (user, password) = (decoded(url.username()), decoded(url.password().unwrap_or_default()));
+        url.set_username("").ok()?;
+        url.set_password(None).ok()?;
+        Some((url, (!user.is_empty()).then_some((user, password))))
     }
 
     /// The part before `://`.
@@ -151,6 +177,25 @@ mod tests {
         ] {
             assert_eq!(SourceUrl::new(url).to_string(), shown);
         }
+    }
+
+    #[test]
+    fn user_name_and_password_are_taken_out_of_an_address() {
+        let parts = |url: &str| {
+            let (url, user) = SourceUrl::new(url).parts().unwrap();
+            (url.to_string(), user)
+        };
+        let user = |name: &str, password: &str| Some((name.to_owned(), password.to_owned()));
+        assert_eq!(parts("rtsp://10.0.0.2:554/a?b=c"), ("rtsp://10.0.0.2:554/a?b=c".to_owned(), None));
+        for (url, expected) in [
+            ("rtsp://admin:se%40cr%3Aet@cam/a", user("admin", "se@cr:et")),
+            ("rtsp://admin:se@cret@cam/a", user("admin", "se@cret")),
+            ("rtsp://admin@cam/a", user("admin", "")),
+            ("rtsp://admin:100%@cam/a", user("admin", "100%")),
+        ] {
+            assert_eq!(parts(url), ("rtsp://cam/a".to_owned(), expected), "{url}");
+        }
+        assert!(SourceUrl::new("/dev/video0").parts().is_none());
     }
 
     #[test]

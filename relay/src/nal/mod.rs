@@ -71,6 +71,14 @@ pub fn declared(family: Family, unit: &[u8]) -> Result<Option<Declared>, SyntaxE
     })
 }
 
+/// Whether `unit` is part of a picture with which decoding can begin.
+pub fn is_random_access(family: Family, unit: &[u8]) -> bool {
+    match family {
+        Family::H264 => avc::is_idr(unit),
+        Family::H265 => hevc::is_irap(unit),
+    }
+}
+
 /// `unit`, if it is a parameter set that does not declare that pictures come in order, as one that does.
 ///
 /// # Errors

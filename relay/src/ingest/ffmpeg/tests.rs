@@ -1,13 +1,14 @@
 use sightline_protocol::message::Size;
 
 use super::*;
-use crate::ingest::source::{Audio, SourceUrl};
+use crate::ingest::source::{Audio, Reader, SourceUrl};
 use crate::nut::{SourceAudio, SourceCodec};
 
 fn source(url: &str) -> Source {
     Source {
         url: SourceUrl::new(url),
         input_options: Vec::new(),
+        reader: Reader::Ffmpeg,
         rtsp_transport: RtspTransport::default(),
         encode: None,
         amend_sps: true,

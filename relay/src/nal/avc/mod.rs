@@ -20,6 +20,11 @@ pub fn unit_type(unit: &[u8]) -> Option<u8> {
     unit.first().map(|header| header & 0x1f)
 }
 
+/// Whether `unit` is a slice of an IDR picture, with which decoding can begin.
+pub fn is_idr(unit: &[u8]) -> bool {
+    unit_type(unit) == Some(slice::IDR_SLICE)
+}
+
 /// Whether `unit` is a sequence parameter set.
 pub fn is_sps(unit: &[u8]) -> bool {
     unit_type(unit) == Some(SPS)

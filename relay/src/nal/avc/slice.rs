@@ -10,7 +10,7 @@ const START: usize = 64;
 /// picture. And of a picture parameter set.
 const SLICE: u8 = 1;
 const PARTITION_A: u8 = 2;
-const IDR_SLICE: u8 = 5;
+pub(super) const IDR_SLICE: u8 = 5;
 const PPS: u8 = 8;
 
 /// What of a sequence parameter set the header of a slice depends on.

@@ -30,6 +30,11 @@ pub fn unit_type(unit: &[u8]) -> Option<u8> {
     (layer == 0).then_some((header >> 9 & 0x3f) as u8)
 }
 
+/// Whether `unit` is a slice of a picture with which decoding can begin: IDR, BLA, CRA.
+pub fn is_irap(unit: &[u8]) -> bool {
+    unit_type(unit).is_some_and(|kind| (slice::BLA_W_LP..=slice::IRAP_MAX).contains(&kind))
+}
+
 /// Whether `unit` is a sequence parameter set.
 pub fn is_sps(unit: &[u8]) -> bool {
     unit_type(unit) == Some(SPS)

@@ -11,11 +11,11 @@ const START: usize = 64;
 const RADL_N: u8 = 6;
 const RASL_R: u8 = 9;
 const SUB_LAYER_NON_REFERENCE_MAX: u8 = 14;
-const BLA_W_LP: u8 = 16;
+pub(super) const BLA_W_LP: u8 = 16;
 const IDR_W_RADL: u8 = 19;
 const IDR_N_LP: u8 = 20;
 const CRA: u8 = 21;
-const IRAP_MAX: u8 = 23;
+pub(super) const IRAP_MAX: u8 = 23;
 const VCL_MAX: u8 = 31;
 const PPS: u8 = 34;
 

@@ -195,14 +195,17 @@ fn figures(engine: Engine, camera: &str, name: Name, way: &Way, measured: &Measu
     })
 }
 
-/// How each way of Sightline does beside the same way of each other.
+/// How each way of Sightline does beside the same way of each other, however the camera is read.
 fn ratios(engine: Engine, measured: &[(Name, Measured)]) -> Vec<Row> {
     let (ours, others): (Vec<_>, Vec<_>) = measured.iter().partition(|(name, _)| *name == Name::Sightline);
-    let row = |(name, other): &(Name, Measured)| {
-        let (_, ours) = ours.iter().find(|(_, ours)| ours.way == other.way)?;
+    let pairs = others.iter().flat_map(|(name, other)| {
+        let same = ours.iter().filter(|(_, ours)| ours.way.split(',').next() == Some(other.way));
+        same.map(move |(_, ours)| (ours, name, other))
+    });
+    let row = |(ours, name, other): (&Measured, &Name, &Measured)| {
         let (a, b) = (ours.seen.p50, other.seen.p50);
         let what = format!("{engine}, {}: age of the picture p50, Sightline : {name}", ours.way);
-        Some(Row::new(what, format!("{a:.0} : {b:.0} ms = {:.2}", a / b), ""))
+        Row::new(what, format!("{a:.0} : {b:.0} ms = {:.2}", a / b), "")
     };
-    others.into_iter().filter_map(row).collect()
+    pairs.map(row).collect()
 }

@@ -83,7 +83,7 @@ impl Way {
     /// A script that says why a browser cannot show any camera so, or null.
     pub(crate) fn hindrance(&self) -> Option<&'static str> {
         match self.name {
-            "WebRTC" => Some(NO_WEBRTC),
+            name if name.starts_with("WebRTC") => Some(NO_WEBRTC),
             "HLS" => Some(NO_HLS),
             _ => None,
         }

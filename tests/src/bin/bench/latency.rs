@@ -1,5 +1,5 @@
 //! How old a picture is when it is shown: from the camera's clock, burned into the picture, to its presentation. The
-//! whole way of a frame is in it: the camera's encoder, RTSP, FFmpeg, the relay, the browser.
+//! whole way of a frame is in it: the camera's encoder, RTSP, FFmpeg, the relay, the browser. And the same without FFmpeg.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::{Row, in_each};
 
 /// The camera of this and its sibling parts.
 pub(crate) const CAM: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
+/// The same camera, read by the relay itself.
+pub(crate) const DIRECT: &str = "direct";
 /// From the page's address to a live picture, with FFmpeg to be started.
 pub(crate) const LIVE: Duration = Duration::from_secs(30);
 /// From the first picture to the measurement: a player may take so long to find its edge.
@@ -22,33 +24,40 @@ const SPAN: Duration = Duration::from_secs(60);
 /// Rows for each of these engines.
 pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
     let camera = Camera::start(&[CAM]).await;
-    let relay = Setup::config(camera.config()).start().await;
+    let relay = Setup::config(camera.config() + &camera.read_directly(DIRECT, CAM.path)).start().await;
     in_each("latency", engines, async |browser| {
-        let engine = browser.engine();
-        eprintln!("latency: {engine}, {SPAN:?} …");
-        browser.open(&relay.url("/?stream=cam")).await;
-        browser.wait_live(CAM.path, LIVE).await;
-        sleep(SETTLE).await;
-        let watch = browser.watch_clock(CAM.path, SPAN).await;
-        match watch.summary(STALL) {
-            Some(summary) => describe(engine, &summary),
-            None => vec![Row::new(format!("latency, {engine}"), "no picture with a clock", "")],
+        let mut rows = Vec::new();
+        for stream in [CAM.path, DIRECT] {
+            let who = match stream {
+                DIRECT => format!("{}, read directly", browser.engine()),
+                _ => browser.engine().to_string(),
+            };
+            eprintln!("latency: {who}, {SPAN:?} …");
+            browser.open(&relay.url(&format!("/?stream={stream}"))).await;
+            browser.wait_live(stream, LIVE).await;
+            sleep(SETTLE).await;
+            let watch = browser.watch_clock(stream, SPAN).await;
+            rows.extend(match watch.summary(STALL) {
+                Some(summary) => describe(browser.engine(), &who, &summary),
+                None => vec![Row::new(format!("latency, {who}"), "no picture with a clock", "")],
+            });
         }
+        rows
     })
     .await
 }
 
-fn describe(engine: Engine, summary: &Summary) -> Vec<Row> {
+fn describe(engine: Engine, who: &str, summary: &Summary) -> Vec<Row> {
     let limit = if engine == Engine::WebKit { "260 ms" } else { "170 / 230 ms" };
     let age = format!("{:.0} / {:.0} ms (worst {:.0})", summary.p50, summary.p95, summary.oldest);
     let stalls = format!("{:.1} ({:.1} s frozen)", summary.stalls_per_minute(), summary.frozen.as_secs_f64());
     let claim = summary.claim_error_p95.map_or_else(|| "nothing claimed".to_owned(), |ms| format!("{ms:.0} ms"));
     let frames = format!("{} of {} ({} unseen)", summary.frames, frames_in(summary.span), summary.missed);
     vec![
-        Row::new(format!("{engine}: age of the picture, p50 / p95"), age, limit),
-        Row::new(format!("{engine}: stalls a minute"), stalls, "1"),
-        Row::new(format!("{engine}: claimed age beside the true one, p95"), claim, "20 ms"),
-        Row::new(format!("{engine}: frames shown"), frames, ""),
+        Row::new(format!("{who}: age of the picture, p50 / p95"), age, limit),
+        Row::new(format!("{who}: stalls a minute"), stalls, "1"),
+        Row::new(format!("{who}: claimed age beside the true one, p95"), claim, "20 ms"),
+        Row::new(format!("{who}: frames shown"), frames, ""),
     ]
 }
 

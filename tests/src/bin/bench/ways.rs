@@ -1,7 +1,7 @@
 //! The ways side by side, in one run, from one camera: how old the picture is, by the clock in it, how soon the first one
 //! is there, how often it stands still. WebRTC, MSE and LL-HLS are the page's own, as `protocol=` names them. "HLS" is what
 //! a player makes of the same playlist that knows nothing of parts: the relay's hls.js in a page of the bench's own
-//! (`plain_hls.html`), with its default settings and `lowLatencyMode` off.
+//! (`plain_hls.html`), with its default settings and `lowLatencyMode` off. Then the same camera, read by the relay itself.
 //!
 //! The stream is watched already, by WebSocket and by HLS. The first picture is counted from when the page asks for it: its
 //! own scripts have been loaded then.
@@ -20,7 +20,7 @@ use sightline_tests::run::until;
 use sightline_tests::viewer::{PLAYS_BOTH, Viewer};
 use tokio::time::sleep;
 
-use crate::latency::{CAM, LIVE, SETTLE};
+use crate::latency::{CAM, DIRECT, LIVE, SETTLE};
 use crate::{Row, in_each};
 
 /// What the ages are of.
@@ -37,6 +37,8 @@ enum Way {
     Mse,
     LowLatencyHls,
     PlainHls,
+    DirectWebRtc,
+    DirectMse,
 }
 
 impl fmt::Display for Way {
@@ -46,12 +48,15 @@ impl fmt::Display for Way {
             Self::Mse => "MSE",
             Self::LowLatencyHls => "LL-HLS",
             Self::PlainHls => "HLS",
+            Self::DirectWebRtc => "WebRTC, read directly",
+            Self::DirectMse => "MSE, read directly",
         })
     }
 }
 
 impl Way {
-    const ALL: [Self; 4] = [Self::WebRtc, Self::Mse, Self::LowLatencyHls, Self::PlainHls];
+    const ALL: [Self; 6] =
+        [Self::WebRtc, Self::Mse, Self::LowLatencyHls, Self::PlainHls, Self::DirectWebRtc, Self::DirectMse];
 
     fn url(self, relay: &Relay, plain: &Server) -> String {
         match self {
@@ -59,6 +64,15 @@ impl Way {
             Self::Mse => relay.url("/?stream=cam&protocol=mse"),
             Self::LowLatencyHls => relay.url("/?stream=cam&protocol=hls"),
             Self::PlainHls => plain.url("/"),
+            Self::DirectWebRtc => relay.url("/?stream=direct&protocol=webrtc"),
+            Self::DirectMse => relay.url("/?stream=direct&protocol=mse"),
+        }
+    }
+
+    fn stream(self) -> &'static str {
+        match self {
+            Self::DirectWebRtc | Self::DirectMse => DIRECT,
+            _ => CAM.path,
         }
     }
 
@@ -71,10 +85,13 @@ impl Way {
 /// A row for each way of each of these engines.
 pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
     let camera = Camera::start(&[CAM]).await;
-    let relay = Setup::config(camera.config()).start().await;
+    let relay = Setup::config(camera.config() + &camera.read_directly(DIRECT, CAM.path)).start().await;
     let page = PLAIN_HLS.replace("RELAY", &relay.url(""));
     let plain = Server::start(HashMap::from([("/", ("text/html", page.into_bytes()))])).await;
-    let _watched = Viewer::playing(&relay, CAM.path, &PLAYS_BOTH).await.watch();
+    let _watched = [
+        Viewer::playing(&relay, CAM.path, &PLAYS_BOTH).await.watch(),
+        Viewer::playing(&relay, DIRECT, &PLAYS_BOTH).await.watch(),
+    ];
     let reader = tokio::spawn(read_playlist(relay.address()));
     let mut rows = vec![Row::new("", "age p50 / p95 / worst; first picture; stalls", "p95")];
     rows.extend(
@@ -83,7 +100,7 @@ pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
             for way in Way::ALL {
                 let name = format!("{}, {way}", browser.engine());
                 eprintln!("ways: {name} …");
-                let measured = watch(browser, &way.url(&relay, &plain)).await;
+                let measured = watch(browser, &way.url(&relay, &plain), way.stream()).await;
                 eprintln!("ways: {name}: {measured}");
                 rows.push(Row::new(name, measured, way.limit()));
             }
@@ -105,13 +122,13 @@ async fn read_playlist(relay: SocketAddr) {
     }
 }
 
-async fn watch(browser: &Browser, url: &str) -> String {
+async fn watch(browser: &Browser, url: &str, stream: &str) -> String {
     let mut firsts = Vec::new();
     for _ in 0..LOADS {
         browser.leave().await;
         browser.open(url).await;
         let first = until("a picture, or why there is none", LIVE, async || {
-            let tile = browser.tile(CAM.path).await?;
+            let tile = browser.tile(stream).await?;
             match tile.state {
                 TileState::Error => Some(Err(tile.message)),
                 TileState::Live => tile.first_picture_ms.map(Ok),
@@ -127,7 +144,7 @@ async fn watch(browser: &Browser, url: &str) -> String {
         }
     }
     sleep(SETTLE).await;
-    let Some(seen) = browser.watch_clock(CAM.path, SPAN).await.summary(STALL) else {
+    let Some(seen) = browser.watch_clock(stream, SPAN).await.summary(STALL) else {
         return "no picture with a clock".to_owned();
     };
     let age = format!("{:.0} / {:.0} / {:.0} ms", seen.p50, seen.p95, seen.oldest);

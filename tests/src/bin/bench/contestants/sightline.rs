@@ -1,4 +1,4 @@
-//! The relay under test, each protocol by its own page.
+//! The relay under test, each protocol by its own page; and cameras that it reads without FFmpeg.
 
 use sightline_tests::camera::Camera;
 use sightline_tests::relay::{self, Setup};
@@ -6,7 +6,8 @@ use sightline_tests::relay::{self, Setup};
 use super::{Contestant, Name, Way, version};
 
 pub(super) async fn start(camera: &Camera) -> Contestant {
-    let relay = Setup::config(camera.config()).env("RUST_LOG", "warn").start().await;
+    let direct: String = camera.paths().map(|path| camera.read_directly(&format!("{path}-direct"), path)).collect();
+    let relay = Setup::config(camera.config() + &direct).env("RUST_LOG", "warn").start().await;
     let way = |name, page| Way { name, server: relay.address(), page };
     Contestant {
         name: Name::Sightline,
@@ -15,6 +16,8 @@ pub(super) async fn start(camera: &Camera) -> Contestant {
             way("MSE", "/?stream=CAM&protocol=mse"),
             way("WebRTC", "/?stream=CAM&protocol=webrtc"),
             way("LL-HLS", "/?stream=CAM&protocol=hls"),
+            way("MSE, read directly", "/?stream=CAM-direct&protocol=mse"),
+            way("WebRTC, read directly", "/?stream=CAM-direct&protocol=webrtc"),
         ],
         pid: relay.pid(),
         _running: Box::new(relay),

@@ -18,8 +18,11 @@ const WATCHED: Duration = Duration::from_secs(6);
 const FRAMES: u64 = 50;
 /// Sound that comes or goes costs the picture a new player, and that a moment.
 const SWITCH: Duration = Duration::from_secs(3);
-/// What may lie between picture and sound, in ms: ITU-R BT.1359 has 45 ms as detectable.
+/// What may lie between picture and sound, in ms: ITU-R BT.1359 has 45 ms as detectable, and 90 ms as not acceptable. A busy
+/// machine shows pictures a frame or two late for a while, so one of [`LOOKS`] must be within the one, and all within the other.
 const SYNC_MS: f64 = 40.0;
+const ACCEPTABLE_MS: f64 = 90.0;
+const LOOKS: usize = 3;
 
 /// `data-audio`, and whether the element is muted.
 async fn audio(browser: &Browser, stream: &str) -> (String, bool) {
@@ -43,16 +46,29 @@ const WATCH_FOR_DARKNESS: &str = "
     look();
 ";
 
+// One for each browser: each has a second try of its own where all tests are run.
 #[test]
-fn a_click_turns_sound_on_and_another_off() {
-    alone(Duration::from_secs(240), async || {
+fn a_click_turns_sound_on_and_another_off_in_chromium() {
+    in_engine(Engine::Chromium);
+}
+
+#[test]
+fn a_click_turns_sound_on_and_another_off_in_firefox() {
+    in_engine(Engine::Firefox);
+}
+
+#[test]
+fn a_click_turns_sound_on_and_another_off_in_webkit() {
+    in_engine(Engine::WebKit);
+}
+
+fn in_engine(engine: Engine) {
+    alone(Duration::from_secs(120), async || {
         let camera = Camera::start(&[MUTE, SOUND]).await;
         let relay = Setup::config(camera.config()).start().await;
-        for engine in Engine::ALL {
-            let Some(card) = SoundCard::start().await else { return };
-            if let Some(browser) = Browser::start_with_sound(engine, &card).await {
-                click_and_listen(&browser, &relay, &card).await;
-            }
+        let Some(card) = SoundCard::start().await else { return };
+        if let Some(browser) = Browser::start_with_sound(engine, &card).await {
+            click_and_listen(&browser, &relay, &card).await;
         }
     });
 }
@@ -77,6 +93,24 @@ async fn click_and_listen(browser: &Browser, relay: &Relay, card: &SoundCard) {
         serde_json::from_value(browser.script("return [window.covered, window.dark]", vec![]).await)
             .expect("two numbers");
     assert!(covered > 0 && dark == 0, "{engine}: it starts over under its last picture: {covered} {dark}");
+    let mut late = Vec::new();
+    while late.len() < LOOKS && late.last().is_none_or(|late: &f64| late.abs() >= SYNC_MS) {
+        late.push(look_and_listen(browser, card).await);
+    }
+    assert!(late.iter().all(|late| late.abs() < ACCEPTABLE_MS), "{engine}: sound is {late:.0?} ms after its picture");
+    assert!(late.iter().any(|late| late.abs() < SYNC_MS), "{engine}: sound is {late:.0?} ms after its picture");
+
+    click(browser, ("off", true)).await;
+    let (watch, beeps) = tokio::join!(browser.watch_clock(SOUND.path, WATCHED), card.listen(WATCHED));
+    assert_eq!(beeps, [0.0; 0], "{engine}: still heard");
+    let seen = watch.summary(STALL).unwrap_or_else(|| panic!("{engine}: no picture without sound again"));
+    let frames = browser.frames_in(SOUND.path, SWITCH).await;
+    assert!(frames >= FRAMES && seen.p95 < 1e3, "{engine}: without sound again {frames} frames, {seen:?}");
+}
+
+/// How many ms the sound that is on is heard after its picture is seen.
+async fn look_and_listen(browser: &Browser, card: &SoundCard) -> f64 {
+    let engine = browser.engine();
     let (watch, beeps) = tokio::join!(browser.watch_clock(SOUND.path, WATCHED), card.listen(WATCHED));
     let seen = watch.summary(STALL).unwrap_or_else(|| panic!("{engine}: no picture with sound"));
     assert_eq!(audio(browser, SOUND.path).await, ("on".to_owned(), false), "{engine}: it did not last");
@@ -94,14 +128,7 @@ async fn click_and_listen(browser: &Browser, relay: &Relay, card: &SoundCard) {
         "sound, {engine}: {late:.0} ms after its picture, which is {:.0} ms old; {} stalls",
         seen.p50, seen.stalls
     ));
-    assert!(late.abs() < SYNC_MS, "{engine}: sound is {age:.0} ms old, the picture {:.0} ms", seen.p50);
-
-    click(browser, ("off", true)).await;
-    let (watch, beeps) = tokio::join!(browser.watch_clock(SOUND.path, WATCHED), card.listen(WATCHED));
-    assert_eq!(beeps, [0.0; 0], "{engine}: still heard");
-    let seen = watch.summary(STALL).unwrap_or_else(|| panic!("{engine}: no picture without sound again"));
-    let frames = browser.frames_in(SOUND.path, SWITCH).await;
-    assert!(frames >= FRAMES && seen.p95 < 1e3, "{engine}: without sound again {frames} frames, {seen:?}");
+    late
 }
 
 /// Clicks on the speaker of the stream that has sound, and waits until all is as it is then.

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use sightline_protocol::message::{OfflineReason, ServerMessage, StreamState};
-use sightline_protocol::stream::{Variant, VariantChoice};
+use sightline_protocol::stream::Variant;
 use sightline_tests::browser::{Browser, Engine, Rgb, STALL, Summary, Tile};
 use sightline_tests::camera::{Camera, Kind, Login, Mount, SILENCE_SECONDS, Viewers};
 use sightline_tests::relay::{Relay, Setup};
@@ -208,8 +208,7 @@ fn ffmpeg_reads_a_camera_with_b_frames() {
     alone(Duration::from_secs(120), async || {
         let camera = Camera::start(&[BFRAMES]).await;
         let relay = Setup::config(direct(&camera, &[("gate", "bframes")])).start().await;
-        let mut viewer = Viewer::v1(&relay, "gate").await;
-        viewer.play(&PLAYS_BOTH, VariantChoice::Auto).await;
+        let mut viewer = Viewer::playing(&relay, "gate", &PLAYS_BOTH).await;
         let transcoded = |event: &Event| match event {
             Event::Message(ServerMessage::Ready(ready)) => (ready.variant == Variant::H264).then_some(()),
             _ => None,

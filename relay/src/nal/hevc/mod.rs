@@ -32,7 +32,7 @@ pub fn unit_type(unit: &[u8]) -> Option<u8> {
 
 /// Whether `unit` is a slice of a picture with which decoding can begin: IDR, BLA, CRA.
 pub fn is_irap(unit: &[u8]) -> bool {
-    unit_type(unit).is_some_and(|kind| (slice::BLA_W_LP..=slice::IRAP_MAX).contains(&kind))
+    unit_type(unit).is_some_and(slice::is_irap)
 }
 
 /// Whether `unit` is a sequence parameter set.

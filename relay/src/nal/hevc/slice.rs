@@ -11,13 +11,18 @@ const START: usize = 64;
 const RADL_N: u8 = 6;
 const RASL_R: u8 = 9;
 const SUB_LAYER_NON_REFERENCE_MAX: u8 = 14;
-pub(super) const BLA_W_LP: u8 = 16;
+const BLA_W_LP: u8 = 16;
 const IDR_W_RADL: u8 = 19;
 const IDR_N_LP: u8 = 20;
 const CRA: u8 = 21;
-pub(super) const IRAP_MAX: u8 = 23;
+const IRAP_MAX: u8 = 23;
 const VCL_MAX: u8 = 31;
 const PPS: u8 = 34;
+
+/// Whether this is the `nal_unit_type` of a picture where decoding can begin (IRAP).
+pub(super) fn is_irap(kind: u8) -> bool {
+    (BLA_W_LP..=IRAP_MAX).contains(&kind)
+}
 
 /// What of a picture parameter set the header of a slice depends on (section 7.3.2.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +89,7 @@ impl Slice {
         if !bits.flag().ok()? {
             return None;
         }
-        let random_access = (BLA_W_LP..=IRAP_MAX).contains(&kind);
+        let random_access = is_irap(kind);
         if random_access {
             // no_output_of_prior_pics_flag
             bits.skip(1).ok()?;

@@ -1,4 +1,4 @@
-# The relay in an image of its own: docker build -t sightline . (README, Install it).
+# The relay in an image of its own: docker build -t sightline . (docs/installation.md).
 FROM debian:12-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates make
 WORKDIR /src

@@ -1,4 +1,7 @@
-//! Embeds the built client, or a page that says how to build it where there is none.
+//! Embeds the built client, or a placeholder page with build instructions if there is none.
+
+#[path = "build/client.rs"]
+mod client;
 
 use std::path::Path;
 use std::{env, fs};
@@ -7,7 +10,12 @@ fn main() {
     let dist = Path::new("../dist");
     println!("cargo::rerun-if-changed=../dist");
     println!("cargo::rerun-if-changed=build.rs");
-    if dist.join("index.html").exists() {
+    println!("cargo::rerun-if-changed=build");
+    if let Ok(page) = fs::read_to_string(dist.join("index.html")) {
+        let release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+        if let Some(error) = client::refusal(&page).filter(|_| release) {
+            println!("cargo::error={error}");
+        }
         return embed(dist);
     }
     let placeholder = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("no-client");
@@ -21,7 +29,7 @@ fn main() {
     embed(&placeholder);
 }
 
-/// Puts the folder into the program, and tells it where the page is: what is in it says what a browser may run.
+/// Embeds the folder and passes its `index.html` to the crate, which derives the content security policy from it.
 fn embed(folder: &Path) {
     let page = folder.join("index.html").canonicalize().expect("the page is there");
     println!("cargo::rustc-env=SIGHTLINE_PAGE={}", page.display());

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# common.sh - sourced by every other script: where things are, how scripts speak, which Rust is used.
+# common.sh - sourced by every other script: paths, output functions, choice of the Rust toolchain.
 #
-# Read from the environment:
-#   XDG_CACHE_HOME    tools and a home-made wasm32 standard library are kept in $XDG_CACHE_HOME/sightline
-#   CARGO_TARGET_DIR  where cargo builds (default: target)
-#   SIGHTLINE_RUST    "debian": use Debian's rustc-web even where another Rust would do
+# Environment variables:
+#   XDG_CACHE_HOME    tools and a wasm32 standard library are installed into $XDG_CACHE_HOME/sightline
+#   CARGO_TARGET_DIR  cargo's target folder (default: target)
+#   SIGHTLINE_RUST    "debian": use Debian's rustc-web even if another Rust is suitable
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,7 +16,7 @@ export CARGO_TARGET_DIR=$TARGET_DIR
 WASM=wasm32-unknown-unknown
 RUST_VERSION=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 
-# The shells of some distributions leave out the sbin folders; what we installed ourselves comes first.
+# Some distributions omit the sbin folders from PATH. Our own tools take precedence.
 PATH=$TOOLS/bin:$PATH:/usr/sbin:/sbin
 # A check such as `rustc --version` must not start a download.
 export RUSTUP_AUTO_INSTALL=0
@@ -34,13 +34,13 @@ die() {
 # at_least FOUND WANTED: compares dotted versions.
 at_least() { [ -n "$1" ] && [ "$(printf '%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
-# rust_version [PATH]: the version of the rustc that a PATH has, if cargo is there too.
+# rust_version [PATH]: prints the version of the rustc in PATH, if PATH also contains cargo.
 rust_version() {
     PATH=${1:-$PATH} command -v cargo >/dev/null 2>&1 || return 0
     PATH=${1:-$PATH} rustc --version 2>/dev/null | awk '{print $2}'
 }
 
-# use_rust: puts a new enough Rust on PATH for this process; fails where the machine has none.
+# use_rust: adds a sufficiently new Rust to this process's PATH. Fails if the machine has none.
 use_rust() {
     if [ "${SIGHTLINE_RUST:-}" != debian ]; then
         at_least "$(rust_version)" "$RUST_VERSION" && return
@@ -49,7 +49,7 @@ use_rust() {
             PATH=$cargo_bin:$PATH
             return
         fi
-        # The toolchain that rust.sh adds beside an older default.
+        # The toolchain that rust.sh adds to an older default.
         if at_least "$(RUSTUP_TOOLCHAIN=$RUST_VERSION rust_version "$cargo_bin:$PATH")" "$RUST_VERSION"; then
             PATH=$cargo_bin:$PATH
             export RUSTUP_TOOLCHAIN=$RUST_VERSION
@@ -59,7 +59,7 @@ use_rust() {
     [ -x "$DEBIAN_RUST/bin/cargo" ] && use_debian_rust && at_least "$(rust_version)" "$RUST_VERSION"
 }
 
-# has_wasm_std RUSTC: whether that compiler can build for the browser, and tests for it too.
+# has_wasm_std RUSTC: whether that compiler can build programs and tests for the browser.
 has_wasm_std() {
     local libs
     libs=$("$1" --print target-libdir --target "$WASM" 2>/dev/null) &&
@@ -68,11 +68,11 @@ has_wasm_std() {
 
 use_debian_rust() {
     PATH=$DEBIAN_RUST/bin:$PATH
-    export SYSROOT=$DEBIAN_RUST # clippy asks this variable, not rustc, for its sysroot
+    export SYSROOT=$DEBIAN_RUST # clippy reads its sysroot from this variable, not from rustc
 }
 
-# use_wasm_rust: as use_rust, for steps that build for the browser. They have a target folder of their own, so that
-# they and native builds neither wait for nor rebuild each other.
+# use_wasm_rust: as use_rust, for builds for the browser. They have a separate target folder, so that they and native builds
+# neither block nor rebuild each other.
 use_wasm_rust() {
     use_rust || return
     export CARGO_TARGET_DIR=$TARGET_DIR/client
@@ -80,5 +80,5 @@ use_wasm_rust() {
     [ -x "$DEBIAN_RUST/bin/rustc" ] && use_debian_rust && has_wasm_std rustc
 }
 
-# locked VERSION-OF: the version of a crate in Cargo.lock.
+# locked CRATE: prints the version of a crate in Cargo.lock.
 locked() { awk -v name="\"$1\"" '$1 == "name" { hit = $3 == name } hit && $1 == "version" { gsub(/"/, "", $3); print $3; exit }' Cargo.lock; }

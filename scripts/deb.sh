@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# deb.sh - the Debian package, in target/debian, from the relay as `make relay` has built it; and a look at what is in
-# it: unpacked, not installed. Run by `make deb` and `make test`.
+# deb.sh - packages the relay that `make relay` has built for Debian, in target/debian, and checks the package's contents by
+# unpacking it. Run by `make deb` and `make test`.
 . "$(dirname "$0")/common.sh"
 
 use_rust || die "no Rust $RUST_VERSION or newer." "Run: ./scripts/install.sh deb"

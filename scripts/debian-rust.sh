@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# debian-rust.sh - Debian's Rust (rustc-web, kept new for its browsers) with a standard library for wasm32, in
-# $XDG_CACHE_HOME/sightline/debian-rust/bin. Run by rust.sh where rustup cannot download. Takes half a minute once,
-# and again when Debian's compiler has changed.
+# debian-rust.sh - installs Debian's Rust (rustc-web, which Debian updates for its browsers) with a standard library for
+# wasm32, in $XDG_CACHE_HOME/sightline/debian-rust/bin. Run by rust.sh if rustup cannot download. Takes half a minute, once per
+# version of Debian's compiler.
 #
-# Debian has no package of that standard library, but has its sources with all they depend on: cargo builds it
-# (-Z build-std), and it is put beside links to Debian's native one as a sysroot of its own.
+# Debian packages the sources of that standard library and of its dependencies, but no binary. cargo builds it
+# (-Z build-std) into a sysroot with links to Debian's native standard library.
 . "$(dirname "$0")/common.sh"
 
 version_of() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || true; }
@@ -37,8 +37,8 @@ panic = "abort"
 opt-level = "s"
 codegen-units = 1
 TOML
-# -Cembed-bitcode: without it the libraries could take no part in link-time optimisation.
-# A clean environment: the user's own cargo settings are for their own builds.
+# -Cembed-bitcode: link-time optimisation requires it in the libraries.
+# The clean environment excludes the user's cargo settings.
 (cd "$work" && env -i PATH=/usr/bin:/bin HOME="$work" CARGO_TARGET_DIR="$work/target" RUSTC_BOOTSTRAP=1 \
     RUSTFLAGS='-Cembed-bitcode=yes --remap-path-prefix=/usr/src=/rustc' \
     cargo build --quiet --offline --release --target "$WASM" -Z build-std=std,panic_abort,test,proc_macro \
@@ -49,12 +49,12 @@ TOML
 new=$DEBIAN_RUST.new
 rm -rf "$new"
 mkdir -p "$new/bin" "$new/lib/rustlib/$WASM/lib" "$new/lib/rustlib/$host/bin"
-# Every library, as cargo reported it.
+# Copies every library that cargo reported.
 grep -o '"/[^"]*\.\(rlib\|rmeta\)"' "$work/messages" | tr -d '"' | grep "/$WASM/" | grep -v stdonly | sort -u |
     xargs cp -t "$new/lib/rustlib/$WASM/lib"
 ln -s "/usr/lib/rustlib/$host/lib" "$new/lib/rustlib/$host/lib"
 ln -s /usr/lib/rustlib/src "$new/lib/rustlib/src"
-# rustc calls `rust-lld -flavor wasm`; LLVM's generic driver answers to that.
+# rustc calls `rust-lld -flavor wasm`, which LLVM's generic driver accepts.
 ln -s "/usr/lib/llvm-$llvm/bin/lld" "$new/lib/rustlib/$host/bin/rust-lld"
 for program in rustc rustdoc; do
     printf '#!/bin/sh\nexec /usr/bin/%s --sysroot "%s" "$@"\n' "$program" "$DEBIAN_RUST" >"$new/bin/$program"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # demo.sh - runs the relay that make has built, in the foreground. Run by `make demo`.
-#   PORT    where it listens on 127.0.0.1 (default: 8080)
-#   CONFIG  a configuration file with cameras of your own (default: the built-in demo streams)
+#   PORT    its port on 127.0.0.1 (default: 8080)
+#   CONFIG  a configuration file with your cameras (default: the built-in demo streams)
 . "$(dirname "$0")/common.sh"
 
 arguments=(--listen "127.0.0.1:${PORT:-8080}")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# deny.sh - whether everything in Cargo.lock has a licence and a source that deny.toml allows, and none has a known fault. Run by
-# test.sh. Where the database of known faults cannot be had, that part is skipped, which the sum of tests counts.
+# deny.sh - checks every crate in Cargo.lock against the licences and sources that deny.toml allows, and against the database
+# of known vulnerabilities. Run by test.sh. If the database cannot be fetched, that check is skipped and counts as skipped.
 . "$(dirname "$0")/common.sh"
 use_rust
 

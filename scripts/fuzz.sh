@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# fuzz.sh SECONDS [TARGET...] - builds the fuzz targets and runs each (or those named) for so long, as many at a time as
-# there are cores. An input that fails is kept in target/fuzz/found: after the fix it goes into fuzz/seeds as a seed,
-# which `cargo test` runs from then on. Run by `make fuzz`, which has installed what it takes.
+# fuzz.sh SECONDS [TARGET...] - builds the fuzz targets and runs all of them, or the named ones, for this time each, in parallel
+# on all cores. Failing inputs are stored in target/fuzz/found. After the fix, add the input to fuzz/seeds, where `cargo test`
+# runs it. Run by `make fuzz`, which installs the tools first.
 . "$(dirname "$0")/common.sh"
 
 seconds=${1:?usage: fuzz.sh SECONDS [TARGET...]}
@@ -11,22 +11,22 @@ targets=("$@")
 
 use_rust || die "no Rust $RUST_VERSION or newer." "Run: ./scripts/install.sh fuzz"
 export CARGO_TARGET_DIR=$TARGET_DIR/fuzz
-# The versions that the relay is built with; libFuzzer is all that comes beside them.
+# Uses the relay's versions of all crates. Only libFuzzer is added.
 cp Cargo.lock fuzz/Cargo.lock
-# Without a sanitizer, which is for code that is unsafe and takes a nightly compiler: ours is not, and panics do.
-# The target is named because Debian's Rust says its own in another way.
+# No sanitizer: it needs a nightly compiler and finds faults of unsafe code, which we do not have. Panics suffice.
+# --target is explicit because Debian's Rust reports its own target differently.
 host=$(rustc -vV | sed -n 's/^host: //p')
 cargo fuzz build --fuzz-dir fuzz --sanitizer none --target "$host"
 
-# What has been found interesting is where the next run begins, until `make clean`.
+# The next run starts from the corpus of this one, until `make clean`.
 found=$CARGO_TARGET_DIR/found corpus=$CARGO_TARGET_DIR/corpus logs=$CARGO_TARGET_DIR/logs
 mkdir -p "$found" "$logs"
 
-# run TARGET: fuzzes it and says in a line how that went.
+# run TARGET: fuzzes a target and prints the result in one line.
 run() {
     local target=$1 log=$logs/$1.log
     mkdir -p "$corpus/$target"
-    # An offer with all codecs has 8 KiB, a GOP of the seeds less; an input that takes ten seconds is a finding too.
+    # An offer with all codecs has 8 KiB, a GOP of the seeds less. An input that takes ten seconds is a failure as well.
     if "$CARGO_TARGET_DIR/$host/release/$target" -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="$found/$target-" "$corpus/$target" "fuzz/seeds/$target" >"$log" 2>&1; then
         say "$target: $(sed -n 's/^Done \(.*\) in .*/\1/p' "$log"), $(grep -o 'cov: [0-9]*' "$log" | tail -n 1)"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# packages.sh demo|lint|deb|fuzz|test - installs those system packages that this needs and the machine lacks; says which.
-# packages.sh apt PACKAGE...    - the same for exactly these.
-# Run by the other install scripts. Takes root, by sudo where it is not root, only if something is missing.
+# packages.sh demo|lint|deb|fuzz|test - installs the missing system packages of one purpose and prints them.
+# packages.sh apt PACKAGE...    - the same for these packages.
+# Run by the other install scripts. Uses root, through sudo for other users, only if something is missing.
 . "$(dirname "$0")/common.sh"
 
-# Packages by name, or command=package where any program of that name will do.
+# Packages by name, or command=package if any program of that name is sufficient.
 DEMO=(ffmpeg=ffmpeg cc=gcc libc6-dev ca-certificates npm=npm node=nodejs)
 TEST=(
     chromium chromium-driver firefox-esr webkit2gtk-driver xvfb xauth
@@ -12,9 +12,9 @@ TEST=(
     gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
     nginx=nginx caddy=caddy ip=iproute2 nft=nftables libfaketime
 )
-# Of these, programs that tests start themselves: what the package would have the system run stays off.
+# The tests start these programs themselves. The packages' services stay disabled.
 NOT_RUN=(nginx caddy)
-# A sound card for machines that have none. Where PipeWire plays the sound these cannot be installed beside it.
+# A virtual sound card. These packages conflict with PipeWire's audio.
 SOUND=(pulseaudio=pulseaudio parec=pulseaudio-utils gstreamer1.0-pulseaudio)
 LINT=(shellcheck=shellcheck)
 # libFuzzer is C++.
@@ -69,7 +69,7 @@ if [ ${#unknown[@]} -gt 0 ]; then
     die "no package source here has: ${unknown[*]}" "${advice[@]}"
 fi
 
-# keep_off: lets no package start a service while it is installed (invoke-rc.d(8)), unless somebody has a say already.
+# keep_off: prevents packages from starting services during installation (invoke-rc.d(8)), unless the system has its own policy.
 policy=/usr/sbin/policy-rc.d
 keep_off() {
     [ ! -e "$policy" ] || return 0
@@ -83,13 +83,13 @@ for package in "${NOT_RUN[@]}"; do
 done
 [ ${#off[@]} -eq 0 ] || keep_off
 
-# --no-remove: nobody's own packages are taken away for a demo. A machine that has just started may be updating itself.
+# --no-remove: keeps the user's packages. The lock timeout covers a freshly booted machine that is updating itself.
 "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove \
     -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "${missing[@]}" </dev/null | sed -u -n 's/^Need to get/    downloading/p; s/^Setting up/    &/p' ||
     die "apt-get could not install: ${missing[*]}" "To see why, run (as root):" \
         "apt-get install --no-install-recommends --no-remove ${missing[*]}"
 
-# Nor when the machine starts next.
+# Disables the services at boot as well.
 for package in "${off[@]}"; do
     ! have systemctl || "${root[@]}" systemctl disable --quiet "$package" ||
         die "$package would start with the system." "To keep it off, run (as root):" "systemctl disable $package"

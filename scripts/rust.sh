@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# rust.sh demo|lint|deb|fuzz|test - makes sure of a Rust that is new enough (rust-version in Cargo.toml) and can build for the
-# browser; for lint and test also of clippy and rustfmt. Run by install.sh. In this order, each only where the one before does not do:
+# rust.sh demo|lint|deb|fuzz|test - installs, if missing, a sufficiently new Rust (rust-version in Cargo.toml) that can build
+# for the browser. For lint and test also clippy and rustfmt. Run by install.sh. Uses the first of these that is suitable:
 #   compiler: the Rust on PATH or in ~/.cargo · a toolchain added by rustup · rustup's installer · Debian's rustc-web
 #   wasm32:   already there · rustup target add · standard library built from Debian's sources (debian-rust.sh)
 . "$(dirname "$0")/common.sh"
 
-PATIENCE=${SIGHTLINE_RUSTUP_TIMEOUT:-60} # seconds that a download by rustup may stand still before we go another way
+PATIENCE=${SIGHTLINE_RUSTUP_TIMEOUT:-60} # time limit in seconds for a download by rustup, before the script tries another source
 export RUSTUP_MAX_RETRIES=1
 
 rustup_has() { have rustup || { PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH && have rustup; }; }
@@ -21,7 +21,7 @@ install_compiler() {
     else
         have curl || ./scripts/packages.sh apt curl
         local installer
-        # The second is where the first leads to; some networks let only one of them through.
+        # The first redirects to the second. Some networks permit only one of them.
         for installer in https://sh.rustup.rs https://static.rust-lang.org/rustup/rustup-init.sh; do
             curl -sSfL --connect-timeout 5 --max-time 20 "$installer" -o "$TARGET_DIR/rustup.sh" 2>/dev/null || continue
             heading "Installing Rust by rustup's installer (https://rustup.rs) into ~/.cargo and ~/.rustup"
@@ -46,7 +46,7 @@ install_wasm() {
 mkdir -p "$TARGET_DIR"
 use_rust || install_compiler || die "no Rust $RUST_VERSION or newer, and none could be installed." \
     "Install it from https://rustup.rs and run this again."
-# Debian's compiler moves on with apt: then its standard library is built anew.
+# After an update of Debian's compiler by apt, the standard library is rebuilt.
 case $(command -v rustc) in "$DEBIAN_RUST"/*) ./scripts/debian-rust.sh ;; esac
 use_wasm_rust || install_wasm || die "Rust cannot build for the browser here: the target $WASM is missing." \
     "Where rustup can download: rustup target add $WASM" \

@@ -3,8 +3,8 @@
 //   <script type="module" src="https://relay.example/sightline-player.js"></script>
 //   <sightline-player stream="yard"></sightline-player>
 //
-// Attributes, methods and events are described in docs/embedding.md. The names below in capitals are filled in when the
-// client is built; the script, the module and the style sheet come from the same relay.
+// docs/embedding.md describes attributes, methods and events. The client's build replaces the names in capitals below. The
+// script, the module and the style sheet come from the same relay.
 
 import init, { EmbeddedPlayer } from "./CLIENT_JS";
 
@@ -37,17 +37,17 @@ class SightlinePlayer extends HTMLElement {
     return this.#detail.state;
   }
 
-  /** What the last event said. */
+  /** The detail of the last event. */
   get detail() {
     return this.#detail;
   }
 
-  /** The <video>, for what this element does not offer itself. */
+  /** The <video>, for features that this element does not offer. */
   get video() {
     return this.#root.querySelector("video");
   }
 
-  /** Plays, if it does not already. An element in a page does so by itself. */
+  /** Starts the player, if it is stopped. An element that is added to a page starts by itself. */
   start() {
     this.#wanted = true;
     loaded.then(
@@ -64,7 +64,7 @@ class SightlinePlayer extends HTMLElement {
     );
   }
 
-  /** Closes the connection and lets the picture go. */
+  /** Closes the connection and releases the video. */
   stop() {
     this.#wanted = false;
     if (this.#player) {
@@ -75,7 +75,7 @@ class SightlinePlayer extends HTMLElement {
     }
   }
 
-  /** The picture that is on screen, as a PNG: a Promise of a Blob. */
+  /** The frame on screen as a PNG: a Promise of a Blob. */
   async snapshot() {
     if (!this.#player) throw new Error("There is no picture yet.");
     return this.#player.snapshot();
@@ -86,7 +86,7 @@ class SightlinePlayer extends HTMLElement {
   }
 
   disconnectedCallback() {
-    // Moved within the page, it is connected again at once.
+    // An element that moves within the page is connected again at once.
     queueMicrotask(() => this.isConnected || this.stop());
   }
 
@@ -105,7 +105,8 @@ class SightlinePlayer extends HTMLElement {
     return JSON.stringify({
       src: text("src") ? new URL(text("src"), document.baseURI).href.replace(/\/?$/, "/") : RELAY,
       token: text("token") || null,
-      stream: text("stream"),
+      // Stream names are in Unicode Normalization Form C.
+      stream: text("stream").normalize(),
       protocol: text("protocol"),
       codec: text("codec"),
       muted: text("muted") !== "false",

@@ -1,18 +1,18 @@
 //! Sightline's browser client.
 //!
-//! A frame's way through it, and who owns what:
+//! The path of a frame through the client, and the owner of each step:
 //!
-//! | step | module | what it does |
+//! | step | module | role |
 //! | --- | --- | --- |
-//! | 1 | [`transport`] | one WebSocket per stream: typed messages in, acknowledgements and pings out, when to retry |
+//! | 1 | [`transport`] | one WebSocket per stream: typed messages in, acknowledgements and pings out, retry delays |
 //! | 2 | [`session`] | owns one stream: its connection, its player, and the decisions that need both |
-//! | 3 | [`player`] | from fragments to a moving picture through Media Source Extensions |
-//! | 4 | [`state`] | the one reducer: what happened in, what the page shows out |
-//! | 5 | [`ui`] | displays the state; every tile owns its session |
+//! | 3 | [`player`] | plays fragments through Media Source Extensions |
+//! | 4 | [`state`] | the one reducer: events in, page state out |
+//! | 5 | [`ui`] | renders the state; each tile owns its session |
 //!
-//! [`browser`] holds the bindings below all of them: each object unregisters what it registered when it is dropped.
-//! Policies are pure: the time ([`time`]) and what is known go in, a decision comes out, so that they are tested
-//! natively. The bytes of a fragment stay in the browser's memory; only a fragment's head is copied to be read.
+//! [`browser`] holds the bindings below all of them: each object unregisters its callbacks when it is dropped. Policies are
+//! pure: the time ([`time`]) and observations go in, a decision comes out. Native tests run them. A fragment's bytes stay in
+//! the browser's memory; only its head is copied into WebAssembly memory for parsing.
 
 pub mod browser;
 pub mod player;
@@ -22,7 +22,7 @@ pub mod time;
 pub mod transport;
 pub mod ui;
 
-/// Starts the page, if this is Sightline's own: the module is also loaded into others, by `<sightline-player>`.
+/// Starts the page, if this is Sightline's own. `<sightline-player>` loads the same module into other pages.
 pub fn run() {
     browser::report_panics();
     if browser::is_own_page() {

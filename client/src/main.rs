@@ -1,4 +1,4 @@
-//! The client's entry: Trunk turns this binary into the page's script.
+//! Entry point: Trunk builds this binary into the page's script.
 
 fn main() {
     sightline_client::run();

@@ -1,15 +1,17 @@
-//! One stream on the page: chooses how it gets here, and owns what brings it.
+//! One stream on the page: selects the protocol and owns the engine that plays it.
 //!
-//! | module | what it does |
+//! | module | role |
 //! | --- | --- |
-//! | [`plan`] | which way comes next (pure); [`memory`] keeps what worked |
-//! | [`mse`] | fragments over a WebSocket: [`link`] is its connection, [`recorder`] keeps what comes |
-//! | [`webrtc`], [`hls`] | the other ways, with [`attempts`] and a [`screen`] in common |
-//! | [`attention`], [`retry`], [`statistics`] | what all of them need |
+//! | [`director`] | starts and replaces the engine |
+//! | [`plan`] | selects the protocol (pure); [`memory`] stores the one that worked per network |
+//! | [`mse`] | fragments over a WebSocket: [`link`] is its connection, [`recorder`] records the stream |
+//! | [`player_choice`] | which player that engine uses: MSE or WebCodecs (pure) |
+//! | [`webrtc`], [`hls`] | the other protocols, which share [`attempts`] and [`screen`] |
+//! | [`attention`], [`retry`], [`statistics`] | shared by all engines |
 //!
-//! Everything that happens comes through mailboxes, one for the session and one for its engine, and is handled to its end
-//! before the next. What the page should know leaves as [`TileEvent`]s. Dropping the [`Session`] closes the connection,
-//! releases the video and unregisters every callback.
+//! All events arrive through mailboxes, one for the session and one for its engine, and each is handled completely before the
+//! next. [`TileEvent`]s report to the page. Dropping the [`Session`] closes the connection, releases the video and unregisters
+//! every callback.
 
 use std::rc::Rc;
 
@@ -29,6 +31,7 @@ mod link;
 mod memory;
 mod mse;
 mod plan;
+mod player_choice;
 mod recorder;
 mod retry;
 mod screen;
@@ -44,24 +47,24 @@ pub struct Session {
     mailbox: Mailbox<Message>,
 }
 
-/// What a session is to play.
+/// The parameters of a session.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The stream.
     pub stream: StreamName,
-    /// The variant to ask for.
+    /// The requested variant.
     pub choice: VariantChoice,
-    /// How it is to get here.
+    /// The protocol.
     pub protocol: Protocol,
-    /// The relay that has it.
+    /// The relay that serves the stream.
     pub relay: Relay,
 }
 
-/// Who is told what happens.
+/// Receives the session's events.
 pub type Report = Rc<dyn Fn(TileEvent)>;
 
 impl Session {
-    /// Starts to play in a video, with a canvas over it. Never fails: what goes wrong is reported like everything else.
+    /// Starts to play in a video, with a canvas over it. Never fails: errors are reported as events.
     pub fn start(wanted: Wanted, picture: (HtmlVideoElement, HtmlCanvasElement), report: Report) -> Self {
         let mailbox = Mailbox::new(move |sender| {
             let mut director = Director::new(wanted, picture, report, sender);
@@ -71,27 +74,37 @@ impl Session {
         Self { mailbox }
     }
 
-    /// The user tapped on the picture.
+    /// Handles a tap of the user on the video.
     pub fn tapped(&self) {
         self.tell(Input::Tapped);
     }
 
-    /// The user wants to hear it, or not; called within the user's action.
+    /// Retries at once, at the user's request.
+    pub fn retry(&self) {
+        self.tell(Input::Retry);
+    }
+
+    /// Turns audio on or off. Call it within the user's gesture.
     pub fn listen(&self, audio: bool) {
         self.tell(Input::Listen(audio));
     }
 
-    /// The user wants it so loud, 0 to 1.
+    /// Sets the volume, 0 to 1.
     pub fn set_volume(&self, volume: f64) {
         self.tell(Input::Volume(volume));
     }
 
-    /// The user wants it recorded; or no longer, and what there is saved.
+    /// Starts a recording, or ends it and saves the file.
     pub fn record(&self, wanted: bool) {
         self.tell(Input::Record(wanted));
     }
 
-    /// The user wants it to get here in another way. The last picture stays until that way has one.
+    /// Enters or leaves picture-in-picture. Call it within the user's gesture.
+    pub fn float(&self) {
+        self.tell(Input::Float);
+    }
+
+    /// Switches the protocol. The last frame stays until the new protocol presents one.
     pub fn switch(&self, protocol: Protocol) {
         self.mailbox.sender().send(Message::Switch(protocol));
     }

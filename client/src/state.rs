@@ -1,7 +1,7 @@
-//! What the page shows: one reducer, from what happened to what is displayed.
+//! The page's state: one reducer, events in, page state out.
 //!
-//! Sessions, the catalogue's loader and the user send [`Event`]s; the components display [`App`] and decide nothing. No
-//! picture counts as live unless a frame of the present epoch has been presented.
+//! Sessions, the catalogue's loader and the user send [`Event`]s. The components render [`App`] and decide nothing. A tile is
+//! live only after a frame of the current epoch has been presented.
 
 use std::rc::Rc;
 
@@ -10,6 +10,7 @@ use sightline_protocol::stream::{InvalidStreamName, StreamName, VariantChoice};
 use sightline_protocol::{SUBPROTOCOL, VERSION};
 
 pub mod abilities;
+pub mod activity;
 mod choices;
 mod hint;
 pub mod history;
@@ -26,9 +27,9 @@ pub use log::{Level, Log};
 pub use request::{Page, Request};
 pub use settings::{Settings, StreamSettings};
 pub use test_page::{TestEvent, TestPage};
-pub use tile::{Failure, Picture, Recorded, Tile, TileEvent, bit_rate};
+pub use tile::{Cause, Failure, Fault, Picture, Recorded, Retry, Tile, TileEvent, bit_rate};
 
-/// The words for the state of a tile; `data-state` on the page.
+/// The state of a tile; `data-state` on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The first connection to the relay is being made.
@@ -37,20 +38,20 @@ pub enum Phase {
     Starting,
     /// Frames are presented.
     Live,
-    /// A picture of this epoch is on screen and is no longer renewed.
+    /// A frame of this epoch is on screen, and no new ones follow.
     Stalled,
-    /// Nobody can see it, so nothing is sent.
+    /// The tile is invisible, so the relay sends nothing.
     Paused,
-    /// The relay has no picture from the source, and says why.
+    /// The relay receives no video from the source, and reports the reason.
     Offline,
-    /// The connection was lost; the last picture stays.
+    /// The connection was lost; the last frame stays.
     Reconnecting,
-    /// It will not work without someone doing something.
+    /// A person has to fix something first.
     Error,
 }
 
 impl Phase {
-    /// The word for it in `data-state`.
+    /// The value of `data-state`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
@@ -64,7 +65,7 @@ impl Phase {
         }
     }
 
-    /// The words for it on the page.
+    /// The label on the page.
     pub fn label(self) -> &'static str {
         match self {
             Self::Connecting => "Connecting",
@@ -79,103 +80,107 @@ impl Phase {
     }
 }
 
-/// The page.
+/// The state of the page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct App {
-    /// Which page it is.
+    /// The page on display.
     pub page: Page,
-    /// The variant that every tile asks for.
+    /// The variant that every tile requests.
     pub choice: VariantChoice,
     /// The tiles, in order.
     pub tiles: Vec<Rc<Tile>>,
-    /// The tile that fills the window, by its name; all share it where there is none.
+    /// The name of the tile that fills the window; none if all share it.
     pub solo: Option<String>,
-    /// Whether there is anything but the pictures.
+    /// Whether the page has controls beside the videos.
     pub controls: bool,
-    /// What this browser can do.
+    /// Whether controls and cursor are hidden, because there was no input for a while.
+    pub idle: bool,
+    /// The abilities of this browser.
     pub abilities: Abilities,
-    /// What this browser keeps.
+    /// The settings stored in this browser.
     pub settings: Settings,
-    /// What happened.
+    /// The page's log.
     pub log: Log,
-    /// What only the test page has.
+    /// The state of the test page.
     pub test: TestPage,
     /// One sentence in place of tiles, while there are none.
     pub notice: Option<String>,
     /// The streams of the catalogue.
     pub listed: Vec<StreamInfo>,
-    /// Whether the relay answers WebRTC viewers, once it has said so.
+    /// Whether the relay serves WebRTC; none before the catalogue.
     webrtc: Option<bool>,
-    /// Whether the tiles are those of the catalogue, whatever it has, and not those that the address names.
+    /// Whether the tiles follow the catalogue, rather than the names in the address.
     all: bool,
-    /// What the address asks for, until the user chooses otherwise.
+    /// Parameters of the address, until the user changes them.
     protocol: Option<Protocol>,
     layout: Option<Layout>,
     statistics: Option<bool>,
-    /// The relay, where it is another one than this page came from.
+    /// The relay's version, if it differs from the page's.
     other_relay: Option<OtherRelay>,
-    /// Whether the relay does not let this page in.
+    /// Whether the relay rejects this page's credentials.
     logged_out: bool,
-    /// Why the browser does not keep settings.
+    /// Why the browser cannot store settings.
     not_kept: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum OtherRelay {
-    /// It speaks what this page speaks.
+    /// It supports this page's subprotocol.
     Version(String),
     /// It does not.
     Foreign(String),
 }
 
-/// What happened.
+/// An event for the reducer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The catalogue arrived.
     Catalogue(Catalogue),
-    /// The relay of this version answers with a catalogue that this page does not understand.
+    /// A relay of this version answered with a catalogue that this page cannot parse.
     ForeignCatalogue(String),
-    /// The catalogue could not be loaded; it will be tried again.
+    /// The catalogue could not be loaded; the page will retry.
     CatalogueFailed,
-    /// The relay does not let this page in: a password is another now, or a token or a sign-in has ended.
+    /// The relay rejects this page's credentials: a password has changed, or a token or a login has expired.
     LoggedOut,
-    /// Something about one stream.
+    /// An event of one stream.
     Tile(StreamName, TileEvent),
-    /// The user wants this tile to fill the window, or no longer.
+    /// The user toggles whether this tile fills the window.
     Solo(String),
-    /// The user wants to see all again.
+    /// The user returns to all tiles.
     Back,
-    /// The user wants the first tile to be where the second is.
+    /// The user moves the first tile to the position of the second.
     Move(String, String),
-    /// The user chose something.
+    /// The user changed a setting.
     Choose(Choice),
-    /// The browser does not keep what was chosen, and this is why.
+    /// The browser cannot store settings, for this reason.
     NotKept(String),
-    /// The user does something on the test page.
+    /// An action of the user on the test page.
     Test(TestEvent),
+    /// There was no input for a while, or there is again.
+    Idle(bool),
 }
 
-/// What the user chose.
+/// A setting that the user changed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Choice {
-    /// How streams get here.
+    /// The protocol of all streams.
     Protocol(Protocol),
-    /// The same for one stream; none: like all others.
+    /// The protocol of one stream; none to follow all others.
     StreamProtocol(String, Option<Protocol>),
-    /// How loud a stream is, 0 to 1.
+    /// The volume of a stream, 0 to 1.
     Volume(String, f64),
-    /// How tiles share the window.
+    /// The layout of the tiles.
     Layout(Layout),
-    /// Whether statistics lie over the pictures, or the other way round than now.
+    /// Whether statistics are shown over the videos; none toggles.
     Statistics(Option<bool>),
-    /// Whether the sidebar is open, or the other way round than now.
+    /// Whether the sidebar is open; none toggles.
     Sidebar(Option<bool>),
-    /// Light or dark.
+    /// The color scheme.
     Theme(Theme),
 }
 
 impl App {
-    /// The page that `request` asks for, before anything is known.
+    /// Creates the state for a request, before the catalogue arrives.
     pub fn new(request: Request, settings: Settings, abilities: Abilities) -> Self {
         let named = request.page == Page::Multiview && !request.streams.is_empty();
         let first = request.streams.first().and_then(|stream| stream.as_ref().ok());
@@ -192,6 +197,7 @@ impl App {
             tiles,
             solo: None,
             controls: request.controls,
+            idle: false,
             abilities,
             settings,
             log: Log::default(),
@@ -211,7 +217,7 @@ impl App {
         app
     }
 
-    /// Takes note of an event, which happened `at` milliseconds since the Unix epoch.
+    /// Applies an event that happened `at` milliseconds since the Unix epoch.
     pub fn apply(&mut self, event: Event, at: f64) {
         match event {
             Event::Catalogue(catalogue) => self.list(catalogue),
@@ -241,25 +247,34 @@ impl App {
                 self.not_kept = Some(why);
             }
             Event::Test(event) => self.test_event(event, at),
+            Event::Idle(idle) => self.idle = idle,
         }
     }
 
-    /// How tiles share the window.
+    /// The window's title, with the number of cameras that are not live: it is visible while the page is in another tab.
+    pub fn title(&self) -> String {
+        match self.tiles.iter().filter(|tile| tile.fault().is_some()).count() {
+            0 => "Sightline".to_owned(),
+            offline => format!("({offline} offline) Sightline"),
+        }
+    }
+
+    /// The layout of the tiles.
     pub fn layout(&self) -> Layout {
         self.layout.unwrap_or(self.settings.layout)
     }
 
-    /// Whether statistics lie over the pictures.
+    /// Whether statistics are shown over the videos.
     pub fn statistics(&self) -> bool {
         self.statistics.unwrap_or(self.settings.statistics)
     }
 
-    /// How streams get here that have no choice of their own.
+    /// The protocol of streams without a setting of their own.
     pub fn protocol(&self) -> Protocol {
         self.protocol.unwrap_or(self.settings.protocol)
     }
 
-    /// One sentence about the page as a whole, where it needs one, and whether loading it anew is the remedy.
+    /// A sentence about the page as a whole, if needed, and whether a reload is the remedy.
     pub fn banner(&self) -> Option<(String, bool)> {
         if self.logged_out {
             return Some(("The relay no longer lets this page in. Reload it to log in again.".to_owned(), true));
@@ -284,7 +299,7 @@ impl App {
     fn tile_event(&mut self, name: &StreamName, event: &TileEvent, at: f64) {
         let Some(tile) = self.tiles.iter_mut().find(|tile| tile.name == name.as_str()) else { return };
         let tile = Rc::make_mut(tile);
-        tile.apply(event.clone());
+        tile.apply(event.clone(), at);
         if let Some((level, text)) = tile.log_line(event) {
             self.log.add(log::Entry { at, level, stream: name.to_string(), text });
         }
@@ -321,7 +336,7 @@ impl App {
         }
     }
 
-    /// In the user's order, then the catalogue's; those that were there go on as they are.
+    /// Shows the streams in the user's order, then the catalogue's. Existing tiles keep their state.
     fn show_all(&mut self) {
         let mut before = std::mem::take(&mut self.tiles);
         let mut tile = |name: &StreamName| match before.iter().position(|tile| tile.name == name.as_str()) {
@@ -344,7 +359,7 @@ impl App {
         let tile = self.tiles.remove(from);
         self.tiles.insert(to, tile);
         if self.all {
-            // Those that are not there at the moment keep their place behind.
+            // Streams that are absent at the moment keep their place at the end.
             let absent = |name: &String| !self.tiles.iter().any(|tile| tile.name == **name);
             let absent: Vec<_> = self.settings.order.iter().filter(|name| absent(name)).cloned().collect();
             self.settings.order = self.tiles.iter().map(|tile| tile.name.clone()).chain(absent).collect();
@@ -373,7 +388,7 @@ impl App {
         self.tell_tiles();
     }
 
-    /// Lets every tile know what was chosen for it.
+    /// Passes the protocol and volume settings to every tile.
     fn tell_tiles(&mut self) {
         for tile in &mut self.tiles {
             let protocol = match self.page {
@@ -396,7 +411,7 @@ fn tile_of(name: Result<StreamName, InvalidStreamName>) -> Tile {
     }
 }
 
-/// Understands what the relay answered for its catalogue; of a catalogue of another version at least the version.
+/// Parses the relay's catalogue; of an incompatible catalogue at least the version.
 pub fn read_catalogue(answer: &str) -> Event {
     #[derive(serde::Deserialize)]
     struct Version {

@@ -1,4 +1,4 @@
-//! The two times of the client: moments of the page's clock, and spans of a video's own timeline.
+//! The client's two kinds of time: moments of the page's clock, and spans of a video's timeline.
 
 /// A moment of the page's monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -7,7 +7,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment `ms` milliseconds after the page began, as `performance.now()` tells it.
+    /// The moment `ms` milliseconds after the page began, as returned by `performance.now()`.
     pub const fn from_ms(ms: f64) -> Self {
         Self { ms }
     }
@@ -23,12 +23,12 @@ impl Moment {
     }
 }
 
-/// A stretch of a video's timeline, in seconds, as in `HTMLMediaElement.buffered`.
+/// A span of a video's timeline, in seconds, as in `HTMLMediaElement.buffered`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Span {
-    /// Its first instant.
+    /// The start, inclusive.
     pub start: f64,
-    /// The instant after its last.
+    /// The end, exclusive.
     pub end: f64,
 }
 

@@ -1,12 +1,12 @@
-//! How messages reach the player: the `sightline.v1` dialect over one WebSocket per stream.
+//! Carries messages to the player: the `sightline.v1` subprotocol over one WebSocket per stream.
 //!
-//! | module | what it decides or does |
+//! | module | role |
 //! | --- | --- |
 //! | [`websocket`] | the connection: events in, messages out |
-//! | [`clock`] | what time it is at the relay, from its answers to pings (pure) |
-//! | [`liveness`] | when an acknowledgement or a ping is due, and when a silent socket counts as dead (pure) |
-//! | [`backoff`] | when to try again (pure) |
-//! | [`probe`] | which codec strings to ask the browser about (pure) |
+//! | [`clock`] | estimates the relay's clock from its answers to pings (pure) |
+//! | [`liveness`] | decides when an acknowledgement or a ping is due, and when a silent socket is dead (pure) |
+//! | [`backoff`] | decides the delay of a retry (pure) |
+//! | [`probe`] | lists the codec strings to test in the browser (pure) |
 
 pub mod backoff;
 pub mod clock;

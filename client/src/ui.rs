@@ -1,15 +1,15 @@
-//! What the page displays: components that take state and send events, and decide nothing.
+//! The page's components: they take state, send events, and decide nothing.
 //!
-//! | module | what it displays |
+//! | module | content |
 //! | --- | --- |
-//! | [`app`] | the page: keeps the state and what the user chose |
-//! | [`multiview`] | all pictures, or a notice in their place |
-//! | [`test_page`] | one picture and all that is known about it |
-//! | [`sidebar`] | what can be chosen for all pictures |
+//! | [`app`] | the page: owns the state and stores the settings |
+//! | [`multiview`] | all videos, or a notice in their place |
+//! | [`test_page`] | one video and all its details |
+//! | [`sidebar`] | the settings for all streams |
 //! | [`tile`] | one stream; owns the stream's session |
-//! | [`embed`] | one stream in a page of somebody else's |
-//! | [`grid`] | where tiles go (pure) |
-//! | [`curve`], [`icons`], [`choose`] | the small parts of all of them |
+//! | [`embed`] | one stream in a foreign page |
+//! | [`grid`] | computes the positions of tiles (pure) |
+//! | [`curve`], [`icons`], [`choose`] | small shared parts |
 
 pub mod app;
 pub mod choose;

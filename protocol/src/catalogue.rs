@@ -1,82 +1,105 @@
-//! What `GET /api/streams` answers.
+//! The response of `GET /api/streams`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Size, StreamState};
 use crate::stream::{StreamName, Variant};
 
-/// Every stream of a relay.
+/// All streams of a relay.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Catalogue {
     /// The relay's version (semantic version).
     pub version: String,
-    /// The WebSocket subprotocols it speaks, [`crate::SUBPROTOCOL`] among them.
+    /// The supported WebSocket subprotocols, including [`crate::SUBPROTOCOL`].
     pub protocols: Vec<String>,
-    /// Whether it answers WebRTC viewers.
+    /// Whether the relay offers WebRTC.
     #[serde(default)]
     pub webrtc: bool,
-    /// In the order of the configuration.
+    /// The streams, in the order of the configuration.
     pub streams: Vec<StreamInfo>,
 }
 
 /// One stream of the [`Catalogue`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamInfo {
-    /// Its name, as used in every address.
+    /// The name, as used in every address.
     pub name: StreamName,
-    /// What its source is doing.
+    /// The status of its source.
     pub state: StreamState,
-    /// Whether the camera sends B-frames; absent until it has been watched.
+    /// Whether the camera sends B-frames. Absent until the source has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub b_frames: Option<bool>,
-    /// What an operator should know, in sentences: for example that the camera sends B-frames.
+    /// Advice for the operator, in sentences, such as about B-frames.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// Its audio; absent where it has none, and until it has been watched.
+    /// The reader of its source. Absent until the source has run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<ReaderInfo>,
+    /// The audio. Absent if there is none, and until the source has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<AudioInfo>,
-    /// The forms in which it can be had.
+    /// The offered variants.
     pub variants: Vec<VariantInfo>,
 }
 
-/// The audio of a stream, which all variants share.
+/// What reads the source of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReaderInfo {
+    /// Its name.
+    pub name: ReaderName,
+    /// Why it is FFmpeg where the relay was to read the source itself, as a clause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A reader of sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReaderName {
+    /// The relay itself.
+    Direct,
+    /// FFmpeg.
+    Ffmpeg,
+}
+
+/// The audio of a stream, shared by all variants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioInfo {
-    /// The codec that the source sends, in words.
+    /// The source's codec, in words.
     pub source: String,
-    /// Samples a second that the source sends.
+    /// The source's samples per second.
     pub sample_rate: u32,
-    /// Channels that the source sends.
+    /// The source's channels.
     pub channels: u32,
-    /// RFC 6381 codec string of what viewers get; absent until somebody has listened.
+    /// RFC 6381 codec string of the audio sent to viewers. Absent until a viewer has listened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
-    /// Measured bits a second of what viewers get.
+    /// Measured bits per second of the audio sent to viewers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bit_rate: Option<u64>,
-    /// How many viewers listen now.
+    /// The number of listening viewers.
     pub listeners: usize,
 }
 
-/// One variant of a stream. What is not known until it has run is absent.
+/// One variant of a stream. Values are absent until it has run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VariantInfo {
-    /// Its name.
+    /// The variant.
     pub variant: Variant,
-    /// What it is doing.
+    /// The status of its source.
     pub state: StreamState,
     /// RFC 6381 codec string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
-    /// Size of the picture.
+    /// The video's size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
-    /// Measured frames a second.
+    /// Measured frames per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame_rate: Option<f64>,
-    /// Measured bits a second.
+    /// Measured bits per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bit_rate: Option<u64>,
-    /// How many viewers it has now.
+    /// The number of viewers.
     pub viewers: usize,
 }

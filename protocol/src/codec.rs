@@ -1,7 +1,7 @@
-//! RFC 6381 codec strings, as browsers take them, and whether one of video covers another.
+//! RFC 6381 codec strings as browsers use them, and whether one video codec covers another.
 //!
-//! A browser tells what it plays by answering probes such as `hvc1.1.6.L186.B0`. A camera's exact string is never in
-//! that list; what counts is whether a probe of the same profile reaches the camera's level.
+//! A browser reports what it plays by probes such as `hvc1.1.6.L186.B0`. A camera's exact string is never among them. The
+//! browser plays its stream if a probe of the same profile has at least the camera's level.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ pub use audio::AudioCodec;
 
 mod audio;
 
-/// The families of video codecs that Sightline forwards.
+/// The video codec families that Sightline forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
     /// ITU-T H.264, ISO/IEC 14496-10.
@@ -20,7 +20,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// The word for it in the plain dialect's `codec:` line.
+    /// The name in the plain dialect's `codec:` line.
     pub fn plain_name(self) -> &'static str {
         match self {
             Self::H264 => "h264",
@@ -62,17 +62,17 @@ pub enum VideoCodec {
         high_tier: bool,
         /// `general_level_idc`: thirty times the level.
         level: u8,
-        /// `general_constraint_indicator_flags`; trailing zero bytes are left out of the string.
+        /// `general_constraint_indicator_flags`; the string omits trailing zero bytes.
         constraints: [u8; 6],
     },
 }
 
-/// The codec string within a MIME type such as [`VideoCodec::mime`] writes; the whole where there is none.
+/// The codec string in a MIME type such as [`VideoCodec::mime`] writes; the whole text if there is none.
 pub fn codec_of(mime: &str) -> &str {
     mime.split_once("codecs=").map_or(mime, |(_, codecs)| codecs.trim_matches('"'))
 }
 
-/// A codec string that is none of ours.
+/// A codec string of another codec.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a codec string of H.264, H.265, AAC or Opus: {0:?}")]
 pub struct UnknownCodec(String);
@@ -86,12 +86,12 @@ impl VideoCodec {
         }
     }
 
-    /// The MIME type of MP4 with this codec, as `MediaSource.isTypeSupported` takes it.
+    /// The MIME type of MP4 with this codec, for `MediaSource.isTypeSupported`.
     pub fn mime(&self) -> String {
         format!("video/mp4; codecs=\"{self}\"")
     }
 
-    /// Whether a decoder that plays `self` plays `stream`: the same or a larger profile, at least its level.
+    /// Whether a decoder of `self` plays `stream`: it has the same or a larger profile, and at least its level.
     pub fn covers(&self, stream: &Self) -> bool {
         match (self, stream) {
             (Self::Avc { profile, level, .. }, Self::Avc { profile: wanted, level: needed, .. }) => {
@@ -108,7 +108,7 @@ impl VideoCodec {
                     ..
                 },
             ) => {
-                // Bit j of the string's number is general_profile_compatibility_flag[j].
+                // Bit j of the number is general_profile_compatibility_flag[j].
                 let compatible = profile == wanted || compatibility >> u32::from(*profile).min(31) & 1 == 1;
                 profile_space == wanted_space && compatible && level >= needed && (*high_tier || !needed_tier)
             }
@@ -117,7 +117,7 @@ impl VideoCodec {
     }
 }
 
-/// Every decoder of High plays Main and Constrained Baseline, and so on down (Rec. ITU-T H.264, Annex A.2).
+/// Decoders of High also play Main and Constrained Baseline, decoders of Main also the latter (Rec. ITU-T H.264, Annex A.2).
 fn avc_profile_includes(decoder: u8, stream: u8) -> bool {
     const BASELINE: u8 = 66;
     const MAIN: u8 = 77;
@@ -131,7 +131,7 @@ fn avc_profile_includes(decoder: u8, stream: u8) -> bool {
 }
 
 impl fmt::Display for VideoCodec {
-    /// The string as `hvc1` or `avc1`: Apple's players refuse `hev1`, and the relay sends no other sample entry.
+    /// Writes `hvc1` or `avc1`: Apple's players refuse `hev1`, and the relay sends no other sample entry.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Avc { profile, constraints, level } => write!(f, "avc1.{profile:02X}{constraints:02X}{level:02X}"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_written_as_they_are_read() {
+    fn codec_strings_round_trip() {
         for text in ["avc1.42E01E", "avc1.640034", "hvc1.1.6.L93.B0", "hvc1.2.4.H186.9D.8", "hvc1.A1.6.L63"] {
             assert_eq!(codec(text).to_string(), text);
         }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_covers_smaller_profiles_and_levels_only() {
+    fn codec_covers_lower_profiles_and_levels_only() {
         let covers = |probe: &str, stream: &str| codec(probe).covers(&codec(stream));
         assert!(covers("hvc1.1.6.L186.B0", "hvc1.1.6.L93.90"));
         assert!(covers("hvc1.2.4.L186.B0", "hvc1.1.6.L93.90"), "Main says it is compatible with Main 10");
@@ -233,7 +233,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reading_any_text_never_panics(text in "\\PC{0,40}") {
+        fn parsing_any_text_never_panics(text in "\\PC{0,40}") {
             let _ = text.parse::<VideoCodec>();
         }
 

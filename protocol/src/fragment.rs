@@ -1,7 +1,7 @@
-//! What the head of a fragment tells.
+//! Parses the head of a fragment.
 //!
-//! A fragment is `[prft] moof mdat` of one track (ISO/IEC 14496-12, sections 8.16.5, 8.8.4 and 8.1.1). Its head, all
-//! before `mdat`, is some 150 bytes; the client reads these few and hands the rest to the browser untouched.
+//! A fragment is `[prft] moof mdat` of one track (ISO/IEC 14496-12, sections 8.16.5, 8.8.4 and 8.1.1). Its head, all before
+//! `mdat`, has some 150 bytes. The client parses only these and passes the rest to the browser unchanged.
 
 use mp4_atom::{Atom, DecodeMaybe, FourCC, Header, Prft, Tfdt, Tfhd, Trun};
 
@@ -10,13 +10,13 @@ const MOOF: FourCC = FourCC::new(b"moof");
 const MDAT: FourCC = FourCC::new(b"mdat");
 const TRAF: FourCC = FourCC::new(b"traf");
 
-/// More than the head of any one-frame fragment takes: enough to copy out of a message of unknown length.
+/// An upper bound of a one-frame fragment's head, to copy from a message of unknown length.
 pub const HEAD_LEN_MAX: usize = 512;
 
 /// `sample_is_non_sync_sample` of the sample flags (ISO/IEC 14496-12, section 8.8.3.1).
 const NON_SYNC_SAMPLE: u32 = 0x0001_0000;
 
-/// What the boxes before a fragment's `mdat` say.
+/// The contents of the boxes before a fragment's `mdat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FragmentHead {
     /// `tfhd` track_ID.
@@ -25,17 +25,17 @@ pub struct FragmentHead {
     pub decode_time: u64,
     /// The sum of the samples' durations, in ticks of the track's timescale.
     pub duration: u64,
-    /// How many samples (access units) it holds.
+    /// The number of samples (access units).
     pub samples: u32,
-    /// Whether the first sample is a sync sample, so that decoding can start here.
+    /// Whether the first sample is a sync sample, at which decoding can start.
     pub keyframe: bool,
-    /// The composition time offset of the first sample, in ticks. Not zero means that the encoder reorders.
+    /// The composition time offset of the first sample, in ticks. A nonzero value means that the encoder reorders.
     pub composition_offset: i64,
-    /// When the frame was captured, where the fragment carries a `prft`.
+    /// The capture time, if the fragment has a `prft`.
     pub capture: Option<NtpTime>,
 }
 
-/// A time in the 64-bit NTP format (RFC 5905, section 6): seconds since 1900 in the upper half, fractions below.
+/// A time in the 64-bit NTP format (RFC 5905, section 6): seconds since 1900 in the upper half, the fraction in the lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NtpTime(pub u64);
 
@@ -43,12 +43,12 @@ impl NtpTime {
     /// Seconds from 1900-01-01 to 1970-01-01.
     const UNIX_EPOCH: f64 = 2_208_988_800.0;
 
-    /// The same moment, given in seconds since the Unix epoch.
+    /// Converts seconds since the Unix epoch.
     pub fn from_unix(seconds: f64) -> Self {
         Self(((seconds + Self::UNIX_EPOCH).max(0.0) * 4_294_967_296.0) as u64)
     }
 
-    /// Milliseconds since the Unix epoch, as every time on the wire is.
+    /// Milliseconds since the Unix epoch, as on the wire.
     pub fn unix_ms(self) -> f64 {
         let seconds = (self.0 >> 32) as f64 - Self::UNIX_EPOCH;
         let fraction = (self.0 & 0xffff_ffff) as f64 / 4_294_967_296.0;
@@ -62,22 +62,22 @@ pub enum FragmentError {
     /// The bytes end before the `moof` does.
     #[error("the fragment's head is cut off after {0} bytes")]
     Truncated(usize),
-    /// A box where another was expected.
+    /// An unexpected box.
     #[error("box {0:?} where a fragment has prft, moof and mdat")]
     UnexpectedBox(FourCC),
-    /// A box that must be there is not.
+    /// A required box is missing.
     #[error("the fragment has no {0} box")]
     Missing(&'static str),
-    /// More than one track, which one SourceBuffer a track cannot take.
+    /// More than one track; each SourceBuffer takes one.
     #[error("the fragment holds more than one track")]
     ManyTracks,
-    /// A box whose contents contradict its size or its standard.
+    /// A box contradicts its size or its standard.
     #[error("the fragment's {0:?} box cannot be read: {1}")]
     Malformed(FourCC, String),
 }
 
 impl FragmentHead {
-    /// Reads the boxes from `prft` or `moof` to the start of `mdat`; what comes after is not looked at.
+    /// Parses the boxes from `prft` or `moof` to the start of `mdat`, and nothing after it.
     ///
     /// # Errors
     /// See [`FragmentError`].
@@ -125,7 +125,7 @@ fn read_traf(mut body: &[u8]) -> Result<FragmentHead, FragmentError> {
     let first = samples().next().ok_or(FragmentError::Missing("trun"))?;
     let flags = first.flags.or(tfhd.default_sample_flags).unwrap_or(NON_SYNC_SAMPLE);
     let duration = |explicit: Option<u32>| u64::from(explicit.or(tfhd.default_sample_duration).unwrap_or(0));
-    // A run without per-sample fields is a bare count, which untrusted bytes may make huge: multiply, never iterate.
+    // Untrusted bytes may contain a huge count without per-sample fields, so this multiplies and does not iterate.
     let total = runs.iter().fold(0u64, |sum, run| {
         sum.saturating_add(match &run.samples {
             mp4_atom::TrunSamples::Inherited { count, .. } => duration(None).saturating_mul(u64::from(*count)),
@@ -143,7 +143,7 @@ fn read_traf(mut body: &[u8]) -> Result<FragmentHead, FragmentError> {
     })
 }
 
-/// Takes one box off `rest`. Only `mdat` may reach beyond the end: its contents are never read here.
+/// Removes one box from `rest`. Only `mdat` may exceed the end, because its contents are not parsed here.
 fn next_box<'a>(rest: &mut &'a [u8], total: usize) -> Result<(FourCC, &'a [u8]), FragmentError> {
     let truncated = || FragmentError::Truncated(total);
     let header = Header::decode_maybe(rest)

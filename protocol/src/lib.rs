@@ -1,14 +1,16 @@
-//! What the relay and the client say to each other, and nothing else: no sockets, no clocks, no browser.
+//! The protocol between relay and client: no sockets, no clocks, no browser.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! | --- | --- |
-//! | [`stream`] | the names of streams and variants |
+//! | [`stream`] | names of streams and variants |
+//! | [`address`] | the addresses of a stream |
 //! | [`message`] | the JSON messages of the `sightline.v1` WebSocket dialect |
 //! | [`close`] | the WebSocket close codes of both dialects |
-//! | [`catalogue`] | what `GET /api/streams` answers |
-//! | [`codec`] | RFC 6381 codec strings: reading them, and whether one of video covers another |
-//! | [`fragment`] | what the head of an fMP4 fragment tells: decode time, duration, key frame, capture time |
+//! | [`catalogue`] | the response of `GET /api/streams` |
+//! | [`codec`] | RFC 6381 codec strings: parsing them, and whether one video codec covers another |
+//! | [`fragment`] | the head of an fMP4 fragment: decode time, duration, key frame, capture time |
 
+pub mod address;
 pub mod catalogue;
 pub mod close;
 pub mod codec;
@@ -19,6 +21,10 @@ pub mod stream;
 /// The WebSocket subprotocol that selects the dialect of [`message`]. Without it a viewer gets the plain dialect.
 pub const SUBPROTOCOL: &str = "sightline.v1";
 
-/// The version of this crate, which the relay and the page have in common: the page knows by it whether the relay is still
-/// the one that it came from.
+/// The query parameter that selects a subprotocol instead of the header `Sec-WebSocket-Protocol`. Some proxies, such as
+/// Trunk's, drop that header from the response. A browser that offered a subprotocol then fails the connection (RFC 6455,
+/// section 4.1).
+pub const SUBPROTOCOL_PARAMETER: &str = "subprotocol";
+
+/// The version of this crate, which the relay and the page share. The page uses it to detect that the relay has changed.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

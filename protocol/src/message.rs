@@ -1,12 +1,15 @@
-//! The JSON text messages of `sightline.v1`. Media travels beside them as binary messages: after every [`Ready`] and
-//! every [`NewTrack`] the init segment that it announces, then one fragment (`[prft] moof mdat`) a message.
+//! The JSON text messages of `sightline.v1`. Media is sent in between as binary messages: the init segment after its [`Ready`]
+//! or [`NewTrack`], then one fragment (`[prft] moof mdat`) per message.
 //!
-//! Video and audio are tracks of their own, each with its own init segments and fragments; a fragment's track_ID
-//! (`tfhd`, ISO/IEC 14496-12 section 8.8.7) tells which it belongs to ([`TrackKind::track_id`]). Video never waits for
-//! audio. Decode times of tracks with the same [`Track::timeline`] count from the same moment, each in its own timescale.
+//! Video and audio are separate tracks, each with its own init segments and fragments. A fragment's track_ID (`tfhd`, ISO/IEC
+//! 14496-12 section 8.8.7) identifies the track ([`TrackKind::track_id`]). Video never waits for audio. Decode times of tracks
+//! with the same [`Track::timeline`] count from the same moment, each in its own timescale.
 //!
-//! Every time in a message is in milliseconds since the Unix epoch on the sender's clock, as a JSON number with
-//! fractions. Unknown fields are ignored by both sides, so that either can be upgraded first.
+//! On a WebRTC data channel labelled `sightline.v1`, the relay sends only [`ServerMessage::Ready`], for each epoch of the video
+//! track.
+//!
+//! Times in messages are milliseconds since the Unix epoch on the sender's clock, as a JSON number with fractions. Both sides
+//! ignore unknown fields, so that either can be upgraded first.
 
 use std::fmt;
 
@@ -14,68 +17,68 @@ use serde::{Deserialize, Serialize};
 
 use crate::stream::{Variant, VariantChoice};
 
-/// What a viewer sends.
+/// A message from the viewer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage {
-    /// The first message: what this browser can play and what it would like.
+    /// The first message: the browser's codecs and the viewer's choice.
     Play(Play),
-    /// Flow control: what has arrived. Sent a few times a second.
+    /// Flow control: the number of messages received. Sent a few times per second.
     Ack(Ack),
-    /// Nobody can see the picture: send no media until [`ClientMessage::Resume`]. Everything else goes on, and the
-    /// stream's source runs on.
+    /// The video is not visible: send no media until [`ClientMessage::Resume`]. Other messages continue, and the source keeps
+    /// running.
     Pause,
-    /// After [`ClientMessage::Pause`]: go on, with the newest key frame where a newer one than the next fragment has
-    /// come meanwhile; a [`ServerMessage::Gap`] says so. Without a pause before it: start again, with a [`Ready`] of
-    /// the next epoch, its init segment and the newest key frame, and a [`ServerMessage::Track`] of the audio if it is
-    /// wanted, for a viewer that has to rebuild its player.
+    /// After [`ClientMessage::Pause`]: resume. If a newer key frame than the next fragment has arrived, resume there and send a
+    /// [`ServerMessage::Gap`].
+    ///
+    /// Without a pause: restart, for a viewer that rebuilds its player. The relay sends a [`Ready`] of the next epoch, its init
+    /// segment and the newest key frame. If audio is wanted, it also sends a [`ServerMessage::Track`].
     Resume,
-    /// Which tracks to send from now on. Video goes on in its epoch, and is sent whether or not it is named. Audio that
-    /// is newly wanted begins with a [`ServerMessage::Track`], as soon as there is some; of a source without audio, never.
-    /// Audio that is no longer named is no longer sent: what was on its way may still come.
+    /// The tracks to send from now on. Video continues in its epoch and is always sent. Newly wanted audio starts with a
+    /// [`ServerMessage::Track`], once the source has audio. Removed audio stops, but fragments in flight may still arrive.
     Tracks {
-        /// The tracks wanted.
+        /// The wanted tracks.
         tracks: Vec<TrackKind>,
     },
-    /// Asks for another variant on the same socket.
+    /// Requests another variant on the same socket.
     Switch {
-        /// The variant wanted from now on.
+        /// The wanted variant.
         variant: VariantChoice,
     },
-    /// Asks the relay for a [`Pong`].
+    /// Requests a [`Pong`].
     Ping(Ping),
-    /// Answers the relay's [`Ping`].
+    /// The response to the relay's [`Ping`].
     Pong(Pong),
 }
 
-/// What the relay sends.
+/// A message from the relay.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {
-    /// A new epoch of video begins: its init segment is the next binary message.
+    /// A new epoch of video. Its init segment is the next binary message.
     Ready(Ready),
-    /// Audio begins, or begins anew because its source did: its init segment is the next binary message. Never before
-    /// the first [`ServerMessage::Ready`].
+    /// Audio starts, or restarts with its source. Its init segment is the next binary message. Never sent before the first
+    /// [`ServerMessage::Ready`].
     Track(NewTrack),
-    /// What the source is doing.
+    /// The status of the source.
     State(StreamState),
-    /// Fragments of video were left out before the next one, which is a key frame. Of audio nothing is said: its decode
-    /// times tell.
+    /// Fragments of video were skipped before the next one, which is a key frame. Gaps in audio are not announced; its decode
+    /// times show them.
     Gap {
-        /// How many fragments were not sent.
+        /// The number of skipped fragments.
         skipped: u64,
-        /// Why.
+        /// The reason.
         why: GapReason,
     },
-    /// Asks the viewer for a [`Pong`].
+    /// Requests a [`Pong`].
     Ping(Ping),
-    /// Answers the viewer's [`Ping`].
+    /// The response to the viewer's [`Ping`].
     Pong(Pong),
     /// The reason for the close that follows.
     Error {
-        /// The kind of failure, for the program.
+        /// The kind of error, for the program.
         kind: ErrorKind,
-        /// One sentence that names the thing and the remedy, for the person.
+        /// One sentence that names the problem and the remedy, for the person.
         message: String,
     },
 }
@@ -83,13 +86,13 @@ pub enum ServerMessage {
 /// See [`ClientMessage::Play`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Play {
-    /// RFC 6381 codec strings that the browser said it plays; of video, each stands for its profile up to its level
+    /// RFC 6381 codec strings that the browser plays. A video codec stands for its profile up to its level
     /// ([`crate::codec::VideoCodec::covers`]).
     pub codecs: Vec<String>,
-    /// Which variant to send.
+    /// The variant to send.
     #[serde(default)]
     pub variant: VariantChoice,
-    /// Which tracks to send, as in [`ClientMessage::Tracks`].
+    /// The tracks to send, as in [`ClientMessage::Tracks`].
     #[serde(default = "video_only")]
     pub tracks: Vec<TrackKind>,
 }
@@ -101,23 +104,23 @@ fn video_only() -> Vec<TrackKind> {
 /// See [`ClientMessage::Ack`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Ack {
-    /// How many binary messages have arrived since the socket opened, init segments among them.
+    /// The number of binary messages received since the socket opened, including init segments.
     pub received: u64,
-    /// When the newest of them arrived; lets the relay tell a slow way there from a slow way back.
+    /// The arrival time of the newest of them, which distinguishes a slow forward path from a slow return path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<f64>,
-    /// How far the picture on screen is behind the newest fragment received, in milliseconds; absent before the
-    /// first picture. The relay does not act on it so far.
+    /// The lag of the frame on the screen behind the newest fragment received, in milliseconds. Absent before the first frame.
+    /// The relay does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_ms: Option<f64>,
 }
 
-/// A question that a [`Pong`] answers: is the other side there, how far, and what time is it there?
+/// A request for a [`Pong`], which measures liveness, progress and clock offset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ping {
-    /// When this was sent, on the sender's clock.
+    /// The time of sending, on the sender's clock.
     pub sent: f64,
-    /// Means nothing and is not answered with: its length is what the relay tries a link with.
+    /// Padding with which the relay probes a link. Ignored, and not part of the [`Pong`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub padding: String,
 }
@@ -129,14 +132,14 @@ impl Ping {
     }
 }
 
-/// The answer to a [`Ping`].
+/// The response to a [`Ping`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pong {
     /// [`Ping::sent`], unchanged.
     pub sent: f64,
-    /// When the ping was answered, on the answerer's clock.
+    /// The time of the response, on the responder's clock.
     pub at: f64,
-    /// From a viewer: [`Ack::received`] at that moment, so that the relay can ask for an acknowledgement.
+    /// From a viewer: [`Ack::received`] at that time, so that a ping also requests an acknowledgement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<u64>,
 }
@@ -144,15 +147,15 @@ pub struct Pong {
 /// See [`ServerMessage::Ready`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ready {
-    /// Counts the init segments sent on this socket, from 1.
+    /// The number of init segments sent on this socket, from 1.
     pub epoch: u32,
     /// The variant that follows.
     pub variant: Variant,
-    /// Why this variant.
+    /// The reason for the variant.
     pub why: VariantReason,
-    /// One entry for each track of the epoch: the video track.
+    /// The tracks of the epoch: one video track.
     pub tracks: Vec<Track>,
-    /// Whether the source has audio, which a viewer may ask for.
+    /// Whether the source has audio, which a viewer may request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub audio: bool,
 }
@@ -160,31 +163,30 @@ pub struct Ready {
 /// See [`ServerMessage::Track`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewTrack {
-    /// Counts the init segments of audio sent on this socket, from 1.
+    /// The number of audio init segments sent on this socket, from 1.
     pub epoch: u32,
     /// The track that follows.
     #[serde(flatten)]
     pub track: Track,
 }
 
-/// A track as a SourceBuffer needs to know it.
+/// A track, as a SourceBuffer needs it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Track {
     /// Video or audio.
     pub kind: TrackKind,
-    /// The MIME type with the exact codec string, as `MediaSource.isTypeSupported` takes it.
+    /// The MIME type with the exact codec string, for `MediaSource.isTypeSupported`.
     pub mime: String,
-    /// Ticks a second of the track's decode times (`mdhd`, ISO/IEC 14496-12 section 8.4.2).
+    /// Ticks per second of the track's decode times (`mdhd`, ISO/IEC 14496-12 section 8.4.2).
     pub timescale: u32,
-    /// Which of the source's timelines its decode times are on: a number for each time the source was started. All
-    /// variants and the audio made from one run of the source share it, so that audio is in sync where it gets the
-    /// offset that video of the same timeline has.
+    /// The number of the source's timeline, which counts its starts. All variants and the audio of one run of the source share
+    /// it. Audio is in sync if it gets the offset of the video on the same timeline.
     #[serde(default)]
     pub timeline: u32,
-    /// Width and height of the picture in pixels, for video.
+    /// The video's width and height in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
-    /// Frames a second, where it has been measured.
+    /// Measured frames per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame_rate: Option<f64>,
 }
@@ -192,9 +194,9 @@ pub struct Track {
 /// Width and height in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
-    /// Pixels across.
+    /// Width in pixels.
     pub width: u16,
-    /// Pixels down.
+    /// Height in pixels.
     pub height: u16,
 }
 
@@ -215,7 +217,7 @@ pub enum TrackKind {
 }
 
 impl TrackKind {
-    /// The track_ID of its init segments and fragments.
+    /// The track_ID in the track's init segments and fragments.
     pub const fn track_id(self) -> u32 {
         match self {
             Self::Video => 1,
@@ -224,15 +226,15 @@ impl TrackKind {
     }
 }
 
-/// Why the relay sends the variant it sends.
+/// Why the relay sends the variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VariantReason {
-    /// The browser plays the camera's own bytes.
+    /// The browser plays the camera's own stream.
     Untouched,
-    /// The viewer asked for this variant by name.
+    /// The viewer requested this variant by name.
     Requested,
-    /// The browser did not name a codec that covers the camera's.
+    /// The browser plays no codec that covers the camera's.
     NotPlayable,
     /// The camera sends B-frames, which low-delay playback shows out of order.
     BFrames,
@@ -252,23 +254,23 @@ impl fmt::Display for VariantReason {
     }
 }
 
-/// What a source is doing.
+/// The status of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum StreamState {
-    /// Nobody watches; nothing runs.
+    /// No viewers; nothing runs.
     Idle,
-    /// Started; no picture yet.
+    /// Started; no frame yet.
     Starting,
     /// Fragments arrive.
     Live,
-    /// There is no picture, and this is why.
+    /// There is no video, for this reason.
     Offline {
         /// The kind of failure, for the program.
         reason: OfflineReason,
-        /// One sentence that names the thing and the remedy, for the person. Never holds credentials.
+        /// One sentence that names the problem and the remedy, for the person. Never contains credentials.
         message: String,
-        /// Milliseconds until the next try.
+        /// Milliseconds until the next retry.
         retry_in_ms: u64,
     },
 }
@@ -279,29 +281,29 @@ pub enum StreamState {
 pub enum OfflineReason {
     /// No connection to the source.
     Unreachable,
-    /// The source refused the credentials, or wants some.
+    /// The source refused the credentials, or requires some.
     Unauthorized,
-    /// The source's server does not know this path.
+    /// The source's server does not have this path.
     NotFound,
     /// The source has no video track.
     NoVideo,
-    /// The source's video is of a codec that cannot be forwarded.
+    /// The relay cannot forward the source's video codec.
     UnsupportedCodec,
-    /// The source was playing and ended.
+    /// The source ended.
     Ended,
-    /// The source stayed connected and sent nothing.
+    /// The source stayed connected but sent nothing.
     Silent,
-    /// FFmpeg could not be run, or what it wrote made no sense.
+    /// FFmpeg could not be run, or its output was invalid.
     Failed,
 }
 
-/// Why fragments were left out.
+/// Why fragments were skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GapReason {
-    /// Too much was in flight to this viewer without an acknowledgement.
+    /// The viewer fell behind, because too much was in flight or the link is too slow.
     Behind,
-    /// The viewer was so slow that the fragments were no longer kept.
+    /// The viewer fell so far behind that the ring no longer held the fragments.
     Overrun,
     /// The viewer had paused.
     Paused,
@@ -326,7 +328,7 @@ pub enum ErrorKind {
 impl ServerMessage {
     /// The message as JSON text.
     pub fn to_json(&self) -> String {
-        // No map with non-string keys and no failing serializer is involved: this cannot fail.
+        // Cannot fail: no map with non-string keys and no failing serializer is involved.
         serde_json::to_string(self).expect("server messages are plain data")
     }
 }
@@ -342,9 +344,9 @@ impl ClientMessage {
 mod tests {
     use super::*;
 
-    /// The wire is a contract: these texts are what other implementations are written against.
+    /// The wire format is a contract: other implementations rely on these texts.
     #[test]
-    fn the_wire_form_is_fixed() {
+    fn wire_form_matches_golden_messages() {
         let play: ClientMessage = serde_json::from_str(r#"{"type":"play","codecs":["avc1.640034"]}"#).unwrap();
         assert_eq!(
             play,
@@ -427,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_ignored_and_unknown_types_refused() {
+    fn unknown_fields_are_ignored_and_unknown_types_are_refused() {
         assert!(serde_json::from_str::<ClientMessage>(r#"{"type":"ack","received":1,"new":true}"#).is_ok());
         assert!(serde_json::from_str::<ClientMessage>(r#"{"type":"dance"}"#).is_err());
     }

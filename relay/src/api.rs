@@ -1,40 +1,43 @@
-//! The HTTP side: catalogue, help, liveness, and the client itself.
+//! The HTTP routes: catalogue, events, metrics, health, and the client's files.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use memory_serve::CacheControl;
 use serde_json::{Value, json};
-use sightline_protocol::{SUBPROTOCOL, VERSION};
+use sightline_protocol::{SUBPROTOCOL, SUBPROTOCOL_PARAMETER, VERSION};
 use tokio::time::Instant;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::access::{self, Access, Rights};
+use crate::access::{self, Access, Permissions};
 use crate::clock;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 
+mod body;
+pub(crate) mod catalogue;
 mod events;
 mod headers;
+mod hosts;
 mod metrics;
 
 /// The client's page.
 const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
 
-/// Every route of the relay.
-pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, access: Access) -> Router {
+/// All routes of the relay.
+pub fn router(context: websocket::WebSocketContext, hls: hls::HlsContext, whep: whep::Whep, access: Access) -> Router {
     let webrtc = whep.is_on();
-    let policy = headers::Policy::new(&[PAGE, access::FORM], &context.allowed_origins);
+    let policy = headers::Policy::new(&[PAGE, access::login::FORM], &context.allowed_origins);
     let events = events::Feed { hub: context.hub.clone(), webrtc, shutdown: context.shutdown.clone() };
-    let streams = async move |State(hub): State<Arc<Hub>>, Extension(rights): Extension<Rights>| {
-        let mut catalogue = hub.catalogue(Instant::now(), webrtc);
-        catalogue.streams.retain(|stream| rights.cover(stream.name.as_str()));
+    let streams = async move |State(hub): State<Arc<Hub>>, Extension(permissions): Extension<Permissions>| {
+        let mut catalogue = catalogue::catalogue(&hub, Instant::now(), webrtc);
+        catalogue.streams.retain(|stream| permissions.cover(&stream.name));
         Json(catalogue)
     };
     let api = Router::new()
@@ -42,14 +45,14 @@ pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, 
         .route("/api/mse/test", get(mse_test))
         .route("/api/time", get(time))
         .route("/api/{*rest}", get(unknown))
-        .route("/metrics", get(metrics::metrics))
         .with_state(context.hub.clone())
+        .route("/metrics", get(metrics::metrics).with_state((context.hub.clone(), access.rejections().clone())))
         .route("/api/events", get(events::events).with_state(events))
-        // What is true now is not what was true a second ago.
+        // Responses change from one second to the next.
         .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let client = memory_serve::load!()
         .index_file(Some("/index.html"))
-        // The same page, which shows another of its faces there.
+        // The same page; it shows its test view there.
         .add_alias("/test", "/index.html")
         // Trunk puts a hash of the contents into every other file's name.
         .html_cache_control(CacheControl::NoCache)
@@ -58,20 +61,35 @@ pub fn router(context: websocket::Context, hls: hls::Context, whep: whep::Whep, 
         .layer(middleware::from_fn(for_other_pages));
     Router::new()
         .route("/healthz", get(healthz))
-        .route("/ws/mse/{stream}", get(websocket::handle))
+        .route("/ws/mse/{*stream}", get(websocket::handle))
         .with_state(context)
         .merge(hls::router(hls))
         .merge(whep::router(whep))
         .merge(api)
         .merge(client)
-        .route("/login", get(access::back_to_the_page).post(access::login).with_state(access.clone()))
-        .layer(middleware::from_fn_with_state(access, access::guard))
-        // Around the guard, which answers with a page of its own.
+        .route("/login", get(access::login::redirect_to_page).post(access::login::log_in).with_state(access.clone()))
+        .route("/logout", post(access::login::log_out).get(access::login::redirect_to_page).with_state(access.clone()))
+        .layer(DefaultBodyLimit::max(body::FORM_MAX))
+        .layer(middleware::from_fn_with_state(access.clone(), access::guard))
+        // Outside the guard, which responds with a page of its own.
         .layer(middleware::from_fn_with_state(policy, headers::secure))
+        .layer(middleware::from_fn(body::limit))
+        .layer(middleware::from_fn(hosts::one_host))
+        .layer(middleware::from_fn_with_state(access, count_rejections))
 }
 
-/// The client's files may be used by any page, which is what `<sightline-player>` is for: who may watch is decided where the
-/// pictures are. Scripts that are loaded by their names have no hash in them and are asked for anew.
+/// Counts the responses that refuse a client. A missing address is none: players request segments that are gone.
+async fn count_rejections(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let client = access.client(request.extensions(), request.headers());
+    let response = next.run(request).await;
+    if matches!(response.status().as_u16(), 400 | 401 | 403 | 408 | 413 | 429) {
+        access.rejections().count(response.status().as_u16(), client);
+    }
+    response
+}
+
+/// Lets pages of any origin load the client's files, as `<sightline-player>` requires; access is checked where media is served.
+/// Scripts without a hash in their names are revalidated at each load.
 async fn for_other_pages(request: Request, next: Next) -> Response {
     let has_no_hash = matches!(request.uri().path(), "/sightline-player.js" | "/hls.js");
     let mut response = next.run(request).await;
@@ -83,19 +101,19 @@ async fn for_other_pages(request: Request, next: Next) -> Response {
     response
 }
 
-/// That it runs, and what it is.
+/// Liveness and version.
 async fn healthz() -> impl IntoResponse {
     let health = json!({ "status": "ok", "version": VERSION, "commit": option_env!("SIGHTLINE_COMMIT") });
     ([(CACHE_CONTROL, "no-store")], Json(health))
 }
 
-/// The relay's clock, for those who know of capture times (EXT-X-PROGRAM-DATE-TIME) and have no WebSocket to ask on.
+/// The relay's clock, for clients that read capture times (EXT-X-PROGRAM-DATE-TIME) and have no WebSocket.
 async fn time() -> impl IntoResponse {
-    // Nobody's secret: pages that embed a player may ask.
+    // Not secret: a page that embeds a player may read it.
     ([(ACCESS_CONTROL_ALLOW_ORIGIN, "*")], Json(json!({ "unix_ms": clock::unix_ms() })))
 }
 
-/// What the MSE endpoint is and how to use it, for somebody with curl.
+/// A summary of the MSE endpoint, for a person with curl.
 async fn mse_test() -> Json<Value> {
     Json(json!({
         "endpoint": "/ws/mse/{stream}",
@@ -107,11 +125,13 @@ async fn mse_test() -> Json<Value> {
                 "steps": [
                     "optional: send the text h264 within 300 ms to ask for H.264",
                     "receive the text codec:hevc or codec:h264, or error:<reason> and a close code from 4400 on",
-                    "receive binary messages: the init segment, then one fragment each; end to end they are a playable file",
+                    "receive binary messages: the init segment, then one fragment each, on a timeline that begins at 0 and has no \
+                     gaps; end to end they are a playable file",
                 ],
             },
             SUBPROTOCOL: {
                 "subprotocol": SUBPROTOCOL,
+                "or_query": format!("{SUBPROTOCOL_PARAMETER}={SUBPROTOCOL}"),
                 "client_sends": ["play", "ack", "tracks", "switch", "pause", "resume", "ping", "pong"],
                 "relay_sends": ["ready", "track", "state", "gap", "ping", "pong", "error"],
             },

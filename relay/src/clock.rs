@@ -1,8 +1,7 @@
-//! The relay's clock, by which everything on the wire is timed.
+//! The relay's clock. All times on the wire come from it.
 //!
-//! It is the system's clock as it was when the relay first asked, going on steadily: a step of the system's clock (a
-//! machine that sets it after starting, an operator) would for a while make every picture look younger or older than it
-//! is.
+//! Anchored to the system's clock at the first call and monotonic from then on. A step of the system's clock (NTP after boot,
+//! an operator) would otherwise shift the age of every frame.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,7 +16,7 @@ pub fn now() -> Duration {
     *unix + instant.elapsed()
 }
 
-/// Milliseconds since the Unix epoch, in fractions, as on the wire.
+/// Fractional milliseconds since the Unix epoch, as on the wire.
 pub fn unix_ms() -> f64 {
     now().as_secs_f64() * 1e3
 }

@@ -1,4 +1,6 @@
-//! The configuration: one TOML file, every key optional but a source. A misspelt key is an error, not a surprise.
+//! The configuration: parses one TOML file into values. Every key but a source is optional; an unknown key is an error.
+//!
+//! Imports no other module of the relay: the modules that use a value import it from here.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,38 +10,39 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use sightline_protocol::stream::StreamName;
 
-use crate::hub::ring;
-use crate::ingest;
-use crate::ingest::ffmpeg::{Encoder, Encoding};
-use crate::ingest::places::Places;
-use crate::ingest::process::Launcher;
-use crate::ingest::source::{Audio, Encode, Reader, RtspTransport, Source, SourceUrl};
-
 pub use access::Password;
-pub use limits::{InForce, Limits};
-pub use network::Network;
+pub use encoding::{Encoder, Encoding};
+pub use limits::Limits;
 pub use oidc::{KeySource, Oidc};
+pub use source::{Audio, Encode, Reader, RtspTransport, Source, SourceUrl};
 pub use tls::Tls;
 pub use token::TokenKey;
 pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
+#[cfg(test)]
+mod documented;
+mod encoding;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod limits;
 mod network;
 mod oidc;
+mod source;
+mod streams;
 mod tls;
 mod token;
 mod webrtc;
 
-/// What stands in a pattern for the stream's name.
+/// Stands for the stream's name in a pattern.
 const PLACEHOLDER: &str = "{stream}";
 
-/// The bit rate of a light picture of 640x360, in thousands a second: a tenth of a common HD camera's. Artefacts show
-/// where much moves, and nowhere else.
+/// Maximum bytes of fragments in a rendition's ring: a GOP of 10 s at 20 Mbit/s has 25 MB.
+pub const DEFAULT_RING_BYTES: usize = 32 * 1024 * 1024;
+
+/// The bit rate of `low` at 640x360, in kbit/s: a tenth of a common HD camera's. Artefacts show only in areas with much motion.
 const LOW_KBPS: u32 = 360;
-/// What a light picture can be made with: below, nothing can be told apart; above, it is not light.
+/// The range of `low`'s bit rate, in kbit/s. Below it, nothing is recognizable; above it, the variant is not low.
 const LOW_KBPS_RANGE: std::ops::RangeInclusive<u32> = 50..=5000;
 
 /// The relay's configuration.
@@ -47,41 +50,41 @@ const LOW_KBPS_RANGE: std::ops::RangeInclusive<u32> = 50..=5000;
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// What it speaks TLS with; HTTP alone, if nothing.
+    /// The TLS certificate. Without it the relay serves HTTP.
     pub tls: Option<Tls>,
-    /// Origins of pages, beside the relay's own, that may connect; `*` for any.
+    /// Origins of pages, besides the relay's own, that may connect; `*` for any.
     pub allowed_origins: Vec<String>,
-    /// What those who watch have to know; nothing, if none.
+    /// The password, if there is one.
     pub password: Option<Password>,
-    /// What signs tokens, with one of which it can be watched too.
+    /// The key of access tokens, if there is one.
     pub token_key: Option<TokenKey>,
-    /// Whose tokens will do besides.
+    /// The identity provider, if there is one.
     pub oidc: Option<Oidc>,
-    /// Whether everybody may watch who reaches an address that is not this machine's alone.
+    /// Whether everyone may watch who reaches a non-loopback address.
     pub open: bool,
-    /// The FFmpeg to run.
+    /// The path of FFmpeg.
     pub ffmpeg: PathBuf,
-    /// How H.264 is encoded.
+    /// The encoder of H.264.
     pub encoding: Encoding,
-    /// Whether streams have the light variant.
+    /// Whether streams have the variant `low`.
     pub low: bool,
-    /// Its bit rate, in thousands a second.
+    /// The bit rate of `low`, in kbit/s.
     pub low_kbps: u32,
-    /// How long FFmpeg runs on after the last viewer has left.
+    /// Time that a source keeps running after its last viewer has left.
     pub linger: Duration,
-    /// How long a source may send nothing before it is restarted.
+    /// Time without data after which a source is restarted.
     pub silence: Duration,
-    /// What a rendition keeps.
-    pub ring: ring::Limits,
+    /// Maximum bytes of fragments in a rendition's ring.
+    pub ring_bytes: usize,
     /// WebRTC.
     pub webrtc: Webrtc,
-    /// What viewers may take of the relay.
+    /// Limits of connections, viewers and transcodes.
     pub limits: Limits,
     /// The streams, in the order of the file.
     pub streams: IndexMap<StreamName, Source>,
 }
 
-/// Why there is no configuration.
+/// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -92,24 +95,24 @@ pub enum ConfigError {
     Parse {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// The line number, from 1.
         line: usize,
-        /// What is wrong. Never quotes the line, which may hold a password.
+        /// The error. Never quotes the line, which may contain a password.
         message: String,
     },
-    /// Values that contradict each other or make no sense.
+    /// Values that contradict each other or are out of range.
     #[error("the configuration {0:?} is not right: {1}")]
     Invalid(PathBuf, String),
-    /// The password in the environment is none.
+    /// `SIGHTLINE_PASSWORD` is invalid.
     #[error("SIGHTLINE_PASSWORD {0}; set it to the password, or unset it")]
     Variable(&'static str),
-    /// The password cannot be had.
+    /// The password file cannot be used.
     #[error("cannot take the password from {0:?}: {1}")]
     Password(PathBuf, String),
-    /// The key of tokens in the environment is none.
+    /// `SIGHTLINE_TOKEN_KEY` is invalid.
     #[error("SIGHTLINE_TOKEN_KEY is no key for access tokens: {0}")]
     TokenVariable(String),
-    /// The key of tokens cannot be had.
+    /// The file of the token key cannot be used.
     #[error("cannot take the key of access tokens from {0:?}: {1}")]
     TokenKey(PathBuf, String),
 }
@@ -139,42 +142,31 @@ impl Config {
         Ok(config)
     }
 
-    /// How its sources are run by `relay`, this program, within `limits`.
-    pub fn ingest(&self, relay: Option<PathBuf>, limits: InForce) -> ingest::Settings {
-        ingest::Settings {
-            launcher: Launcher { ffmpeg: self.ffmpeg.clone(), relay },
-            encoding: self.encoding.clone(),
-            low_kbps: self.low_kbps,
-            linger: self.linger,
-            silence: self.silence,
-            transcodes: Places::new(limits),
-        }
-    }
-
-    /// The built-in streams, for a relay that is started without a configuration.
+    /// The built-in streams, for a relay without a configuration.
     ///
     /// # Panics
-    /// Never: the file is part of the program and its test reads it.
+    /// Never: the file is part of the program, and a test reads it.
     pub fn demo() -> Self {
-        let file = File::parse(include_str!("demo.toml")).expect("demo.toml is right");
+        let file = File::parse(include_str!("config/demo.toml")).expect("demo.toml is right");
         file.resolve().expect("demo.toml is right")
     }
 }
 
-/// The file as it is written.
+/// The file's structure.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     listen: SocketAddr,
     tls: Option<Tls>,
     allowed_origins: Vec<String>,
-    access: access::Section,
-    oidc: Option<oidc::Section>,
+    access: access::AccessSection,
+    oidc: Option<oidc::OidcSection>,
     ffmpeg: PathBuf,
     ingest: Ingest,
-    webrtc: webrtc::Section,
-    limits: limits::Section,
-    streams: IndexMap<StreamName, Stream>,
+    webrtc: webrtc::WebrtcSection,
+    limits: limits::LimitsSection,
+    #[serde(deserialize_with = "streams::unique")]
+    streams: IndexMap<StreamName, StreamConfig>,
     mediamtx: Option<Pattern>,
 }
 
@@ -184,12 +176,12 @@ impl Default for File {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             tls: None,
             allowed_origins: Vec::new(),
-            access: access::Section::default(),
+            access: access::AccessSection::default(),
             oidc: None,
             ffmpeg: "ffmpeg".into(),
             ingest: Ingest::default(),
-            webrtc: webrtc::Section::default(),
-            limits: limits::Section::default(),
+            webrtc: webrtc::WebrtcSection::default(),
+            limits: limits::LimitsSection::default(),
             streams: IndexMap::new(),
             mediamtx: None,
         }
@@ -213,7 +205,7 @@ impl Default for Ingest {
         Self {
             linger_seconds: 10.0,
             silence_seconds: 10.0,
-            ring_mib: ring::Limits::default().bytes >> 20,
+            ring_mib: DEFAULT_RING_BYTES >> 20,
             encoder: Encoder::default(),
             vaapi_device: "/dev/dri/renderD128".to_owned(),
             low: true,
@@ -225,7 +217,7 @@ impl Default for Ingest {
 /// One stream: `[streams.NAME]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stream {
+struct StreamConfig {
     source: SourceUrl,
     #[serde(default)]
     input_options: Vec<String>,
@@ -241,7 +233,7 @@ struct Stream {
     audio: Audio,
 }
 
-/// Many streams of one server: `[mediamtx]`.
+/// Several streams of one server: `[mediamtx]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pattern {
@@ -262,7 +254,7 @@ fn yes() -> bool {
 }
 
 impl File {
-    /// The file, or the line of the mistake and what it is.
+    /// Parses the file. An error has its line and message.
     fn parse(text: &str) -> Result<Self, (usize, String)> {
         toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -287,7 +279,7 @@ impl File {
         if let Some((name, _)) = streams.iter().find(|(_, source)| source.url.reveal().is_empty()) {
             return Err(format!("the source of stream {name} is empty"));
         }
-        for (name, source) in &mut streams {
+        for (name, source) in &streams {
             read_directly(name, source)?;
         }
         if self.ingest.ring_mib == 0 {
@@ -303,7 +295,7 @@ impl File {
             allowed_origins: self.allowed_origins,
             password: None,
             token_key: None,
-            oidc: self.oidc.map(oidc::Section::resolve).transpose()?,
+            oidc: self.oidc.map(oidc::OidcSection::resolve).transpose()?,
             open: self.access.open,
             ffmpeg: self.ffmpeg,
             encoding: Encoding { encoder: self.ingest.encoder, vaapi_device: self.ingest.vaapi_device },
@@ -311,7 +303,7 @@ impl File {
             low_kbps: self.ingest.low_kbps,
             linger: seconds("ingest.linger_seconds", self.ingest.linger_seconds)?,
             silence: seconds("ingest.silence_seconds", self.ingest.silence_seconds)?,
-            ring: ring::Limits { bytes: self.ingest.ring_mib << 20, ..ring::Limits::default() },
+            ring_bytes: self.ingest.ring_mib << 20,
             webrtc: self.webrtc.resolve()?,
             limits: self.limits.resolve()?,
             streams,
@@ -319,8 +311,8 @@ impl File {
     }
 }
 
-/// Whether `source` can be as it is where the relay reads it itself. It then has no audio.
-fn read_directly(name: &StreamName, source: &mut Source) -> Result<(), String> {
+/// Checks that the relay can read `source` directly if that is configured.
+fn read_directly(name: &StreamName, source: &Source) -> Result<(), String> {
     if source.reader != Reader::Direct {
         return Ok(());
     }
@@ -331,15 +323,12 @@ fn read_directly(name: &StreamName, source: &mut Source) -> Result<(), String> {
         return beyond("reads RTSP over TCP only; remove it, or rtsp_transport");
     } else if source.encode.is_some() || !source.input_options.is_empty() {
         return beyond("takes no FFmpeg; remove it, or encode and input_options");
-    } else if source.audio == Audio::Aac {
-        return beyond("reads no audio; remove it, or audio");
     }
-    source.audio = Audio::Off;
     Ok(())
 }
 
-/// A message of the deserializer without the text it found where it expected something else, which may be an address
-/// with a password: `invalid type: string "rtsp://…", expected struct Stream`.
+/// The deserializer's message without the value that it quotes, which may be an address with a password: `invalid type: string
+/// "rtsp://…", expected struct StreamConfig`.
 fn without_values(message: &str) -> String {
     match (message.find("string \""), message.rfind("\", expected")) {
         (Some(start), Some(end)) if start < end => format!("{}a text{}", &message[..start], &message[end + 1..]),
@@ -347,7 +336,7 @@ fn without_values(message: &str) -> String {
     }
 }
 
-/// Anything from a tenth of a second to a day.
+/// Accepts a tenth of a second to a day.
 fn seconds(key: &str, value: f64) -> Result<Duration, String> {
     if (0.1..=86_400.0).contains(&value) {
         Ok(Duration::from_secs_f64(value))
@@ -356,8 +345,8 @@ fn seconds(key: &str, value: f64) -> Result<Duration, String> {
     }
 }
 
-impl From<Stream> for Source {
-    fn from(stream: Stream) -> Self {
+impl From<StreamConfig> for Source {
+    fn from(stream: StreamConfig) -> Self {
         Self {
             url: stream.source,
             input_options: stream.input_options,
@@ -377,7 +366,7 @@ impl Pattern {
             return Err(format!("mediamtx.source has no {PLACEHOLDER}, so every stream would be the same"));
         }
         let source = |name: &StreamName| Source {
-            url: SourceUrl::new(pattern.replace(PLACEHOLDER, name.as_str())),
+            url: self.source.with_name(PLACEHOLDER, name),
             input_options: Vec::new(),
             reader: self.reader,
             rtsp_transport: self.rtsp_transport,

@@ -1,33 +1,37 @@
-//! Sightline's relay, in the order a frame passes it:
+//! Sightline's relay. A module imports only modules below it; a unit test of this crate checks that (`layering.rs`).
 //!
-//! | module | what enters | what leaves |
+//! | module | input | output |
 //! | --- | --- | --- |
-//! | [`config`] | a TOML file | the streams and their sources |
-//! | [`ingest`] | a source, through FFmpeg | bytes of fragmented MP4 |
-//! | [`fmp4`] | those bytes | init segments and fragments |
-//! | [`nal`] | NAL units of H.264 and H.265 | what they say of the order of pictures |
-//! | [`nut`] | a source's audio in NUT, from FFmpeg | what codec it is, and where reading can begin |
+//! | [`cli`] | the command line | a running relay, or the output of a subcommand |
+//! | [`server`] | a configuration | a running relay: assembles all of the below |
+//! | [`api`] | HTTP requests | catalogue, events, metrics, the client's files |
+//! | [`egress`] | a cursor in the hub | WebSocket messages, HLS, RTP |
+//! | [`access`] | HTTP requests | requests that may watch |
+//! | [`ingest`] | a source, through FFmpeg or RTSP | fragments in the hub |
 //! | [`hub`] | fragments | fragments, to any number of readers |
-//! | [`egress`] | a place in the hub | WebSocket messages, HLS, RTP |
-//! | [`access`] | HTTP requests | those of people who may watch |
-//! | [`api`] | HTTP requests | the catalogue, and the client |
-//! | [`server`] | all of the above | a running relay |
-//! | [`check`] | a configuration | what its sources deliver |
+//! | [`limits`] | connections, viewers, transcodes | permits |
+//! | [`net`] | a connection | its client's address, whether it is encrypted |
+//! | [`config`] | a TOML file | values |
+//! | [`clock`] | the system's clock | a clock that does not step |
 //!
-//! All of them tell time by [`clock`] and count with [`counts`].
+//! Media formats are in the crate [`sightline_media`], the wire format is in [`sightline_protocol`].
 
 pub mod access;
 pub mod api;
-pub mod check;
+pub mod cli;
+// Part of the build script; its tests run with the relay's.
+#[cfg(test)]
+#[path = "../build/client.rs"]
+mod client_build;
 pub mod clock;
 pub mod config;
-pub mod counts;
 pub mod egress;
-pub mod fmp4;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod hub;
 pub mod ingest;
-pub mod nal;
-pub mod nut;
+#[cfg(test)]
+mod layering;
+pub mod limits;
+pub mod net;
 pub mod server;

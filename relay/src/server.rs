@@ -1,71 +1,76 @@
-//! Assembles the relay in the order the data flows, and runs it until it is told to stop.
+//! Assembles the relay in the order the data flows, and runs it until shutdown.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
-use axum::http::Extensions;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use axum::Router;
+use rustix::process::{Resource, getrlimit};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tokio_util::task::TaskTracker;
+use tracing::info;
 
 use crate::access::{self, Access, oidc};
-use crate::config::{Config, InForce, KeySource};
-use crate::egress::viewers::Viewers;
+use crate::config::{Config, KeySource};
 use crate::egress::{hls, websocket, whep};
-use crate::hub::Hub;
-use streams::Streams;
-
-pub use streams::{Change, Sources};
-pub use tls::{Certificate, TlsError};
+use crate::hub::{Hub, ring};
+use crate::ingest::Settings;
+use crate::ingest::supervisor::{Change, Supervisor};
+use crate::limits::connections::ConnectionLimiter;
+use crate::limits::viewers::ViewerLimiter;
+use crate::limits::{LiveLimits, descriptors};
+use crate::net::rejections::Rejections;
+use crate::net::tls::{Certificate, TlsError};
 
 mod connections;
-pub(crate) mod forwarded;
-mod ledger;
-mod streams;
-mod tls;
+mod counted;
+#[cfg(test)]
+mod tests;
 
-/// How much of a viewer's data the kernel holds that has not left yet. The default lets some seconds of video pile up
-/// there, out of our reach, on a link that has become slow; a fragment or two keep a fast link busy.
-const NOT_SENT: u32 = 64 * 1024;
-/// How long a connection may take nothing of what was sent. An HTTP answer has no time limit of its own, and one that is
-/// stuck keeps the segment alive that it sends.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const STUCK: Duration = Duration::from_secs(30);
-/// What viewers and FFmpegs get to end by themselves when the relay stops.
-const FAREWELL: Duration = Duration::from_secs(4);
+/// Time limit for sessions and FFmpeg processes to end at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(4);
 
-/// Why the relay does not run.
+/// Why the relay does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address cannot be listened on.
+    /// Listening on the address fails.
     #[error("cannot listen on {address}: {error}{remedy}", remedy = if error.kind() == io::ErrorKind::AddrInUse {
         "; another program does: stop it, or choose another port with --listen"
     } else { "" })]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// Everybody who reaches the address could watch, and nobody said that they may.
+    /// Other machines reach the address, no credentials are configured, and `access.open` is not set.
     #[error(
         "everybody who reaches {0} could watch: set a password, as SIGHTLINE_PASSWORD or in the file that \
              access.password_file names, or a key for access tokens (access.token_key_file), or name an identity provider \
              ([oidc]), or say access.open = true"
     )]
     Open(SocketAddr),
-    /// There is no certificate that the relay could speak TLS with.
+    /// Other machines reach the address, and the password is short enough to guess.
+    #[error(
+        "the password is too short for a relay that other machines reach at {address}: set one of {least} characters or more, as \
+             SIGHTLINE_PASSWORD or in the file that access.password_file names"
+    )]
+    ShortPassword {
+        /// The address.
+        address: SocketAddr,
+        /// The minimum length.
+        least: usize,
+    },
+    /// The configured certificate cannot be used for TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The file with the identity provider's keys has none.
+    /// The identity provider's key file has no usable keys.
     #[error(transparent)]
     Keys(#[from] oidc::KeysError),
-    /// The address for WebRTC cannot be listened on.
+    /// Listening on the WebRTC address fails.
     #[error(
         "cannot listen on {address} for WebRTC: {error}; choose another address with webrtc.listen, or turn it off with \
              webrtc.enabled = false"
@@ -73,22 +78,22 @@ pub enum ServeError {
     Webrtc {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// A relay that listens.
+/// A relay with bound sockets.
 #[derive(Debug)]
 pub struct Relay {
     listener: TcpListener,
     certificate: Option<Certificate>,
-    webrtc: Option<whep::Bound>,
+    webrtc: Option<whep::BoundPort>,
     config: Config,
 }
 
 impl Relay {
-    /// Takes the addresses, so that a failure is known before anything else is said or started.
+    /// Binds the sockets, so that a failure is known before anything else is logged or started.
     ///
     /// # Errors
     /// See [`ServeError`].
@@ -98,7 +103,10 @@ impl Relay {
         if access::refuses(address, locked, config.open) {
             return Err(ServeError::Open(address));
         }
-        // An address may not answer yet when the machine has just started.
+        if config.password.as_ref().is_some_and(|password| access::is_too_short(address, password)) {
+            return Err(ServeError::ShortPassword { address, least: access::PASSWORD_MIN });
+        }
+        // Reads only a key file: a provider's URL may not answer yet when the machine has just started.
         if let Some(file @ KeySource::File(_)) = config.oidc.as_ref().map(|oidc| &oidc.keys) {
             oidc::look(file).await?;
         }
@@ -109,87 +117,97 @@ impl Relay {
         Ok(Self { listener, certificate, webrtc, config })
     }
 
-    /// The address that was taken; where the configuration says port 0, the port that the system chose.
+    /// The bound address. If the configuration has port 0, it contains the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap_or(self.config.listen)
     }
 
-    /// The scheme of its pages.
+    /// The scheme of the relay's pages.
     pub fn scheme(&self) -> &'static str {
         if self.certificate.is_some() { "https" } else { "http" }
     }
 
-    /// Runs until `shutdown`, then says goodbye to viewers and ends every FFmpeg. In between its streams and limits are always
-    /// those that came last from `changes`.
+    /// Runs until `shutdown`, then closes sessions with a reason and ends every FFmpeg. Until then, streams and limits follow
+    /// `changes`.
     pub async fn run(
         self,
         relay: Option<std::path::PathBuf>,
         changes: mpsc::Receiver<Change>,
         shutdown: CancellationToken,
     ) {
-        let hub = Arc::new(Hub::new(self.config.streams.keys().cloned(), self.config.ring, self.config.low));
-        let limits = InForce::new(self.config.limits.clone());
-        let settings = Arc::new(self.config.ingest(relay, limits.clone()));
-        let mut streams = Streams::new(hub.clone(), settings, shutdown.clone());
-        streams.set(self.config.streams).await;
-        let streams = tokio::spawn(streams.follow(changes, limits.clone()));
+        let hub = Arc::new(Hub::new(
+            self.config.streams.keys().cloned(),
+            ring::RingLimits::new(self.config.ring_bytes),
+            self.config.low,
+        ));
+        let limits = LiveLimits::new(self.config.limits.clone());
+        let limiter = connection_limiter(self.config.streams.len(), &limits);
+        let settings = Arc::new(Settings::new(&self.config, relay, limits.clone()));
+        let mut supervisor = Supervisor::new(hub.clone(), settings, shutdown.clone());
+        supervisor.set(self.config.streams.clone()).await;
+        let streams = tokio::spawn(supervisor.follow(changes, limits.clone()));
 
-        let allowed_origins: Arc<[String]> = self.config.allowed_origins.into();
-        let (ring, low_kbps) = (self.config.ring.bytes, self.config.low_kbps);
-        let hls = hls::Context::new(hub.clone(), ring, low_kbps, allowed_origins.clone(), shutdown.clone());
-        let viewers = Viewers::new(limits.clone());
-        let whep =
-            whep::Whep::start(self.webrtc, hub.clone(), allowed_origins.clone(), viewers.clone(), shutdown.clone());
-        let context = websocket::Context { hub, allowed_origins, viewers, shutdown: shutdown.clone() };
-        let oidc = self.config.oidc.map(|oidc| oidc::Verifier::start(oidc, shutdown.clone()));
-        let access = Access::new(self.config.password, self.config.token_key.as_ref(), oidc);
-        let app = crate::api::router(context, hls, whep.clone(), access);
+        let Application { router, whep, sessions } =
+            Application::new(self.config, self.webrtc, hub, &limits, &shutdown);
         let certificate = self.certificate.as_ref().map(Certificate::current);
         if let Some(certificate) = self.certificate {
             tokio::spawn(certificate.follow(shutdown.clone()));
         }
         tokio::select! {
-            () = connections::serve(self.listener, certificate, app, &limits, shutdown.clone()) => {}
-            () = async { shutdown.cancelled().await; tokio::time::sleep(FAREWELL).await } => {}
+            () = connections::serve(self.listener, certificate, router, &limits, limiter, shutdown.clone()) => {}
+            () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN_GRACE).await } => {}
         }
-        let ended = async { tokio::join!(whep.ended(), streams) };
-        if tokio::time::timeout(FAREWELL, ended).await.is_err() {
-            info!("some sources did not end in time; they end with the relay");
+        sessions.close();
+        let ended = async { tokio::join!(whep.ended(), streams, sessions.wait()) };
+        if tokio::time::timeout(SHUTDOWN_GRACE, ended).await.is_err() {
+            info!("some sources or sessions did not end in time; they end with the relay");
         }
     }
 }
 
-/// Lets a connection send what it has.
-pub(crate) fn hurry(stream: &TcpStream) {
-    // A fragment is late if it waits for the next (RFC 896).
-    let set = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT));
-    if let Err(error) = set {
-        debug!(%error, "a connection keeps the system's buffering");
+/// Limits connections to the file descriptors of this process, and logs the result.
+fn connection_limiter(sources: usize, limits: &LiveLimits) -> ConnectionLimiter {
+    let (open_files, now) = (getrlimit(Resource::Nofile).current, limits.now());
+    let capacity = descriptors::capacity(open_files, sources, now.transcodes);
+    let (connections, configured) = (now.connections.min(capacity), now.connections);
+    info!(
+        connections,
+        configured, open_files, "limit of connections, by limits.connections and the limit of open files"
+    );
+    ConnectionLimiter::new(limits.clone(), capacity)
+}
+
+/// The routes, and the sessions behind them.
+struct Application {
+    router: Router,
+    whep: whep::Whep,
+    sessions: TaskTracker,
+}
+
+impl Application {
+    fn new(
+        config: Config,
+        webrtc: Option<whep::BoundPort>,
+        hub: Arc<Hub>,
+        limits: &LiveLimits,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        let allowed_origins: Arc<[String]> = config.allowed_origins.into();
+        let (ring, low_kbps) = (config.ring_bytes, config.low_kbps);
+        let hls = hls::HlsContext::new(hub.clone(), ring, low_kbps, allowed_origins.clone(), shutdown.clone());
+        let viewers = ViewerLimiter::new(limits.clone());
+        let whep = whep::Whep::start(webrtc, hub.clone(), allowed_origins.clone(), viewers.clone(), shutdown.clone());
+        let (sessions, rejections) = (TaskTracker::new(), Rejections::default());
+        let context = websocket::WebSocketContext {
+            hub,
+            allowed_origins,
+            viewers,
+            shutdown: shutdown.clone(),
+            sessions: sessions.clone(),
+            rejections: rejections.clone(),
+        };
+        let oidc = config.oidc.map(|oidc| oidc::Verifier::start(oidc, shutdown.clone()));
+        let access = Access::new(config.password, config.token_key.as_ref(), oidc, limits.clone(), rejections);
+        Self { router: crate::api::router(context, hls, whep.clone(), access), whep, sessions }
     }
-}
-
-/// Has the system close a connection of which nothing is taken.
-fn give_up_when_stuck(stream: &TcpStream) {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(STUCK)) {
-        debug!(%error, "a connection keeps the system's time limit");
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = stream;
-}
-
-/// Whether a request came by TLS, as far as this relay does that itself.
-pub(crate) fn is_encrypted(extensions: &Extensions) -> bool {
-    extensions.get::<ConnectInfo<Reached>>().is_some_and(|ConnectInfo(reached)| reached.encrypted)
-}
-
-/// Between which addresses an HTTP connection is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reached {
-    /// Ours that it came to.
-    pub(crate) address: Option<IpAddr>,
-    /// Whose it is: the viewer's, or a proxy's.
-    pub(crate) peer: IpAddr,
-    /// Whether by TLS.
-    pub(crate) encrypted: bool,
 }

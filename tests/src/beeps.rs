@@ -1,11 +1,11 @@
-//! Where the camera's beeps begin (`fixtures/live_sources.py`) in sound that was decoded or heard.
+//! Finds the beginnings of the camera's beeps (`fixtures/live_sources.py`) in decoded or recorded sound.
 
-/// A beep is at half of full scale.
+/// The detection threshold. A beep has half of full scale.
 const LOUD: u16 = 4000;
-/// Silence before a beep is longer than this, in seconds, and a beep has none.
+/// The minimum silence before a beep, in seconds. A beep itself contains none.
 const SILENCE: f64 = 0.25;
 
-/// In seconds from the first sample: of 16 bits, little-endian, one channel, `rate` a second.
+/// Beep times in seconds from the first sample. The sound is 16 bit, little-endian, mono, at `rate` samples per second.
 pub fn begin(sound: &[u8], rate: usize) -> impl Iterator<Item = f64> {
     let silence = (SILENCE * rate as f64) as usize;
     let samples = sound.chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]]).unsigned_abs());

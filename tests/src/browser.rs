@@ -1,14 +1,15 @@
-//! The three browsers, driven by WebDriver, each with its own driver (and display) that ends with it.
+//! The three browsers, driven by WebDriver. Each has its own driver (and display), which ends with it.
 //!
-//! Programs are looked up in PATH, and where Debian and this project put those that are not in it; `CHROMIUM`,
-//! `CHROMEDRIVER`, `FIREFOX`, `GECKODRIVER`, `MINIBROWSER`, `WEBKITWEBDRIVER` and `XVFB` override them. A browser that is
-//! not there is reported on a line that begins with `SKIPPED:`, or, with `SIGHTLINE_REQUIRE_BROWSERS=1`, fails the test.
+//! Programs are looked up in PATH and in the places where Debian and this project install them. `CHROMIUM`, `CHROMEDRIVER`,
+//! `FIREFOX`, `GECKODRIVER`, `MINIBROWSER`, `WEBKITWEBDRIVER` and `XVFB` override them. A missing browser is reported on a line
+//! that begins with `SKIPPED:`. With `SIGHTLINE_REQUIRE_BROWSERS=1` it fails the test.
 
 mod devtools;
 mod downloads;
 mod eye;
 mod opening;
 mod page;
+mod pool;
 
 use std::env;
 use std::fmt;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder};
+use futures_util::future::join_all;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,35 +28,36 @@ use tempfile::TempDir;
 pub use downloads::Saved;
 pub use eye::{STALL, Sample, Summary, Watch};
 pub use opening::{LOOK_ON, Opening};
-pub use page::{MARK_POINTS, Rgb, Tile, TileState};
+pub use page::{FrameCounter, MARK_POINTS, Rgb, Tile, TileState};
 
 use crate::http;
-use crate::process::Owned;
-use crate::run::{say, until};
+use crate::outcome::{self, skip};
+use crate::process::{Owned, run_folder};
+use crate::run::until;
 use crate::sound_card::SoundCard;
 
-/// A driver is up within a second or two; a cold disk and a busy machine take longer.
+/// The time limit of a driver's start. It takes a second or two, and longer on a cold disk or busy machine.
 const START: Duration = Duration::from_secs(30);
 
-/// Width and height of a window, where a browser can be told.
+/// Width and height of a window, for browsers that accept a size.
 const WINDOW: (u32, u32) = (1280, 900);
 
 /// A browser engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
-    /// Chromium: on Linux without a GPU it has no H.265, so the relay must fall back to H.264 for it.
+    /// Chromium. On Linux without a GPU it has no H.265, so the relay must send it H.264.
     Chromium,
-    /// Firefox: plays H.265 as it comes.
+    /// Firefox. Plays H.265.
     Firefox,
-    /// WebKitGTK's MiniBrowser: plays H.265 as it comes, has ManagedMediaSource.
+    /// WebKitGTK's MiniBrowser. Plays H.265 and has ManagedMediaSource.
     WebKit,
 }
 
 impl Engine {
-    /// Every engine there is a driver for.
+    /// All engines.
     pub const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
 
-    /// Whether it plays H.265 on Linux in software.
+    /// Whether the engine plays H.265 on Linux in software.
     pub fn plays_h265(self) -> bool {
         self != Self::Chromium
     }
@@ -91,7 +94,7 @@ impl Engine {
                     "args": [
                         "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                        // So that a page's memory can be told from its garbage.
+                        // Allows a test to collect garbage before it reads a page's memory.
                         "--js-flags=--expose-gc", "--enable-precise-memory-info",
                         "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required",
                         format!("--window-size={},{}", WINDOW.0, WINDOW.1),
@@ -103,7 +106,7 @@ impl Engine {
                 "moz:firefoxOptions": {
                     "binary": browser,
                     "args": ["-headless"],
-                    // Beside the first, they keep Firefox from calling home.
+                    // The preferences after the first one stop Firefox's own network requests.
                     "prefs": {
                         "media.autoplay.default": autoplay as u8,
                         "app.normandy.enabled": false,
@@ -124,7 +127,7 @@ impl Engine {
     fn driver_arguments(self, port: u16) -> Vec<String> {
         match self {
             Self::Chromium => vec![format!("--port={port}")],
-            // Marionette and BiDi have fixed default ports, which a second Firefox would not get.
+            // Marionette and BiDi have fixed default ports, which fail for a second Firefox.
             Self::Firefox => ["--port", &port.to_string(), "--marionette-port", "0", "--websocket-port", "0"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -143,7 +146,7 @@ impl fmt::Display for Engine {
     }
 }
 
-/// The program that the variable names, or the first of `places` that is there: a path, or a name to look up in PATH.
+/// The program that the variable names, or the first of `places` that exists: a path, or a name to look up in PATH.
 fn installed(variable: &str, places: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let find = |place: &&str| {
@@ -153,97 +156,150 @@ fn installed(variable: &str, places: &[&str]) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from).or_else(|| places.iter().find_map(find))
 }
 
-/// Whether videos play without a tap, as Firefox's `media.autoplay.default` has it. The other engines refuse only sound.
+/// Whether videos play without a user gesture: the values of Firefox's `media.autoplay.default`. The other engines block only
+/// audible video.
 #[derive(Debug, Clone, Copy)]
 enum Autoplay {
-    /// All.
+    /// All videos.
     Allowed = 0,
-    /// None, whether they can be heard or not.
+    /// No videos, audible or muted.
     Refused = 5,
 }
 
-/// A browser with one window. It, its driver and its display end with this.
+/// A browser with one window. A drop ends a browser of this test alone, with its driver and display, and returns a shared one
+/// to the [pool].
 #[derive(Debug)]
 pub struct Browser {
     engine: Engine,
     client: Client,
+    /// Present until the drop.
+    session: Option<Session>,
+    shared: bool,
+}
+
+/// A running browser: its driver and what the driver needs.
+#[derive(Debug)]
+struct Session {
     driver: SocketAddr,
-    // Dropped in this order: the display must outlive what draws on it.
-    _driver_process: Owned,
+    // Fields drop in this order: the display must outlive the browser.
+    process: Owned,
     _display: Option<Owned>,
     _files: TempDir,
 }
 
+/// A machine without sound.
+const NO_SOUND: (&str, &str) = ("PULSE_SERVER", "unix:/nonexistent");
+
 impl Browser {
-    /// Starts a browser on a machine without sound; `None`, said loudly, where it is not installed and not required.
+    /// The shared browser, on a machine without sound. `None`, with a `SKIPPED:` line, if it is neither installed nor required.
     ///
     /// # Panics
     /// When it does not start, or is required and not installed.
     pub async fn start(engine: Engine) -> Option<Self> {
-        Self::start_with(engine, &[("PULSE_SERVER", "unix:/nonexistent")], Autoplay::Allowed).await
+        let programs = programs(engine)?;
+        if let Some(browser) = pool::take(engine).await {
+            return Some(browser);
+        }
+        if !pool::claim(engine) {
+            return Some(Self::launch(engine, programs, NO_SOUND, Autoplay::Allowed, false).await);
+        }
+        let launch = async move || Self::launch(engine, programs, NO_SOUND, Autoplay::Allowed, true).await;
+        Some(pool::on_shared_runtime(launch).await)
     }
 
-    /// The same of Firefox, which its user has told to play nothing without a tap.
+    /// A browser for this test alone, for tests of a browser's start.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_own(engine: Engine) -> Option<Self> {
+        Some(Self::launch(engine, programs(engine)?, NO_SOUND, Autoplay::Allowed, false).await)
+    }
+
+    /// Firefox with a user setting that blocks all playback without a user gesture.
     ///
     /// # Panics
     /// As [`Self::start`].
     pub async fn start_without_autoplay() -> Option<Self> {
-        Self::start_with(Engine::Firefox, &[("PULSE_SERVER", "unix:/nonexistent")], Autoplay::Refused).await
+        let engine = Engine::Firefox;
+        Some(Self::launch(engine, programs(engine)?, NO_SOUND, Autoplay::Refused, false).await)
     }
 
-    /// The same, to be heard by that card.
+    /// A browser that plays to this sound card.
     ///
     /// # Panics
     /// As [`Self::start`].
     pub async fn start_with_sound(engine: Engine, card: &SoundCard) -> Option<Self> {
-        Self::start_with(engine, &[("PULSE_SERVER", &card.address())], Autoplay::Allowed).await
+        let sound = ("PULSE_SERVER", &*card.address());
+        Some(Self::launch(engine, programs(engine)?, sound, Autoplay::Allowed, false).await)
     }
 
-    async fn start_with(engine: Engine, environment: &[(&str, &str)], autoplay: Autoplay) -> Option<Self> {
-        let (Some(browser), Some(driver)) = (engine.browser(), engine.driver()) else {
-            let missing = format!("{engine} or its driver is not installed");
-            assert!(!required(), "{missing}, and SIGHTLINE_REQUIRE_BROWSERS is set");
-            say(&format!("SKIPPED: {missing}"));
-            return None;
-        };
-        let files = tempfile::tempdir().expect("a temporary directory");
+    async fn launch(
+        engine: Engine,
+        (browser, driver): (PathBuf, PathBuf),
+        sound: (&str, &str),
+        autoplay: Autoplay,
+        shared: bool,
+    ) -> Self {
+        let files = tempfile::tempdir_in(run_folder()).expect("a temporary directory");
         let display = match engine {
             Engine::WebKit => Some(start_display().await),
             Engine::Chromium | Engine::Firefox => None,
         };
-        let (driver, address) = start_driver(engine, &driver, display.as_ref(), environment, files.path()).await;
-        let client = start_session(engine, engine.capabilities(&browser, autoplay), &format!("http://{address}")).await;
-        Some(Self {
-            engine,
-            client,
-            driver: address,
-            _driver_process: driver,
-            _display: display.map(|(owned, _)| owned),
-            _files: files,
-        })
+        let (process, driver) = start_driver(engine, &driver, display.as_ref(), &[sound], files.path()).await;
+        let client = start_session(engine, engine.capabilities(&browser, autoplay), &format!("http://{driver}")).await;
+        let session = Session { driver, process, _display: display.map(|(owned, _)| owned), _files: files };
+        Self { engine, client, session: Some(session), shared }
     }
 
-    /// Starts every engine that is installed.
+    /// All installed engines, started concurrently.
     pub async fn start_all() -> Vec<Self> {
-        let mut browsers = Vec::new();
-        for engine in Engine::ALL {
-            browsers.extend(Self::start(engine).await);
-        }
-        browsers
+        join_all(Engine::ALL.map(Self::start)).await.into_iter().flatten().collect()
     }
 
-    /// Which engine it is.
+    /// Runs a scene in all installed engines concurrently. They share the machine, the camera and the relay.
+    pub async fn each(scene: impl AsyncFn(&Self)) {
+        let browsers = Self::start_all().await;
+        join_all(browsers.iter().map(|browser| scene(browser))).await;
+    }
+
+    fn driver(&self) -> SocketAddr {
+        self.session.as_ref().expect("present until the drop").driver
+    }
+
+    /// The browser's engine.
     pub fn engine(&self) -> Engine {
         self.engine
     }
 }
 
-/// Whether what is missing on this machine fails a test rather than skips it: `SIGHTLINE_REQUIRE_BROWSERS=1`.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let Some(session) = self.session.take() else { return };
+        let failed = std::thread::panicking();
+        outcome::note_output(&session.process.stderr.text());
+        if self.shared {
+            pool::give_back(self.engine, self.client.clone(), session, failed);
+        }
+    }
+}
+
+/// Paths of an engine's browser and driver. `None`, with a `SKIPPED:` line, if they are neither installed nor required.
+fn programs(engine: Engine) -> Option<(PathBuf, PathBuf)> {
+    let programs = engine.browser().zip(engine.driver());
+    if programs.is_none() {
+        let missing = format!("{engine} or its driver is not installed");
+        assert!(!required(), "{missing}, and SIGHTLINE_REQUIRE_BROWSERS is set");
+        skip(&missing);
+    }
+    programs
+}
+
+/// Whether a missing program fails a test instead of skipping it: `SIGHTLINE_REQUIRE_BROWSERS=1`.
 pub fn required() -> bool {
     env::var("SIGHTLINE_REQUIRE_BROWSERS").is_ok_and(|value| value == "1")
 }
 
-/// An X server of its own, and the name of its display.
+/// A new X server, and the name of its display.
 async fn start_display() -> (Owned, String) {
     let xvfb = env::var("XVFB").unwrap_or_else(|_| "Xvfb".to_owned());
     let mut command = Command::new(xvfb);
@@ -254,7 +310,7 @@ async fn start_display() -> (Owned, String) {
     (display, format!(":{number}"))
 }
 
-/// The driver and its address, once it answers.
+/// Starts the driver and returns its address once it answers.
 async fn start_driver(
     engine: Engine,
     program: &Path,
@@ -271,7 +327,7 @@ async fn start_driver(
         // Without an address GLib starts a program to find one, for every player.
         command.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent");
         if rustix::process::geteuid().is_root() {
-            // Its sandbox needs user namespaces that root in a container does not have.
+            // WebKit's sandbox needs user namespaces, which root in a container lacks.
             command.env("WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS", "1");
         }
     }
@@ -287,7 +343,7 @@ async fn start_session(engine: Engine, capabilities: Value, driver: &str) -> Cli
         Value::Object(capabilities) => capabilities,
         other => unreachable!("capabilities are an object, not {other}"),
     };
-    // Certificates are those that tests have made.
+    // The tests' certificates are self-signed.
     capabilities.insert("acceptInsecureCerts".to_owned(), true.into());
     let mut builder = ClientBuilder::new(HttpConnector::new());
     let connecting = builder.capabilities(capabilities).connect(driver);
@@ -297,7 +353,7 @@ async fn start_session(engine: Engine, capabilities: Value, driver: &str) -> Cli
         .unwrap_or_else(|e| panic!("{engine}: {e}"))
 }
 
-/// A port that was free a moment ago: not every driver can choose one and say which.
+/// A port that is free at this moment: not every driver can choose one and report it.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("it is bound").port()

@@ -1,6 +1,7 @@
-//! Caddy in front of a relay, with a configuration of the test's own and nothing of the system's.
+//! Caddy in front of a relay, with a configuration of this test and none of the system's.
 //!
-//! Debian's package `caddy`; `CADDY` names another. Where it is missing that is said as for browsers.
+//! Uses Debian's package `caddy`, or the program that `CADDY` names. If it is missing, tests are skipped or fail as for
+//! browsers.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -10,12 +11,13 @@ use tempfile::TempDir;
 
 use crate::browser::{free_port, required};
 use crate::http;
+use crate::outcome::skip;
 use crate::process::Owned;
-use crate::run::{say, until};
+use crate::run::until;
 
 const START: Duration = Duration::from_secs(10);
 
-/// A running Caddy. It ends with this.
+/// A running Caddy, stopped on drop.
 #[derive(Debug)]
 pub struct Caddy {
     address: SocketAddr,
@@ -24,8 +26,8 @@ pub struct Caddy {
 }
 
 impl Caddy {
-    /// Starts one whose only site has these directives, on a free port and without HTTPS; `None`, said loudly, where it is
-    /// not installed and not required.
+    /// Starts Caddy with one site of these directives, on a free port and without HTTPS. `None`, with a `SKIPPED:` line, if it
+    /// is neither installed nor required.
     ///
     /// # Panics
     /// When it does not start, or is required and not installed.
@@ -43,7 +45,7 @@ impl Caddy {
             Ok(process) => process,
             Err(error) => {
                 assert!(!required(), "caddy: {error}, and SIGHTLINE_REQUIRE_BROWSERS is set");
-                say(&format!("SKIPPED: caddy is not installed: {error}"));
+                skip(&format!("caddy is not installed: {error}"));
                 return None;
             }
         };
@@ -51,12 +53,12 @@ impl Caddy {
         Some(Self { address, _process: process, _folder: folder })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address of a page: `path` starts with a slash.
+    /// The URL of a page. `path` starts with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

@@ -3,10 +3,12 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use crate::browser::Rgb;
 use crate::process::Owned;
@@ -15,13 +17,13 @@ use crate::run;
 /// Python and GStreamer's plugin registry take about a second; a busy machine some more.
 const START: Duration = Duration::from_secs(20);
 
-/// How long the relay keeps an FFmpeg that nobody watches, in [`Camera::config`].
+/// How long the relay runs a source without viewers, in [`Camera::config`].
 pub const LINGER_SECONDS: u64 = 2;
 
 /// How long a source may be silent, in [`Camera::config`].
 pub const SILENCE_SECONDS: u64 = 3;
 
-/// How soon the camera does what it is told.
+/// The time limit for a command to the camera.
 const OBEYS: Duration = Duration::from_secs(5);
 
 /// What a mount of the camera sends, at 25 frames a second: 640x360 but for [`Kind::Sized`].
@@ -37,7 +39,7 @@ pub enum Kind {
     H264Long,
     /// H.264, a key frame every four seconds.
     H264Gop4,
-    /// H.264 whose pictures leave up to 100 ms late, each by another time.
+    /// H.264. Each frame leaves with a random delay of up to 100 ms.
     Jittery,
     /// H.264 of 2 Mbit/s: the other kinds have little to encode, and stay far below theirs.
     Busy,
@@ -121,6 +123,24 @@ impl Camera {
         Self::start_with(mounts, None).await
     }
 
+    /// The camera with these mounts that the tests of this process share: for tests that only watch it, and neither count its
+    /// viewers nor stop it. It ends with the process.
+    pub async fn shared(mounts: &[Mount]) -> &'static Self {
+        static SHARED: Mutex<Vec<(Vec<Mount>, &'static OnceCell<Camera>)>> = Mutex::new(Vec::new());
+        let cell = {
+            let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+            match shared.iter().find(|(known, _)| known == mounts) {
+                Some((_, cell)) => cell,
+                None => {
+                    // Statics are never dropped, and neither is this.
+                    shared.push((mounts.to_vec(), Box::leak(Box::default())));
+                    shared.last().expect("it was added").1
+                }
+            }
+        };
+        cell.get_or_init(|| Self::start(mounts)).await
+    }
+
     /// Starts a camera that asks for a user name and password (RFC 2617 digest).
     pub async fn start_with(mounts: &[Mount], login: Option<Login>) -> Self {
         let mut camera = Self { mounts: mounts.to_vec(), login, port: 0, process: None };
@@ -143,16 +163,46 @@ impl Camera {
         self.config_of(self.paths())
     }
 
+    /// The same without the variant `low`, for tests that assert another one: a browser on a busy machine receives late, which
+    /// the relay takes for a slow link.
+    pub fn config_without_low(&self) -> String {
+        self.config_with("low = false\n")
+    }
+
+    /// The same with more keys in the table `ingest`, a line each.
+    pub fn config_with(&self, ingest: &str) -> String {
+        self.tables(self.paths(), ingest, "")
+    }
+
     /// The same for some of the mounts.
     pub fn config_of<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> String {
-        let stream = |path| format!("[streams.{path}]\nsource = \"{}\"\n", self.url(path));
-        let streams: String = paths.into_iter().map(stream).collect();
-        format!("[ingest]\nlinger_seconds = {LINGER_SECONDS}\nsilence_seconds = {SILENCE_SECONDS}\n{streams}")
+        self.tables(paths, "", "")
+    }
+
+    /// The same, read by FFmpeg: for tests of FFmpeg's processes and of their failures.
+    pub fn config_by_ffmpeg(&self) -> String {
+        self.config_of_by_ffmpeg(self.paths())
+    }
+
+    /// The same for some of the mounts.
+    pub fn config_of_by_ffmpeg<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> String {
+        self.tables(paths, "", "reader = \"ffmpeg\"\n")
+    }
+
+    /// The same, with more keys in the table `ingest` and in each stream's table.
+    fn tables<'a>(&self, paths: impl IntoIterator<Item = &'a str>, ingest: &str, stream: &str) -> String {
+        let streams: String = paths.into_iter().map(|path| self.stream(path, path, stream)).collect();
+        format!("[ingest]\nlinger_seconds = {LINGER_SECONDS}\nsilence_seconds = {SILENCE_SECONDS}\n{ingest}{streams}")
+    }
+
+    /// The table of the stream `name`, which reads the mount at `path`.
+    fn stream(&self, name: &str, path: &str, options: &str) -> String {
+        format!("[streams.{name}]\nsource = \"{}\"\n{options}", self.url(path))
     }
 
     /// What to add to such a configuration for a stream of this name that the relay reads itself, without FFmpeg.
     pub fn read_directly(&self, name: &str, path: &str) -> String {
-        format!("[streams.{name}]\nsource = \"{}\"\nreader = \"direct\"\n", self.url(path))
+        self.stream(name, path, "reader = \"direct\"\n")
     }
 
     /// Changes what a mount's picture shows from the next [`Self::restart`] on.

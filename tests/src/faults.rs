@@ -1,5 +1,5 @@
-//! What happens to viewers, and the time in which each has to heal by itself, in the page that is open. What is measured is
-//! the picture: from the fault until it is fresh again, by the clock that the camera burns into it, and stays so.
+//! Faults of a viewer's connection, page, relay and camera, with the time limit for recovery in the open page. The measured
+//! time runs from the fault until the video is fresh and stays so, by the camera's clock in the frames.
 
 use std::time::Duration;
 
@@ -8,51 +8,51 @@ use tokio::time::{Instant, sleep};
 
 use crate::browser::{Browser, Rgb, Watch};
 use crate::camera::{Camera, Kind, Mount};
+use crate::impaired_link::ImpairedLink;
 use crate::relay::{Relay, Setup};
-use crate::road::Road;
 use crate::run::say;
 
 const CAM: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
 const LIVE: Duration = Duration::from_secs(30);
-/// A picture is fresh that is not older than this, nor stands still for longer.
+/// The limit of a fresh video: no frame is older, and no interval between frames is longer.
 const FRESH_MS: f64 = 1000.0;
-/// It is healed when it has been fresh for so long.
+/// The video has recovered after being fresh for this time.
 const STAYS: Duration = Duration::from_millis(1500);
-/// Between two looks.
+/// The polling interval.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// What is done to the viewer.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fault {
     /// The connection ends in the middle of a message.
     Cut,
-    /// It is reset.
+    /// The connection is reset.
     Reset,
-    /// It stays open and nothing comes any more: what a changed network or a restarted tunnel leaves behind.
+    /// The connection stays open but carries nothing, as after a change of network or a restart of a tunnel.
     HalfOpen,
-    /// Nothing moves for three seconds, and then everything that has gathered.
+    /// The link forwards nothing for three seconds, then everything that has accumulated.
     Stall,
-    /// The relay is out of reach for three seconds.
+    /// The relay is unreachable for three seconds.
     Unreachable,
-    /// Bytes are damaged on the way.
+    /// Bytes are corrupted in transit.
     Garbled,
-    /// The browser takes the MediaSource away.
+    /// The browser detaches the MediaSource.
     Reclaimed,
-    /// Something moves the playhead to where nothing is.
+    /// A script seeks to an unbuffered position.
     Seeked,
-    /// Something pauses the video.
+    /// A script pauses the video.
     Paused,
     /// The relay is killed and started again.
     RelayRestarted,
-    /// The camera's timestamps jump by so many seconds.
+    /// The camera's timestamps jump by this many seconds.
     Jump(f64),
-    /// The camera comes back with another size.
+    /// The camera restarts with another frame size.
     Resized,
-    /// The camera comes back with another codec.
+    /// The camera restarts with another codec.
     OtherCodec,
 }
 
-/// Each with the time in which the picture has to be fresh again, from the fault on.
+/// Each fault with its time limit for recovery in seconds, from the fault on.
 pub const FAULTS: [(Fault, u64); 14] = [
     (Fault::Cut, 3),
     (Fault::Reset, 3),
@@ -70,33 +70,33 @@ pub const FAULTS: [(Fault, u64); 14] = [
     (Fault::OtherCodec, 15),
 ];
 
-/// How a fault went.
+/// The result of a fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
-    /// What was done.
+    /// The fault.
     pub fault: Fault,
-    /// In what time the picture has to be fresh again.
+    /// The time limit for recovery.
     pub limit: Duration,
-    /// In what time it was; none where that took too long.
+    /// The recovery time. None if the video did not recover within the limit.
     pub healed: Option<Duration>,
 }
 
 struct Scene {
     camera: Camera,
     relay: Relay,
-    road: Road,
+    link: ImpairedLink,
 }
 
-/// Does all of [`FAULTS`] to a browser, one after the other, in one page.
+/// Applies all of [`FAULTS`] to a browser, one after the other, in one page.
 ///
 /// # Panics
-/// When there is no picture to begin with, or the page is loaded anew.
+/// When there is no video at the start, or the page is reloaded.
 pub async fn strike_all(browser: &Browser) -> Vec<Outcome> {
     let engine = browser.engine();
     let camera = Camera::start(&[CAM]).await;
     let relay = Setup::config(camera.config()).start().await;
-    let mut scene = Scene { road: Road::to(relay.address()).await, camera, relay };
-    browser.open(&scene.road.url("/?stream=cam")).await;
+    let mut scene = Scene { link: ImpairedLink::to(relay.address()).await, camera, relay };
+    browser.open(&scene.link.url("/?stream=cam")).await;
     browser.script("window.kept = true", vec![]).await;
     browser.wait_live("cam", LIVE).await;
     let mut outcomes = Vec::new();
@@ -116,20 +116,20 @@ pub async fn strike_all(browser: &Browser) -> Vec<Outcome> {
     outcomes
 }
 
-/// The time by the page's clock.
+/// The current time by the page's clock.
 async fn watch_now(browser: &Browser, watch: &mut Watch) -> f64 {
     browser.collect(watch).await;
     watch.until
 }
 
-/// How long after `begun` the picture was fresh again, in ms, and stayed so.
+/// The time in ms from `begun` until the video was fresh again and stayed so.
 async fn healed(browser: &Browser, watch: &mut Watch, begun: f64, limit: Duration) -> Option<f64> {
     let deadline = Instant::now() + limit + STAYS;
     loop {
         sleep(LOOK).await;
         let now = watch_now(browser, watch).await;
         let fresh = watch.fresh_since(begun, FRESH_MS);
-        // Faults take a moment to show: a picture that has been fresh all the while proves nothing yet.
+        // A fault takes effect with a delay: a video that has been fresh without a break proves nothing yet.
         let shown = now - begun > FRESH_MS + STAYS.as_secs_f64() * 1e3;
         match fresh {
             Some(fresh) if shown && now - fresh >= STAYS.as_secs_f64() * 1e3 => return Some(fresh - begun),
@@ -142,21 +142,21 @@ async fn healed(browser: &Browser, watch: &mut Watch, begun: f64, limit: Duratio
 impl Scene {
     async fn strike(&mut self, fault: Fault, browser: &Browser) {
         match fault {
-            Fault::Cut => self.road.cut(),
-            Fault::Reset => self.road.reset(),
-            Fault::HalfOpen => self.road.strand(),
+            Fault::Cut => self.link.cut(),
+            Fault::Reset => self.link.reset(),
+            Fault::HalfOpen => self.link.strand(),
             Fault::Stall => {
-                self.road.stall(true);
+                self.link.stall(true);
                 sleep(Duration::from_secs(3)).await;
-                self.road.stall(false);
+                self.link.stall(false);
             }
             Fault::Unreachable => {
-                self.road.refuse(true);
-                self.road.cut();
+                self.link.refuse(true);
+                self.link.cut();
                 sleep(Duration::from_secs(3)).await;
-                self.road.refuse(false);
+                self.link.refuse(false);
             }
-            Fault::Garbled => self.road.garble(),
+            Fault::Garbled => self.link.garble(),
             Fault::Reclaimed => self.page(browser, "video.removeAttribute('src'); video.load()").await,
             Fault::Seeked => self.page(browser, "video.currentTime = 0").await,
             Fault::Paused => self.page(browser, "video.pause()").await,

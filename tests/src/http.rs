@@ -1,4 +1,4 @@
-//! The few lines of HTTP that the tests need: requests whose answers hide nothing, and a server for a page and a video.
+//! Minimal HTTP for tests: requests with undecoded responses, and a server for a page and a video.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,14 +14,14 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Bytes;
 use tokio_tungstenite::tungstenite::http::Request;
 
-/// What a server answered.
+/// A server's response.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Header lines, names in lower case.
+    /// Header fields, names in lower case.
     pub headers: HashMap<String, String>,
-    /// The body, as it came.
+    /// The body, undecoded.
     pub body: Vec<u8>,
 }
 
@@ -31,40 +31,40 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// A header, or an empty text.
+    /// A header field, or an empty string.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 }
 
-/// GETs `path`, on a connection of its own.
+/// GETs `path` on a new connection.
 ///
 /// # Errors
-/// When the connection fails or what came is not HTTP.
+/// When the connection fails or the response is not HTTP.
 pub async fn get(server: SocketAddr, path: &str) -> io::Result<Response> {
     get_accepting(server, path, "identity").await
 }
 
-/// GETs `path` in one of these content codings (RFC 9110, section 8.4); the body is not decoded.
+/// GETs `path` in one of these content codings (RFC 9110, section 8.4). The body is not decoded.
 ///
 /// # Errors
-/// When the connection fails or what came is not HTTP.
+/// When the connection fails or the response is not HTTP.
 pub async fn get_accepting(server: SocketAddr, path: &str, codings: &str) -> io::Result<Response> {
     send(server, "GET", path, &[("Accept-Encoding", codings)], Vec::new()).await
 }
 
-/// GETs `path` with these headers.
+/// GETs `path` with these header fields.
 ///
 /// # Errors
-/// When the connection fails or what came is not HTTP.
+/// When the connection fails or the response is not HTTP.
 pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
     send(server, "GET", path, headers, Vec::new()).await
 }
 
-/// Sends any request, on a connection of its own.
+/// Sends any request on a new connection.
 ///
 /// # Errors
-/// When the connection fails or what came is not HTTP.
+/// When the connection fails or the response is not HTTP.
 pub async fn send(
     server: SocketAddr,
     method: &str,
@@ -83,7 +83,7 @@ pub async fn send(
     Ok(Response { status: head.status.as_u16(), headers, body })
 }
 
-/// A server of files held in memory. It ends with this.
+/// A server of files in memory, stopped on drop.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -94,22 +94,22 @@ pub struct Server {
 pub type File = (&'static str, Vec<u8>);
 
 impl Server {
-    /// Serves `files` by their path (`/page.html`, whatever the query) on a free port of 127.0.0.1.
+    /// Serves `files` by path (`/page.html`, with any query) on a free port of 127.0.0.1.
     pub async fn start(files: HashMap<&'static str, File>) -> Self {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), files).await
     }
 
-    /// The same at this address; on a free port of it where that is 0.
+    /// Serves `files` at this address. Port 0 selects a free one.
     ///
     /// # Panics
-    /// When it is taken.
+    /// When the port is taken.
     pub async fn start_at(address: SocketAddr, files: HashMap<&'static str, File>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap_or_else(|e| panic!("{address}: {e}"));
         let address = listener.local_addr().expect("it is bound");
         let files = Arc::new(files);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A browser that goes away in the middle of an answer is no fault of the test.
+                // A browser may disconnect during a response, which does not fail the test.
                 let files = files.clone();
                 tokio::spawn(async move { drop(answer(stream, &files).await) });
             }
@@ -117,7 +117,7 @@ impl Server {
         Self { address, task }
     }
 
-    /// The address of a file.
+    /// The URL of a file.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -129,7 +129,7 @@ impl Drop for Server {
     }
 }
 
-/// Answers one request. Media elements ask for ranges and may refuse to play without them (RFC 9110, section 14).
+/// Answers one request. Media elements request ranges and may refuse to play without them (RFC 9110, section 14).
 async fn answer(mut stream: TcpStream, files: &HashMap<&'static str, File>) -> io::Result<()> {
     let mut head = Vec::new();
     let mut lines = BufReader::new(&mut stream).lines();
@@ -161,7 +161,7 @@ async fn answer(mut stream: TcpStream, files: &HashMap<&'static str, File>) -> i
     stream.shutdown().await
 }
 
-/// A way to a server on which its pages get a script of the test's before their own. It ends with this.
+/// A proxy that injects a test's script into a server's pages, before their own scripts. Stopped on drop.
 #[derive(Debug)]
 pub struct Injector {
     address: SocketAddr,
@@ -169,21 +169,21 @@ pub struct Injector {
 }
 
 impl Injector {
-    /// Forwards every connection to `server`, except that pages come with `script` at the start of their heads, and without
-    /// what their server says of scripts (Content-Security-Policy).
+    /// Forwards every connection to `server`. Pages get `script` at the start of their heads and lose the server's
+    /// Content-Security-Policy.
     pub async fn start(server: SocketAddr, script: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A browser that goes away in the middle of an answer is no fault of the test.
+                // A browser may disconnect during a response, which does not fail the test.
                 tokio::spawn(async move { drop(forward(stream, server, script).await) });
             }
         });
         Self { address, task }
     }
 
-    /// The address of a page: `path` starts with a slash.
+    /// The URL of a page. `path` starts with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -208,11 +208,11 @@ async fn forward(browser: TcpStream, server: SocketAddr, script: &str) -> io::Re
         let header = |line: &str| line.split_once(": ").is_some_and(|(n, v)| is_like(n, name) && is_like(v, value));
         request.lines().any(header)
     };
-    // What is asked for as a document, and not by a script or an element, is a page.
+    // A page is a GET request that accepts `text/html`, as navigations do and scripts and elements do not.
     if !(request.starts_with("GET ") && has("accept", "text/html")) {
         let mut upstream = TcpStream::connect(server).await?;
         let websocket = has("upgrade", "websocket");
-        // One request a connection: the next might be for the page.
+        // One request per connection: the next might be for the page.
         upstream.write_all(if websocket { &head } else { &head[..head.len() - 2] }).await?;
         if !websocket {
             upstream.write_all(b"Connection: close\r\n\r\n").await?;
@@ -232,7 +232,7 @@ async fn forward(browser: TcpStream, server: SocketAddr, script: &str) -> io::Re
     browser.shutdown().await
 }
 
-/// Whether a header's name or value begins so, in whatever case.
+/// Whether a header's name or value starts with this, ignoring case.
 fn is_like(text: &str, start: &str) -> bool {
     text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
 }

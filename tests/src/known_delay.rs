@@ -1,36 +1,35 @@
-//! How far the eye itself is from the truth: a page draws the clock at this moment, as one that is older by so much, and
-//! shows it in a video. Nothing is encoded or sent, so what is read is that age, and what the browser takes from a canvas to
-//! the screen: a frame at most.
+//! Measures the error of the latency probe. A page draws a clock that is wrong by a known delay and shows it in a video.
+//! Nothing is encoded or sent, so the probe reads that delay plus the browser's time from canvas to screen, at most one frame.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::browser::Browser;
-use crate::figures::median;
 use crate::http::Server;
 use crate::run::until;
+use crate::stats::median;
 
-/// The page draws one so often.
+/// The page's frame interval.
 pub const FRAME: Duration = Duration::from_millis(40);
-/// From the page's address to its first picture.
+/// The time limit from navigation to first frame.
 const SHOWN: Duration = Duration::from_secs(10);
-/// What is measured over.
+/// The duration of the measurement.
 const SPAN: Duration = Duration::from_secs(3);
 
-/// The page that shows pictures of a known age.
+/// The page that shows frames of a known age.
 #[derive(Debug)]
 pub struct KnownDelay {
     server: Server,
 }
 
 impl KnownDelay {
-    /// Serves it.
+    /// Serves the page.
     pub async fn start() -> Self {
         let page = include_bytes!("known_delay.html").to_vec();
         Self { server: Server::start(HashMap::from([("/", ("text/html", page))])).await }
     }
 
-    /// The age that the eye finds in the median, in ms, where it is `delay_ms`.
+    /// The median of the ages that the probe reads, in ms, for frames that are `delay_ms` old.
     ///
     /// # Panics
     /// When the page shows no clock.

@@ -1,41 +1,53 @@
-//! The lines a process prints. A thread reads them, so that the process never blocks on a full pipe.
+//! The lines that a process prints. A thread reads them, so that the process never blocks on a full pipe.
 
 use std::io::{BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::run;
 
-/// A growing list of lines; clones share it.
+/// A growing list of lines. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Lines(Arc<Mutex<Vec<String>>>);
+pub struct Lines {
+    lines: Arc<Mutex<Vec<String>>>,
+    /// Sources that have not ended.
+    open: Arc<AtomicUsize>,
+}
 
 impl Lines {
-    /// Reads `source` to its end in a thread of its own.
+    /// Reads `source` to its end in a new thread.
     pub fn read(&self, source: impl Read + Send + 'static) {
-        let lines = self.clone();
+        let Self { lines, open } = self.clone();
+        open.fetch_add(1, Ordering::AcqRel);
         std::thread::spawn(move || {
             for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-                lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
+            open.fetch_sub(1, Ordering::AcqRel);
         });
     }
 
-    /// Every line so far.
-    pub fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether every source has ended, so that no line is missing.
+    pub fn is_complete(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
     }
 
-    /// Every line so far, as one text.
+    /// All lines so far.
+    pub fn all(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All lines so far, as one text.
     pub fn text(&self) -> String {
         self.all().join("\n")
     }
 
-    /// Waits for the first line from which `take` takes something.
+    /// Waits for the first line for which `take` returns something.
     ///
     /// # Panics
-    /// After `limit`, with every line that did come.
+    /// After `limit`, with all lines so far.
     pub async fn wait_for<T>(&self, what: &str, limit: Duration, take: impl Fn(&str) -> Option<T>) -> T {
         let found = async || self.all().iter().find_map(|line| take(line));
         let waited = tokio::time::timeout(limit, run::until(what, limit * 2, found)).await;

@@ -1,7 +1,7 @@
-//! A network for one test alone, in a namespace that the kernel takes away with the test's last process
-//! (network_namespaces(7)): an address that is not loopback's, and walls that let nothing through.
+//! A network for one test alone, in a namespace that the kernel removes with the test's last process (network_namespaces(7)).
+//! It has addresses outside loopback, and packet filters.
 //!
-//! The test runs itself again inside: relay, camera, driver and browser then are inside, too. Where the kernel does not
+//! The test runs itself again inside, so that relay, camera, driver and browser are inside as well. If the kernel does not
 //! permit that, a line that begins with `SKIPPED:` says so.
 
 use std::env;
@@ -10,37 +10,40 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::browser;
+use crate::outcome::{self, skip};
 use crate::process::Owned;
-use crate::run::{alone, not_again, say};
+use crate::run::{name_of, say, within};
 
-/// This machine's address in its network.
+/// This machine's address in the network.
 pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 
-/// Another, which is no local one by its number (RFC 5737).
+/// A second address, outside the private ranges (RFC 5737).
 pub const PUBLIC_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
-/// Tells the test that it is inside.
+/// Set in the environment of the test inside the network.
 const INSIDE: &str = "SIGHTLINE_TESTS_INSIDE";
-/// How long the process inside may take to start and to end, beside the test.
+/// The time limit for the start and end of the process inside, in addition to the test's.
 const AROUND: Duration = Duration::from_secs(40);
 
-/// Runs `test` as [`alone`] does, in a network of its own. `name` is the test's own, by which it is found again.
+/// Runs `test` as [`within`] does, in a new network. The test binary runs again inside, with the test's path.
 ///
 /// # Panics
-/// When the test does, or when a program is missing that browsers' tests require.
-pub fn alone_within(name: &str, limit: Duration, test: impl AsyncFn()) {
+/// When the test panics, or when a program is missing that browsers' tests require.
+pub fn within_network(limit: Duration, test: impl AsyncFn() + Send + 'static) {
+    let name = name_of(&test);
     if env::var_os(INSIDE).is_some() {
         lay_cable();
-        return alone(limit, test);
+        return within(limit, test);
     }
     if let Some(obstacle) = obstacle() {
-        return say(&format!("SKIPPED: {name}: {obstacle}"));
+        return within(limit, async move || skip(&obstacle));
     }
-    alone(limit + AROUND, async || {
+    within(limit + AROUND, async move || {
         let mut command = unshare();
         command.arg(env::current_exe().expect("the test has a path"));
-        command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(INSIDE, "1");
-        not_again(&mut command);
+        command.args(["--exact", &name, "--nocapture", "--test-threads=1"]).env(INSIDE, "1");
+        // The outer test writes the record.
+        command.env_remove(outcome::RECORDS);
         let mut inside = Owned::start("the test in its network", &mut command).expect("unshare is there");
         let status = inside.wait(limit + AROUND).await;
         inside.stderr.all().iter().for_each(|line| say(line));
@@ -49,7 +52,7 @@ pub fn alone_within(name: &str, limit: Duration, test: impl AsyncFn()) {
     });
 }
 
-/// What keeps this machine from it.
+/// Why this machine cannot create the network. None if it can.
 fn obstacle() -> Option<String> {
     for program in ["unshare", "ip", "nft"] {
         if tool(program, &["--version"]).output().is_err() {
@@ -58,7 +61,7 @@ fn obstacle() -> Option<String> {
             return Some(missing);
         }
     }
-    // No package helps where the kernel, or the container that this runs in, does not permit it.
+    // No package helps if the kernel, or the container around this process, does not permit it.
     let tried = unshare().args(["sh", "-c", "ip link add type veth && nft add table inet tried"]).output();
     let tried = tried.expect("unshare is there");
     let said = String::from_utf8_lossy(&tried.stderr).trim().to_owned();
@@ -73,7 +76,7 @@ fn unshare() -> Command {
     command
 }
 
-/// A program that some distributions keep out of the PATH of users.
+/// A program that some distributions install outside the PATH of users.
 fn tool(program: &str, arguments: &[&str]) -> Command {
     let path = format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default());
     let mut command = Command::new(program);
@@ -87,7 +90,7 @@ fn run(program: &str, arguments: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Loopback, and a card with both addresses: browsers offer WebRTC no loopback address.
+/// Sets up loopback and an interface with both addresses: browsers offer WebRTC no loopback address.
 fn lay_cable() {
     assert_eq!(run("ip", "-o link show type veth"), "", "this is a network of its own");
     run("ip", "link set lo up");
@@ -99,18 +102,17 @@ fn lay_cable() {
     run("ip", "link set plug up");
 }
 
-/// Lets nothing of its kind through to [`ADDRESS`], and says nothing of it, until it is dropped. Loopback is not
-/// concerned.
+/// Drops packets of one kind to [`ADDRESS`] silently, until it is dropped. Loopback is unaffected.
 #[derive(Debug)]
 pub struct Wall(&'static str);
 
 impl Wall {
-    /// Against UDP.
+    /// Drops UDP.
     pub fn against_udp() -> Self {
         Self::build("no_udp", "meta l4proto udp")
     }
 
-    /// Against all, inside [`alone_within`] only.
+    /// Drops TCP, UDP and ICMP, inside [`within_network`] only.
     pub fn against_all() -> Self {
         Self::build("nothing", "meta l4proto { tcp, udp, icmp }")
     }
@@ -123,10 +125,10 @@ impl Wall {
         Self(name)
     }
 
-    /// How many packets it has stopped.
+    /// The number of dropped packets.
     ///
     /// # Panics
-    /// When nft does not say.
+    /// When nft does not report it.
     pub fn stopped(&self) -> u64 {
         let listed = run("nft", &format!("list table inet {}", self.0));
         let count = listed.split_once("counter packets ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());

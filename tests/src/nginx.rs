@@ -1,6 +1,7 @@
-//! nginx in front of a relay, with a configuration of the test's own and nothing of the system's.
+//! nginx in front of a relay, with a configuration of this test and none of the system's.
 //!
-//! Debian's package `nginx`; `NGINX` names another. Where it is missing that is said as for browsers.
+//! Uses Debian's package `nginx`, or the program that `NGINX` names. If it is missing, tests are skipped or fail as for
+//! browsers.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -10,12 +11,13 @@ use tempfile::TempDir;
 
 use crate::browser::{free_port, required};
 use crate::http;
+use crate::outcome::skip;
 use crate::process::Owned;
-use crate::run::{say, until};
+use crate::run::until;
 
 const START: Duration = Duration::from_secs(10);
 
-/// A running nginx. It ends with this.
+/// A running nginx, stopped on drop.
 #[derive(Debug)]
 pub struct Nginx {
     address: SocketAddr,
@@ -24,8 +26,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one whose only server has these directives, on a free port; `None`, said loudly, where it is not installed
-    /// and not required.
+    /// Starts nginx with one server of these directives, on a free port. `None`, with a `SKIPPED:` line, if it is neither
+    /// installed nor required.
     ///
     /// # Panics
     /// When it does not start, or is required and not installed.
@@ -33,7 +35,7 @@ impl Nginx {
         Self::start_at(Ipv4Addr::LOCALHOST, server).await
     }
 
-    /// The same at that address; at all of this machine's, if it is the unspecified one.
+    /// Starts nginx at that address. The unspecified address stands for all addresses of this machine.
     ///
     /// # Panics
     /// As [`Self::start`].
@@ -58,7 +60,7 @@ impl Nginx {
             Ok(process) => process,
             Err(error) => {
                 assert!(!required(), "nginx: {error}, and SIGHTLINE_REQUIRE_BROWSERS is set");
-                say(&format!("SKIPPED: nginx is not installed: {error}"));
+                skip(&format!("nginx is not installed: {error}"));
                 return None;
             }
         };
@@ -66,12 +68,12 @@ impl Nginx {
         Some(Self { address, _process: process, _folder: folder })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address of a page: `path` starts with a slash.
+    /// The URL of a page. `path` starts with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

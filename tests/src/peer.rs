@@ -1,4 +1,4 @@
-//! A viewer of WebRTC without a browser, which can be told what to offer and what to complain of.
+//! A WebRTC viewer without a browser, with configurable offer and feedback.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use tokio::net::UdpSocket;
 use crate::http;
 use crate::relay::Relay;
 
-/// How long a connection may take: some round trips on loopback, and a busy machine.
+/// The time limit of connecting: some round trips on loopback, on a busy machine.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A picture as it came.
+/// A received frame.
 #[derive(Debug, Clone)]
 pub struct Picture {
-    /// Of which codec.
+    /// Its codec.
     pub codec: Codec,
     /// Its RTP time, in ticks of 90 kHz.
     pub time: u64,
-    /// The bytes, as Annex B has them.
+    /// Its bytes in Annex B format.
     pub bytes: Vec<u8>,
 }
 
@@ -34,7 +34,7 @@ impl Picture {
         starts.map(|header| if self.codec == Codec::H265 { header >> 1 & 0x3f } else { header & 0x1f }).collect()
     }
 
-    /// Whether decoding can start with it.
+    /// Whether it is a key frame.
     pub fn is_key(&self) -> bool {
         let key = if self.codec == Codec::H265 { 16..=21 } else { 5..=5 };
         self.units().iter().any(|unit| key.contains(unit))
@@ -47,12 +47,12 @@ pub struct Peer {
     socket: UdpSocket,
     mid: Mid,
     connected: bool,
-    /// Every picture since the start.
+    /// All frames since the start.
     pub pictures: Vec<Picture>,
 }
 
 impl Peer {
-    /// Offers these codecs to `path`, and connects.
+    /// Offers these codecs to `path` and connects.
     ///
     /// # Panics
     /// When that fails.
@@ -60,7 +60,7 @@ impl Peer {
         Self::watch_at(relay.address(), path, codecs).await
     }
 
-    /// The same of a relay at this address.
+    /// Connects to a relay at this address.
     ///
     /// # Panics
     /// When that fails.
@@ -89,19 +89,19 @@ impl Peer {
         self.rtc.sdp_api().accept_answer(pending, answer).expect("an answer to the offer");
     }
 
-    /// Asks for a key frame, as a decoder does that has none (PLI).
+    /// Requests a key frame, as a decoder without one does (PLI).
     pub fn ask_for_key_frame(&mut self) {
         if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(self.mid, None) {
             stream.request_keyframe(KeyframeRequestKind::Pli);
         }
     }
 
-    /// Receives for `span`, or until `more` is false, which is asked ever again with the time that has passed.
+    /// Receives for `span`, or until `more` returns false. `more` is called repeatedly with the elapsed time.
     ///
     /// # Panics
     /// When the connection breaks.
     pub async fn run(&mut self, span: Duration, mut more: impl FnMut(Duration, &mut Self) -> bool) {
-        /// Often enough for `more` to do what it does in time.
+        /// Short enough for `more` to act in time.
         const TURN: Duration = Duration::from_millis(10);
         let begun = Instant::now();
         let mut buffer = vec![0; 2048];
@@ -126,13 +126,13 @@ impl Peer {
             match self.rtc.poll_output().expect("the connection holds") {
                 Output::Timeout(_) => return,
                 Output::Transmit(packet) => {
-                    // What is lost is lost.
+                    // A packet may be lost.
                     let _ = self.socket.send_to(&packet.contents, packet.destination).await;
                 }
                 Output::Event(Event::Connected) => self.connected = true,
                 Output::Event(Event::MediaData(media)) => {
                     let (codec, time) = (media.params.spec().codec, media.time.numer());
-                    // What comes in fragments, str0m takes for a picture of its own in H.265.
+                    // In H.265, str0m returns each fragment of a frame as separate media data.
                     match self.pictures.last_mut().filter(|last| last.time == time) {
                         Some(last) => last.bytes.extend_from_slice(&media.data),
                         None => self.pictures.push(Picture { codec, time, bytes: media.data.to_vec() }),

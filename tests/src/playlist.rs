@@ -1,4 +1,4 @@
-//! Media playlists of HLS as a player reads them, and the promises of theirs that a player relies on (RFC 8216bis).
+//! HLS media playlists as a player reads them, and the requirements on them that a player relies on (RFC 8216bis).
 
 /// A media playlist.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,22 +13,22 @@ pub struct Playlist {
     pub discontinuity_sequence: u64,
     /// SKIPPED-SEGMENTS of a delta update.
     pub skipped: u64,
-    /// The segments, and at the end one without a name where it is not complete.
+    /// The segments. An incomplete last segment has no name.
     pub segments: Vec<Segment>,
-    /// The part that comes next.
+    /// The URI of EXT-X-PRELOAD-HINT: the next part.
     pub hint: String,
-    /// Its lines.
+    /// The playlist's text.
     pub text: String,
 }
 
 /// A segment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Segment {
-    /// Its name; empty while it grows.
+    /// Its name, empty while it is incomplete.
     pub name: String,
     /// EXTINF, in seconds.
     pub duration: f64,
-    /// Its init segment, where that is told anew.
+    /// EXT-X-MAP, if it precedes this segment.
     pub map: Option<String>,
     /// EXT-X-PROGRAM-DATE-TIME.
     pub date: String,
@@ -41,10 +41,10 @@ pub struct Segment {
 }
 
 impl Playlist {
-    /// Reads it.
+    /// Parses a playlist.
     ///
     /// # Panics
-    /// When it is none, or breaks a promise.
+    /// When the text is no playlist, or violates a requirement.
     pub fn read(text: &str) -> Self {
         assert!(text.starts_with("#EXTM3U\n"), "a playlist: {text}");
         let mut playlist = Self { text: text.to_owned(), ..Self::default() };
@@ -85,20 +85,20 @@ impl Playlist {
         playlist
     }
 
-    /// The number of the segment that grows, and how many parts it has.
+    /// The number of the incomplete segment, and of its parts.
     pub fn edge(&self) -> (u64, usize) {
         let complete = self.segments.iter().filter(|segment| !segment.name.is_empty()).count();
         let open = self.segments.last().filter(|last| last.name.is_empty());
         (self.media_sequence + self.skipped + complete as u64, open.map_or(0, |open| open.parts.len()))
     }
 
-    /// The names of its complete segments.
+    /// The names of the complete segments.
     pub fn names(&self) -> Vec<&str> {
         self.segments.iter().map(|segment| segment.name.as_str()).filter(|name| !name.is_empty()).collect()
     }
 
-    /// How many of its parts are longer than promised, or shorter than they have to be (section 4.4.4.9), and of how many.
-    /// Where the camera leaves out a picture, the one before lasts longer, and nothing can be done about it.
+    /// The number of parts that are longer than the part target or too short (section 4.4.4.9), and of all parts. If the camera
+    /// omits a frame, the previous frame lasts longer, which the relay cannot avoid.
     pub fn uneven_parts(&self) -> (usize, usize) {
         let (mut uneven, mut total) = (0, 0);
         for segment in &self.segments {
@@ -112,7 +112,7 @@ impl Playlist {
         (uneven, total)
     }
 
-    /// Section 4.4.3.1, and what the header must have.
+    /// Checks section 4.4.3.1 and the required header.
     fn check(&self) {
         let text = &self.text;
         assert!(self.target_duration >= 1.0 && self.part_target > 0.0, "{text}");
@@ -136,7 +136,7 @@ fn attribute_line<'a>(text: &'a str, tag: &str) -> &'a str {
     text.lines().find_map(|line| line.strip_prefix(tag)).unwrap_or_else(|| panic!("no {tag} in {text}"))
 }
 
-/// An attribute of a list in which no text holds a comma.
+/// An attribute of a list without commas in its strings.
 fn attribute<'a>(list: &'a str, name: &str) -> &'a str {
     let found = list.split(',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     found.unwrap_or_else(|| panic!("no {name} in {list}")).trim_matches('"')

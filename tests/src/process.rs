@@ -1,12 +1,13 @@
-//! Child processes that end with their owner, and what `/proc` says about them.
+//! Child processes that end with their owner, and their entries in `/proc`.
 //!
-//! Every child carries two marks in its environment, which its own children inherit wherever they move (another process
-//! group, another parent): one for this test process, one for the [`Owned`] it came from. Whatever carries an owner's
-//! mark is killed when the owner is dropped; whatever carries the process's mark is killed when the process is gone.
+//! Every child carries two marks in its environment: one for this test process, one for its [`Owned`]. Its own children inherit
+//! them, even in another process group or under another parent. Dropping an owner kills every process with the owner's mark.
+//! The end of this process kills every process with its mark.
 
 use std::collections::HashSet;
 use std::io::{self, Write as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,20 +16,24 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::lines::Lines;
+use crate::outcome;
 
-/// Marks everything that descends from this test process.
+/// Marks every descendant of this test process.
 const RUN_MARK: &str = "SIGHTLINE_TESTS_RUN";
-/// Marks everything that descends from one [`Owned`].
+/// Marks every descendant of one [`Owned`].
 const OWNER_MARK: &str = "SIGHTLINE_TESTS_OWNER";
 
-/// How long a process may take to end after SIGTERM before it is killed.
+/// The time limit between SIGTERM and SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(5);
 
-/// How long the system may take to end what was killed; it is a matter of milliseconds.
+/// The time limit for killed processes to disappear, which takes milliseconds.
 const KILL_GRACE: Duration = Duration::from_secs(2);
 
-/// Leaves a watcher behind that waits until standard input ends, which is when the test process is gone for whatever
-/// reason, and then kills what carries the mark `$1`.
+/// How long the output of a process that has ended is awaited: a process that it has started may hold the pipe open.
+const OUTPUT: Duration = Duration::from_millis(500);
+
+/// Starts a background watcher that waits until standard input ends, which happens when the test process is gone for any
+/// reason. It then kills the processes with the mark `$1` and removes the folder `$2`.
 const SWEEPER: &str = r#"
 exec 3<&0
 {
@@ -39,27 +44,32 @@ exec 3<&0
             kill -KILL "${pid%/environ}"
         fi
     done
+    # What was killed may still write for a moment.
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        rm -rf "$2" && break
+        sleep 0.2
+    done
 } &
 "#;
 
-/// A child process that is ended, with everything that descends from it, when this is dropped.
+/// A child process, killed with all its descendants on drop.
 #[derive(Debug)]
 pub struct Owned {
     name: String,
     child: Child,
     mark: String,
     status: Option<ExitStatus>,
-    /// What it printed on standard output.
+    /// Its standard output.
     pub stdout: Lines,
-    /// What it printed on standard error.
+    /// Its standard error.
     pub stderr: Lines,
 }
 
 impl Owned {
-    /// Starts `command` in a process group of its own. Its standard input stays open until the drop.
+    /// Starts `command` in a new process group. Its standard input stays open until the drop.
     ///
     /// # Errors
-    /// When the program cannot be started: not found, above all.
+    /// When the program cannot be started, usually because it is not found.
     pub fn start(name: &str, command: &mut Command) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let run = sweep_at_exit();
@@ -84,22 +94,22 @@ impl Owned {
         i32::try_from(self.child.id()).expect("a process id is positive")
     }
 
-    /// Sends it a signal: to itself, not to its children.
+    /// Sends a signal to the process, not to its children.
     pub fn signal(&self, signal: Signal) {
-        // It may have ended by itself: then there is nothing to signal.
+        // It may have ended already: then there is nothing to signal.
         let _ = kill_process(pid(self.pid()), signal);
     }
 
     /// Writes a line to its standard input.
     ///
     /// # Panics
-    /// When it does not take it: it has ended, above all.
+    /// When the write fails, usually because the process has ended.
     pub fn tell(&self, line: &str) {
         let mut input = self.child.stdin.as_ref().expect("stdin is piped");
         writeln!(input, "{line}").unwrap_or_else(|e| panic!("{} does not take {line:?}: {e}", self.name));
     }
 
-    /// Whether it has ended, and how.
+    /// Its exit status, if it has ended.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             self.status = self.child.try_wait().unwrap_or_else(|e| panic!("{}: {e}", self.name));
@@ -107,16 +117,21 @@ impl Owned {
         self.status
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for the last of its output: the threads that read it lag behind the exit.
     ///
     /// # Panics
     /// After `limit`.
     pub async fn wait(&mut self, limit: Duration) -> ExitStatus {
         let what = format!("{} to end", self.name);
-        crate::run::until(&what, limit, async || self.exited()).await
+        let status = crate::run::until(&what, limit, async || self.exited()).await;
+        let ended = Instant::now();
+        while !(self.stdout.is_complete() && self.stderr.is_complete()) && ended.elapsed() < OUTPUT {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        status
     }
 
-    /// Everything alive that descends from it, wherever it has moved; not the process itself.
+    /// All living descendants, in any process group and under any parent, without the process itself.
     pub fn descendants(&self) -> Vec<Process> {
         let all = Process::all();
         let mut family = HashSet::from([self.pid()]);
@@ -128,7 +143,7 @@ impl Owned {
             .collect()
     }
 
-    /// Its own children that have ended and were not reaped.
+    /// Its children that have ended and were not reaped.
     pub fn zombies(&self) -> Vec<Process> {
         Process::all().into_iter().filter(|p| p.parent == self.pid() && p.state == 'Z').collect()
     }
@@ -137,8 +152,8 @@ impl Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // Chromium's helpers overwrite their environment with their title: once their parents are gone they are found
-        // by neither family nor mark.
+        // Chromium's helpers overwrite their environment with their title. Once their parents are gone, neither parent ids nor
+        // marks identify them.
         let family = self.descendants();
         self.signal(Signal::TERM);
         let start = Instant::now();
@@ -149,7 +164,7 @@ impl Drop for Owned {
             let _ = kill_process_group(pid(self.pid()), Signal::KILL);
             let _ = self.child.wait();
         }
-        // Until they are gone, not only told to go: they may still write where the owner's files are removed next.
+        // Waits until they are gone: a killed process may still write to the owner's files, which are removed next.
         let start = Instant::now();
         loop {
             let mut left = self.descendants();
@@ -160,14 +175,15 @@ impl Drop for Owned {
             left.iter().for_each(Process::kill);
             std::thread::sleep(Duration::from_millis(10));
         }
+        let (out, err) = (self.stdout.text(), self.stderr.text());
+        outcome::note_output(&err);
         if std::thread::panicking() {
-            let (out, err) = (self.stdout.text(), self.stderr.text());
             eprintln!("---- {}: {:?}\n{}\n{}\n----", self.name, self.status.map(describe), tail(&out), tail(&err));
         }
     }
 }
 
-/// Enough of a failed test's logs to see what happened, not so much that the failure is lost in them.
+/// The end of a failed test's logs: enough to see the cause, short enough not to hide the failure.
 fn tail(text: &str) -> String {
     const LINES: usize = 60;
     let lines: Vec<&str> = text.lines().collect();
@@ -192,16 +208,16 @@ pub struct Process {
 }
 
 impl Process {
-    /// Every process there is.
+    /// All processes.
     pub fn all() -> Vec<Self> {
         let entries = std::fs::read_dir("/proc").expect("/proc");
         entries.filter_map(|entry| Self::read(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
     }
 
-    /// The process of this id, if it is there.
+    /// The process with this id, if it exists.
     pub fn read(pid: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is the program's name in parentheses, which may itself hold parentheses and spaces.
+        // The second field is the program's name in parentheses, which may itself contain parentheses and spaces.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
@@ -211,7 +227,7 @@ impl Process {
         Some(Self { pid, parent, state, command })
     }
 
-    /// Whether it runs; a process that has ended and waits to be reaped does not.
+    /// Whether it runs. A process that waits to be reaped does not.
     pub fn is_alive(&self) -> bool {
         Self::read(self.pid).is_some_and(|now| now.state != 'Z' && now.command == self.command)
     }
@@ -221,17 +237,17 @@ impl Process {
         self.command.first().is_some_and(|program| program.ends_with("ffmpeg"))
     }
 
-    /// Stops it where it is: it does not react to anything but the signal that ends it at once.
+    /// Suspends it: it reacts only to SIGKILL and SIGCONT.
     pub fn stop(&self) {
         let _ = kill_process(pid(self.pid), Signal::STOP);
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub fn kill(&self) {
         let _ = kill_process(pid(self.pid), Signal::KILL);
     }
 
-    /// Whether its environment, as it was started, holds `KEY=VALUE`.
+    /// Whether its initial environment contains `KEY=VALUE`.
     fn carries(&self, mark: &str) -> bool {
         std::fs::read(format!("/proc/{}/environ", self.pid))
             .is_ok_and(|environ| environ.split(|&b| b == 0).any(|entry| entry == mark.as_bytes()))
@@ -252,21 +268,35 @@ fn pid(raw: i32) -> Pid {
     Pid::from_raw(raw).expect("a process id is not 0")
 }
 
-/// Starts, once, the watcher that kills what this process leaves behind; gives the mark's value.
+/// A folder for temporary files, removed when this process is gone.
+///
+/// # Panics
+/// When it cannot be created.
+pub fn run_folder() -> PathBuf {
+    let folder = folder_of(sweep_at_exit());
+    std::fs::create_dir_all(&folder).expect("a temporary directory");
+    folder
+}
+
+fn folder_of(run: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("sightline-tests-{run}"))
+}
+
+/// Starts, once, the watcher that ends this process's children and removes its files. Returns the mark's value.
 fn sweep_at_exit() -> &'static str {
-    // The watcher's standard input ends with this process, however it ends: statics are never dropped.
+    // The watcher's standard input ends with this process in every case: statics are never dropped.
     static SWEEP: OnceLock<(String, ChildStdin)> = OnceLock::new();
     let (run, _) = SWEEP.get_or_init(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
         let run = format!("{}-{}", std::process::id(), now.as_nanos());
         let mut sweeper = Command::new("sh");
-        sweeper.args(["-c", SWEEPER, "sweeper", &format!("{RUN_MARK}={run}")]);
+        sweeper.args(["-c", SWEEPER, "sweeper", &format!("{RUN_MARK}={run}")]).arg(folder_of(&run));
         sweeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        // A test that runs itself again is marked, and its watcher has to outlive it.
+        // A test that runs itself again is marked, and its watcher must outlive it.
         sweeper.env_remove(RUN_MARK).env_remove(OWNER_MARK);
         let mut sweeper = sweeper.spawn().expect("sh is there");
         let pipe = sweeper.stdin.take().expect("stdin is piped");
-        // The shell ends at once; what it left in the background waits for the pipe.
+        // The shell ends at once. Its background job waits for the pipe.
         assert!(sweeper.wait().is_ok_and(|status| status.success()), "the sweeper starts");
         (run, pipe)
     });

@@ -1,4 +1,4 @@
-//! An identity provider: who signs tokens, and where the keys are that verify them.
+//! An identity provider that signs tokens and serves the keys that verify them.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,11 +15,11 @@ use tokio::task::JoinHandle;
 
 use crate::tls::Identity;
 
-/// What its tokens have as `iss`.
+/// The `iss` of its tokens.
 pub const ISSUER: &str = "https://team.example.org";
-/// What they have in `aud`, if they are for the relay.
+/// The `aud` of its tokens for the relay.
 pub const AUDIENCE: &str = "4714c1358e65fe4b";
-/// What PKCS #8 has around an RSA key of 2048 bits (RFC 5208, section 5), in bytes.
+/// The size of the PKCS #8 header around an RSA key of 2048 bits (RFC 5208, section 5), in bytes.
 const AROUND: usize = 26;
 
 /// One of its keys (RS256, as Cloudflare's).
@@ -30,16 +30,16 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A new one with this `kid`.
+    /// A new key with this `kid`.
     ///
     /// # Panics
-    /// Never, but for faults of the cryptography.
+    /// Only if the cryptography fails.
     pub fn new(id: &'static str) -> Self {
         let pair = KeyPair::generate_for(&PKCS_RSA_SHA256).expect("a key");
         Self { id, key: EncodingKey::from_rsa_der(&pair.serialize_der()[AROUND..]) }
     }
 
-    /// Its public half.
+    /// The public key.
     ///
     /// # Panics
     /// As [`Self::new`].
@@ -49,12 +49,12 @@ impl Signer {
         serde_json::to_value(jwk).expect("JSON")
     }
 
-    /// A token that is good for an hour.
+    /// A token that is valid for an hour.
     pub fn token(&self) -> String {
         self.sign(&claims())
     }
 
-    /// A token that says this.
+    /// A token with these claims.
     ///
     /// # Panics
     /// As [`Self::new`].
@@ -64,23 +64,23 @@ impl Signer {
     }
 }
 
-/// What a good token says.
+/// The claims of a valid token.
 pub fn claims() -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     json!({ "iss": ISSUER, "aud": [AUDIENCE], "iat": now, "nbf": now, "exp": now + 3600, "sub": "somebody" })
 }
 
-/// Those keys, as a file or an answer has them.
+/// A JWK set of these keys.
 pub fn key_set(signers: &[&Signer]) -> String {
     json!({ "keys": signers.iter().map(|signer| signer.jwk()).collect::<Vec<_>>() }).to_string()
 }
 
-/// The part of a configuration that names it, and where its keys are.
+/// The part of a configuration with the provider and the address of its keys.
 pub fn config(keys: &str) -> String {
     format!("[oidc]\nissuer = \"{ISSUER}\"\naudience = \"{AUDIENCE}\"\nkeys = \"{keys}\"\n")
 }
 
-/// A server that has its keys. It ends with this.
+/// A server of the provider's keys, stopped on drop.
 #[derive(Debug)]
 pub struct Provider {
     url: String,
@@ -90,8 +90,8 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// One by HTTP at this address of the machine's own, on a free port of it where that is 0; by HTTPS as `localhost`, where
-    /// it has a certificate.
+    /// Serves the keys at this local address. Port 0 selects a free one. Uses HTTPS as `localhost` with a certificate, else
+    /// HTTP.
     ///
     /// # Panics
     /// When the address is taken.
@@ -110,7 +110,7 @@ impl Provider {
                 counted.fetch_add(1, Ordering::Relaxed);
                 let body = published.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let acceptor = acceptor.clone();
-                // Whoever does not trust it goes away.
+                // A client that does not trust the certificate disconnects.
                 tokio::spawn(async move {
                     match acceptor {
                         Some(acceptor) => answer(acceptor.accept(stream).await?, &body).await,
@@ -122,7 +122,7 @@ impl Provider {
         Self { url, keys, looks, task }
     }
 
-    /// Where its keys are.
+    /// The URL of its keys.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -132,7 +132,7 @@ impl Provider {
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = key_set(signers);
     }
 
-    /// How often somebody came for them.
+    /// The number of connections.
     pub fn looks(&self) -> usize {
         self.looks.load(Ordering::Relaxed)
     }

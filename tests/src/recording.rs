@@ -1,53 +1,53 @@
-//! Recordings whose parameter sets are as cameras write them, for the relay to read as a source that never ends.
+//! Recordings with the parameter sets that cameras write, which the relay reads as endless sources.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Recordings, in a folder that ends with this.
+/// Recordings in a folder that is removed on drop.
 #[derive(Debug)]
 pub struct Recordings {
     folder: TempDir,
 }
 
-/// H.264 of 640x360 at 25 frames a second for six seconds, a key frame each.
+/// H.264 of 640x360 at 25 frames per second for six seconds, with a key frame per second.
 const H264: &[&str] = &["-c:v", "libx264", "-preset", "veryfast", "-profile:v", "main", "-g", "25"];
 /// The same in H.265.
 const H265: &[&str] = &["-c:v", "libx265", "-preset", "ultrafast"];
 
 impl Recordings {
-    /// None yet.
+    /// An empty folder.
     ///
     /// # Panics
-    /// Without a place for them.
+    /// When no folder can be created.
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a temporary directory") }
     }
 
-    /// H.264 without B-frames whose SPS ends where a camera's does that knows no VUI, in `avcC` and in front of each key
-    /// frame. Its pictures tell their places (`pic_order_cnt_type` 0), as those of most cameras do, so that a decoder
-    /// cannot know without being told that none is out of place.
+    /// H.264 without B-frames and without a VUI in its SPS, in `avcC` and before each key frame, as from some cameras. Its
+    /// frames carry a picture order count (`pic_order_cnt_type` 0), as those of most cameras do. A decoder therefore cannot
+    /// know that no frame is reordered.
     pub fn h264_without_vui(&self) -> PathBuf {
-        // x264 leaves the places out where B-frames are not even allowed.
+        // x264 omits the picture order count if B-frames are not allowed at all.
         let stripped = self.strip(&["-bf", "3", "-x264-params", "b-bias=-100"]);
         let (raw, recording) = (self.path("raw.h264"), self.path("h264.mp4"));
         ffmpeg(&["-i", text(&stripped), "-c", "copy"], &raw);
-        // And it delays times for the B-frames that might come; a frame rate alone gives those of a camera.
+        // x264 also delays timestamps for possible B-frames. A constant frame rate gives timestamps as a camera's.
         ffmpeg(&["-r", "25", "-i", text(&raw), "-c", "copy"], &recording);
         recording
     }
 
-    /// The same with two B-frames between others.
+    /// The same with two B-frames between other frames.
     pub fn h264_without_vui_with_b_frames(&self) -> PathBuf {
         let stripped = self.strip(&["-bf", "2"]);
         let recording = self.path("b-frames.mp4");
-        // On its way FFmpeg puts the sets of `avcC` in front of each key frame.
+        // FFmpeg puts the parameter sets of `avcC` before each key frame.
         ffmpeg(&["-i", text(&stripped), "-c", "copy", "-bsf:v", "h264_mp4toannexb"], &recording);
         recording
     }
 
-    /// An MP4 file with these options for x264 and no VUI in its `avcC`.
+    /// An MP4 file with these options for x264, without a VUI in its `avcC`.
     fn strip(&self, options: &[&str]) -> PathBuf {
         let (encoded, stripped) = (self.path("encoded.mp4"), self.path("stripped.mp4"));
         encode(H264, options, &encoded);
@@ -57,8 +57,7 @@ impl Recordings {
         stripped
     }
 
-    /// H.265 whose SPS, in `hvcC` and in front of each key frame, declares two reordered pictures, of which the encoder
-    /// makes no use.
+    /// H.265 with an SPS, in `hvcC` and before each key frame, that declares two reordered frames. The encoder never uses them.
     pub fn h265_declaring_unused_b_frames(&self) -> PathBuf {
         let (encoded, recording) = (self.path("encoded.mp4"), self.path("h265.mp4"));
         let parameters = "log-level=none:bframes=3:b-adapt=2:bframe-bias=-90:keyint=25:pools=1:frame-threads=1";
@@ -78,7 +77,7 @@ impl Default for Recordings {
     }
 }
 
-/// The configuration of a stream that plays `recording` again and again.
+/// The configuration of a stream that plays `recording` in a loop.
 pub fn stream(name: &str, recording: &Path) -> String {
     let source = text(recording);
     format!(
@@ -102,15 +101,15 @@ fn ffmpeg(arguments: &[&str], output: &Path) {
     assert!(status.success(), "{command:?}");
 }
 
-/// The boxes around the decoder configuration record (ISO/IEC 14496-12, table 1), and itself.
+/// The boxes around the decoder configuration record (ISO/IEC 14496-12, table 1), and the record.
 const ENCLOSING: [&[u8; 4]; 8] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1", b"avcC"];
 
-/// Shortens the SPS in the `avcC` of an MP4 file with a single track, whose `moov` is behind its `mdat`.
+/// Shortens the SPS in the `avcC` of an MP4 file with a single track and `moov` after `mdat`.
 fn remove_vui(file: &mut Vec<u8>) {
     let after = |file: &[u8], name: &[u8; 4], from: usize| {
         from + file[from..].windows(4).position(|four| four == name).expect("an MP4 file of FFmpeg's") + 4
     };
-    // The record's first five bytes and the number of SPSs; then the length of the first.
+    // The record's first five bytes and the number of SPSs precede the length of the first SPS.
     let moov = file.windows(4).rposition(|four| four == b"moov").expect("a moov");
     let length_at = after(file, b"avcC", moov) + 6;
     let length = usize::from(u16::from_be_bytes([file[length_at], file[length_at + 1]]));
@@ -127,11 +126,11 @@ fn remove_vui(file: &mut Vec<u8>) {
     }
 }
 
-/// An SPS of the Main profile up to its `vui_parameters_present_flag`, and that 0 (Rec. ITU-T H.264, section
-/// 7.3.2.1.1). x264 writes no byte of emulation prevention before it.
+/// An SPS of the Main profile up to its `vui_parameters_present_flag`, which becomes 0 (Rec. ITU-T H.264, section 7.3.2.1.1).
+/// x264 writes no emulation prevention byte before the flag.
 fn without_vui(sps: &[u8]) -> Vec<u8> {
     assert_eq!((sps[0] & 0x1f, sps[1]), (7, 77), "an SPS of the Main profile");
-    // Behind NAL unit header, profile, constraints and level.
+    // After the NAL unit header, profile, constraints and level.
     let mut at = 32;
     let mut bit = || {
         at += 1;
@@ -141,7 +140,7 @@ fn without_vui(sps: &[u8]) -> Vec<u8> {
         let zeros = (0..32).take_while(|_| !bit()).count();
         (0..zeros).fold(1u32, |value, _| value << 1 | u32::from(bit())) - 1
     };
-    // The id and the length of frame_num; then what belongs to the type of the picture order count.
+    // The id and the length of frame_num, then the fields of the picture order count type.
     ue(&mut bit);
     ue(&mut bit);
     match ue(&mut bit) {
@@ -160,7 +159,7 @@ fn without_vui(sps: &[u8]) -> Vec<u8> {
     }
     assert!(bit(), "x264 writes a VUI");
     let mut short = sps[..at.div_ceil(8)].to_vec();
-    // The flag becomes 0; behind it comes the stop bit and zeros.
+    // The flag becomes 0. The stop bit and zeros follow.
     let flag = at - 1;
     short[flag / 8] &= !(0xff >> (flag % 8));
     if (flag + 1).is_multiple_of(8) {

@@ -1,7 +1,7 @@
 //! The relay under test: the binary `sightline`, started as an operator starts it.
 //!
-//! `SIGHTLINE_BIN` names it; without that it is the one beside the test, in cargo's target folder. Tests do not build
-//! it: `make test` does.
+//! `SIGHTLINE_BIN` names it. The default is the binary in cargo's target folder, beside the test. Tests do not build it: `make
+//! test` does.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ use crate::http::{self, Response};
 use crate::process::{self, Owned, Process};
 use crate::run::until;
 
-/// The configuration's name, in a folder of the relay's own.
+/// The configuration's name, in the relay's folder.
 const CONFIG: &str = "test.toml";
-/// From the start of the process to the line with its address.
+/// The time limit from the start of the process to the line with its address.
 const START: Duration = Duration::from_secs(10);
 
-/// Cargo's target folder, of which tests are in `PROFILE/deps` and programs in `PROFILE`.
+/// Cargo's target folder: tests are in `PROFILE/deps`, programs in `PROFILE`.
 pub fn target_folder() -> PathBuf {
     profile_folder().parent().expect("target/PROFILE").to_owned()
 }
@@ -33,7 +33,7 @@ fn profile_folder() -> PathBuf {
     if folder.ends_with("deps") { folder.parent().expect("PROFILE/deps").to_owned() } else { folder.to_owned() }
 }
 
-/// The program.
+/// The relay's binary.
 ///
 /// # Panics
 /// When it has not been built.
@@ -44,7 +44,7 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// How to start a relay.
+/// The options of a relay.
 #[derive(Debug, Clone)]
 pub struct Setup {
     config: Option<String>,
@@ -85,7 +85,7 @@ impl Setup {
         self
     }
 
-    /// Has it do with so few open files.
+    /// Limits the number of open files.
     #[must_use]
     pub fn open_files(mut self, count: u32) -> Self {
         self.open_files = Some(count);
@@ -95,20 +95,20 @@ impl Setup {
     /// Starts it and waits for its address.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When it does not start.
     pub async fn start(self) -> Relay {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let (process, scheme, address) = self.launch(folder.path()).await;
         Relay { setup: self.listen(address), scheme, address, process: Some(process), folder }
     }
 
-    /// Starts it where nothing that it prints can be written (full(4)), and waits until it answers.
+    /// Starts it with an output on which every write fails (full(4)), and waits until it answers.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When it does not start.
     pub async fn start_on_a_full_disk(self) -> Relay {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        // It cannot say what port it has: one is chosen for it.
+        // It cannot print its port, so the port is chosen in advance.
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("a free port");
         let setup = self.listen(address);
@@ -122,16 +122,15 @@ impl Setup {
         Relay { setup, scheme: "http", address, process: Some(process), folder }
     }
 
-    /// Starts it and waits for it to refuse: gives its exit status and everything it printed.
+    /// Starts it and waits for it to refuse. Returns its exit status and its output.
     ///
     /// # Panics
-    /// When it does not end by itself.
+    /// When it does not exit.
     pub async fn refusal(self) -> (ExitStatus, String) {
         self.outcome(START).await
     }
 
-    /// Runs one of its commands, such as `check`, to its end, which has to come within `limit`: gives its exit status and
-    /// everything it printed.
+    /// Runs one of its commands, such as `check`, to its end within `limit`. Returns its exit status and its output.
     ///
     /// # Panics
     /// When it does not end in time.
@@ -143,8 +142,6 @@ impl Setup {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let mut process = self.spawn(folder.path());
         let status = process.wait(limit).await;
-        // The pipes are read by threads, which may be a moment behind the exit.
-        tokio::time::sleep(Duration::from_millis(100)).await;
         (status, format!("{}\n{}", process.stdout.text(), process.stderr.text()).trim().to_owned())
     }
 
@@ -161,7 +158,7 @@ impl Setup {
 
     fn spawn(&self, folder: &Path) -> Owned {
         let mut command = self.arguments(folder);
-        // It is empty: no configuration but the given one is found.
+        // The folder is empty: the relay finds only the given configuration.
         command.current_dir(folder).envs(self.variables());
         Owned::start("relay", &mut command).unwrap_or_else(|e| panic!("the relay does not start: {e}"))
     }
@@ -169,7 +166,7 @@ impl Setup {
     /// The command line, with the configuration in `folder`.
     fn arguments(&self, folder: &Path) -> Command {
         let mut command = match self.open_files {
-            // Both limits: the relay raises the soft one to the hard one.
+            // Sets both limits, because the relay raises the soft limit to the hard one.
             Some(count) => {
                 let mut shell = Command::new("sh");
                 shell.args(["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")]).arg(binary());
@@ -192,7 +189,7 @@ impl Setup {
     }
 }
 
-/// A running relay. It and its FFmpegs end with this.
+/// A running relay, killed with its FFmpeg processes on drop.
 #[derive(Debug)]
 pub struct Relay {
     setup: Setup,
@@ -211,12 +208,12 @@ impl Relay {
         self.process.as_ref().expect("the relay runs").pid()
     }
 
-    /// Where it listens, the same after every [`Self::restart`].
+    /// The address it listens on, unchanged by [`Self::restart`].
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address of a page: `path` starts with a slash.
+    /// The URL of a page. `path` starts with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme, self.address)
     }
@@ -242,7 +239,7 @@ impl Relay {
     /// A stream's entry in the catalogue.
     ///
     /// # Panics
-    /// When it has none.
+    /// When there is none.
     pub async fn stream(&self, name: &str) -> StreamInfo {
         let catalogue = self.catalogue().await;
         let found = catalogue.streams.iter().find(|stream| stream.name.as_str() == name);
@@ -252,7 +249,7 @@ impl Relay {
     /// A variant's entry in the catalogue.
     ///
     /// # Panics
-    /// When it has none.
+    /// When there is none.
     pub async fn variant(&self, name: &str, variant: Variant) -> VariantInfo {
         let stream = self.stream(name).await;
         let found = stream.variants.iter().find(|info| info.variant == variant);
@@ -268,24 +265,24 @@ impl Relay {
         until(&what, limit, async || (self.variant(name, variant).await.viewers == count).then_some(())).await;
     }
 
-    /// The FFmpegs that belong to it and run.
+    /// Its running FFmpeg processes.
     pub fn ffmpegs(&self) -> Vec<Process> {
         self.running().descendants().into_iter().filter(Process::is_ffmpeg).collect()
     }
 
-    /// Those of its FFmpegs that read a source directly.
+    /// Its FFmpeg processes that read this source directly.
     pub fn readers(&self, source: &str) -> Vec<Process> {
         self.ffmpegs().into_iter().filter(|ffmpeg| ffmpeg.command.iter().any(|word| word == source)).collect()
     }
 
-    /// Those of its FFmpegs that read what another one wrote.
+    /// Its FFmpeg processes that read another one's output.
     pub fn encoders(&self) -> Vec<Process> {
         let reads_pipe = |word: &String| word == "pipe:0" || word == "pipe:" || word == "-";
         let is_input = |words: &[String]| words[0] == "-i" && reads_pipe(&words[1]);
         self.ffmpegs().into_iter().filter(|ffmpeg| ffmpeg.command.windows(2).any(is_input)).collect()
     }
 
-    /// Waits until it has this many FFmpegs.
+    /// Waits until it has this many FFmpeg processes.
     ///
     /// # Panics
     /// After `limit`.
@@ -299,12 +296,12 @@ impl Relay {
         self.running().zombies()
     }
 
-    /// Resident memory in KiB, of the relay alone.
+    /// Resident memory of the relay alone, in KiB.
     pub fn resident_kib(&self) -> u64 {
         process::resident_kib(self.running().pid())
     }
 
-    /// How many descriptors it has open.
+    /// The number of its open file descriptors.
     ///
     /// # Panics
     /// When it has ended.
@@ -313,12 +310,12 @@ impl Relay {
         open.expect("the relay runs").count()
     }
 
-    /// Everything it has printed.
+    /// Its output so far.
     pub fn log(&self) -> String {
         format!("{}\n{}", self.running().stdout.text(), self.running().stderr.text())
     }
 
-    /// Sends it a signal and waits for its end. What it leaves behind is left: look at it with [`Process::is_alive`].
+    /// Sends it a signal and waits for its end. Its descendants stay: check them with [`Process::is_alive`].
     ///
     /// # Panics
     /// When it does not end within `limit`.
@@ -328,22 +325,22 @@ impl Relay {
         process.wait(limit).await
     }
 
-    /// Starts it again, on the port it had.
+    /// Starts it again on the same port.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When it does not start.
     pub async fn restart(&mut self) {
         self.process = None;
         let (process, ..) = self.setup.launch(self.folder.path()).await;
         self.process = Some(process);
     }
 
-    /// The configuration that it has from its next start on.
+    /// Replaces its configuration from the next start on.
     pub fn configure(&mut self, toml: impl Into<String>) {
         self.setup.config = Some(toml.into());
     }
 
-    /// Gives it another configuration while it runs (SIGHUP).
+    /// Replaces its configuration while it runs (SIGHUP).
     ///
     /// # Panics
     /// When it has ended.
@@ -353,7 +350,7 @@ impl Relay {
         self.running().signal(Signal::HUP);
     }
 
-    /// An environment variable that it has from its next start on.
+    /// Sets an environment variable from the next start on.
     pub fn set_env(&mut self, name: &str, value: &str) {
         self.setup.environment.retain(|(known, _)| known != name);
         self.setup.environment.push((name.to_owned(), value.to_owned()));

@@ -1,8 +1,8 @@
-//! What has to be guarded, for the tests of each way in.
+//! The protected routes, for the tests of each authentication method.
 
-/// Every address that shows or tells of a camera, `cam`, and how it is asked. Those who are let in get no end of `/api/events`, so its
-/// own test asks that.
-pub const GUARDED: [(&str, &str); 16] = [
+/// Every address that reveals a camera, `cam`, and its method. An authorized response of `/api/events` does not end, so a
+/// separate test covers it.
+pub const GUARDED: [(&str, &str); 20] = [
     ("GET", "/"),
     ("GET", "/?stream=cam"),
     ("GET", "/test"),
@@ -18,5 +18,10 @@ pub const GUARDED: [(&str, &str); 16] = [
     ("POST", "/whep/cam"),
     ("DELETE", "/whep/cam/1"),
     ("PATCH", "/whep/cam/1"),
+    // Names are paths.
+    ("GET", "/ws/mse/site/cam%201"),
+    ("GET", "/hls/site/cam%201/index.m3u8"),
+    ("GET", "/hls/site/cam%201/copy/1.m4s"),
+    ("POST", "/whep/site/cam%201"),
     ("GET", "/what/there/is/not"),
 ];

@@ -1,69 +1,87 @@
-//! Running one test: alone, and never longer than its limit.
+//! Runs a test in a new thread, within a time limit, and records its outcome.
 
+use std::any::type_name_of_val;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Tests run one after the other: three browsers and two encoders at once fill a small machine, and a test that
-/// measures time would then measure its neighbours.
-static ALONE: Mutex<()> = Mutex::new(());
+use crate::machine_load::Probe;
+use crate::outcome::{self, Outcome};
 
-/// How long dropping browsers, relay and camera may take after a test's limit, before the whole process is ended.
+/// The time limit for dropping browsers, relay and camera after a test's own limit. After it the test is given up.
 const CLEAN_UP: Duration = Duration::from_secs(30);
 
-/// How often [`until`] looks again: well below anything a test measures, and cheap.
+/// The interval of [`throughout`], and the first of [`until`].
 const POLL: Duration = Duration::from_millis(40);
+/// The longest interval of [`until`]: each probe of a browser's page slows the video that it waits for.
+const LONGEST_POLL: Duration = Duration::from_millis(200);
 
-/// Set by `scripts/test.sh`: a test that fails runs once more. The first failure is told in a line that begins with `AGAIN:`,
-/// and the script counts those: one of hundreds must not hide what all the others say, and some are a fault to be found.
-const AGAIN: &str = "SIGHTLINE_TESTS_AGAIN";
-
-/// Runs `test` when no other test of this process runs, and fails it after `limit`.
+/// Runs `test` once, and fails it after `limit`.
 ///
 /// # Panics
-/// When the test does, or when it is not done after `limit`.
-pub fn alone(limit: Duration, test: impl AsyncFn()) {
-    let _turn = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let run = || once(limit, &test);
-    if std::env::var_os(AGAIN).is_some() { twice(run, |why| say(&format!("AGAIN: {why}"))) } else { run() }
-}
-
-/// Keeps a process that the test starts from running its part of it twice.
-pub(crate) fn not_again(command: &mut Command) {
-    command.env_remove(AGAIN);
-}
-
-/// Runs it, and once more when it fails, having told why.
-fn twice(run: impl Fn(), tell: impl Fn(&str)) {
-    let Err(failure) = catch_unwind(AssertUnwindSafe(&run)) else { return };
-    let text = failure.downcast_ref::<String>().map(String::as_str).or(failure.downcast_ref::<&str>().copied());
-    tell(text.unwrap_or("it failed and does not say why"));
-    run();
-}
-
-fn once(limit: Duration, test: &impl AsyncFn()) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    let (done, watch) = channel::<()>();
-    // A test that blocks its thread cannot be timed out from within. Ending the process ends its children too: see
-    // `process::sweep_at_exit`.
-    std::thread::spawn(move || {
-        if watch.recv_timeout(limit + CLEAN_UP) == Err(RecvTimeoutError::Timeout) {
-            say(&format!("a test hangs: neither done nor cleaned up {CLEAN_UP:?} after its limit of {limit:?}"));
-            std::process::abort();
+/// When the test panics without an excuse (see [`Outcome`]), or exceeds `limit`.
+pub fn within(limit: Duration, test: impl AsyncFn() + Send + 'static) {
+    let name = name_of(&test);
+    let begun = Instant::now();
+    let probe = (lane(&name) == "timing").then(Probe::start);
+    let (sender, receiver) = channel();
+    // A test that blocks its thread cannot be timed out from inside. The thread is abandoned, and its child processes end with
+    // this process (see `process::sweep_at_exit`).
+    let thread = {
+        let name = name.clone();
+        std::thread::Builder::new().name(name.clone()).spawn(move || {
+            outcome::begin(&name);
+            let result = catch_unwind(AssertUnwindSafe(|| on_runtime(limit, &test)));
+            let load = probe.map(Probe::read);
+            let failure = result.as_ref().err().map(AsRef::as_ref);
+            let outcome = outcome::end(&name, failure, begun.elapsed(), load);
+            let _ = sender.send((outcome, result));
+        })
+    };
+    thread.expect("a thread");
+    match receiver.recv_timeout(limit + CLEAN_UP) {
+        Ok((Outcome::Failed, Err(failure))) => resume_unwind(failure),
+        Ok(_) => {}
+        Err(RecvTimeoutError::Timeout) => {
+            let hangs = format!("{name} hangs: neither done nor cleaned up {CLEAN_UP:?} after its limit of {limit:?}");
+            outcome::end(&name, Some(&hangs), begun.elapsed(), None);
+            panic!("{hangs}");
         }
-    });
+        Err(RecvTimeoutError::Disconnected) => panic!("{name} ended without an outcome"),
+    }
+}
+
+/// The lane that a test's path declares. `scripts/test.sh` selects tests by the same rule.
+pub fn lane(test: &str) -> &'static str {
+    match test {
+        test if test.contains("timing::") => "timing",
+        test if test.contains("browser::") => "browser",
+        _ => "protocol",
+    }
+}
+
+/// The path of a test: libtest names its threads so, except when it runs tests on the main thread.
+pub(crate) fn name_of(test: &impl AsyncFn()) -> String {
+    let thread = std::thread::current();
+    let of_type = || type_name_of_val(test).trim_end_matches("::{{closure}}").to_owned();
+    match thread.name() {
+        Some(name) if name != "main" => name.to_owned(),
+        // Removes the crate's name.
+        _ => of_type().split_once("::").map_or_else(of_type, |(_, path)| path.to_owned()),
+    }
+}
+
+fn on_runtime(limit: Duration, test: &impl AsyncFn()) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     let outcome = runtime.block_on(async { tokio::time::timeout(limit, test()).await });
-    drop(done);
     assert!(outcome.is_ok(), "the test was not done within its limit of {limit:?}");
 }
 
-/// Looks again and again until `probe` has something, at most for `limit`.
+/// Calls `probe` until it returns something, at most for `limit`. The interval grows with the elapsed time.
 ///
 /// # Panics
-/// When `limit` is over; the text then says `what` was waited for.
+/// After `limit`, with `what` in the message.
 pub async fn until<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -71,14 +89,14 @@ pub async fn until<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() 
             return found;
         }
         assert!(start.elapsed() < limit, "waited {limit:?} for {what}");
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep((start.elapsed() / 10).clamp(POLL, LONGEST_POLL)).await;
     }
 }
 
-/// Watches that `probe` stays true for `span`: for what must not happen, where no event can be waited for.
+/// Checks that `probe` stays true for `span`: for events that must not occur.
 ///
 /// # Panics
-/// As soon as `probe` is false; the text then says `what` did not hold.
+/// As soon as `probe` is false, with `what` in the message.
 pub async fn throughout(what: &str, span: Duration, mut probe: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while start.elapsed() < span {
@@ -87,31 +105,36 @@ pub async fn throughout(what: &str, span: Duration, mut probe: impl AsyncFnMut()
     }
 }
 
-/// Writes a line that the test runner does not capture, so that it is seen for tests that pass, too.
+/// Writes a line that the test runner does not capture, so that passing tests show it as well.
 pub fn say(line: &str) {
-    // Without a standard error there is nobody to tell.
+    // Ignores a closed standard error.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::RefCell;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn a_test_has_a_second_try_and_no_third() {
-        let runs = |failures: usize| {
-            let (count, told) = (AtomicUsize::new(0), RefCell::new(Vec::new()));
-            let run = || {
+    fn failed_test_has_no_second_try() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let runs = Arc::new(AtomicUsize::new(0));
+        let count = runs.clone();
+        let failing = move || {
+            within(Duration::from_secs(5), async move || {
                 let run = count.fetch_add(1, Ordering::Relaxed);
-                assert!(run >= failures, "failure {run}");
-            };
-            let outcome = catch_unwind(AssertUnwindSafe(|| twice(run, |why| told.borrow_mut().push(why.to_owned()))));
-            (count.into_inner(), outcome.is_ok(), told.into_inner())
+                panic!("failure {run}");
+            });
         };
-        assert_eq!(runs(0), (1, true, vec![]));
-        assert_eq!(runs(1), (2, true, vec!["failure 0".to_owned()]));
-        assert_eq!(runs(2), (2, false, vec!["failure 0".to_owned()]));
+        assert!(catch_unwind(AssertUnwindSafe(failing)).is_err());
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn limit_ends_a_test_that_waits_for_ever() {
+        let waiting = || within(Duration::from_millis(50), async || std::future::pending().await);
+        let failure = catch_unwind(waiting).expect_err("it cannot pass");
+        assert!(failure.downcast_ref::<String>().is_some_and(|text| text.contains("within its limit")));
     }
 }

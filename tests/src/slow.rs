@@ -1,6 +1,5 @@
-//! A viewer behind a tunnel and a slow link: the tunnel takes everything from the relay at once, and the link hands it on
-//! at its own pace. What the relay sees are acknowledgements alone, as behind a real tunnel, whose daemon buffers
-//! megabytes.
+//! A viewer behind a tunnel and a slow link. The tunnel reads the relay's data immediately, and the link forwards it at its own
+//! rate. The relay sees only acknowledgements, as behind a real tunnel: its daemon buffers megabytes.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,23 +9,23 @@ use sightline_protocol::message::{Ack, ClientMessage, Pong, Ready, ServerMessage
 
 use crate::viewer::{Acks, Event, Viewer, is_init, unix_ms};
 
-/// How often the client acknowledges.
+/// The client's acknowledgement interval.
 const ACK_PERIOD: Duration = Duration::from_millis(250);
-/// How often it does for how long after media was so long in coming.
+/// The shorter interval after a late message: the interval, its duration, and the gap between messages that triggers it.
 const ACK_PERIOD_ALERT: Duration = Duration::from_millis(40);
 const ALERT: Duration = Duration::from_millis(500);
 const LULL: Duration = Duration::from_millis(150);
-/// How exactly times are kept.
+/// The resolution of times.
 const TICK: Duration = Duration::from_millis(5);
-/// What WebSocket, TLS, TCP and IP add to a message.
+/// Bytes that WebSocket, TLS, TCP and IP add to a message.
 const HEADERS: usize = 80;
 
-/// What the viewer has seen at a time.
+/// The viewer's state at one moment.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// When.
+    /// The time.
     pub at: Instant,
-    /// How old the newest picture was, in milliseconds.
+    /// The age of the newest frame, in milliseconds.
     pub age: f64,
 }
 
@@ -35,7 +34,7 @@ pub struct Sample {
 pub struct SlowViewer {
     viewer: Viewer,
     kbps: f64,
-    /// When the link has served what it was given, and what arrives when.
+    /// The time at which the link has sent all queued messages, and each message with its arrival time.
     free: Instant,
     waiting: VecDeque<(Instant, Event)>,
     received: u64,
@@ -44,16 +43,16 @@ pub struct SlowViewer {
     heard: Instant,
     alerted: Option<Instant>,
     captured: Option<f64>,
-    /// The age of the newest picture, every [`TICK`] or so.
+    /// The age of the newest frame, about every [`TICK`].
     pub samples: Vec<Sample>,
-    /// Every `ready` that has arrived, and when.
+    /// Each received `ready`, with its arrival time.
     pub readies: Vec<(Instant, Ready)>,
-    /// Gaps that were announced.
+    /// The number of announced gaps.
     pub gaps: u64,
 }
 
 impl SlowViewer {
-    /// Goes on watching with `viewer`, that has not asked to play yet, over a link of so many kilobits a second.
+    /// Takes over `viewer` with a link of this rate in kilobits per second. The viewer must not have received media yet.
     pub fn new(mut viewer: Viewer, kbps: f64) -> Self {
         viewer.set_acks(Acks::ByHand);
         let now = Instant::now();
@@ -74,26 +73,26 @@ impl SlowViewer {
         }
     }
 
-    /// The link carries so much from now on.
+    /// Changes the link's rate.
     pub fn set_rate(&mut self, kbps: f64) {
         self.kbps = kbps;
-        // What waits is served at the new rate, too.
+        // Queued messages are sent at the new rate as well.
         let waiting: Vec<_> = self.waiting.drain(..).map(|(_, event)| event).collect();
         self.free = Instant::now();
         waiting.into_iter().for_each(|event| self.enqueue(event));
     }
 
-    /// The variants that were announced so far, and why.
+    /// The variants announced so far, with their reasons.
     pub fn variants(&self) -> Vec<(sightline_protocol::stream::Variant, sightline_protocol::message::VariantReason)> {
         self.readies.iter().map(|(_, ready)| (ready.variant, ready.why)).collect()
     }
 
-    /// The age of the oldest picture that was the newest since `since`, in milliseconds.
+    /// The greatest age of the newest frame since `since`, in milliseconds.
     pub fn worst_age(&self, since: Instant) -> f64 {
         self.samples.iter().filter(|sample| sample.at >= since).map(|sample| sample.age).fold(0.0, f64::max)
     }
 
-    /// Watches for so long.
+    /// Watches for `span`.
     ///
     /// # Panics
     /// When the relay ends the session.

@@ -1,8 +1,8 @@
-//! A sound card that plays into nothing, for machines that have none, and an ear on it: it hears what a browser really
+//! A sound card without a loudspeaker, for machines without sound, and a recorder of its output: it shows what a browser really
 //! plays, and when.
 //!
-//! A PulseAudio server of the test's own, whose only output is a null sink; its clock is the system's. Enters: whatever a
-//! browser plays. Leaves: when beeps began.
+//! A PulseAudio server of one test with a null sink as its only output. The sink's clock is the system's. Input: a browser's
+//! sound. Output: the times at which beeps began.
 
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -13,15 +13,16 @@ use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
 
 use crate::beeps;
+use crate::outcome::skip;
 use crate::process::Owned;
-use crate::run::{say, until};
+use crate::run::until;
 use crate::viewer::unix_ms;
 
 const START: Duration = Duration::from_secs(10);
-/// Samples a second, and bytes of one.
+/// Samples per second, and bytes per sample.
 const RATE: usize = 48_000;
 const SAMPLE: usize = 2;
-/// How much is heard at once: what it can be wrong about.
+/// The size of a recorded chunk, which bounds the error of a time.
 const HEARD_AT_ONCE_MS: &str = "5";
 
 /// See the [module](self).
@@ -33,19 +34,19 @@ pub struct SoundCard {
     ear: JoinHandle<()>,
 }
 
-/// What was heard since the card was there.
+/// The sound recorded since the start.
 #[derive(Debug, Default)]
 struct Heard {
     sound: Vec<u8>,
-    /// When the first sample was heard, in milliseconds of Unix time.
+    /// The time at which the first sample was played, in milliseconds of Unix time.
     began: f64,
 }
 
 impl SoundCard {
-    /// Starts it. The ear listens from now on: one that came later would change how much the card buffers, under the
-    /// browser.
+    /// Starts the card and its recorder. A recorder that starts later would change the card's buffer size while the browser
+    /// plays.
     ///
-    /// `None`, said loudly, where PulseAudio is not installed: systems with PipeWire do not let both be.
+    /// `None`, with a `SKIPPED:` line, if PulseAudio is not installed: systems with PipeWire do not permit both.
     ///
     /// # Panics
     /// When it does not start.
@@ -63,7 +64,7 @@ impl SoundCard {
         let server = match Owned::start("PulseAudio", &mut command) {
             Ok(server) => server,
             Err(error) => {
-                say(&format!("SKIPPED: PulseAudio does not start, without which sound is not heard: {error}"));
+                skip(&format!("PulseAudio does not start, without which sound is not heard: {error}"));
                 return None;
             }
         };
@@ -73,15 +74,15 @@ impl SoundCard {
         Some(Self { _server: server, folder, heard, ear })
     }
 
-    /// What programs find it by: `PULSE_SERVER`.
+    /// Its address for programs: `PULSE_SERVER`.
     pub fn address(&self) -> String {
         address(&self.folder)
     }
 
-    /// Listens for `span`: when beeps began, in milliseconds of Unix time.
+    /// Records for `span`. Returns the times at which beeps began, in milliseconds of Unix time.
     ///
     /// # Panics
-    /// When it cannot listen.
+    /// When it cannot record.
     pub async fn listen(&self, span: Duration) -> Vec<f64> {
         let from = unix_ms();
         tokio::time::sleep(span).await;
@@ -102,7 +103,7 @@ fn address(folder: &TempDir) -> String {
     format!("unix:{}", folder.path().join("socket").display())
 }
 
-/// Until the card is gone.
+/// Records until the card is gone.
 async fn listen(address: String, heard: Arc<Mutex<Heard>>) {
     let mut command = tokio::process::Command::new("parec");
     command.args(["--device=card.monitor", "--raw", "--format=s16le", "--channels=1", &format!("--rate={RATE}")]);
@@ -114,7 +115,7 @@ async fn listen(address: String, heard: Arc<Mutex<Heard>>) {
     while let Ok(read @ 1..) = output.read(&mut buffer).await {
         let mut heard = heard.lock().expect("nobody fails who holds it");
         heard.sound.extend_from_slice(&buffer[..read]);
-        // What is heard cannot come too early: when the first sample was heard follows from the least late one.
+        // A chunk cannot arrive early: the least late chunk determines the time of the first sample.
         let so_far = (heard.sound.len() / SAMPLE) as f64 * 1e3 / RATE as f64;
         heard.began = heard.began.min(unix_ms() - so_far);
     }

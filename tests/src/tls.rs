@@ -1,4 +1,4 @@
-//! Certificates that a test makes, and connections that trust one of them and no other.
+//! Self-signed certificates, and clients that trust one of them and no other.
 
 use std::fmt::Debug;
 use std::io;
@@ -18,27 +18,27 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, rustls};
 
 use crate::http::Response;
 
-/// What a certificate is for.
+/// The name in the certificate.
 const NAME: &str = "localhost";
-/// What browsers offer.
+/// The protocols that browsers offer.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// A certificate and its key.
 pub struct Identity(CertifiedKey<KeyPair>);
 
 impl Identity {
-    /// A new one, for `localhost`.
+    /// A new certificate for `localhost`.
     ///
     /// # Panics
-    /// Never, but for faults of the cryptography.
+    /// Only if the cryptography fails.
     pub fn new() -> Self {
         Self(generate_simple_self_signed([NAME.to_owned()]).expect("a certificate"))
     }
 
-    /// What a server of the test's own shows it with.
+    /// A TLS acceptor for servers of a test.
     ///
     /// # Panics
-    /// Never, but for faults of the cryptography.
+    /// Only if the cryptography fails.
     pub fn acceptor(&self) -> TlsAcceptor {
         let server = ServerConfig::builder_with_provider(Arc::new(default_provider()));
         let server = server.with_safe_default_protocol_versions().expect("there are some").with_no_client_auth();
@@ -47,15 +47,15 @@ impl Identity {
         TlsAcceptor::from(Arc::new(server))
     }
 
-    /// A connection to `server`, if that shows this certificate.
+    /// Connects to `server`, which must present this certificate.
     ///
     /// # Errors
-    /// When it shows another, or does not speak TLS.
+    /// When it presents another, or does not speak TLS.
     pub async fn connect(&self, server: SocketAddr) -> io::Result<TlsStream<TcpStream>> {
         self.connect_by(server, &version::TLS13).await
     }
 
-    /// The same by this version of TLS alone.
+    /// Connects with this version of TLS only.
     ///
     /// # Errors
     /// As for [`Self::connect`].
@@ -78,7 +78,7 @@ impl Identity {
     /// Sends a request to `server`, as [`crate::http::send`] does.
     ///
     /// # Errors
-    /// When the connection fails or what came is not HTTP.
+    /// When the connection fails or the response is not HTTP.
     pub async fn send(
         &self,
         server: SocketAddr,
@@ -105,16 +105,16 @@ impl Default for Identity {
     }
 }
 
-/// Whether an error of a connection says that the certificate is another.
+/// Whether a connection's error means that the server presented another certificate.
 pub fn is_another(error: &io::Error) -> bool {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
-/// One request and its answer, on a connection that ends with it.
+/// Sends one request and reads the response, then closes the connection.
 ///
 /// # Errors
-/// When the connection fails or what came is not HTTP with a length.
+/// When the connection fails or the response is not HTTP.
 pub async fn exchange(
     mut connection: impl AsyncRead + AsyncWrite + Unpin,
     method: &str,
@@ -143,10 +143,10 @@ pub async fn exchange(
 pub struct Files(TempDir);
 
 impl Files {
-    /// With those of `identity`.
+    /// Writes the files of `identity`.
     ///
     /// # Panics
-    /// Where nothing can be written.
+    /// When they cannot be written.
     pub fn new(identity: &Identity) -> Self {
         let files = Self(tempfile::tempdir().expect("a temporary directory"));
         files.write_certificate(identity);
@@ -178,13 +178,13 @@ impl Files {
         self.0.path().join(name)
     }
 
-    /// The part of a configuration that names them.
+    /// The part of a configuration that names the files.
     pub fn config(&self) -> String {
         format!("[tls]\ncertificate = {:?}\nkey = {:?}\n", self.path("cert.pem"), self.path("key.pem"))
     }
 }
 
-/// What a viewer talks over.
+/// A viewer's connection.
 pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send + Debug {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + Debug> Connection for T {}

@@ -1,5 +1,5 @@
-//! What a viewer got of video and audio, and what is in it once decoded: the camera's clock in the pictures and the
-//! beginnings of its beeps (`fixtures/live_sources.py`).
+//! A viewer's received video and audio, and their decoded contents: the camera's clock in the frames and the beginnings of its
+//! beeps (`fixtures/live_sources.py`).
 
 use std::path::Path;
 use std::process::Command;
@@ -13,37 +13,37 @@ use crate::beeps;
 use crate::process::Owned;
 use crate::viewer::{Event, Viewer, is_init, unix_ms};
 
-/// Decoding some seconds takes a fraction of one; a busy machine more.
+/// The time limit of decoding. Some seconds of media take less than one second, and more on a busy machine.
 const DECODES: Duration = Duration::from_secs(20);
-/// Bits of the clock in a picture, and of the checksum after them.
+/// Bits of the clock in a frame, and of the checksum after them.
 const BITS: (u32, u32) = (24, 8);
-/// The cells of the topmost fifteenth, each as one pixel.
+/// Extracts the cells of the topmost fifteenth, each as one pixel.
 pub(crate) const CELLS: &[&str] =
     &["-vf", "crop=iw:ih/30:0:ih/60,scale=32:1:flags=area,format=gray", "-fps_mode", "passthrough", "-f", "rawvideo"];
-/// Of one picture.
+/// The number of cells in one frame.
 pub(crate) const CELLS_WIDTH: usize = (BITS.0 + BITS.1) as usize;
-/// Samples a second to which sound is decoded.
+/// The sample rate of decoded sound, in Hz.
 pub(crate) const RATE: usize = 48_000;
-/// Where the camera left sound out there is silence, and everything after it keeps its place.
+/// Fills missing sound with silence, so that later sound keeps its position.
 pub(crate) const SOUND: &[&str] = &["-af", "aresample=48000:async=1:min_hard_comp=0.003", "-ac", "1", "-f", "s16le"];
 
 /// One fragment.
 #[derive(Debug, Clone)]
 pub struct Got {
-    /// When it came, in milliseconds since the Unix epoch.
+    /// Its arrival time, in milliseconds since the Unix epoch.
     pub at: f64,
-    /// What its head says.
+    /// Its parsed head.
     pub head: FragmentHead,
-    /// All of it.
+    /// Its bytes.
     pub bytes: Bytes,
 }
 
 /// One epoch of a track.
 #[derive(Debug, Clone)]
 pub struct Epoch {
-    /// What was announced.
+    /// The announced track.
     pub track: message::Track,
-    /// The announcement's number.
+    /// The announced epoch number.
     pub number: u32,
     /// The init segment.
     pub init: Bytes,
@@ -64,10 +64,10 @@ pub struct Tracks {
 }
 
 impl Tracks {
-    /// Takes what comes for `span`.
+    /// Records for `span`.
     ///
     /// # Panics
-    /// When something comes that has not been announced, or the session ends.
+    /// When unannounced media arrives, or the session ends.
     pub async fn record(&mut self, viewer: &mut Viewer, span: Duration) {
         let end = Instant::now() + span;
         while let Ok(event) = tokio::time::timeout_at(end.into(), viewer.next(DECODES)).await {
@@ -75,7 +75,7 @@ impl Tracks {
         }
     }
 
-    /// Takes what comes until there is audio.
+    /// Records until an audio fragment arrives.
     ///
     /// # Panics
     /// After `limit`, and as [`Self::record`].
@@ -120,22 +120,24 @@ impl Tracks {
 }
 
 impl Epoch {
-    /// Its decode times that do not continue the fragment before.
-    pub fn holes(&self) -> usize {
+    /// Fragments that do not begin at the end of the previous one: their number in the epoch, and the missing time in seconds.
+    pub fn holes(&self) -> Vec<(usize, f64)> {
         let ends = self.fragments.iter().map(|got| got.head.decode_time + got.head.duration);
-        ends.zip(&self.fragments[1..]).filter(|(end, next)| *end != next.head.decode_time).count()
+        let missing = ends.zip(&self.fragments[1..]).map(|(end, next)| next.head.decode_time as i64 - end as i64);
+        let holes = missing.enumerate().filter(|(_, ticks)| *ticks != 0);
+        holes.map(|(n, ticks)| (n + 1, ticks as f64 / f64::from(self.track.timescale))).collect()
     }
 
-    /// Ticks of its timescale in seconds.
+    /// Converts ticks of its timescale to seconds.
     pub fn seconds(&self, ticks: u64) -> f64 {
         ticks as f64 / f64::from(self.track.timescale)
     }
 
-    /// Of every picture, its place on the timeline, when the camera made it, and when it came here: in seconds, the latter
-    /// two since the Unix epoch.
+    /// For every frame: its position on the timeline, its creation time in the camera, and its arrival time. In seconds, the
+    /// latter two since the Unix epoch.
     ///
     /// # Panics
-    /// When this is not the camera's picture.
+    /// When the frames are not the camera's.
     pub async fn clock(&self) -> Vec<(f64, f64, f64)> {
         let pixels = self.decode(CELLS).await;
         let pictures = pixels.chunks_exact(CELLS_WIDTH).zip(&self.fragments);
@@ -153,7 +155,7 @@ impl Epoch {
         Some((self.seconds(got.head.decode_time), made(picture, got.at)?, got.at / 1e3))
     }
 
-    /// Where on the timeline beeps begin, in seconds.
+    /// The beginnings of beeps on the timeline, in seconds.
     pub async fn beeps(&self) -> Vec<f64> {
         let sound = self.decode(SOUND).await;
         let start = self.seconds(self.fragments[0].head.decode_time);
@@ -169,13 +171,13 @@ impl Epoch {
     }
 }
 
-/// When the camera made a picture of which the cells are here and which came `at` milliseconds since the Unix epoch: in
-/// seconds since then. None where they are no clock.
+/// The creation time of a frame in the camera, in seconds since the Unix epoch. `cells` are the frame's, which arrived at `at`
+/// milliseconds since the epoch. None if the cells contain no valid clock.
 pub(crate) fn made(cells: &[u8], at: f64) -> Option<f64> {
     let word = cells.iter().fold(0u64, |word, &cell| word << 1 | u64::from(cell > 126));
     let value = word >> BITS.1;
     let checksum = (value >> 16) * 31 + (value >> 8 & 0xff) * 17 + (value & 0xff) * 7 + 0x5a;
-    // The clock is the lowest bits of the milliseconds, not long before it came.
+    // The clock contains the lowest bits of the milliseconds of a moment shortly before the arrival.
     let age = (at as u64).wrapping_sub(value) & ((1 << BITS.0) - 1);
     (checksum & 0xff == word & 0xff).then_some((at.floor() - age as f64) / 1e3)
 }

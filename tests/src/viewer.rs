@@ -1,5 +1,4 @@
-//! A viewer without a browser: both dialects of `/ws/mse/{stream}`, and the misbehaviour that browsers cannot be made
-//! to show.
+//! A viewer without a browser: both dialects of `/ws/mse/{stream}`, and misbehaviour that browsers cannot produce.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use sightline_protocol::SUBPROTOCOL;
 use sightline_protocol::fragment::FragmentHead;
 use sightline_protocol::message::{Ack, ClientMessage, Play, Pong, Ready, ServerMessage, TrackKind};
-use sightline_protocol::stream::VariantChoice;
+use sightline_protocol::stream::{StreamName, VariantChoice};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
@@ -20,21 +19,21 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use crate::relay::Relay;
 use crate::tls::Connection;
 
-/// What a browser with H.265 answers to the client's probes.
+/// The codecs of a browser with H.265.
 pub const PLAYS_BOTH: [&str; 2] = ["hvc1.1.6.L186.B0", "avc1.640034"];
-/// What Chromium on Linux answers to them.
+/// The codecs of Chromium on Linux.
 pub const PLAYS_H264: [&str; 1] = ["avc1.640034"];
 
-/// How long a binary message waits for its acknowledgement: four a second, as the client sends them.
+/// The delay between a binary message and its acknowledgement: four per second, as the client sends them.
 const ACK_PERIOD: Duration = Duration::from_millis(250);
 
 /// Longer than any test.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
-/// A socket whose reader never reads should fill soon: the smallest receive buffer the system gives.
+/// The smallest receive buffer that the system permits, so that the socket of a viewer that never reads fills soon.
 const TINY_BUFFER: u32 = 4096;
 
-/// Something that came from the relay.
+/// An event of the session.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A message of `sightline.v1`.
@@ -43,18 +42,18 @@ pub enum Event {
     Text(String),
     /// A binary message: an init segment or a fragment.
     Media(Bytes),
-    /// The end of the session; no code when the connection just broke.
+    /// The end of the session. No code if the connection broke.
     Closed(Option<u16>, String),
 }
 
-/// Whether a viewer acknowledges what it receives.
+/// Whether a viewer acknowledges received messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acks {
     /// As the client does.
     Sent,
-    /// Never, though everything is read.
+    /// Never, though it reads everything.
     Withheld,
-    /// Neither acknowledges nor answers pings: whoever reads does both.
+    /// The caller acknowledges and answers pings.
     ByHand,
 }
 
@@ -65,9 +64,9 @@ pub struct Viewer {
     v1: bool,
     acks: Acks,
     received: u64,
-    /// When the newest binary message came, on the clock of the wire.
+    /// The arrival time of the newest binary message, by the wire's clock.
     arrived: Option<f64>,
-    /// What has been acknowledged, and when.
+    /// The last acknowledged count, and its time.
     acknowledged: (u64, Instant),
 }
 
@@ -78,25 +77,30 @@ impl Viewer {
         Self::open(connection, relay, stream, false).await
     }
 
-    /// Opens a session of `sightline.v1` and says nothing yet.
+    /// As [`Self::plain`], over an existing connection.
+    pub async fn plain_over(connection: impl Connection + 'static, relay: &Relay, stream: &str) -> Self {
+        Self::open(connection, relay, stream, false).await
+    }
+
+    /// Opens a session of `sightline.v1` without sending a message.
     pub async fn v1(relay: &Relay, stream: &str) -> Self {
         let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
         Self::open(connection, relay, stream, true).await
     }
 
-    /// Opens a session of `sightline.v1` and asks for the picture as a browser with these codecs does.
+    /// Opens a session of `sightline.v1` and sends `play` as a browser with these codecs does.
     pub async fn playing(relay: &Relay, stream: &str, codecs: &[&str]) -> Self {
         let mut viewer = Self::v1(relay, stream).await;
         viewer.play(codecs, VariantChoice::Auto).await;
         viewer
     }
 
-    /// As [`Self::plain`], over a connection with the smallest buffer, for a viewer that will not read.
+    /// As [`Self::plain`], with the smallest receive buffer, for a viewer that will not read.
     pub async fn plain_with_tiny_buffer(relay: &Relay, stream: &str) -> Self {
         Self::open(tiny_connection(relay).await, relay, stream, false).await
     }
 
-    /// As [`Self::playing`], over a connection with the smallest buffer, for a viewer that will not read.
+    /// As [`Self::playing`], with the smallest receive buffer, for a viewer that will not read.
     pub async fn playing_with_tiny_buffer(relay: &Relay, stream: &str, codecs: &[&str]) -> Self {
         let mut viewer = Self::open(tiny_connection(relay).await, relay, stream, true).await;
         viewer.play(codecs, VariantChoice::Auto).await;
@@ -109,7 +113,7 @@ impl Viewer {
         Self::open_with(connection, relay, stream, false, Some(("Origin", origin))).await
     }
 
-    /// As [`Self::playing`], through a proxy that says whom it forwards.
+    /// As [`Self::playing`], through a proxy that forwards for this address.
     pub async fn playing_through_proxy(relay: &Relay, stream: &str, codecs: &[&str], address: &str) -> Self {
         let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
         let mut viewer = Self::open_with(connection, relay, stream, true, Some(("X-Forwarded-For", address))).await;
@@ -117,20 +121,20 @@ impl Viewer {
         viewer
     }
 
-    /// As [`Self::v1`], with an access token among the subprotocols, which must not come back.
+    /// As [`Self::v1`], with an access token among the offered subprotocols. The relay must not return it.
     pub async fn with_token(relay: &Relay, stream: &str, token: &str) -> Self {
         let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
         let protocols = format!("{SUBPROTOCOL}, sightline.token.{token}");
         Self::open_offering(connection, relay, stream, Some(&protocols), None).await
     }
 
-    /// As [`Self::v1`], with what a proxy or a browser sends besides.
+    /// As [`Self::v1`], with an additional header field of a proxy or browser.
     pub async fn with_header(relay: &Relay, stream: &str, name: &'static str, value: &str) -> Self {
         let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
         Self::open_with(connection, relay, stream, true, Some((name, value))).await
     }
 
-    /// As [`Self::playing`], over a connection that is there already.
+    /// As [`Self::playing`], over an existing connection.
     pub async fn playing_over(
         connection: impl Connection + 'static,
         relay: &Relay,
@@ -163,7 +167,9 @@ impl Viewer {
         protocols: Option<&str>,
         header: Option<(&'static str, &str)>,
     ) -> Self {
-        let address = format!("ws://{}/ws/mse/{stream}", relay.address());
+        // An invalid name is sent unchanged.
+        let path = stream.parse::<StreamName>().map_or(stream.to_owned(), |name| name.to_path().into_owned());
+        let address = format!("ws://{}/ws/mse/{path}", relay.address());
         let mut request = address.into_client_request().expect("an address");
         let protocols_header = protocols.map(|protocols| ("Sec-WebSocket-Protocol", protocols));
         for (name, value) in protocols_header.into_iter().chain(header) {
@@ -178,12 +184,12 @@ impl Viewer {
         Self { socket, v1, acks: Acks::Sent, received: 0, arrived: None, acknowledged: (0, Instant::now()) }
     }
 
-    /// Whether to acknowledge from now on.
+    /// Sets whether to acknowledge from now on.
     pub fn set_acks(&mut self, acks: Acks) {
         self.acks = acks;
     }
 
-    /// How many binary messages have come.
+    /// The number of received binary messages.
     pub fn received(&self) -> u64 {
         self.received
     }
@@ -199,7 +205,7 @@ impl Viewer {
         self.send_text(&message.to_json()).await;
     }
 
-    /// Sends any text. That the relay has closed already shows in [`Self::next`].
+    /// Sends any text. Ignores a closed connection, which [`Self::next`] reports.
     pub async fn send_text(&mut self, text: &str) {
         let _ = self.socket.send(Message::text(text)).await;
     }
@@ -209,10 +215,10 @@ impl Viewer {
         let _ = self.socket.send(Message::binary(bytes)).await;
     }
 
-    /// Sends pings of the WebSocket protocol and reads none of the answers, until `bytes` have been taken or no more is
-    /// taken for `patience`. Returns how many bytes were.
+    /// Sends pings of the WebSocket protocol without reading pongs, until `bytes` are sent or a write takes longer than
+    /// `patience`. Returns the number of bytes sent.
     pub async fn flood_with_pings(&mut self, bytes: usize, patience: Duration) -> usize {
-        // A masked ping of 125 zeros (RFC 6455, section 5.5.2), many of them to a write.
+        // A masked ping of 125 zeros (RFC 6455, section 5.5.2), 500 per write.
         let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[0; 125]].concat();
         let block = ping.repeat(500);
         let mut taken = 0;
@@ -231,22 +237,22 @@ impl Viewer {
         let _ = self.socket.send(Message::Close(Some(frame))).await;
     }
 
-    /// Acknowledges everything received.
+    /// Acknowledges all received messages.
     pub async fn acknowledge(&mut self) {
         self.acknowledged = (self.received, Instant::now());
         self.send(&ClientMessage::Ack(Ack { received: self.received, at: self.arrived, lag_ms: Some(60.0) })).await;
     }
 
-    /// The next thing from the relay. Pings are answered and acknowledgements sent on the way.
+    /// The next event. Answers pings and sends acknowledgements meanwhile.
     ///
     /// # Panics
-    /// When nothing comes within `limit`, or something that is not of the dialect.
+    /// When nothing arrives within `limit`, or a message is not of the dialect.
     pub async fn next(&mut self, limit: Duration) -> Event {
         let event = tokio::time::timeout(limit, self.receive()).await;
         event.unwrap_or_else(|_| panic!("waited {limit:?} for anything from the relay"))
     }
 
-    /// The next thing from the relay, if it comes within `limit`.
+    /// The next event, if it arrives within `limit`.
     pub async fn next_within(&mut self, limit: Duration) -> Option<Event> {
         tokio::time::timeout(limit, self.receive()).await.ok()
     }
@@ -283,7 +289,7 @@ impl Viewer {
         }
     }
 
-    /// When to acknowledge what has been received; in the far future where there is nothing to acknowledge.
+    /// The time of the next acknowledgement, in the far future if none is due.
     fn ack_due(&self) -> Instant {
         let (acknowledged, at) = self.acknowledged;
         let pending = self.v1 && self.acks == Acks::Sent && acknowledged < self.received;
@@ -300,7 +306,7 @@ impl Viewer {
         }
     }
 
-    /// Reads on until something comes from which `take` takes what it wants.
+    /// Waits for the first event for which `take` returns something.
     ///
     /// # Panics
     /// After `limit`, or when the session ends before.
@@ -363,7 +369,7 @@ impl Viewer {
         (media.remove(0), fragments)
     }
 
-    /// Goes on watching in the background.
+    /// Continues to watch in a background task.
     pub fn watch(mut self) -> Watching {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let notes = seen.clone();
@@ -380,7 +386,7 @@ impl Viewer {
     }
 }
 
-/// A viewer that watches in the background until this is dropped.
+/// A viewer in a background task, aborted on drop.
 #[derive(Debug)]
 pub struct Watching {
     seen: Arc<Mutex<Seen>>,
@@ -388,7 +394,7 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// What it has seen so far.
+    /// Its observations so far.
     pub fn seen(&self) -> Seen {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -400,17 +406,17 @@ impl Drop for Watching {
     }
 }
 
-/// What a watching viewer has seen.
+/// The observations of a watching viewer.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// Fragments received.
     pub fragments: u64,
     /// The newest `ready`.
     pub ready: Option<Ready>,
-    /// What was not in order, in words: a gap announced, a fragment that does not begin where the one before it
-    /// ended, an error. A `ready` begins anew.
+    /// Irregularities as text: an announced gap, a fragment that does not begin at the end of its predecessor, an error. After
+    /// a `ready` the first fragment may begin anywhere.
     pub losses: Vec<String>,
-    /// The code of the close, once the session has ended.
+    /// The close code, once the session has ended.
     pub closed: Option<Option<u16>>,
     next_decode_time: Option<u64>,
 }
@@ -455,7 +461,7 @@ pub fn is_init(bytes: &[u8]) -> bool {
     bytes.get(4..8) == Some(b"ftyp")
 }
 
-/// The clock of the wire: milliseconds since the Unix epoch.
+/// The wire's clock: milliseconds since the Unix epoch.
 pub fn unix_ms() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64() * 1e3
 }

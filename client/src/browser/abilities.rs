@@ -1,4 +1,4 @@
-//! Finds out what this browser can do, by asking for the interfaces and not for the browser's name.
+//! Detects the browser's abilities by its interfaces, not by its name.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use super::{display, document, window};
 use crate::state::Abilities;
 use crate::transport::probe;
 
-/// See the module. A page asks once: the answers stay, and every tile needs them.
+/// Returns the abilities. Detection runs once per page: the answers do not change, and every tile needs them.
 pub fn abilities() -> &'static Abilities {
     static ABILITIES: OnceLock<Abilities> = OnceLock::new();
     ABILITIES.get_or_init(ask)

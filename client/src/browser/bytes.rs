@@ -1,7 +1,7 @@
-//! Bytes that stay in the browser.
+//! Handles bytes that stay in the browser.
 //!
-//! A message's `ArrayBuffer` goes to the SourceBuffer as it is. Only its first bytes are copied into WebAssembly, to be
-//! read, and several are joined by the browser's own copy.
+//! A message's `ArrayBuffer` goes to the SourceBuffer unchanged. Only its first bytes are copied into WebAssembly for parsing.
+//! To join several buffers, the browser copies them itself.
 
 use js_sys::{ArrayBuffer, Uint8Array};
 
@@ -11,7 +11,7 @@ pub fn head(buffer: &ArrayBuffer, max: usize) -> Vec<u8> {
     Uint8Array::new_with_byte_offset_and_length(buffer, 0, length).to_vec()
 }
 
-/// Puts the buffers end to end. One alone is returned as it is.
+/// Joins the buffers. A single buffer is returned unchanged.
 pub fn join(mut buffers: Vec<ArrayBuffer>) -> ArrayBuffer {
     if buffers.len() == 1
         && let Some(only) = buffers.pop()

@@ -1,40 +1,60 @@
-//! The last picture, kept on screen while the video has none: a new MediaSource begins without a picture, and browsers show
-//! nothing then.
+//! Keeps the last frame on screen while the video has none: a new MediaSource begins without a frame, and browsers then show
+//! nothing. Frames that a WebCodecs decoder puts out are painted here as well.
 
 use wasm_bindgen::JsCast;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlMediaElement, HtmlVideoElement};
 
-/// A canvas that lies over the video and is hidden but while the video has no picture.
-#[derive(Debug)]
+use super::video_decoder::Frame;
+
+/// A canvas over the video, hidden except while the video has no frame.
+#[derive(Debug, Clone)]
 pub struct Curtain {
     canvas: HtmlCanvasElement,
 }
 
 impl Curtain {
-    /// Uses this canvas, which has to be as large on the page as the video.
+    /// Uses this canvas, which must have the video's size on the page.
     pub fn new(canvas: HtmlCanvasElement) -> Self {
         Self { canvas }
     }
 
-    /// Shows the picture that `video` shows, until it is lifted. Where the video has none, what was drawn before stays.
+    /// Shows the current frame of `video` until the canvas is lifted. If the video has none, the canvas keeps its content.
     pub fn draw(&self, video: &HtmlVideoElement) {
         if video.video_width() == 0 || video.ready_state() < HtmlMediaElement::HAVE_CURRENT_DATA {
             return;
         }
         self.canvas.set_width(video.video_width());
         self.canvas.set_height(video.video_height());
-        let context = self.canvas.get_context("2d").ok().flatten();
-        let context = context.and_then(|context| context.dyn_into::<CanvasRenderingContext2d>().ok());
-        // A picture less while the player starts over is all that it costs where a browser refuses.
-        let drawn = context.is_some_and(|context| context.draw_image_with_html_video_element(video, 0.0, 0.0).is_ok());
+        // If the browser refuses to draw, only the last frame is missing while the player starts over.
+        let drawn =
+            self.context().is_some_and(|context| context.draw_image_with_html_video_element(video, 0.0, 0.0).is_ok());
         self.canvas.set_hidden(!drawn);
     }
 
-    /// The video shows a picture again.
+    /// Paints a decoded frame and shows it. Returns whether the browser did.
+    pub fn paint(&self, frame: &Frame) -> bool {
+        let (width, height) = frame.size();
+        // Setting the size clears the canvas.
+        if (self.canvas.width(), self.canvas.height()) != (width, height) {
+            self.canvas.set_width(width);
+            self.canvas.set_height(height);
+        }
+        let painted = self.context().is_some_and(|context| frame.draw(context));
+        if painted && self.canvas.hidden() {
+            self.canvas.set_hidden(false);
+        }
+        painted
+    }
+
+    fn context(&self) -> Option<CanvasRenderingContext2d> {
+        self.canvas.get_context("2d").ok()??.dyn_into().ok()
+    }
+
+    /// Hides the canvas: the video presents frames again.
     pub fn lift(&self) {
         if !self.canvas.hidden() {
             self.canvas.set_hidden(true);
-            // Its memory is a picture's.
+            // Frees the canvas's memory.
             self.canvas.set_width(0);
             self.canvas.set_height(0);
         }

@@ -1,7 +1,7 @@
-//! Showing a picture larger than its page, or outside of it.
+//! Shows a video in fullscreen or picture-in-picture.
 //!
-//! Web-sys has no Picture-in-Picture API (W3C), and none of what the iPhone has in place of the Fullscreen API: what is
-//! needed of them is declared here.
+//! Web-sys has neither the Picture-in-Picture API (W3C) nor the iPhone's substitute for the Fullscreen API. This module
+//! declares the parts that it uses.
 
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
@@ -31,17 +31,17 @@ fn property(document: &Document, name: &str) -> JsValue {
     Reflect::get(document, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED)
 }
 
-/// Whether pictures can float above all windows.
+/// Whether the browser has picture-in-picture.
 pub fn can_float() -> bool {
     property(&document(), "pictureInPictureEnabled").is_truthy()
 }
 
-/// Whether this picture floats.
+/// Whether this video is in picture-in-picture.
 pub fn floats(video: &HtmlVideoElement) -> bool {
     property(&document(), "pictureInPictureElement").loose_eq(video)
 }
 
-/// Lets the picture float, or takes it back. Within a user's action. What the browser refuses does not happen.
+/// Enters or leaves picture-in-picture, within a user's gesture. A refusal by the browser is ignored.
 pub fn float(video: &HtmlVideoElement) {
     let result = if floats(video) {
         document().unchecked_into::<FloatingDocument>().exit_picture_in_picture()
@@ -51,18 +51,18 @@ pub fn float(video: &HtmlVideoElement) {
     ignore(result);
 }
 
-/// Lets an element fill the screen, or takes it back. Within a user's action. What the browser refuses does not happen.
+/// Enters or leaves fullscreen, within a user's gesture. A refusal by the browser is ignored.
 pub fn fill_screen(element: &Element, video: &HtmlVideoElement) {
     if document().fullscreen_element().is_some() {
         return document().exit_fullscreen();
     }
-    // The iPhone fills the screen with videos only.
+    // The iPhone has fullscreen for videos only.
     if element.request_fullscreen().is_err() {
         let _ = video.unchecked_ref::<FloatingVideo>().webkit_enter_fullscreen();
     }
 }
 
-/// A promise that nobody handles is reported when it is refused.
+/// The browser reports an unhandled promise when it is rejected.
 fn ignore(promise: Result<JsValue, JsValue>) {
     if let Some(promise) = promise.ok().and_then(|value| value.dyn_into::<js_sys::Promise>().ok()) {
         wasm_bindgen_futures::spawn_local(async move { drop(wasm_bindgen_futures::JsFuture::from(promise).await) });

@@ -1,4 +1,4 @@
-//! Exceptions of the DOM, told apart by what can be done about them.
+//! Classifies exceptions of the DOM by the possible response.
 
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
@@ -6,25 +6,25 @@ use wasm_bindgen::JsValue;
 /// `DOMException.code` of a QuotaExceededError (Web IDL, section 2.8.1).
 const QUOTA_CODE: f64 = 22.0;
 
-/// What a call into the browser threw.
+/// An exception thrown by a call into the browser.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DomError {
     /// The buffer is full.
     #[error("the browser's media buffer is full")]
     QuotaExceeded,
-    /// The user has to act first, as for starting to play.
+    /// A user gesture is required first, for example to start playback.
     #[error("the browser asks for a user's action first")]
     NotAllowed,
-    /// The browser does not have what was asked for, such as a decoder for a type.
+    /// The browser lacks the requested feature, such as a decoder for a type.
     #[error("the browser does not support this: {0}")]
     NotSupported(String),
-    /// The call was cut short by a later one.
+    /// A later call interrupted this one.
     #[error("the browser aborted the call")]
     Aborted,
-    /// Anything else: name and message as the browser gave them.
+    /// Any other exception, with the browser's name and message.
     #[error("{name}: {message}")]
     Other {
-        /// `DOMException.name`, or the like.
+        /// `DOMException.name`, or the equivalent.
         name: String,
         /// Its message.
         message: String,

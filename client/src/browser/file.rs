@@ -1,4 +1,4 @@
-//! Files for the user: made in the page, saved by the browser as a download.
+//! Creates files in the page and saves them as downloads.
 
 use js_sys::Array;
 use wasm_bindgen::closure::Closure;
@@ -12,16 +12,21 @@ use super::document;
 use super::error::DomError;
 use super::timer::Timeout;
 
-/// A download that has not begun by now never will.
+/// A download that has not started by now never will.
 const BEGUN_MS: f64 = 60_000.0;
 
-/// The name of a file about a stream: `cam0-2026-11-24T22-36-01Z.png`. Not every file system takes colons.
+/// The name of a file about a stream: `site_cam 1-2026-11-24T22-36-01Z.png`. Characters that some file system forbids become
+/// `_` (Windows, "Naming Files, Paths, and Namespaces"), and so does a leading dot, which would hide the file.
 pub fn name(stream: &str, iso_time: &str, extension: &str) -> String {
     let seconds = iso_time.split('.').next().unwrap_or_default().replace(':', "-");
-    format!("{stream}-{seconds}Z.{extension}")
+    let mut safe = stream.replace(|c: char| c.is_control() || "/\\:*?\"<>|".contains(c), "_");
+    if safe.starts_with('.') {
+        safe.replace_range(..1, "_");
+    }
+    format!("{safe}-{seconds}Z.{extension}")
 }
 
-/// Makes one of several, put end to end: buffers, views of them, texts, or blobs.
+/// Joins buffers, views, texts or blobs into one blob.
 ///
 /// # Errors
 /// If the browser has no room.
@@ -31,32 +36,32 @@ pub fn blob(parts: &Array, mime: &str) -> Result<Blob, DomError> {
     Ok(Blob::new_with_u8_array_sequence_and_options(parts, &options)?)
 }
 
-/// Has the browser save it under that name.
+/// Downloads a blob under that name.
 ///
 /// # Errors
-/// If the browser does not do that.
+/// If the browser refuses.
 pub fn save(blob: &Blob, name: &str) -> Result<(), DomError> {
     let url = Url::create_object_url_with_blob(blob)?;
     let link: HtmlAnchorElement = document().create_element("a")?.unchecked_into();
     link.set_href(&url);
     link.set_download(name);
     link.click();
-    // The address holds the blob, and is needed until the download has begun.
+    // The address holds the blob, and is needed until the download has started.
     let revoke = Timeout::new(BEGUN_MS, move || drop(Url::revoke_object_url(&url)));
     std::mem::forget(revoke);
     Ok(())
 }
 
-/// Has the browser save a text under that name.
+/// Downloads a text under that name.
 ///
 /// # Errors
-/// If the browser does not do that.
+/// If the browser refuses.
 pub fn save_text(text: &str, name: &str) -> Result<(), DomError> {
     save(&blob(&Array::of1(&JsValue::from_str(text)), "text/plain")?, name)
 }
 
-/// A PNG of the picture that the video shows, or, where it shows none, of the one that lies over it. Tells `on_done`; with
-/// nothing where there is no picture.
+/// Makes a PNG of the video's current frame, or of the canvas over it while that is visible. Passes it to `on_done`; none if
+/// there is no frame.
 pub fn snapshot(video: &HtmlVideoElement, over: &HtmlCanvasElement, on_done: impl FnOnce(Option<Blob>) + 'static) {
     let drawn = if over.hidden() { copy_of(video) } else { Some(over.clone()) };
     let Some(canvas) = drawn else { return on_done(None) };
@@ -82,6 +87,15 @@ mod tests {
 
     #[test]
     fn names_are_good_in_every_file_system() {
-        assert_eq!(name("cam0", "2026-11-24T22:36:01.123Z", "png"), "cam0-2026-11-24T22-36-01Z.png");
+        for (stream, safe) in [
+            ("cam0", "cam0"),
+            ("site/cam 1/ü", "site_cam 1_ü"),
+            (".hidden/...", "_hidden_..."),
+            ("a:*?\"<>|b", "a_______b"),
+            ("CON", "CON"),
+        ] {
+            let expected = format!("{safe}-2026-11-24T22-36-01Z.png");
+            assert_eq!(name(stream, "2026-11-24T22:36:01.123Z", "png"), expected);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! hls.js, which plays HLS where the browser does not, and better than some that do. It is loaded when it is first needed:
+//! Binds hls.js, which plays HLS where the browser does not, and better than some that do. The script is loaded on first use:
 //! most viewers never need it.
 
 use std::cell::RefCell;
@@ -51,33 +51,31 @@ extern "C" {
     fn levels(this: &Hls) -> Array;
 }
 
-/// What happened.
+/// An event of the player or of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The relay answered the request for the playlist: its status, and what it said where that is not 200. None where it
-    /// cannot be reached.
+    /// The result of the playlist request: the status, and the response's text. None if the relay cannot be reached.
     Answered(Option<(u16, String)>),
-    /// hls.js is there, or is not to be had.
+    /// hls.js was loaded, or failed to load.
     Loaded(Result<Script, String>),
-    /// It plays another variant now.
+    /// The player switched to another variant.
     Level(Level),
-    /// So many bytes more were received.
+    /// This many more bytes were received.
     Received(u64),
-    /// The relay was asked for its time at `sent`, and answered, to be heard at `received`; each on its own side's clock, in
-    /// milliseconds since the Unix epoch.
+    /// The relay answered a request for its time. Each time is on its own side's clock, in milliseconds since the Unix epoch.
     Time {
-        /// When it was asked.
+        /// When the request was sent.
         sent: f64,
-        /// Its time.
+        /// The relay's time.
         at: f64,
-        /// When the answer was here.
+        /// When the answer arrived.
         received: f64,
     },
-    /// A playlist or a segment was not to be had; it tries again by itself.
+    /// A request for a playlist or a segment failed; hls.js retries by itself.
     Hitch,
-    /// It cannot go on: the playlist or a segment is not to be had.
+    /// A fatal network error: a playlist or a segment cannot be loaded.
     Network(String),
-    /// It cannot go on: the browser does not decode what it is given.
+    /// A fatal media error: the browser cannot decode the stream.
     Media(String),
 }
 
@@ -88,22 +86,22 @@ pub struct Level {
     pub url: String,
     /// RFC 6381 codec string.
     pub codec: String,
-    /// In pixels, zero where the playlist does not say.
+    /// In pixels; zero if the playlist does not state it.
     pub width: u16,
     /// In pixels.
     pub height: u16,
 }
 
-/// The constructor that the script brings.
+/// The constructor that the script defines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Script(Function);
 
 thread_local! {
-    /// Every tile uses the same.
+    /// Shared by all tiles.
     static SCRIPT: RefCell<Option<Script>> = const { RefCell::new(None) };
 }
 
-/// Loads the script from this address, unless it is there.
+/// Loads the script from this address, unless it is already loaded.
 ///
 /// # Errors
 /// One sentence for the user, if the browser cannot load it.
@@ -113,7 +111,7 @@ pub async fn load(url: &str) -> Result<Script, String> {
     }
     let failed = |_| "The browser could not load the HLS player from the relay.".to_owned();
     let (window, name) = (window(), JsValue::from_str("Hls"));
-    // The page may be somebody else's, with an hls.js of its own: it gets its name back.
+    // A foreign page may have its own hls.js: its global name is restored afterwards.
     let before = Reflect::get(&window, &name).unwrap_or(JsValue::UNDEFINED);
     JsFuture::from(element(url).map_err(failed)?).await.map_err(failed)?;
     let loaded = Reflect::get(&window, &name).map_err(failed)?;
@@ -123,14 +121,14 @@ pub async fn load(url: &str) -> Result<Script, String> {
     Ok(script)
 }
 
-/// Asks the relay for its time: when it was asked, its time, and when the answer was here.
+/// Requests the relay's time. Returns when the request was sent, the relay's time, and when the answer arrived.
 pub async fn time(url: &str) -> Option<(f64, f64, f64)> {
     let sent = unix_ms();
     let answer: serde_json::Value = gloo_net::http::Request::get(url).send().await.ok()?.json().await.ok()?;
     Some((sent, answer.get("unix_ms")?.as_f64()?, unix_ms()))
 }
 
-/// A script element, as a promise of its having run.
+/// Inserts a script element. The promise resolves when the script has run.
 fn element(url: &str) -> Result<Promise, JsValue> {
     let script: Element = document().create_element("script")?;
     script.set_attribute("src", url)?;
@@ -143,10 +141,10 @@ fn element(url: &str) -> Result<Promise, JsValue> {
     Ok(promise)
 }
 
-/// Makes of what hls.js tells what the owner is told.
+/// Converts the data of an hls.js event to an event for the owner.
 type Tell = Box<dyn Fn(&JsValue) -> Option<Event>>;
 
-/// A player in a video, until it is dropped.
+/// A player in a video; dropping it ends playback.
 #[must_use = "dropping the player ends it"]
 pub struct Player {
     hls: Hls,
@@ -157,7 +155,7 @@ impl Player {
     /// Plays the multivariant playlist at `url`.
     ///
     /// # Errors
-    /// If the script refuses.
+    /// If the script throws.
     pub fn new(
         script: &Script,
         video: &HtmlVideoElement,
@@ -167,9 +165,9 @@ impl Player {
         let settings = Object::new();
         for (name, value) in [
             ("lowLatencyMode", JsValue::TRUE),
-            // Fragments need no demuxer of its own, and a worker from a blob needs a looser content security policy.
+            // Fragments need no transmuxer, and a worker from a blob needs a looser content security policy.
             ("enableWorker", JsValue::FALSE),
-            // Begins with the full picture: it would start the lighter one's encoder for every viewer else.
+            // Starts with the full variant: otherwise every viewer would start the encoder of `low`.
             ("abrEwmaDefaultEstimate", JsValue::from_f64(50e6)),
             ("abrEwmaDefaultEstimateMax", JsValue::from_f64(50e6)),
             ("backBufferLength", JsValue::from_f64(4.0)),
@@ -198,12 +196,12 @@ impl Player {
         Ok(Self { hls, _callbacks: callbacks })
     }
 
-    /// Asks the relay for nothing any more.
+    /// Stops all requests to the relay.
     pub fn pause(&self) {
         self.hls.stop_load();
     }
 
-    /// Goes on, where the stream is now.
+    /// Resumes at the live edge.
     pub fn resume(&self, video: &HtmlVideoElement) {
         self.hls.start_load();
         if let Some(position) = self.hls.live_sync_position().as_f64() {
@@ -211,12 +209,12 @@ impl Player {
         }
     }
 
-    /// Sets the browser's decoder up anew.
+    /// Restarts the browser's decoder.
     pub fn recover(&self) {
         self.hls.recover_media_error();
     }
 
-    /// When the picture on screen was captured, by the relay's clock, in milliseconds since the Unix epoch.
+    /// The capture time of the presented frame, on the relay's clock, in milliseconds since the Unix epoch.
     pub fn captured(&self) -> Option<f64> {
         self.hls.playing_date().dyn_into::<Date>().ok().map(|date| date.get_time())
     }

@@ -1,11 +1,10 @@
-//! Events from anywhere, handled one after another by one owner.
+//! Queues events for one owner, which handles one at a time.
 //!
-//! Callbacks of the browser may come while another is being handled: some calls into the DOM fire events before they
-//! return. A callback that only posts into a mailbox is safe at any time: the handler runs at once when it is idle, and
-//! otherwise takes the event after the one it is busy with. The owner's state therefore needs no locks, and no borrow
-//! of it is ever met by a second one.
+//! Some calls into the DOM fire events before they return, so a callback may run while another event is being handled. A
+//! callback that only posts into a mailbox is safe at any time. An idle handler runs at once; a busy one takes the event after
+//! the current one. The owner's state therefore needs no locks and is never borrowed twice.
 //!
-//! The queue is as long as the events that one event causes: it is empty whenever the handler returns.
+//! The queue holds only the events that one event causes: it is empty whenever the handler returns to the browser.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -26,7 +25,7 @@ pub struct Mailbox<E> {
     shared: Rc<Shared<E>>,
 }
 
-/// Posts into a [`Mailbox`], as long as it is there.
+/// Posts into a [`Mailbox`] while it exists.
 pub struct Sender<E> {
     shared: Weak<Shared<E>>,
 }
@@ -38,7 +37,7 @@ impl<E> Clone for Sender<E> {
 }
 
 impl<E> Mailbox<E> {
-    /// A mailbox whose handler is made by `make`, which may keep the sender.
+    /// Creates a mailbox with the handler that `make` returns. `make` may keep the sender.
     pub fn new<H: FnMut(E) + 'static>(make: impl FnOnce(Sender<E>) -> H) -> Self {
         let mailbox = Self {
             shared: Rc::new(Shared {
@@ -50,11 +49,11 @@ impl<E> Mailbox<E> {
         };
         let handler = make(mailbox.sender());
         mailbox.shared.handler.replace(Some(Box::new(handler)));
-        drain(&mailbox.shared); // what was posted while the handler was being made
+        drain(&mailbox.shared); // events posted while the handler was being made
         mailbox
     }
 
-    /// A way to post into it.
+    /// A sender to this mailbox.
     pub fn sender(&self) -> Sender<E> {
         Sender { shared: Rc::downgrade(&self.shared) }
     }
@@ -63,14 +62,14 @@ impl<E> Mailbox<E> {
 impl<E> Drop for Mailbox<E> {
     fn drop(&mut self) {
         self.shared.closed.set(true);
-        // While the handler runs it is not in its place: `drain` drops it when it has come back.
+        // A running handler is not in its cell: `drain` drops it when it returns.
         drop(self.shared.handler.take());
         self.shared.queue.take();
     }
 }
 
 impl<E> Sender<E> {
-    /// Posts an event. Without a mailbox, it is dropped.
+    /// Posts an event. Without a mailbox, the event is dropped.
     pub fn send(&self, event: E) {
         if let Some(shared) = self.shared.upgrade() {
             shared.queue.borrow_mut().push_back(event);

@@ -1,6 +1,6 @@
-//! MediaSource, or ManagedMediaSource where only that exists (the iPhone).
+//! Wraps MediaSource, or ManagedMediaSource where only that exists (the iPhone).
 //!
-//! Web-sys has no ManagedMediaSource (Media Source Extensions, section 6): what is needed of it is declared here.
+//! Web-sys has no ManagedMediaSource (Media Source Extensions, section 6): this module declares the parts that it uses.
 
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
@@ -27,7 +27,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn streaming(this: &ManagedMediaSource) -> bool;
 
-    /// `HTMLMediaElement.disableRemotePlayback` (Remote Playback API): a ManagedMediaSource opens only with it.
+    /// `HTMLMediaElement.disableRemotePlayback` (Remote Playback API): a ManagedMediaSource opens only if it is set.
     #[wasm_bindgen(extends = web_sys::HtmlVideoElement)]
     type LocalVideo;
 
@@ -35,7 +35,7 @@ extern "C" {
     fn set_disable_remote_playback(this: &LocalVideo, value: bool);
 }
 
-/// Which of the two this browser has.
+/// The kind of media source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `MediaSource`.
@@ -45,7 +45,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind to use; none where there is neither.
+    /// The kind to use; none if the browser has neither.
     pub fn available() -> Option<Self> {
         let has = |name: &str| Reflect::has(&window(), &JsValue::from_str(name)).unwrap_or(false);
         match () {
@@ -55,14 +55,14 @@ impl Kind {
         }
     }
 
-    /// How playback is steered in this browser. That of Apple, and those made of the same parts, has a
-    /// ManagedMediaSource, whether it is needed or not.
+    /// How playback is steered in this browser. WebKit browsers are recognized by ManagedMediaSource, which all of them have,
+    /// even where MediaSource is used.
     pub fn steering(self) -> Steering {
         let webkit = Reflect::has(&window(), &JsValue::from_str("ManagedMediaSource")).unwrap_or(false);
         if webkit { Steering::Seek } else { Steering::Rate }
     }
 
-    /// Whether the browser says it plays this MIME type.
+    /// Whether the browser reports this MIME type as supported.
     pub fn is_type_supported(self, mime: &str) -> bool {
         match self {
             Self::Plain => web_sys::MediaSource::is_type_supported(mime),
@@ -71,18 +71,18 @@ impl Kind {
     }
 }
 
-/// What happens at a media source.
+/// An event of a media source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// It is attached: SourceBuffers can be added.
     Open,
-    /// It was detached: it is of no more use.
+    /// It was detached and cannot be used again.
     Closed,
-    /// A ManagedMediaSource wants data again.
+    /// A ManagedMediaSource accepts data again.
     Streaming,
 }
 
-/// The address under which a video reaches a media source, until it is dropped.
+/// The object URL of a media source, revoked on drop.
 struct ObjectUrl(String);
 
 impl Drop for ObjectUrl {
@@ -101,10 +101,10 @@ pub struct MediaSource {
 }
 
 impl MediaSource {
-    /// Makes one and attaches it to `video`, in place of what the video had.
+    /// Creates a media source and attaches it to `video`, in place of the previous source.
     ///
     /// # Errors
-    /// What the browser throws when it makes no more of them.
+    /// The browser's exception, if it cannot create another one.
     pub fn attach(
         kind: Kind,
         video: &HtmlVideoElement,
@@ -134,7 +134,7 @@ impl MediaSource {
         self.inner.ready_state() == MediaSourceReadyState::Open
     }
 
-    /// Whether data may be appended now: always, except that a ManagedMediaSource says when.
+    /// Whether data may be appended now: always for a MediaSource; a ManagedMediaSource decides.
     pub fn wants_data(&self) -> bool {
         self.managed.as_ref().is_none_or(ManagedMediaSource::streaming)
     }

@@ -1,13 +1,13 @@
-//! Whether an element is on the part of the page that can be seen (Intersection Observer API).
+//! Reports whether an element is within the viewport (Intersection Observer API).
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{Element, IntersectionObserver, IntersectionObserverEntry, IntersectionObserverInit};
 
-/// An element counts as on screen this far before it is: resuming takes a round trip.
+/// An element counts as visible at this distance from the viewport: resuming takes a round trip.
 const MARGIN: &str = "100px";
 
-/// Tells when an element comes into view or leaves it, until it is dropped.
+/// Reports when an element enters or leaves the viewport, until it is dropped.
 #[must_use = "dropping the watch ends it"]
 pub struct OnScreen {
     observer: IntersectionObserver,
@@ -15,10 +15,10 @@ pub struct OnScreen {
 }
 
 impl OnScreen {
-    /// Calls `on_change` once soon, and whenever it changes. None where the browser cannot tell.
+    /// Calls `on_change` once soon, and at each change. None if the browser lacks the API.
     pub fn new(element: &Element, on_change: impl Fn(bool) + 'static) -> Option<Self> {
         let callback = Closure::<dyn FnMut(js_sys::Array)>::new(move |entries: js_sys::Array| {
-            // In order: the last is how it is now.
+            // Entries are in order: the last is the current state.
             if let Some(entry) = entries.iter().last() {
                 on_change(entry.unchecked_ref::<IntersectionObserverEntry>().is_intersecting());
             }

@@ -1,43 +1,47 @@
-//! A WebRTC connection that receives one picture, set up by WHEP (draft-ietf-wish-whep).
+//! Receives one video track over WebRTC, negotiated by WHEP (draft-ietf-wish-whep).
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use gloo_net::http::Request;
 use js_sys::{Map, Reflect};
+use sightline_protocol::SUBPROTOCOL;
+use sightline_protocol::message::{Ready, ServerMessage};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    HtmlVideoElement, MediaStream, RtcPeerConnection, RtcPeerConnectionState, RtcRtpTransceiverDirection,
-    RtcRtpTransceiverInit, RtcSdpType, RtcSessionDescriptionInit, RtcTrackEvent, Url,
+    HtmlVideoElement, MediaStream, MessageEvent, RtcDataChannel, RtcPeerConnection, RtcPeerConnectionState,
+    RtcRtpTransceiverDirection, RtcRtpTransceiverInit, RtcSdpType, RtcSessionDescriptionInit, RtcTrackEvent, Url,
 };
 
 use super::error::DomError;
 use super::listener::Listener;
 
-/// What happened.
+/// An event of the connection.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The relay took the offer, or refused it.
+    /// The relay accepted the offer, or refused it.
     Answered(Result<(), Refusal>),
-    /// The connection stands.
+    /// The connection is established.
     Connected,
-    /// It does not, or no longer.
+    /// The connection failed.
     Failed,
-    /// What was received so far.
+    /// The statistics of the received media.
     Received(Received),
+    /// The relay announced an epoch on the data channel.
+    Ready(Ready),
 }
 
-/// Why there is no answer.
+/// The reason for a missing answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The relay's status code; none where it cannot be reached, or the browser failed.
+    /// The response's status code; none if the relay cannot be reached, or the browser failed.
     pub status: Option<u16>,
     /// A sentence.
     pub message: String,
 }
 
-/// What the browser says of what it receives (W3C webrtc-stats).
+/// The browser's receive statistics (W3C webrtc-stats).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Received {
     /// Bytes of media.
@@ -46,27 +50,25 @@ pub struct Received {
     pub jitter_ms: Option<f64>,
     /// In milliseconds.
     pub round_trip_ms: Option<f64>,
-    /// `video/H264`, with its parameters.
-    pub codec: Option<(String, String)>,
-    /// In pixels.
-    pub size: Option<(u16, u16)>,
 }
 
-/// Receives into a video until it is dropped.
+/// A connection that plays in a video; dropping it closes it.
 #[must_use = "dropping the connection ends it"]
 pub struct Peer {
     connection: RtcPeerConnection,
     video: HtmlVideoElement,
-    /// The address at which the session is ended.
+    /// The WHEP resource: the address at which the session is deleted.
     resource: Rc<RefCell<Option<String>>>,
-    _listeners: [Listener; 2],
+    /// The data channel on which the relay announces epochs.
+    _channel: RtcDataChannel,
+    _listeners: [Listener; 3],
 }
 
 impl Peer {
-    /// Asks `endpoint` for its picture.
+    /// Connects to a WHEP endpoint.
     ///
     /// # Errors
-    /// If the browser makes no connection.
+    /// If the browser cannot create a connection.
     pub fn open(
         video: &HtmlVideoElement,
         endpoint: String,
@@ -79,6 +81,18 @@ impl Peer {
         // The least delay that the network allows (W3C webrtc-extensions, jitterBufferTarget).
         let _ =
             Reflect::set(&transceiver.receiver(), &JsValue::from_str("jitterBufferTarget"), &JsValue::from_f64(0.0));
+        let channel = connection.create_data_channel(SUBPROTOCOL);
+        let ready = {
+            let on_event = on_event.clone();
+            Listener::new(&channel, "message", move |event| {
+                let event: MessageEvent = event.unchecked_into();
+                // A newer relay may send messages that this client does not know.
+                let message = event.data().as_string().and_then(|text| serde_json::from_str(&text).ok());
+                if let Some(ServerMessage::Ready(ready)) = message {
+                    on_event(Event::Ready(ready));
+                }
+            })
+        };
         let state = {
             let (connection, on_event) = (connection.clone(), on_event.clone());
             Listener::new(&connection.clone(), "connectionstatechange", move |_| match connection.connection_state() {
@@ -103,16 +117,16 @@ impl Peer {
             let answered = negotiate(&asking, &endpoint).await.map(|location| {
                 match place.upgrade() {
                     Some(place) => drop(place.replace(location)),
-                    // It was given up meanwhile.
+                    // The connection was dropped during the negotiation.
                     None => end(location),
                 }
             });
             on_event(Event::Answered(answered));
         });
-        Ok(Self { connection, video: video.clone(), resource, _listeners: [state, track] })
+        Ok(Self { connection, video: video.clone(), resource, _channel: channel, _listeners: [state, track, ready] })
     }
 
-    /// Asks the browser what was received, and tells.
+    /// Reads the receive statistics and reports them.
     pub fn measure(&self, on_event: impl Fn(Event) + 'static) {
         let stats = self.connection.get_stats();
         spawn_local(async move {
@@ -131,15 +145,15 @@ impl Drop for Peer {
     }
 }
 
-/// Tells the relay that nobody watches; without this it would find out by itself, in some seconds.
+/// Deletes the WHEP session; otherwise the relay would time it out after some seconds.
 fn end(resource: Option<String>) {
     if let Some(resource) = resource {
         spawn_local(async move { drop(Request::delete(&resource).send().await) });
     }
 }
 
-/// Offer out, answer in. Gives the address of the session. No candidates of ours are needed: the relay answers to where
-/// packets come from.
+/// Sends the offer and applies the answer. Returns the address of the session. The client sends no ICE candidates: the relay
+/// replies to the address from which packets arrive.
 async fn negotiate(connection: &RtcPeerConnection, endpoint: &str) -> Result<Option<String>, Refusal> {
     let refused = |thrown: JsValue| Refusal { status: None, message: DomError::from(thrown).to_string() };
     let unreachable = |_| Refusal { status: None, message: "the relay cannot be reached".to_owned() };
@@ -179,13 +193,6 @@ fn received(report: &JsValue) -> Received {
     if let Some(inbound) = of("inbound-rtp").find(|entry| text(entry, "kind") == "video") {
         received.bytes = number(inbound, "bytesReceived").unwrap_or_default() as u64;
         received.jitter_ms = number(inbound, "jitter").map(|seconds| seconds * 1e3);
-        received.size = number(inbound, "frameWidth")
-            .zip(number(inbound, "frameHeight"))
-            .map(|(width, height)| (width as u16, height as u16));
-        let id = text(inbound, "codecId");
-        received.codec = of("codec")
-            .find(|entry| text(entry, "id") == id)
-            .map(|codec| (text(codec, "mimeType"), text(codec, "sdpFmtpLine")));
     }
     let pair = of("candidate-pair").find_map(|pair| number(pair, "currentRoundTripTime"));
     received.round_trip_ms = pair.map(|seconds| seconds * 1e3);

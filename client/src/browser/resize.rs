@@ -1,10 +1,10 @@
-//! How large an element is on the page (Resize Observer API).
+//! Reports an element's size on the page (Resize Observer API).
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{Element, ResizeObserver};
 
-/// Tells the size of an element whenever it changes, until it is dropped.
+/// Reports an element's size at each change, until it is dropped.
 #[must_use = "dropping the watch ends it"]
 pub struct Resize {
     observer: ResizeObserver,
@@ -12,8 +12,8 @@ pub struct Resize {
 }
 
 impl Resize {
-    /// Calls `on_size` with width and height in CSS pixels, scroll bars excluded, once soon and whenever they change. None
-    /// where the browser cannot tell.
+    /// Calls `on_size` with width and height in CSS pixels, scroll bars excluded, once soon and at each change. None if the
+    /// browser lacks the API.
     pub fn new(element: &Element, on_size: impl Fn(f64, f64) + 'static) -> Option<Self> {
         let watched = element.clone();
         let callback = Closure::<dyn FnMut()>::new(move || {

@@ -1,4 +1,4 @@
-//! A WebSocket whose binary messages stay in the browser.
+//! A WebSocket that leaves binary messages in the browser's memory.
 
 use js_sys::ArrayBuffer;
 use wasm_bindgen::JsCast;
@@ -7,25 +7,25 @@ use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 use super::error::DomError;
 use super::listener::Listener;
 
-/// What happens at a socket.
+/// An event of a socket.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// It is open.
+    /// The socket opened.
     Open,
     /// A text message.
     Text(String),
-    /// A binary message, still in the browser.
+    /// A binary message, still in the browser's memory.
     Binary(ArrayBuffer),
-    /// It is closed, or never opened. The last event.
+    /// The socket closed, or failed to open. The last event.
     Closed {
-        /// The close code; 1006 where there was no close message.
+        /// The close code; 1006 without a close frame.
         code: u16,
-        /// What the other side said.
+        /// The reason in the close frame.
         reason: String,
     },
 }
 
-/// Open, or about to be, until it is dropped.
+/// A socket that is opening or open; dropping it closes it.
 #[must_use = "dropping the socket closes it"]
 pub struct Socket {
     inner: WebSocket,
@@ -33,12 +33,12 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Begins to connect. `on_event` is never called after the socket was dropped.
+    /// Starts to connect. `on_event` is never called after the socket was dropped.
     ///
     /// # Errors
-    /// If the address or the subprotocol is malformed, or the page may not connect there.
-    pub fn open(url: &str, protocol: &str, on_event: impl Fn(Event) + Clone + 'static) -> Result<Self, DomError> {
-        let inner = WebSocket::new_with_str(url, protocol)?;
+    /// If the address is malformed, or the page may not connect there.
+    pub fn open(url: &str, on_event: impl Fn(Event) + Clone + 'static) -> Result<Self, DomError> {
+        let inner = WebSocket::new(url)?;
         inner.set_binary_type(BinaryType::Arraybuffer);
         let (on_open, on_message, on_close) = (on_event.clone(), on_event.clone(), on_event);
         let _listeners = [
@@ -61,7 +61,7 @@ impl Socket {
     /// Sends a text message, if the socket is open.
     pub fn send(&self, text: &str) {
         if self.inner.ready_state() == WebSocket::OPEN {
-            // What cannot be sent is lost with the socket, whose close event follows.
+            // On an error the message is lost; the socket's close event follows.
             let _ = self.inner.send_with_str(text);
         }
     }

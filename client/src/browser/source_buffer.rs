@@ -1,20 +1,20 @@
-//! A SourceBuffer: one operation at a time.
+//! A SourceBuffer, which performs one operation at a time.
 
 use js_sys::ArrayBuffer;
 
 use super::error::DomError;
 use super::listener::Listener;
 
-/// What happens at a SourceBuffer.
+/// An event of a SourceBuffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The operation ended, well or not: it takes the next.
+    /// The operation ended, with or without success: the next can start.
     UpdateEnd,
     /// The appended bytes could not be parsed.
     Error,
 }
 
-/// Takes operations while it is not [`updating`](Self::updating).
+/// A SourceBuffer, which accepts operations while it is not [`updating`](Self::updating).
 #[must_use = "dropping the guard unregisters its listeners"]
 pub struct SourceBuffer {
     inner: web_sys::SourceBuffer,
@@ -31,12 +31,12 @@ impl SourceBuffer {
         Self { inner, _listeners }
     }
 
-    /// Whether an operation is under way.
+    /// Whether an operation is in progress.
     pub fn updating(&self) -> bool {
         self.inner.updating()
     }
 
-    /// Where the media in it begins, in seconds; none where there is none.
+    /// The start of the buffered media, in seconds; none if the buffer is empty.
     pub fn start(&self) -> Option<f64> {
         self.inner.buffered().ok()?.start(0).ok()
     }
@@ -52,26 +52,26 @@ impl SourceBuffer {
     /// Removes everything before `end` seconds, and on to the next random access point.
     ///
     /// # Errors
-    /// If an operation is under way or the source is closed.
+    /// If an operation is in progress or the source is closed.
     pub fn remove_before(&self, end: f64) -> Result<(), DomError> {
         Ok(self.inner.remove(0.0, end)?)
     }
 
-    /// What is added to the times of the fragments that follow, in seconds.
+    /// Sets the offset that is added to the timestamps of later fragments, in seconds.
     ///
     /// # Errors
-    /// If an operation is under way or a fragment is incomplete.
+    /// If an operation is in progress or a fragment is incomplete.
     pub fn set_timestamp_offset(&self, offset: f64) -> Result<(), DomError> {
-        // The setter of web-sys does not catch; this one must not throw into WebAssembly.
+        // The setter of web-sys does not catch exceptions, and none may unwind into WebAssembly.
         let set = js_sys::Reflect::set(&self.inner, &"timestampOffset".into(), &offset.into())?;
         debug_assert!(set, "timestampOffset is a writable attribute");
         Ok(())
     }
 
-    /// The init segment that follows is of another type.
+    /// Announces that the next init segment has another type.
     ///
     /// # Errors
-    /// If the browser does not play the type, or cannot change to it.
+    /// If the browser does not support the type, or cannot change to it.
     pub fn change_type(&self, mime: &str) -> Result<(), DomError> {
         Ok(self.inner.change_type(mime)?)
     }

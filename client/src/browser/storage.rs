@@ -1,14 +1,14 @@
-//! What the browser keeps for this page (Web Storage API). It may be full, or forbidden by the user.
+//! Stores texts for this page (Web Storage API). The storage may be full, or blocked by the user.
 
 use super::error::DomError;
 use super::window;
 
-/// The text kept under `key`; none where there is none, or where nothing may be kept.
+/// Reads the text stored under `key`; none if there is none, or storage is blocked.
 pub fn read(key: &str) -> Option<String> {
     window().local_storage().ok()??.get_item(key).ok()?
 }
 
-/// Keeps a text under `key`.
+/// Stores a text under `key`.
 ///
 /// # Errors
 /// One sentence for the user, without a full stop.

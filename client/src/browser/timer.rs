@@ -1,4 +1,4 @@
-//! Timers. In a background tab browsers fire them as seldom as once a minute: nothing may depend on them alone.
+//! Timers. Browsers slow those of a background tab to as little as one call per minute: no function may depend on timers alone.
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
@@ -30,7 +30,7 @@ impl Drop for Interval {
     }
 }
 
-/// Fires once, unless it is dropped before (`setTimeout`, `clearTimeout`).
+/// Fires once, unless it is dropped first (`setTimeout`, `clearTimeout`).
 #[must_use = "dropping the timeout cancels it"]
 pub struct Timeout {
     id: i32,

@@ -1,6 +1,6 @@
-//! What a `<video>` tells and takes.
+//! Reads and controls a `<video>`.
 //!
-//! Web-sys has no `requestVideoFrameCallback` (WICG video-rvfc): what is needed of it is declared here.
+//! Web-sys has no `requestVideoFrameCallback` (WICG video-rvfc): this module declares the parts that it uses.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -34,14 +34,14 @@ extern "C" {
     fn expected_display_time(this: &FrameMetadata) -> f64;
 }
 
-/// The video's `buffered`.
+/// The video's `buffered` ranges.
 pub fn buffered(video: &HtmlVideoElement) -> Vec<Span> {
     let ranges = video.buffered();
     let span = |index| Some(Span { start: ranges.start(index).ok()?, end: ranges.end(index).ok()? });
     (0..ranges.length()).filter_map(span).collect()
 }
 
-/// Starts to play, and tells `on_result` how that went.
+/// Starts playback and passes the result to `on_result`.
 pub fn play(video: &HtmlVideoElement, on_result: impl FnOnce(Result<(), DomError>) + 'static) {
     match video.play() {
         Ok(promise) => wasm_bindgen_futures::spawn_local(async move {
@@ -52,18 +52,18 @@ pub fn play(video: &HtmlVideoElement, on_result: impl FnOnce(Result<(), DomError
     }
 }
 
-/// Takes the video off what it plays, so that the browser frees its decoder at once and not with its next collection.
+/// Removes the video's source, so that the browser frees its decoder at once and not at its next garbage collection.
 pub fn release(video: &HtmlVideoElement) {
     let _ = video.remove_attribute("src");
     video.load();
 }
 
-/// How many frames the video has shown or dropped (`getVideoPlaybackQuality`).
+/// The number of frames that the video has presented or dropped (`getVideoPlaybackQuality`).
 pub fn frames(video: &HtmlVideoElement) -> u32 {
     video.get_video_playback_quality().total_video_frames()
 }
 
-/// How many frames the video has decoded, and how many of them too late to be shown.
+/// The number of frames that the video has decoded, and of those dropped because they were too late.
 pub fn quality(video: &HtmlVideoElement) -> (u64, u64) {
     let quality = video.get_video_playback_quality();
     (u64::from(quality.total_video_frames()), u64::from(quality.dropped_video_frames()))
@@ -74,11 +74,11 @@ pub fn quality(video: &HtmlVideoElement) -> (u64, u64) {
 pub struct Frame {
     /// Its time on the video's timeline, in seconds.
     pub position: f64,
-    /// When it is on screen: in some browsers one refresh after it was handed over.
+    /// When it is on screen: in some browsers one refresh after its presentation.
     pub shown: Moment,
 }
 
-/// Tells of every presented frame until it is dropped.
+/// Reports every presented frame until it is dropped.
 #[must_use = "dropping the watch ends it"]
 pub struct FrameWatch {
     video: FrameVideo,
@@ -87,14 +87,14 @@ pub struct FrameWatch {
 }
 
 impl FrameWatch {
-    /// Calls `on_frame` with each presented frame. None where the browser has no `requestVideoFrameCallback`.
+    /// Calls `on_frame` with each presented frame. None if the browser lacks `requestVideoFrameCallback`.
     pub fn new(video: &HtmlVideoElement, on_frame: impl Fn(Frame) + 'static) -> Option<Self> {
         if !Reflect::has(video, &JsValue::from_str("requestVideoFrameCallback")).unwrap_or(false) {
             return None;
         }
         let video: FrameVideo = video.clone().unchecked_into();
         let pending = Rc::new(Cell::new(None));
-        // A request is for one frame; the callback requests the next, and must reach itself for it.
+        // A request covers one frame; the callback requests the next and therefore needs a reference to itself.
         let callback = Rc::new_cyclic(|itself: &std::rc::Weak<Closure<_>>| {
             let (itself, video, pending) = (itself.clone(), video.clone(), Rc::clone(&pending));
             Closure::new(move |_now: f64, metadata: FrameMetadata| {

@@ -1,27 +1,27 @@
-//! Where audio goes on the video's timeline: where the video of the same moment went.
+//! Places audio on the video's timeline, beside the video of the same moment.
 //!
-//! Video is laid end to end: what the relay leaves out, and every new epoch, moves it. Audio has to move with it, or it
-//! would no longer be heard with what it belongs to. Times on a source's timeline and places on the video's are in seconds.
+//! The timeline has no gaps: frames that the relay leaves out, and each new epoch, shift the video. The audio must shift with
+//! it to stay in sync. Source times and timeline positions are in seconds.
 
 use std::collections::VecDeque;
 
-/// Stretches remembered: audio may arrive a few seconds after the video it belongs to, and gaps are seldom.
+/// Runs of video remembered. Audio may arrive a few seconds after its video, and gaps are rare.
 const RUNS_MAX: usize = 16;
-/// Fragments of audio are some tens of milliseconds long: one that begins so much before the video is still heard with it.
+/// Audio that begins at most this long before a run still belongs to it: an audio fragment lasts some tens of milliseconds.
 const BEFORE: f64 = 0.1;
 
-/// Where a fragment of audio goes.
+/// The position of an audio fragment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Place {
-    /// With this `timestampOffset`.
+    /// Append with this `timestampOffset`.
     At(f64),
-    /// Nowhere: the video it belongs to was left out.
+    /// Drop: its video was left out.
     Nowhere,
-    /// That is not known before more video has come.
+    /// Wait: its video has not been placed yet.
     Later,
 }
 
-/// Video that was placed with one offset.
+/// Contiguous video that was placed with one offset.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     timeline: u32,
@@ -37,7 +37,7 @@ pub struct Alignment {
 }
 
 impl Alignment {
-    /// Video of this timeline, from `start` to `end` of it, was placed with `offset`.
+    /// Records that the video from `start` to `end` of this source timeline was placed with `offset`.
     pub fn video(&mut self, timeline: u32, start: f64, end: f64, offset: f64) {
         match self.runs.back_mut() {
             Some(run) if run.timeline == timeline && run.offset == offset => run.end = end,
@@ -50,15 +50,15 @@ impl Alignment {
         }
     }
 
-    /// Where audio of this timeline goes that begins at `time` of it.
+    /// Returns the place of audio that begins at `time` of this source timeline.
     pub fn place(&self, timeline: u32, time: f64) -> Place {
         let Some(last) = self.runs.back() else { return Place::Later };
         let mut ours = self.runs.iter().rev().filter(|run| run.timeline == timeline);
         match ours.find(|run| time >= run.start - BEFORE) {
-            // What comes after the newest video is heard with the video that is to come.
+            // Audio after the newest video belongs to video that has not arrived yet.
             Some(run) if std::ptr::eq(run, last) || time < run.end => Place::At(run.offset),
             Some(_) => Place::Nowhere,
-            // Timelines are numbered: of one that has no video yet some will come.
+            // Timelines are numbered: a newer one without video will receive some.
             None if timeline > last.timeline => Place::Later,
             None => Place::Nowhere,
         }
@@ -77,7 +77,7 @@ mod tests {
             let start = 5.0 + 0.04 * f64::from(n);
             alignment.video(1, start, start + 0.04, -4.0);
         }
-        // Two seconds were left out, and closed up.
+        // The relay left out two seconds, and the timeline closed the gap.
         alignment.video(1, 11.0, 11.04, -6.0);
         assert_eq!(alignment.place(1, 4.95), Place::At(-4.0), "a little before");
         assert_eq!(alignment.place(1, 4.0), Place::Nowhere, "long before anybody watched");

@@ -1,92 +1,92 @@
-//! Where to play: the start of an epoch, the live edge, and out of holes and stalls.
+//! Decides the playback position: the start of an epoch, the live edge, and the way out of gaps and stalls.
 //!
-//! The relay sends the newest GOP at once, so the buffer of a new viewer may hold ten seconds before any of it is
-//! shown. The first picture is the GOP's first, which costs one decoded frame whatever the GOP's length; then one jump
-//! leads to the live edge. Nothing is seeked before the first picture unless playing cannot start otherwise: a seek
-//! flushes the decoder, and hardware decoders that hold several frames would never come to show one.
+//! The relay sends the newest GOP at once, so a new viewer's buffer may hold ten seconds before a frame is presented. Playback
+//! starts at the GOP's first frame, which costs one decoded frame whatever the GOP's length. One seek then leads to the live
+//! edge. No seek precedes the first presented frame unless playback cannot start otherwise: a seek flushes the decoder, and a
+//! hardware decoder that holds several frames would never present one.
 //!
-//! In goes a [`View`] of the player, out comes at most one [`Action`]; the caller performs it.
+//! Input: a [`View`] of the player. Output: at most one [`Action`], which the caller performs.
 
 use super::pace::Steering;
 use crate::time::{Moment, Span};
 
-/// Media kept between the playhead and the newest frame until the pace is known, beside what the decoder needs: at 100 ms
-/// in all browsers hardly stall on one-frame fragments, and at 40 ms they do.
+/// Media kept between the playhead and the newest frame until the pace is known, in addition to the decoder's margin, in
+/// seconds. At 100 ms in all, browsers hardly stall on one-frame fragments; at 40 ms they do.
 const HOLD: f64 = 0.065;
-/// The playhead is never put nearer to the newest frame's end than this.
+/// Minimum distance of a seek target from the newest frame's end, in seconds.
 const EDGE: f64 = 0.02;
-/// Browsers round the time of a frame: this much of tolerance tells one from the one before.
+/// Tolerance for the rounding of a frame's time, in seconds, that still separates one frame from the previous.
 pub(super) const HALF_A_FRAME: f64 = 0.02;
-/// Right after the start of an epoch, more than this behind the live edge is worth a jump.
+/// Right after the start of an epoch, a playhead further than this behind the live edge seeks, in seconds.
 const SETTLE_BEHIND: f64 = 0.25;
-/// The start lasts at least this long: a source that has just been started delivers its first seconds in bursts.
+/// Minimum duration of the start: a source that has just been started delivers its first seconds in bursts.
 const SETTLE_MS: f64 = 4_000.0;
-/// A playhead that has moved so far shows that the sound card runs.
+/// Playhead progress that proves that the sound card runs, in seconds.
 const SOUND_RUNS: f64 = 0.05;
-/// Jumps of one start, and the time that a browser needs to carry one out.
+/// Seeks of one start, and the time that a browser needs to perform one.
 const SETTLE_JUMPS_MAX: u32 = 3;
 const SETTLE_PAUSE_MS: f64 = 500.0;
-/// Later, this much is: less is the business of the rate. A browser that is steered by seeks alone jumps earlier and
-/// seldom.
+/// After the start, a playhead further than this behind the live edge seeks, in seconds. The playback rate corrects less. A
+/// browser that is steered by seeks alone seeks earlier, and rarely.
 const FAR_BEHIND: f64 = 0.7;
 const FAR_BEHIND_SEEKING: f64 = 0.25;
-/// A hidden page shows nothing: jumps there only keep the buffer bounded.
+/// A hidden page presents no frame: seeks there only bound the buffer.
 const FAR_BEHIND_HIDDEN: f64 = 10.0;
-/// Frames decoded from the key frame to the target delay a jump: a further jump of the same start waits for a key
-/// frame at most this far before its target.
+/// Decoding from the key frame to the target delays a seek. A further seek of the same start waits for a key frame at most this
+/// far before its target, in seconds.
 const CHEAP_RUN_UP: f64 = 0.5;
-/// Jumps are at least this far apart, and twice as far after each that did not help, up to the limit.
+/// Minimum interval between seeks. It doubles after each seek that did not help, up to the limit.
 const COOLDOWN_MS: f64 = 2_000.0;
 const COOLDOWN_SEEKING_MS: f64 = 10_000.0;
 const COOLDOWN_MAX_MS: f64 = 60_000.0;
-/// A playhead this close to the end of a range has used it up. Browsers stop up to a frame before it.
+/// A playhead this close to the end of a range has played it out, in seconds. Browsers stop up to a frame before the end.
 const AT_END: f64 = 0.1;
-/// Browsers start to play across a hole of this size by themselves.
+/// Browsers start playback across a gap of this size, in seconds.
 const START_TOLERANCE: f64 = 0.05;
-/// Leftovers of the epoch before that are longer than this are skipped rather than played to the end.
+/// A longer remainder of the previous epoch is skipped rather than played to its end, in seconds.
 const LEFTOVER_MAX: f64 = 0.3;
 /// A playhead that stands still for this long with media ahead is stalled.
 const STALL_MS: f64 = 1_000.0;
-/// The same before the first picture of an epoch, when decoders start and 25 tiles may start at once.
+/// The same before an epoch's first presented frame: decoders start, possibly for 25 tiles at once.
 const START_STALL_MS: f64 = 5_000.0;
-/// The same for an epoch that follows another: the decoder runs, and WebKit's now and then does not go on by itself.
+/// The same for an epoch that follows another: the decoder runs, and WebKit's occasionally does not resume by itself.
 const RESTART_STALL_MS: f64 = 1_500.0;
-/// An epoch that begins later than this follows another.
+/// An epoch that begins later than this on the timeline follows another, in seconds.
 const FOLLOWS: f64 = 0.5;
-/// Media ahead of a stalled playhead. Less is not a stall but an empty buffer.
+/// Media ahead of a stalled playhead, in seconds. Less is an empty buffer, not a stall.
 const STALL_AHEAD: f64 = 0.25;
-/// Repairs of one stall by seeking before giving up.
+/// Seeks that try to resolve one stall before the player starts over.
 const REPAIRS_MAX: u32 = 3;
 
-/// What the player looks like now.
+/// The player's current state.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    /// When this is.
+    /// The time of this view.
     pub now: Moment,
     /// The video's `currentTime`.
     pub position: f64,
-    /// The video's `buffered`, in order.
+    /// The video's `buffered` ranges, in order.
     pub ranges: &'a [Span],
-    /// Where the newest key frame lies.
+    /// The position of the newest key frame.
     pub newest_keyframe: Option<f64>,
-    /// Whether everything received has been appended.
+    /// Whether all received media has been appended.
     pub appended: bool,
-    /// Where the pace would play, once that is known.
+    /// The position that the pace targets, once known.
     pub live: Option<f64>,
     /// Whether the page is visible and the video plays.
     pub showing: bool,
-    /// Whether a seek is under way.
+    /// Whether a seek is in progress.
     pub seeking: bool,
 }
 
-/// What to do about it.
+/// What the caller is to do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Action {
     /// Set `currentTime`.
     Seek(f64),
-    /// Seeking did not help: start over with an empty buffer. `presented` tells whether this epoch showed a picture.
+    /// Start over with an empty buffer: seeking did not help.
     StartOver {
-        /// Whether this epoch has shown a picture.
+        /// Whether a frame of this epoch has been presented.
         presented: bool,
     },
 }
@@ -102,11 +102,11 @@ pub struct Edge {
     start_seek: Option<f64>,
     /// None once this epoch has settled at the live edge.
     settling: Option<Settling>,
-    /// The page was hidden: the next jump waits for nothing.
+    /// The page was hidden: the next seek skips the cooldown.
     returning: bool,
     jumped: Option<Moment>,
     cooldown_ms: f64,
-    /// The last position that differed from the one before, and when it was reached.
+    /// The last position that differed from the previous one, and when the playhead reached it.
     moved: Option<(f64, Moment)>,
     repairs: u32,
 }
@@ -114,20 +114,20 @@ pub struct Edge {
 /// The start of an epoch.
 #[derive(Debug, Clone, Copy, Default)]
 struct Settling {
-    /// When its first picture was looked at, and where the playhead was.
+    /// The time of the first view with a presented frame, and the playhead's position then.
     since: Option<(Moment, f64)>,
     jumps: u32,
 }
 
 impl Edge {
-    /// For a browser that is steered so, and whose decoder probably needs `margin`, before its first epoch. With `sound` the
-    /// first jump waits for the sound card, which takes half a second to start and during which the live edge would move on.
+    /// Creates the state before the first epoch. `margin` is the time that the decoder probably needs, in seconds. With `sound`
+    /// the first seek waits for the sound card: its start takes half a second, during which the live edge would move on.
     pub fn new(steering: Steering, margin: f64, sound: bool) -> Self {
         Self {
             steering,
             margin,
             sound,
-            // Frames of the MediaSource before may still be told of: none of them is of an epoch of this one.
+            // The browser may still report frames of the previous MediaSource: none of them belongs to an epoch of this one.
             epoch_start: f64::INFINITY,
             presented: false,
             start_seek: None,
@@ -140,15 +140,15 @@ impl Edge {
         }
     }
 
-    /// A new epoch begins at `start` of the video's timeline.
+    /// Begins a new epoch at `start` of the video's timeline.
     pub fn begin_epoch(&mut self, start: f64) {
         let new = Self::new(self.steering, self.margin, self.sound);
         *self = Self { epoch_start: start, settling: Some(Settling::default()), ..new };
     }
 
-    /// A frame was presented, `position` being its time. Returns whether it is the first of this epoch.
+    /// Handles a presented frame at `position`. Returns whether it is the first of this epoch.
     pub fn frame_presented(&mut self, position: f64) -> bool {
-        // The time of a frame is rounded: half a frame of tolerance tells the epochs apart.
+        // The browser rounds a frame's time: half a frame of tolerance separates the epochs.
         let first = !self.presented && position >= self.epoch_start - HALF_A_FRAME;
         self.presented |= first;
         first
@@ -159,13 +159,13 @@ impl Edge {
         self.presented
     }
 
-    /// The page became visible again.
+    /// Handles the page becoming visible again.
     pub fn page_shown(&mut self) {
         self.returning = true;
         self.moved = None;
     }
 
-    /// Decides what to do now, if anything.
+    /// Decides the next action, if any.
     pub fn decide(&mut self, view: &View<'_>) -> Option<Action> {
         let newest = *view.ranges.last()?;
         let live = self.live(view, newest);
@@ -178,7 +178,7 @@ impl Edge {
         }
         if !self.presented {
             return self.start(view, newest).or_else(|| {
-                // A hidden page presents nothing, and still its buffer has to be bounded.
+                // A hidden page presents no frame, but its buffer must stay bounded.
                 let hidden = !view.showing;
                 hidden.then(|| self.catch_up(view, live, live - view.position)).flatten()
             });
@@ -193,7 +193,7 @@ impl Edge {
         self.settle(view, live, behind).or_else(|| self.catch_up(view, live, behind))
     }
 
-    /// Before the first picture: only what playing needs in order to start.
+    /// Before the first presented frame: seeks only where playback cannot start otherwise.
     fn start(&mut self, view: &View<'_>, newest: Span) -> Option<Action> {
         if newest.end <= self.epoch_start {
             return None;
@@ -211,7 +211,7 @@ impl Edge {
         Some(Action::Seek(target))
     }
 
-    /// From the first picture, the GOP's first, to the live edge.
+    /// Leads from the first presented frame, the GOP's first, to the live edge.
     fn settle(&mut self, view: &View<'_>, live: f64, behind: f64) -> Option<Action> {
         let settling = self.settling.as_mut()?;
         let (since, start) = *settling.since.get_or_insert((view.now, view.position));
@@ -224,8 +224,8 @@ impl Edge {
             }
             return None;
         }
-        // Decoding from the key frame takes its time, during which the live edge moves on. Another jump into the same
-        // GOP would lose as much again; one into the next GOP does not.
+        // Decoding from the key frame takes time, during which the live edge moves on. Another seek into the same GOP would
+        // lose as much again; one into the next GOP does not.
         let run_up = view.newest_keyframe.filter(|&key| key > view.position).map(|key| live - key);
         let cheap = run_up.is_some_and(|run_up| (0.0..=CHEAP_RUN_UP).contains(&run_up));
         let too_soon = self.jumped.is_some_and(|at| view.now.ms_since(at) < SETTLE_PAUSE_MS);
@@ -265,7 +265,7 @@ impl Edge {
         Some(self.jump(view.now, live))
     }
 
-    /// Whether the playhead stands still although it should move.
+    /// Whether the playhead stands still although media is ahead.
     fn stalled(&mut self, view: &View<'_>, newest: Span) -> bool {
         let ahead = newest.end - view.position.max(self.epoch_start.min(newest.end));
         let moving = self.moved.is_none_or(|(position, _)| position != view.position);
@@ -285,7 +285,7 @@ impl Edge {
     }
 
     fn repair(&mut self, view: &View<'_>, live: f64) -> Action {
-        // The watch starts again, at the place to which the repair moves: being there is not yet progress.
+        // Stall detection restarts at the seek's target: reaching it is not progress yet.
         self.moved = Some((live, view.now));
         if self.repairs == REPAIRS_MAX {
             self.repairs = 0;
@@ -295,7 +295,7 @@ impl Edge {
         self.jump(view.now, live)
     }
 
-    /// The place to play in the newest range.
+    /// The live edge within the newest range.
     fn live(&self, view: &View<'_>, newest: Span) -> f64 {
         view.live.unwrap_or(newest.end - HOLD - self.margin).min(newest.end - EDGE).max(newest.start)
     }
@@ -313,7 +313,7 @@ fn cooldown(steering: Steering) -> f64 {
     }
 }
 
-/// The start of the next range, when the playhead has used up the one it is in.
+/// Returns the start of the next range when the playhead has played out the current one.
 fn hole_ahead(view: &View<'_>) -> Option<f64> {
     let next = view.ranges.iter().find(|range| range.start > view.position)?;
     let left = view.ranges.iter().find(|range| range.contains(view.position)).map_or(0.0, |r| r.end - view.position);

@@ -1,12 +1,12 @@
-//! The measured frame rate: what a camera really sends, not what it is set to.
+//! Measures the frame rate that a camera sends, which may differ from its setting.
 
 use std::collections::VecDeque;
 
-/// Fragments over which the rate is averaged: two seconds of an ordinary camera.
+/// Number of fragments in the average: two seconds of an ordinary camera.
 const WINDOW: usize = 50;
-/// Fewer say too little.
+/// Minimum number of fragments for a measurement.
 const ENOUGH: usize = 10;
-/// Changes below this fraction are measurement noise and not worth a redraw.
+/// Relative changes below this are measurement noise and not worth a redraw.
 const NOTABLE: f64 = 0.03;
 
 /// Averages the durations of the newest fragments.
@@ -17,7 +17,7 @@ pub struct FrameRate {
 }
 
 impl FrameRate {
-    /// A fragment of `samples` frames and `seconds` arrived: the frame rate, when it is news.
+    /// Adds a fragment of `samples` frames and `seconds`. Returns the frame rate when it has changed notably.
     pub fn measure(&mut self, samples: u32, seconds: f64) -> Option<f64> {
         if self.window.len() == WINDOW {
             self.window.pop_front();

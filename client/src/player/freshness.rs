@@ -1,43 +1,43 @@
-//! Whether what is on screen is still being renewed. A still picture looks just like a live one.
+//! Detects a video that no longer shows new frames. A still frame looks just like live video.
 //!
-//! Two things stand still: the playhead, where media is missing; or the frames alone, while the playhead goes on, where a
-//! browser's decoder or its way to the screen has died without a word.
+//! Two failures are distinguished. The playhead stands still where media is missing. Or the playhead moves and no frame is
+//! presented: the browser's decoder or compositor has failed without an error.
 
 use crate::time::Moment;
 
-/// A playhead that has not moved on for this long shows an old picture. Cameras at one frame a second do not.
+/// A playhead that has not moved for this long is stale. A camera of one frame per second stays below it.
 const STALE_MS: f64 = 2_000.0;
-/// The same of the frames: decoders that start, and seeks into a long GOP, take their time.
+/// The same for presented frames: starting a decoder and seeking into a long GOP take time.
 const FROZEN_MS: f64 = 4_000.0;
-/// So many frames must have been there to be shown meanwhile: one that lasts for seconds, of a slow camera or before a gap, is
-/// shown for as long as it lasts.
+/// Minimum number of frames appended meanwhile. A single frame may last for seconds (a slow camera, or before a gap) and stays
+/// on screen for its duration.
 const DUE: u64 = 10;
 
-/// What the video looks like.
+/// A sample of the video's state.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Look {
-    /// Its `currentTime`.
+    /// The video's `currentTime`.
     pub position: f64,
-    /// Its count of frames; always zero where a browser does not count.
+    /// The number of presented frames; always zero in a browser that does not count them.
     pub shown: u32,
-    /// How many frames it has been given; none where that is not known, and they come without gaps.
+    /// The number of appended frames; none if unknown, and then frames are assumed to arrive without gaps.
     pub given: Option<u64>,
 }
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct Freshness {
-    /// The last look at which the playhead was not where it was before, and when that was.
+    /// The last sample at which the playhead had moved: its position and time.
     moved: Option<(f64, Moment)>,
-    /// The same of the frames.
+    /// The last sample at which the frame count had changed, and its time.
     renewed: Option<(Look, Moment)>,
     stale: bool,
     frozen: bool,
 }
 
 impl Freshness {
-    /// The video looks so; none while nothing is to be seen (a hidden page, no picture yet). Returns whether the picture is
-    /// old, when that has changed.
+    /// Takes a sample of the video; none while no frame can be seen (a hidden page, no presented frame). Returns whether the
+    /// video is stale, when that has changed.
     pub fn look(&mut self, look: Option<Look>, now: Moment) -> Option<bool> {
         let stale = match look {
             Some(look) => {
@@ -53,12 +53,12 @@ impl Freshness {
         (std::mem::replace(&mut self.stale, stale) != stale).then_some(stale)
     }
 
-    /// Whether the picture was old at the last look.
+    /// Whether the video was stale at the last sample.
     pub fn is_stale(&self) -> bool {
         self.stale
     }
 
-    /// Whether no frame was shown for long at the last look, though there were some to show.
+    /// Whether the video was frozen at the last sample: frames were due and none was presented.
     pub fn is_frozen(&self) -> bool {
         self.frozen
     }
@@ -77,7 +77,7 @@ impl Freshness {
         match self.renewed {
             Some((last, at)) if look.shown == last.shown && look.shown > 0 => {
                 let due = look.given.zip(last.given).is_none_or(|(now, then)| now.saturating_sub(then) >= DUE);
-                // A playhead that stands still has another cause, and its own remedy.
+                // A playhead that stands still has another cause, and its own recovery.
                 due && look.position != last.position && now.ms_since(at) >= FROZEN_MS
             }
             _ => {
@@ -96,7 +96,7 @@ mod tests {
         Moment::from_ms(ms)
     }
 
-    /// Of a browser that does not count frames.
+    /// A sample of a browser that does not count frames.
     fn place(position: f64) -> Option<Look> {
         Some(Look { position, shown: 0, given: None })
     }
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(freshness.look(place(1.0), at(60_001.0)), None);
     }
 
-    /// Looks every 250 ms at a playhead that moves on, with these counts of shown and given frames.
+    /// Takes a sample every 250 ms of a moving playhead, with these counts of presented and appended frames.
     fn goes_on(counts: impl Fn(u32) -> (u32, Option<u64>)) -> (Vec<(u32, bool)>, bool) {
         let (mut freshness, mut told) = (Freshness::default(), Vec::new());
         for quarter in 0..60 {

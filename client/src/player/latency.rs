@@ -1,29 +1,29 @@
-//! How old the picture on screen is.
+//! Measures the age of the presented frame.
 //!
-//! Every fragment carries when its frame was captured, on the relay's clock. [`Captures`] remembers that for the frames
-//! on the timeline; the browser tells which of them it has presented; [`Age`] makes one number of it. Nothing here knows
-//! of buffers: what they hold is not what is seen.
+//! Every fragment carries its frame's capture time on the relay's clock. [`Captures`] maps positions on the timeline to capture
+//! times, the browser reports the position of each presented frame, and [`Age`] averages the ages. Buffer levels do not enter:
+//! buffered media is not on screen.
 //!
-//! Capture times and ages are in milliseconds, places on the timeline in seconds.
+//! Capture times and ages are in milliseconds, timeline positions in seconds.
 
 use std::collections::VecDeque;
 
-/// Frames remembered: more than a buffer holds at 60 frames a second.
+/// Frames remembered: more than a buffer holds at 60 frames per second. When full, the oldest is dropped.
 const FRAMES_MAX: usize = 2048;
-/// Browsers round a frame's time to microseconds, some to milliseconds; frames are further apart than this.
+/// Browsers round a frame's time to microseconds, some to milliseconds. Frames are further apart than this, in seconds.
 const ROUNDING: f64 = 0.004;
-/// The age shown is the mean over this long: steady enough to be read.
+/// The displayed age is the mean over this long: steady enough to read.
 const MEAN_MS: f64 = 500.0;
 
-/// When the frames on the timeline were captured.
+/// The capture times of the frames on the timeline.
 #[derive(Debug, Default)]
 pub struct Captures {
-    /// Place and capture time, in the order of the timeline.
+    /// Position and capture time, in timeline order.
     frames: VecDeque<(f64, Option<f64>)>,
 }
 
 impl Captures {
-    /// A frame that was captured at `capture`, if that is known, was placed at `start`.
+    /// Records that a frame with this capture time, if known, was placed at `start`.
     pub fn placed(&mut self, start: f64, capture: Option<f64>) {
         if self.frames.len() == FRAMES_MAX {
             self.frames.pop_front();
@@ -31,7 +31,7 @@ impl Captures {
         self.frames.push_back((start, capture));
     }
 
-    /// When the frame was captured that is shown at `position`; none if that is not known.
+    /// Returns the capture time of the frame shown at `position`; none if unknown.
     pub fn of(&self, position: f64) -> Option<f64> {
         let after = self.frames.partition_point(|&(start, _)| start <= position + ROUNDING);
         self.frames.get(after.checked_sub(1)?)?.1
@@ -41,12 +41,12 @@ impl Captures {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Age {
-    /// When frames were presented and how old they were then, both on the relay's clock; the newest [`MEAN_MS`].
+    /// The presentation times of frames and their ages then, both on the relay's clock, for the last [`MEAN_MS`].
     recent: VecDeque<(f64, f64)>,
 }
 
 impl Age {
-    /// A frame captured at `capture` was presented at `now`; none if its capture time is not known.
+    /// Handles the presentation at `now` of a frame captured at `capture`; none if its capture time is unknown.
     pub fn presented(&mut self, capture: Option<f64>, now: f64) {
         let Some(capture) = capture else { return self.recent.clear() };
         self.recent.push_back((now, now - capture));
@@ -55,8 +55,8 @@ impl Age {
         }
     }
 
-    /// The picture's age at `now`: of those presented lately the mean when they were, and of one that has been on screen
-    /// for longer what it is by now.
+    /// Returns the age at `now`: the mean of the frames presented within [`MEAN_MS`]. A frame that has been on screen for
+    /// longer has its present age.
     pub fn at(&self, now: f64) -> Option<f64> {
         let &(shown, age) = self.recent.back()?;
         if now - shown > MEAN_MS {

@@ -1,9 +1,9 @@
-//! The player over Media Source Extensions: one `<video>`, one MediaSource, a SourceBuffer for the video track and, while it
-//! is to be heard, one for the audio track.
+//! Plays through Media Source Extensions: one `<video>`, one MediaSource, a SourceBuffer for the video track, and one for the
+//! audio track while audio is on.
 //!
-//! In go the relay's epochs and media and the browser's [`Signal`]s, out come [`Outcome`]s. It carries out what the
-//! policies beside it decide; the only state of its own is what is attached and what is in flight. Its owner calls it
-//! from one place, one call at a time, and takes the outcomes after each.
+//! Input: the relay's epochs and media, and the browser's [`Signal`]s. Output: [`Outcome`]s. The player performs the decisions
+//! of the policies beside it; its own state is the attached MediaSource and the operations in flight. A tile's session owns it,
+//! calls it from one place, one call at a time, and takes the outcomes after each call.
 
 use std::rc::Rc;
 
@@ -16,6 +16,7 @@ use super::edge::{Action, HALF_A_FRAME};
 use super::frame_rate::FrameRate;
 use super::freshness::{Freshness, Look};
 use super::latency::Age;
+pub use super::outcome::Outcome;
 use super::queue::{Fragment, Init};
 use super::repair::Trouble;
 use crate::browser::error::DomError;
@@ -31,47 +32,30 @@ mod sound;
 
 use attachment::Attachment;
 
-/// What the browser reports. The owner hands it to [`Player::handle`].
+/// An event of the browser. The owner hands it to [`Player::handle`].
 #[derive(Debug, Clone)]
 pub enum Signal {
-    /// Something happened at the MediaSource of this generation.
+    /// An event of the MediaSource of this generation.
     Source(u32, media_source::Event),
-    /// Something happened at the SourceBuffer of this generation.
+    /// An event of the video's SourceBuffer of this generation.
     Buffer(u32, source_buffer::Event),
-    /// Something happened at the audio's SourceBuffer of this generation.
+    /// An event of the audio's SourceBuffer of this generation.
     Sound(u32, source_buffer::Event),
-    /// The video failed.
+    /// The video reported an error.
     VideoError,
-    /// Something happened to the video after which its position is worth a look.
+    /// An event of the video after which its position may need a correction.
     VideoMoved,
     /// A frame was presented.
     Frame(Frame),
-    /// How an attempt to play went.
+    /// The result of a `play()` call.
     Played(Result<(), DomError>),
 }
 
-/// Attempts to play are at least this far apart. A video that cannot play refuses at once, and asking again in answer
-/// to that would never let the page go.
+/// Minimum interval between `play()` calls. A video that cannot play rejects at once; a new call on each rejection would block
+/// the page's event loop.
 const PLAY_EVERY_MS: f64 = 1_000.0;
-/// The events of a video after which its position is worth a look before the next timer.
+/// Events of the video after which its position is checked before the next timer.
 const MOVES: [&str; 5] = ["loadeddata", "playing", "seeked", "waiting", "pause"];
-
-/// What the player has to say.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// The first frame was presented: of the epoch, or since somebody watches again.
-    Presented,
-    /// The frame rate, measured.
-    FrameRate(f64),
-    /// Whether the picture on screen is no longer renewed.
-    Stale(bool),
-    /// Whether the browser wants a tap before it plays.
-    TapNeeded(bool),
-    /// The audio is not coming, or not playable; nothing is shown while it is waited for.
-    SoundLost,
-    /// It cannot go on with the MediaSource that it has.
-    Trouble(Trouble),
-}
 
 /// See the module.
 pub struct Player {
@@ -79,24 +63,25 @@ pub struct Player {
     kind: Kind,
     signal: Rc<dyn Fn(Signal)>,
     attachment: Attachment,
-    /// The track whose init segment is the next message.
+    /// The announced track; its init segment is the next message.
     announced: Option<Track>,
-    /// The audio to play, once the relay has announced some and it is to be heard.
+    /// The audio track to play, once the relay has announced one and audio is on.
     sound: Option<Track>,
     sound_lost: bool,
-    /// Whether media belongs to an epoch that was announced here.
+    /// Whether arriving media belongs to an epoch that was announced to this player.
     expecting: bool,
     frame_rate: FrameRate,
     freshness: Freshness,
     age: Age,
     rate: f64,
-    /// None where the browser does not tell of frames.
+    /// None where the browser does not report presented frames.
     frames: Option<FrameWatch>,
-    /// The video's frame count when the epoch began, for browsers that do not tell of frames; none before it has.
+    /// The video's frame count at the start of the epoch, for browsers that do not report presented frames; none before an
+    /// epoch.
     frames_before: Option<u32>,
     playing: Playing,
     watched: bool,
-    /// From where on the timeline frames are awaited since somebody watches again.
+    /// The timeline position from which a frame is awaited since the video became visible again.
     resumed: Option<f64>,
     asked_to_play: Moment,
     outcomes: Vec<Outcome>,
@@ -105,21 +90,21 @@ pub struct Player {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Playing {
-    /// An answer to `play()` is awaited.
+    /// The result of `play()` is awaited.
     Asked,
-    /// The browser wants a tap.
+    /// The browser requires a user gesture.
     TapNeeded,
-    /// Nothing is awaited.
+    /// No result is awaited.
     Settled,
 }
 
 impl Player {
-    /// Attaches to `video`, whose signals go to `signal`.
+    /// Attaches to `video` and sends its signals to `signal`.
     ///
     /// # Errors
-    /// If the browser makes no more media sources.
+    /// If the browser cannot create another MediaSource.
     pub fn new(video: HtmlVideoElement, kind: Kind, signal: Rc<dyn Fn(Signal)>) -> Result<Self, DomError> {
-        // A page of cameras is silent, and browsers play only silent video without a user's action.
+        // Browsers autoplay only muted video, and a page of cameras is silent by default.
         video.set_muted(true);
         let listen = |name, make: fn() -> Signal| {
             let signal = Rc::clone(&signal);
@@ -161,7 +146,7 @@ impl Player {
     /// Starts over with a new MediaSource and an empty buffer.
     ///
     /// # Errors
-    /// If the browser makes no more media sources.
+    /// If the browser cannot create another MediaSource.
     pub fn start_over(&mut self) -> Result<(), DomError> {
         (self.frames_before, self.rate) = (None, 1.0); // a new source plays at the default rate
         self.ignore_media();
@@ -173,43 +158,42 @@ impl Player {
         Ok(())
     }
 
-    /// An epoch of video is announced: the next message is its init segment.
+    /// Announces an epoch of video: the next message is its init segment.
     pub fn announce(&mut self, track: &Track) {
         self.announced = Some(track.clone());
         self.expecting = true;
         self.frame_rate = FrameRate::default();
     }
 
-    /// Audio is announced: the next message is its init segment. Returns whether the player must start over to play it.
+    /// Announces audio: the next message is its init segment. Returns whether the player must start over to play it.
     pub fn announce_sound(&mut self, track: &Track) -> bool {
         self.announced = Some(track.clone());
         self.sound.replace(track.clone()).is_none()
     }
 
-    /// Plays no audio from the next start on. Returns whether the player must start over for it.
+    /// Disables audio from the next start on. Returns whether the player must start over for that.
     pub fn drop_sound(&mut self) -> bool {
         self.sound.take().is_some()
     }
 
-    /// Whether what is played is to be heard; within a user's action, or browsers stop the video.
+    /// Mutes or unmutes the video. To unmute, call this within a user gesture, or the browser pauses the video.
     pub fn set_muted(&self, muted: bool) {
         self.video.set_muted(muted);
     }
 
-    /// How loud it is, 0 to 1.
+    /// Sets the volume, 0 to 1.
     pub fn set_volume(&self, volume: f64) {
         self.video.set_volume(volume);
     }
 
-    /// Until an epoch is announced, media belongs to nothing that can be shown: the connection is gone, or the epoch
-    /// cannot be played here.
+    /// Ignores media until an epoch is announced: the connection has closed, or the epoch cannot be played here.
     pub fn ignore_media(&mut self) {
         (self.announced, self.expecting) = (None, false);
     }
 
-    /// An init segment or a fragment arrived.
+    /// Handles an init segment or a fragment.
     pub fn media(&mut self, bytes: ArrayBuffer, now: Moment) {
-        // Audio may begin before the video of a player that has started over.
+        // After a start over, audio may begin before the video.
         let audio = self.announced.as_ref().is_some_and(|track| track.kind == TrackKind::Audio);
         if !self.expecting && !audio {
             return;
@@ -227,12 +211,12 @@ impl Player {
         }
         self.pump();
         if !self.attachment.source.wants_data() {
-            // Without appends nothing else drives the player.
+            // Without appends, no `updateend` event drives the player.
             self.steer(now);
         }
     }
 
-    /// Something happened in the browser.
+    /// Handles an event of the browser.
     pub fn handle(&mut self, signal: Signal, now: Moment) {
         let current = self.attachment.generation;
         match signal {
@@ -257,25 +241,25 @@ impl Player {
         self.tick(now);
     }
 
-    /// Looks after everything; called by signals, and from time to time.
+    /// Appends and steers as needed; called on signals and on a timer.
     pub fn tick(&mut self, now: Moment) {
         self.pump();
         self.steer(now);
     }
 
-    /// Nobody can see the picture: that it stands still means nothing.
+    /// Handles the tile becoming invisible: stale frames are not reported until [`Self::watched`].
     pub fn unwatched(&mut self) {
         self.watched = false;
     }
 
-    /// Somebody can see the picture again. What comes next follows what is buffered.
+    /// Handles the tile becoming visible again. The next frame to report follows the media placed so far.
     pub fn watched(&mut self, now: Moment) {
         (self.watched, self.resumed) = (true, Some(self.attachment.timeline.end()));
         self.attachment.edge.page_shown();
         self.tick(now);
     }
 
-    /// The user tapped: now the browser plays.
+    /// Handles a user gesture: the browser now permits playback.
     pub fn tapped(&mut self) {
         self.attachment.edge.page_shown();
         self.play();
@@ -287,33 +271,36 @@ impl Player {
         video::play(&self.video, move |result| signal(Signal::Played(result)));
     }
 
-    /// How far the picture on screen is behind the newest fragment received, in milliseconds; none before the first
-    /// picture.
+    /// The distance from the playhead to the newest fragment received, in milliseconds; none before the first presented frame.
     pub fn lag_ms(&self) -> Option<f64> {
         let Attachment { edge, timeline, queue, .. } = &self.attachment;
         let newest = timeline.end() + timeline.seconds(queue.waiting_ticks());
         edge.has_presented().then(|| (newest - self.video.current_time()).max(0.0) * 1000.0)
     }
 
-    /// How old the picture on screen is, in milliseconds, for a page whose clock shows what the relay's does; none where
-    /// that is not known.
+    /// The age of the presented frame, in milliseconds, if the page's clock agrees with the relay's; none if unknown.
     pub fn age_ms(&self) -> Option<f64> {
         self.age.at(unix_ms())
     }
 
-    /// How playing goes: what is buffered ahead, in seconds, the jitter of arrivals in milliseconds, and the rate.
+    /// Playback statistics: the seconds buffered ahead, the arrival jitter in milliseconds, and the playback rate.
     pub fn figures(&self, now: Moment) -> (f64, Option<f64>, f64) {
         let end = video::buffered(&self.video).last().map_or(0.0, |range| range.end);
         let ahead = if self.attachment.edge.has_presented() { (end - self.video.current_time()).max(0.0) } else { 0.0 };
         (ahead, self.attachment.pace.jitter(now).map(|jitter| jitter * 1e3), self.rate)
     }
 
-    /// What the player has had to say since the last call.
+    /// The number of decoded frames, and of those dropped because they were too late.
+    pub fn quality(&self) -> (u64, u64) {
+        video::quality(&self.video)
+    }
+
+    /// Takes the outcomes since the last call.
     pub fn outcomes(&mut self) -> Vec<Outcome> {
         std::mem::take(&mut self.outcomes)
     }
 
-    /// A track's init segment arrived.
+    /// Handles a track's init segment.
     fn begin(&mut self, track: &Track, payload: ArrayBuffer) {
         let Track { kind, mime, timescale, timeline, .. } = track.clone();
         match (kind, &mut self.attachment.sound) {
@@ -323,7 +310,7 @@ impl Player {
                     self.lose_sound();
                 }
             }
-            // It was announced to a player that has started over since.
+            // The player has started over without audio since the announcement.
             (TrackKind::Audio, None) => {}
         }
     }
@@ -344,7 +331,7 @@ impl Player {
         self.outcomes.extend(self.frame_rate.measure(head.samples, seconds).map(Outcome::FrameRate));
     }
 
-    /// Gives the SourceBuffer its next operation, if it takes one.
+    /// Gives each idle SourceBuffer its next operation.
     fn pump(&mut self) {
         if self.attachment.pump_sound(&self.video).is_err() {
             self.lose_sound();
@@ -387,7 +374,7 @@ impl Player {
             self.lose_sound();
         }
         let showing = visible && !self.video.paused();
-        // A video that is paused and does not begin again when asked is old, too.
+        // A paused video that does not resume on request is stale, too.
         let due = visible && presented && self.playing != Playing::TapNeeded;
         let look = || Look { position: self.video.current_time(), shown, given: Some(self.attachment.given) };
         let look = due.then(look);
@@ -411,7 +398,7 @@ impl Player {
     }
 
     fn trouble(&mut self, trouble: Trouble) {
-        // A SourceBuffer's error is followed by the video's, and both by refusals: they are one trouble.
+        // One failure causes an error of the SourceBuffer, one of the video, and then rejected operations: report the first.
         if !std::mem::replace(&mut self.attachment.failed, true) {
             self.outcomes.push(Outcome::Trouble(trouble));
         }
@@ -419,7 +406,7 @@ impl Player {
 
     fn played(&mut self, result: &Result<(), DomError>) {
         let needed = matches!(result, Err(DomError::NotAllowed));
-        // Other errors are those of a media source that was replaced or failed: a later look tries again.
+        // Other errors come from a MediaSource that was replaced or has failed: a later tick calls `play()` again.
         self.playing = if needed { Playing::TapNeeded } else { Playing::Settled };
         if needed || result.is_ok() {
             self.outcomes.push(Outcome::TapNeeded(needed));

@@ -1,34 +1,34 @@
-//! What waits to be appended: one init segment or a run of fragments at a time.
+//! Queues media for the SourceBuffer: one init segment or a run of fragments at a time.
 //!
-//! In go the messages of the socket, out come the operations of the SourceBuffer. `B` is a handle to bytes that stay
-//! in the browser. A viewer joins with a burst of up to a whole GOP while the buffer is busy with the init segment;
-//! joining what has gathered makes the burst cost a handful of appends. When the browser takes nothing for long (a
-//! ManagedMediaSource in the background) the queue drops up to its newest key frame, and never a single fragment.
+//! Input: the messages of the socket. Output: operations of the SourceBuffer. `B` is a handle to bytes that stay in the
+//! browser. A new viewer receives a burst of up to a whole GOP while the SourceBuffer is busy with the init segment. The queue
+//! joins the waiting fragments, so that the burst costs a handful of appends. A full queue drops everything before its newest
+//! key frame, never a single fragment. It fills while the browser accepts no appends (a ManagedMediaSource in the background).
 
 use std::collections::VecDeque;
 
 use super::timeline::{Placed, Timeline};
 
-/// The most bytes joined into one append: a GOP of ten seconds at 4 Mbit/s takes three. Larger appends would be
-/// refused whole where the buffer is small.
+/// Maximum bytes per append: a GOP of ten seconds at 4 Mbit/s takes three. A small buffer would refuse a larger append as a
+/// whole.
 const BATCH_BYTES_MAX: usize = 2 << 20;
-/// The most bytes that wait: some 30 s of 4 Mbit/s. Beyond it older GOPs are dropped.
+/// Maximum bytes in the queue: some 30 s at 4 Mbit/s. Beyond that, older GOPs are dropped.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
-/// What a SourceBuffer needs before the first fragment of an epoch.
+/// The init segment of an epoch, which the SourceBuffer needs before the first fragment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Init<B> {
     /// The MIME type with the exact codec string.
     pub mime: String,
-    /// Ticks a second of the fragments' decode times.
+    /// Ticks per second of the fragments' decode times.
     pub timescale: u32,
-    /// Which of the source's timelines they are on.
+    /// The source timeline of those decode times.
     pub timeline: u32,
     /// The init segment.
     pub payload: B,
 }
 
-/// A fragment, as its head describes it.
+/// A fragment, with the fields of its head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fragment<B> {
     /// In ticks of the epoch's timescale.
@@ -39,30 +39,30 @@ pub struct Fragment<B> {
     pub keyframe: bool,
     /// Composition time offset of its frame, in ticks of the epoch's timescale.
     pub composition_offset: i64,
-    /// When its frame was captured, in milliseconds on the relay's clock, where that is known.
+    /// The capture time of its frame, in milliseconds on the relay's clock, if known.
     pub capture: Option<f64>,
-    /// Size of the payload.
+    /// Size of the payload, in bytes.
     pub bytes: usize,
-    /// The fragment.
+    /// The fragment's bytes.
     pub payload: B,
 }
 
-/// What to do with the SourceBuffer next.
+/// The next operation of the SourceBuffer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation<B> {
     /// Append an init segment, after `changeType` if the MIME type is new.
     Init(Init<B>),
-    /// Append these, end to end, with this `timestampOffset`.
+    /// Append these fragments, end to end, with this `timestampOffset`.
     Fragments {
         /// In seconds.
         offset: f64,
         /// In order.
         payloads: Vec<B>,
-        /// Where each frame is shown on the timeline, in seconds, and when it was captured.
+        /// Each frame's position on the timeline, in seconds, and capture time.
         frames: Vec<(f64, Option<f64>)>,
-        /// Whether they follow what was appended before them as they did at the camera.
+        /// Whether they continue the previous append without a gap in the source.
         continues: bool,
-        /// The stretch of the source's timeline that they are, in seconds.
+        /// Their start and end on the source timeline, in seconds.
         source: (f64, f64),
     },
 }
@@ -84,12 +84,12 @@ impl<B> Default for Queue<B> {
 }
 
 impl<B> Queue<B> {
-    /// A new epoch begins. What waits of the one before is dropped: it would only delay the new picture.
+    /// Begins a new epoch and drops the fragments of the previous one: they would only delay the new video.
     pub fn begin(&mut self, init: Init<B>) {
         *self = Self { init: Some(init), ..Self::default() };
     }
 
-    /// A fragment arrived. Until a key frame comes, fragments that cannot be decoded are dropped.
+    /// Queues a fragment. Until a key frame arrives, fragments that cannot be decoded are dropped.
     pub fn push(&mut self, fragment: Fragment<B>) {
         if self.needs_keyframe && !fragment.keyframe {
             return;
@@ -103,17 +103,17 @@ impl<B> Queue<B> {
         }
     }
 
-    /// Whether nothing waits.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.init.is_none() && self.fragments.is_empty()
     }
 
-    /// The media that waits, in ticks of the epoch's timescale.
+    /// The duration of the queued media, in ticks of the epoch's timescale.
     pub fn waiting_ticks(&self) -> u64 {
         self.duration
     }
 
-    /// Takes the next operation, placing its fragments on `timeline`.
+    /// Takes the next operation and places its fragments on `timeline`.
     pub fn next(&mut self, timeline: &mut Timeline) -> Option<Operation<B>> {
         if let Some(init) = self.init.take() {
             timeline.begin_epoch(init.timescale);
@@ -160,7 +160,7 @@ fn place<B>(fragment: &Fragment<B>, timeline: &mut Timeline) -> Placed {
 }
 
 fn shown<B>(fragment: &Fragment<B>, offset: f64, timeline: &Timeline) -> (f64, Option<f64>) {
-    // Saturating: a composition offset before the timeline's start is nonsense, and is shown at the start.
+    // Saturates: a composition offset before the timeline's start is invalid; its frame is shown at the start.
     let time = fragment.decode_time.saturating_add_signed(fragment.composition_offset);
     (timeline.seconds(time) + offset, fragment.capture)
 }

@@ -1,14 +1,14 @@
-//! What to do when the browser says that the buffer is full.
+//! Decides the response to a QuotaExceededError.
 //!
-//! The same append is tried again after each eviction, at most three times: a browser that still refuses has less
-//! room than one GOP of this stream.
+//! The player retries the same append after each eviction, at most three times. A browser that still refuses has room for less
+//! than one GOP of this stream.
 
-/// The answer to a QuotaExceededError.
+/// The response to a QuotaExceededError.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// Remove what has been played, up to the GOP being played.
+    /// Remove played media up to the current GOP.
     EvictPlayed,
-    /// Move the playhead to the newest key frame and remove everything before it.
+    /// Seek to the newest key frame and remove everything before it.
     EvictToNewestKeyframe,
     /// Start over with an empty buffer.
     GiveUp,
@@ -21,7 +21,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// The append was refused.
+    /// Handles a refused append.
     pub fn refused(&mut self) -> Answer {
         self.refusals = self.refusals.saturating_add(1);
         match self.refusals {
@@ -31,7 +31,7 @@ impl Quota {
         }
     }
 
-    /// The append was accepted.
+    /// Handles an accepted append.
     pub fn accepted(&mut self) {
         self.refusals = 0;
     }

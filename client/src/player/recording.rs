@@ -1,19 +1,19 @@
-//! Makes a file of what is received: the init segments of its tracks in one, then the fragments as they came, but for their
-//! decode times, which begin with the file.
+//! Makes an MP4 file of received media: one init segment with all tracks, then the fragments in order of arrival. Only their
+//! decode times change: they start with the file.
 //!
-//! Boxes are those of ISO/IEC 14496-12, written by the relay: of 32-bit sizes, and whole.
+//! The relay writes the boxes (ISO/IEC 14496-12): complete, and with 32-bit sizes.
 
 use std::ops::Range;
 
-/// Everything before `mdat` of a fragment whose decode time is set back by `ticks`.
+/// Returns all bytes of a fragment before `mdat`, its decode time reduced by `ticks`.
 ///
-/// None if it is no fragment.
+/// None if the bytes are not a fragment.
 pub fn head(bytes: &[u8], ticks: u64) -> Option<Vec<u8>> {
     let moof = boxes(bytes, 0..bytes.len()).find(|found| found.kind == *b"moof")?;
     let mut head = bytes.get(..moof.body.end)?.to_vec();
     let traf = boxes(&head, moof.body).find(|found| found.kind == *b"traf")?;
     let tfdt = boxes(&head, traf.body).find(|found| found.kind == *b"tfdt")?.body;
-    // `baseMediaDecodeTime` after version and flags (section 8.8.12), of 64 bits in version 1.
+    // `baseMediaDecodeTime` follows version and flags (section 8.8.12), and has 64 bits in version 1.
     let time = tfdt.start + 4;
     if head.get(tfdt.start) == Some(&1) {
         let field = head.get_mut(time..time + 8)?;
@@ -27,9 +27,9 @@ pub fn head(bytes: &[u8], ticks: u64) -> Option<Vec<u8>> {
     Some(head)
 }
 
-/// The init segment of a file with the tracks of both.
+/// Returns an init segment with the tracks of both.
 ///
-/// None if one of them is none.
+/// None if either is not an init segment.
 pub fn merge(video: &[u8], audio: &[u8]) -> Option<Vec<u8>> {
     let moov = |bytes| boxes(bytes, 0..bytes.len()).find(|found| found.kind == *b"moov");
     let (of_video, of_audio) = (moov(video)?, moov(audio)?);
@@ -39,27 +39,29 @@ pub fn merge(video: &[u8], audio: &[u8]) -> Option<Vec<u8>> {
     let extends = inner(audio, &of_audio.body, b"mvex")?;
     let trex = inner(audio, &extends.body, b"trex")?;
 
-    let mut body = Vec::new();
+    let (mut body, mut defaults) = (Vec::new(), Vec::new());
     for found in boxes(video, of_video.body.clone()) {
         if found.kind == *b"mvex" {
-            body.extend_from_slice(&audio[trak.whole.clone()]);
-            let defaults = [&video[found.body], &audio[trex.whole.clone()]].concat();
-            body.extend(boxed(*b"mvex", &defaults));
+            defaults = boxed(*b"mvex", &[&video[found.body], &audio[trex.whole.clone()]].concat());
         } else {
             body.extend_from_slice(&video[found.whole]);
         }
     }
+    // Video is the first track, wherever its init segment has `mvex`.
+    body.extend_from_slice(&audio[trak.whole]);
+    body.extend(defaults);
     Some([&video[..of_video.whole.start], &boxed(*b"moov", &body), &video[of_video.whole.end..]].concat())
 }
 
-struct Found {
-    kind: [u8; 4],
-    whole: Range<usize>,
-    body: Range<usize>,
+/// A box: its type, and where it and its contents are.
+pub(super) struct Found {
+    pub(super) kind: [u8; 4],
+    pub(super) whole: Range<usize>,
+    pub(super) body: Range<usize>,
 }
 
-/// The boxes in this range, one after another. The last may reach beyond what is there, as the `mdat` of a head does.
-fn boxes(bytes: &[u8], within: Range<usize>) -> impl Iterator<Item = Found> {
+/// Iterates over the boxes in this range. The last may extend beyond the bytes, as the `mdat` of a head does.
+pub(super) fn boxes(bytes: &[u8], within: Range<usize>) -> impl Iterator<Item = Found> {
     let mut at = within.start;
     std::iter::from_fn(move || {
         let header: [u8; 8] = bytes.get(at..at + 8).filter(|_| at + 8 <= within.end)?.try_into().ok()?;
@@ -133,5 +135,25 @@ mod tests {
         let mvex = boxes(&both, moov.body.clone()).find(|found| found.kind == *b"mvex").unwrap();
         assert_eq!(count(&mvex.body, *b"trex"), 2);
         assert_eq!(merge(init(), fragment()), None);
+    }
+
+    #[test]
+    fn video_is_the_first_track_wherever_its_init_segment_has_mvex() {
+        let moov = top_level(b"moov");
+        let part = |kind: &[u8; 4]| {
+            let found = boxes(RECORDING, moov.body.clone()).find(|found| found.kind == *kind).unwrap();
+            &RECORDING[found.whole]
+        };
+        // The height in `tkhd`, the last field of its `trak`'s first box, marks the video.
+        let [mvhd, mvex, trak] = [part(b"mvhd"), part(b"mvex"), part(b"trak")];
+        let mut other = trak.to_vec();
+        let tkhd = boxes(trak, 8..trak.len()).find(|found| found.kind == *b"tkhd").unwrap();
+        other[tkhd.whole.end - 1] ^= 1;
+        let video = boxed(*b"moov", &[mvhd, mvex, trak].concat());
+        let audio = boxed(*b"moov", &[mvhd, &other[..], mvex].concat());
+        let both = merge(&video, &audio).unwrap();
+        let moov = boxes(&both, 0..both.len()).find(|found| found.kind == *b"moov").unwrap();
+        let tracks: Vec<_> = boxes(&both, moov.body).filter(|found| found.kind == *b"trak").collect();
+        assert_eq!(tracks.into_iter().map(|found| &both[found.whole]).collect::<Vec<_>>(), [trak, &other[..]]);
     }
 }

@@ -1,61 +1,61 @@
-//! What to do when playing fails, the cheapest first.
+//! Decides the response to a playback failure, the cheapest first.
 //!
-//! | trouble | first | again soon |
+//! | failure | first response | when it recurs soon |
 //! | --- | --- | --- |
-//! | the picture stands still though media is there, and seeking has not helped | a new MediaSource on the same connection | a new connection |
-//! | the browser took the MediaSource away | a new MediaSource on the same connection | the same |
-//! | the browser refused what it was given | a new MediaSource on the same connection | a new connection |
-//! | an error of decoding | a new MediaSource on the same connection | another codec |
-//! | media is there and no picture ever comes of it | another codec | another codec |
+//! | the video stands still with media ahead, and seeking has not helped | a new MediaSource on the same connection | a new connection |
+//! | the browser closed the MediaSource | a new MediaSource on the same connection | the same |
+//! | the browser refused an operation | a new MediaSource on the same connection | a new connection |
+//! | a decode error | a new MediaSource on the same connection | another codec |
+//! | media is appended and no frame is ever presented | another codec | another codec |
 //!
-//! One decode error happens to any player (a damaged frame, a driver that resets). Two in short order, or no picture at
-//! all, mean that the browser promised more than it can do. Holes and stalls are mended before any of this, by
-//! [`edge`](super::edge).
+//! Any player meets a single decode error (a damaged frame, a driver reset). Two in short order, or no presented frame at all,
+//! mean that the browser cannot decode a codec that it reported as supported. [`edge`](super::edge) handles gaps and stalls
+//! before any of this.
 
 use crate::time::Moment;
 
-/// Troubles closer than this have one cause.
+/// Failures closer together than this have one cause.
 const SOON_MS: f64 = 10_000.0;
 
-/// How playing failed.
+/// A playback failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    /// The playhead does not move in spite of repairs, with media ahead of it; or it does and no frame is shown.
+    /// The playhead stands still in spite of seeks, with media ahead; or it moves and no frame is presented.
     #[error("the picture stands still though media is there")]
     Stalled,
-    /// The browser closed the MediaSource: the page was frozen, or the system wanted its memory.
+    /// The browser closed the MediaSource: the page was frozen, or the system reclaimed its memory.
     #[error("the browser took the media source away")]
     Reclaimed,
-    /// An operation was refused, other than for want of room.
+    /// The browser refused an operation, for a reason other than the quota.
     #[error("the browser refused what it was given: {0}")]
     Refused(String),
     /// `MEDIA_ERR_DECODE`, `MEDIA_ERR_SRC_NOT_SUPPORTED`, or an error of the SourceBuffer.
     #[error("the browser failed to decode")]
     Decode,
-    /// Media is there and no picture came of it.
+    /// The browser does not support the MIME type, or media was appended and no frame was presented.
     #[error("no picture comes of what the browser was given")]
     NoPicture,
 }
 
-/// What to do about it.
+/// The response to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repair {
-    /// A new MediaSource, fed over the connection that stands.
+    /// A new MediaSource, fed over the current connection.
     Rebuild,
     /// A new MediaSource and a new connection.
     Reconnect,
-    /// The browser cannot decode what it is sent: something else has to be sent.
+    /// Another codec: the browser cannot decode the current one.
     NextCodec,
 }
 
-/// Remembers the last trouble.
+/// Remembers the last failure.
 #[derive(Debug, Clone, Default)]
 pub struct Ladder {
     last: Option<(std::mem::Discriminant<Trouble>, Moment)>,
 }
 
 impl Ladder {
-    /// Playing failed: what to do.
+    /// Returns the response to a failure.
     pub fn climb(&mut self, trouble: &Trouble, now: Moment) -> Repair {
         let kind = std::mem::discriminant(trouble);
         let last = self.last.replace((kind, now));
@@ -66,7 +66,7 @@ impl Ladder {
             (Trouble::Reclaimed, _) | (_, false) => Repair::Rebuild,
         };
         if repair == Repair::NextCodec {
-            self.last = None; // another codec starts with a clean record
+            self.last = None; // another codec starts with no failures
         }
         repair
     }

@@ -1,45 +1,44 @@
-//! Where fragments go on the video's timeline.
+//! Places fragments on the video's timeline.
 //!
-//! A stream's decode times are the source's business: they start anywhere, start over when the camera restarts, and
-//! leap when the relay leaves fragments out. On the video's timeline everything is laid end to end, so that the
-//! playhead never meets a hole: whatever does not continue the fragment before it gets a new `timestampOffset`.
+//! A source's decode times start at any value, restart with the camera, and jump where the relay leaves fragments out. The
+//! video's timeline has no gaps, so that the playhead never meets one: a fragment that does not continue the previous one gets
+//! a new `timestampOffset`.
 //!
-//! What is laid end to end is when frames are shown. Where every frame is shown later than it is decoded, as by encoders
-//! that might reorder frames and do not, that is the decode time and the composition time offset of the key frame that
-//! begins. Laid by decode times such an epoch would begin with a hole, and the seek that leads across it, in a player that
-//! is being set up, fails in WebKitGTK.
+//! Fragments are placed end to end by presentation time: decode time plus the composition time offset of the run's first key
+//! frame. Some encoders announce reordering and never reorder; they present every frame later than it is decoded. Placed by
+//! decode time, such an epoch would begin with a gap. The seek across a gap fails in WebKitGTK while the player starts.
 
 use std::collections::VecDeque;
 
-/// Where the first epoch starts. Not zero: browsers add the offset in whole microseconds, and a first frame that came
-/// out at -1 us would be dropped together with its GOP. All of them start to play across a hole this small.
+/// Start of the first epoch, in seconds. Not zero: browsers round the offset to whole microseconds, and a first frame at -1 us
+/// would be dropped together with its GOP. All browsers start playback across a gap this small.
 const ORIGIN: f64 = 0.01;
-/// A difference in decode time that browsers play across: less than two frames of any camera.
+/// Browsers play across a difference in decode time of this size, in seconds: less than two frames of any camera.
 const TOLERANCE: f64 = 0.05;
-/// The most by which a frame is taken to be shown later than it is decoded: sixteen frames, the most that any decoder holds,
-/// of a slow camera.
+/// Maximum delay from decoding to presentation of a frame, in seconds: sixteen frames, the most that any decoder holds, of a
+/// slow camera.
 const DELAY_MAX: f64 = 2.0;
-/// Times of key frames remembered for trimming. More than any buffer holds, except of a stream of key frames alone;
-/// forgetting the oldest of those only trims later.
+/// Key frame positions remembered for trimming: more than any buffer holds, except of a stream of key frames alone. When full,
+/// the oldest is dropped, which only trims later.
 const KEYFRAMES_MAX: usize = 1024;
 
-/// Where a fragment was placed, in seconds.
+/// The place of a fragment, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Placed {
-    /// The `timestampOffset` that takes it there.
+    /// The `timestampOffset` of its append.
     pub offset: f64,
-    /// Where its frame is shown, as far as frames are shown in order.
+    /// The presentation time of its frame, if frames are presented in decode order.
     pub start: f64,
-    /// Whether it follows the one before it as it did at the camera.
+    /// Whether it continues the previous fragment with the same offset.
     pub continues: bool,
 }
 
-/// Fragments that were placed with one offset.
+/// Contiguous fragments that were placed with one offset.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     /// The decode time that continues it, in ticks.
     next: u64,
-    /// The `timestampOffset`, and how much later than it is decoded a frame is shown, in seconds.
+    /// The `timestampOffset`, and the delay from decoding to presentation of a frame, in seconds.
     offset: f64,
     delay: f64,
 }
@@ -48,7 +47,7 @@ struct Run {
 #[derive(Debug)]
 pub struct Timeline {
     timescale: f64,
-    /// Where the next fragment goes.
+    /// The start of the next fragment.
     end: f64,
     run: Option<Run>,
     epoch_start: f64,
@@ -62,7 +61,7 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// The fragments that follow belong to a new epoch, with `timescale` ticks a second.
+    /// Begins an epoch with `timescale` ticks per second.
     pub fn begin_epoch(&mut self, timescale: u32) {
         self.timescale = f64::from(timescale.max(1));
         self.run = None;
@@ -74,7 +73,7 @@ impl Timeline {
         self.run.is_some_and(|run| decode_time.abs_diff(run.next) as f64 <= TOLERANCE * self.timescale)
     }
 
-    /// Places a fragment whose frame is to be shown `composition_offset` after it is decoded; times are in ticks.
+    /// Places a fragment; its frame is presented `composition_offset` after its decode time. Times are in ticks.
     pub fn place(&mut self, decode_time: u64, composition_offset: i64, duration: u64, keyframe: bool) -> Placed {
         let time = self.seconds(decode_time);
         let kept = self.run.filter(|_| self.continues(decode_time));
@@ -94,22 +93,22 @@ impl Timeline {
         Placed { offset, start, continues: kept.is_some() }
     }
 
-    /// The end of everything placed, in seconds.
+    /// The end of all placed media, in seconds.
     pub fn end(&self) -> f64 {
         self.end
     }
 
-    /// Where the current epoch starts, in seconds.
+    /// The start of the current epoch, in seconds.
     pub fn epoch_start(&self) -> f64 {
         self.epoch_start
     }
 
-    /// `ticks` of the epoch's timescale in seconds.
+    /// Converts `ticks` of the epoch's timescale to seconds.
     pub fn seconds(&self, ticks: u64) -> f64 {
         ticks as f64 / self.timescale
     }
 
-    /// The start of the GOP in which `position` lies: the last key frame not after it.
+    /// The start of the GOP that contains `position`: the last key frame not after it.
     pub fn gop_start(&self, position: f64) -> Option<f64> {
         self.keyframes.iter().rev().copied().find(|&time| time <= position)
     }
@@ -119,7 +118,7 @@ impl Timeline {
         self.keyframes.back().copied()
     }
 
-    /// Everything before `position` has been removed from the buffer.
+    /// Forgets the key frames before `position`: the SourceBuffer no longer holds them.
     pub fn forget_before(&mut self, position: f64) {
         while self.keyframes.front().is_some_and(|&time| time < position) {
             self.keyframes.pop_front();
@@ -203,8 +202,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the source does with its clock, the timeline only grows, by what was placed, without holes
-        /// wider than the tolerance.
+        /// For any decode times of the source, the timeline only grows, by the placed media, without gaps wider than the
+        /// tolerance.
         #[test]
         fn everything_lies_end_to_end(times in prop::collection::vec((0u64..1 << 40, -500i64..500, 1u64..10_000, any::<bool>()), 1..50)) {
             let mut timeline = Timeline::default();

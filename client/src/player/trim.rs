@@ -1,33 +1,34 @@
-//! What may be removed from the buffer.
+//! Decides the range to remove from the buffer.
 //!
-//! `SourceBuffer.remove(start, end)` goes on beyond `end` to the next random access point (Media Source Extensions,
-//! coded frame removal), so removal must stop at a key frame, and one not after the start of the GOP being played:
-//! otherwise it takes the frames under the playhead with it and the picture stops.
+//! `SourceBuffer.remove(start, end)` extends beyond `end` to the next random access point (Media Source Extensions, coded frame
+//! removal). Removal must therefore stop at a key frame not after the start of the current GOP. Otherwise it takes the frames
+//! under the playhead, and the video stops.
 
 use super::timeline::Timeline;
 
-/// Played media kept behind the playhead: enough for the browser to seek back a little on its own, small enough for
-/// 25 tiles on one page.
+/// Played media kept behind the playhead, in seconds: enough for the browser's own small seeks back, and small enough for 25
+/// tiles on one page.
 const KEEP: f64 = 4.0;
-/// Removal is worth its interruption of appending only from this much on.
+/// Minimum length of a removal, in seconds: less is not worth the interruption of appends.
 const STEP: f64 = 4.0;
-/// Browsers round times to microseconds; a `remove` that ends exactly at a key frame might take that key frame and its
-/// GOP. One millisecond less still lies behind the last frame before it.
+/// Distance of a removal's end from the key frame, in seconds. Browsers round times to microseconds, so a `remove` that ends
+/// exactly at a key frame might remove that key frame and its GOP. One millisecond less is still after the last frame before
+/// it.
 const MARGIN: f64 = 0.001;
 
-/// Up to where played media should be removed now, if at all. `buffered_start` is the start of the oldest range.
+/// Returns the end of the routine removal of played media, if one is due. `buffered_start` is the start of the oldest range.
 pub fn routine(timeline: &Timeline, position: f64, buffered_start: f64) -> Option<f64> {
     let keyframe = timeline.gop_start(position - KEEP)?;
     (keyframe - buffered_start >= STEP).then_some(keyframe - MARGIN)
 }
 
-/// Up to where media can be removed at most without stopping the picture.
+/// Returns the furthest end of a removal that does not stop the video.
 pub fn all_played(timeline: &Timeline, position: f64, buffered_start: f64) -> Option<f64> {
     let end = timeline.gop_start(position)? - MARGIN;
     (end > buffered_start).then_some(end)
 }
 
-/// Up to where media can be removed when the picture may jump to the newest key frame.
+/// Returns the end of a removal after which the playhead must be at the newest key frame.
 pub fn all_before_newest(timeline: &Timeline, buffered_start: f64) -> Option<f64> {
     let end = timeline.newest_keyframe()? - MARGIN;
     (end > buffered_start).then_some(end)
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// `gops` GOPs of `length` seconds, one fragment a second.
+    /// `gops` GOPs of `length` seconds, one fragment per second.
     fn timeline(gops: u64, length: u64) -> Timeline {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(1);

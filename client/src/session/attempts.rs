@@ -1,4 +1,7 @@
-//! The attempts of an engine that asks by HTTP: numbered, and repeated when they fail.
+//! The numbered connection attempts of an HTTP engine (WebRTC, HLS), with retries.
+//!
+//! Input: the outcome of an attempt. Output: [`TileEvent`]s, and an `Input::Connect` when a retry is due. Events of earlier
+//! attempts are recognized by their number and ignored.
 
 use sightline_protocol::message::{OfflineReason, StreamState};
 
@@ -9,14 +12,14 @@ use crate::browser::mailbox::Sender;
 use crate::state::{Failure, TileEvent};
 use crate::time::Moment;
 
-/// What the relay refused is asked for again this seldom.
+/// Interval of retries after the relay refused.
 const REFUSED_RETRY_MS: f64 = 30_000.0;
-/// A camera that is off is asked for again after this.
+/// Delay of a retry when the camera is offline.
 const OFFLINE_RETRY_MS: f64 = 4_000.0;
-/// What Cloudflare answers where its tunnel or the relay behind it is away (its documentation, "5xx errors").
+/// Statuses of Cloudflare when its tunnel or the relay behind it is unavailable (its documentation, "5xx errors").
 const CLOUDFLARE_FIRST: u16 = 520;
 const CLOUDFLARE_LAST: u16 = 530;
-/// A relay that its proxy does not reach is asked for again after this: most are being restarted.
+/// Delay of a retry when a proxy does not reach the relay: usually the relay is restarting.
 const ABSENT_RETRY_MS: f64 = 2_000.0;
 
 /// See the module.
@@ -33,48 +36,48 @@ impl Attempts {
         Self { report, retry: Retry::new(sender.clone()), sender, generation: 0, since: now }
     }
 
-    /// Another begins: what an earlier one has to say means nothing from now on.
+    /// Begins an attempt and ignores all earlier ones.
     pub(super) fn begin(&mut self, now: Moment) {
         self.end();
         self.since = now;
         (self.report)(TileEvent::Connecting);
     }
 
-    /// None is being made, and none is planned.
+    /// Ends the attempt, and cancels a planned one.
     pub(super) fn end(&mut self) {
         self.generation += 1;
         self.retry.cancel();
     }
 
-    /// Whether this is the number of the present one.
+    /// Whether this is the number of the current attempt.
     pub(super) fn is_present(&self, generation: u32) -> bool {
         generation == self.generation
     }
 
-    /// Whether the time of the next one is waited for.
+    /// Whether a retry is planned.
     pub(super) fn is_waiting(&self) -> bool {
         self.retry.is_waiting()
     }
 
-    /// How long the present one has been made.
+    /// The time since the current attempt began.
     pub(super) fn age_ms(&self, now: Moment) -> f64 {
         now.ms_since(self.since)
     }
 
-    /// Posts what the present one has to say.
+    /// Returns a callback that posts the current attempt's events.
     pub(super) fn telling<E>(&self, input: fn(u32, E) -> Input) -> impl Fn(E) + Clone + use<E> {
         let (sender, generation) = (self.sender.clone(), self.generation);
         move |event| sender.send(input(generation, event))
     }
 
-    /// It has failed, after it had worked for so long.
+    /// Handles a failure of the attempt, which had worked for `lived_ms`, and plans a retry.
     pub(super) fn lost(&mut self, lived_ms: f64) {
         self.generation += 1;
         let retry_ms = self.retry.after(lived_ms);
         (self.report)(TileEvent::Lost { retry_ms });
     }
 
-    /// The relay, or a proxy before it, answered with this status, and this text.
+    /// Handles a refusal by the relay, or by a proxy in front of it, with this status and text.
     pub(super) fn refused(&mut self, status: u16, text: &str) {
         let (message, by_relay) = words(status, text);
         match status {
@@ -82,7 +85,8 @@ impl Attempts {
                 let retry_ms = if by_relay { OFFLINE_RETRY_MS } else { ABSENT_RETRY_MS };
                 let retry_in_ms = retry_ms as u64;
                 let state = StreamState::Offline { reason: OfflineReason::Failed, message, retry_in_ms };
-                // Somebody is there, and says that what is behind is not. No other way leads there.
+                // The server in between answers and reports that its upstream does not. Another protocol would reach the same
+                // upstream.
                 (self.report)(TileEvent::Connected);
                 (self.report)(TileEvent::Source(state));
                 self.again(retry_ms);
@@ -92,7 +96,7 @@ impl Attempts {
         }
     }
 
-    /// It will not work without someone doing something: say so, and try again seldom.
+    /// Reports a failure that only a person can fix, and retries rarely.
     pub(super) fn fail(&mut self, failure: Failure, message: String) {
         (self.report)(TileEvent::Failed(failure, message));
         self.again(REFUSED_RETRY_MS);
@@ -101,11 +105,12 @@ impl Attempts {
     fn again(&mut self, ms: f64) {
         self.generation += 1;
         self.retry.plan(ms);
+        (self.report)(TileEvent::RetryPlanned(ms));
     }
 }
 
-/// What to tell the user, and whether the relay says it: its texts are one sentence, a proxy's are pages, and of the statuses
-/// of a gateway it has 503 only.
+/// Returns the message for the user, and whether the relay wrote it. The relay's texts are one sentence, a proxy's are pages;
+/// of the gateway statuses the relay uses only 503.
 fn words(status: u16, text: &str) -> (String, bool) {
     let text = text.trim();
     let gateway = matches!(status, 502 | 504 | CLOUDFLARE_FIRST..=CLOUDFLARE_LAST);

@@ -1,17 +1,16 @@
-//! Whether anybody can see the picture. What nobody can see need not be sent, nor decoded.
+//! Decides whether the video is visible. An invisible video needs no media and no decoding.
 
 use crate::time::Moment;
 
-/// Out of sight for this long before the stream is paused: somebody who scrolls past or changes tabs and back finds it
-/// running.
+/// Delay from invisible to paused: a user who scrolls past, or switches tabs and back, finds the stream running.
 const GRACE_MS: f64 = 2_000.0;
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub(super) struct Attention {
-    /// The page is visible, or the picture floats above all pages.
+    /// The page is visible, or the video is in a picture-in-picture window.
     page: bool,
-    /// The tile is on the part of the page that can be seen.
+    /// The tile is within the viewport.
     tile: bool,
     unseen_since: Option<Moment>,
     watched: bool,
@@ -24,22 +23,22 @@ impl Default for Attention {
 }
 
 impl Attention {
-    /// The page is visible or not.
+    /// Sets the page's visibility.
     pub(super) fn page(&mut self, visible: bool) {
         self.page = visible;
     }
 
-    /// The tile is on screen or not.
+    /// Sets whether the tile is within the viewport.
     pub(super) fn tile(&mut self, on_screen: bool) {
         self.tile = on_screen;
     }
 
-    /// Whether it is watched.
+    /// Whether the video counts as visible.
     pub(super) fn watched(&self) -> bool {
         self.watched
     }
 
-    /// Whether it is watched from `now` on, if that is news: at once when it comes into sight, after some time out of it.
+    /// Returns the visibility from `now` on, when it changes: at once to visible, after the delay to invisible.
     pub(super) fn news(&mut self, now: Moment) -> Option<bool> {
         if self.page && self.tile {
             self.unseen_since = None;

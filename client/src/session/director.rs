@@ -1,8 +1,10 @@
-//! Starts the engine of the way that the plan names, and changes it when the plan does.
+//! Starts the engine of the protocol that the plan selects, and replaces it when the plan changes.
+//!
+//! Input: [`Message`]s of the page, the engine and timers. Output: [`TileEvent`]s, and the user's inputs for the engine. The
+//! session's mailbox owns it.
 
 use std::rc::Rc;
 
-use sightline_protocol::SUBPROTOCOL;
 use web_sys::{HtmlCanvasElement, HtmlVideoElement};
 
 use super::hls::Hls;
@@ -20,28 +22,29 @@ use crate::browser::media_source::Kind;
 use crate::browser::socket::{self, Socket};
 use crate::browser::timer::{Interval, Timeout};
 use crate::browser::{self, storage};
+use crate::player::either;
 use crate::state::{Failure, Protocol, TileEvent};
 
-/// How often the plan is asked when nothing happens.
+/// Interval at which the plan is checked without other events.
 const TICK_MS: i32 = 500;
-/// Where the browser keeps what way worked on which network.
+/// The storage key of [`Memory`].
 const MEMORY_KEY: &str = "sightline-networks";
-/// A socket that has not opened by now does not get through.
+/// A test socket that has not opened by now does not get through.
 const LOOK_MS: f64 = 5_000.0;
 
-/// What can happen to a session.
+/// An event of a session.
 pub(super) enum Message {
-    /// It begins.
+    /// Start.
     Begin,
-    /// The user did something with the picture.
+    /// An input from the user for the engine.
     User(Input),
-    /// The user wants another way.
+    /// The user selected another protocol.
     Switch(Protocol),
-    /// The engine of this number has something to say.
+    /// The engine of this number reported an event.
     Reported(u32, TileEvent),
-    /// Some time has passed.
+    /// The timer fired.
     Tick,
-    /// A socket that was only to see whether it opens did, or did not.
+    /// A test socket opened, or failed.
     Looked(bool),
 }
 
@@ -53,9 +56,11 @@ pub(super) struct Director {
     sender: Sender<Message>,
     plan: Plan,
     engine: Option<Mailbox<Input>>,
-    /// Numbers the engines: what an earlier one has to say means nothing.
+    /// Numbers the engines: events of earlier ones are ignored.
     number: u32,
     used: Option<Protocol>,
+    /// Whether another player than the protocol's own plays at the moment.
+    replaced: bool,
     volume: f64,
     look: Option<(Socket, Timeout)>,
     learned: Option<Option<Protocol>>,
@@ -79,6 +84,7 @@ impl Director {
             engine: None,
             number: 0,
             used: None,
+            replaced: false,
             volume: 1.0,
             look: None,
             learned: None,
@@ -103,6 +109,9 @@ impl Director {
                 return self.engage();
             }
             Message::Reported(number, event) if number == self.number => {
+                if let TileEvent::PlayedBy(protocol, _) = &event {
+                    self.replaced = self.used != Some(*protocol);
+                }
                 let step = self.plan.report(&event, now);
                 (self.report)(event);
                 self.learn();
@@ -122,7 +131,7 @@ impl Director {
         }
     }
 
-    /// Keeps what way works here. A browser that keeps nothing finds it out again each time.
+    /// Stores the protocol that works here. In a browser without storage, each page load tries the protocols again.
     fn learn(&mut self) {
         let lesson = self.plan.lesson();
         if let Some(way) = lesson.filter(|_| lesson != self.learned) {
@@ -140,15 +149,18 @@ impl Director {
         }
     }
 
-    /// Uses the plan's way. An engine that already does goes on.
+    /// Uses the plan's protocol. An engine that already uses it is kept.
     fn engage(&mut self) {
         let (protocol, why) = self.plan.current();
-        (self.report)(TileEvent::Using(protocol, why.to_owned()));
-        if self.used == Some(protocol) {
+        let kept = self.used == Some(protocol);
+        if !(kept && self.replaced) {
+            (self.report)(TileEvent::Using(protocol, why.to_owned()));
+        }
+        if kept {
             return;
         }
-        self.used = Some(protocol);
-        // What was recorded is saved; what is on screen stays there until there is something newer.
+        (self.used, self.replaced) = (Some(protocol), false);
+        // Ends a recording and saves it. The last frame stays on screen until a newer one is presented.
         self.tell(Input::Record(false));
         Curtain::new(self.picture.1.clone()).draw(&self.picture.0);
         self.engine = None;
@@ -182,13 +194,25 @@ impl Director {
         let picture = (self.picture.0.clone(), Curtain::new(self.picture.1.clone()));
         let no_start = |error: DomError| format!("The browser refused to start a player: {error}. Reload the page.");
         match protocol {
-            Protocol::Auto | Protocol::Mse => {
+            Protocol::WebCodecs if !abilities().webcodecs && !abilities().secure_context => {
+                Err("WebCodecs needs HTTPS: open this page by https://, or choose MSE or Auto.".to_owned())
+            }
+            Protocol::WebCodecs if !abilities().webcodecs => {
+                Err("This browser has no WebCodecs: choose MSE or Auto, or use a current Chrome, Edge, Firefox or \
+                     Safari."
+                    .to_owned())
+            }
+            Protocol::Auto | Protocol::Mse | Protocol::WebCodecs => {
                 let kind = Kind::available().ok_or(
-                    "This browser has no Media Source Extensions, which MSE needs: choose HLS, or use a current Chrome, \
-                     Edge, Firefox or Safari.",
+                    "This browser has no Media Source Extensions, which MSE and WebCodecs need: choose HLS, or use a \
+                     current Chrome, Edge, Firefox or Safari.",
                 )?;
+                let preferred = match protocol {
+                    Protocol::WebCodecs => either::Kind::WebCodecs,
+                    _ => either::Kind::Mse,
+                };
                 let url = relay.stream_url(stream).map_err(no_start)?;
-                let driver = Driver::new(stream.clone(), url, *choice, kind, picture, report, sender);
+                let driver = Driver::new(stream.clone(), url, *choice, (kind, preferred), picture, report, sender);
                 driver.map(Box::new).map(Engine::Mse).map_err(no_start)
             }
             Protocol::WebRtc if !abilities().webrtc => {
@@ -204,12 +228,12 @@ impl Director {
         }
     }
 
-    /// Sees whether a WebSocket gets through. It asks for nothing.
+    /// Tests whether a WebSocket gets through. The socket sends no request.
     fn look(&mut self) {
         let Wanted { stream, relay, .. } = &self.wanted;
         let (sender, late) = (self.sender.clone(), self.sender.clone());
         let socket = relay.stream_url(stream).and_then(|url| {
-            Socket::open(&url, SUBPROTOCOL, move |event| match event {
+            Socket::open(&url, move |event| match event {
                 socket::Event::Open => sender.send(Message::Looked(true)),
                 socket::Event::Closed { .. } => sender.send(Message::Looked(false)),
                 _ => {}
@@ -239,7 +263,7 @@ fn memory() -> Memory {
     storage::read(MEMORY_KEY).map(|kept| Memory::read(&kept)).unwrap_or_default()
 }
 
-/// The relay's name, and its name with the port.
+/// The relay's host name, and its host name with the port.
 fn relay(wanted: &Wanted) -> (String, String) {
     let location = browser::window().location();
     match &wanted.relay.url {
@@ -248,7 +272,7 @@ fn relay(wanted: &Wanted) -> (String, String) {
     }
 }
 
-/// What there is for a name of the network that leads to the relay.
+/// The best available name for the network: the relay's host and the kind of connection.
 fn network(wanted: &Wanted) -> String {
     [relay(wanted).1, browser::connection_kind().unwrap_or_default()].join(" ").trim_end().to_owned()
 }

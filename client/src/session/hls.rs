@@ -1,5 +1,8 @@
-//! LL-HLS from the relay: by hls.js where there are Media Source Extensions, else by the browser itself.
+//! Plays the relay's LL-HLS: with hls.js where the browser has Media Source Extensions, else with the browser's own player.
+//!
+//! Input: [`Input`]s. Output: [`TileEvent`]s. The director owns the engine. hls.js or the browser buffers the media.
 
+use sightline_protocol::address::Address;
 use sightline_protocol::message::Size;
 use sightline_protocol::stream::{StreamName, Variant};
 use wasm_bindgen_futures::spawn_local;
@@ -23,19 +26,19 @@ use crate::time::Moment;
 use crate::transport::clock::RelayClock;
 use crate::transport::websocket::Traffic;
 
-/// How often the relay is asked for its time.
+/// Interval of requests for the relay's time.
 const ASK_MS: f64 = 5_000.0;
-/// A playlist that has not come by now will not come: the relay waits 25 s for a camera, and then says so.
+/// Timeout of the first playlist request: the relay waits up to 25 s for a camera, then answers with an error.
 const ANSWER_MS: f64 = 30_000.0;
-/// The same of a stream that has been here: its camera is most likely running.
+/// The same for a stream that has played before: its camera is most likely running.
 const ANSWER_AGAIN_MS: f64 = 6_000.0;
-/// A decoder that fails again so soon does not decode this.
+/// A second decode error within this time means that the browser cannot decode the stream.
 const RECOVERED_MS: f64 = 10_000.0;
-/// A picture that stands still so soon after something was not to be had stands still because of it. hls.js goes on asking
-/// for what the relay had before, for twice as long as a relay needs to be there again, and keeps to itself what is wrong.
+/// A stall this soon after a failed request is attributed to it. hls.js repeats requests for old media for twice as long as a
+/// relay needs to restart, and reports no error meanwhile.
 const HITCH_MS: f64 = 10_000.0;
-/// A picture that stands still for so long after it was found to stands still because nothing comes: on a network that has gone
-/// silent hls.js waits for the end of its requests, which TCP puts off ever longer.
+/// A stall that lasts this long after its detection is a connection failure. On a silent network hls.js waits for its requests
+/// to end, while TCP retransmits at growing intervals.
 const STANDSTILL_MS: f64 = 4_000.0;
 
 /// See the module.
@@ -48,18 +51,18 @@ pub(super) struct Hls {
     report: Report,
     attempts: Attempts,
     player: Option<Player>,
-    /// The browser itself plays it.
+    /// The browser plays the playlist natively.
     native: bool,
     recovered: Option<Moment>,
-    /// It has shown a picture.
+    /// A frame has been presented.
     lived: bool,
-    /// Since when the picture is no longer renewed.
+    /// Since when the video is stale.
     stale: Option<Moment>,
-    /// When something was not to be had.
+    /// When a request failed.
     hitch: Option<Moment>,
     bytes: u64,
     clock: RelayClock,
-    /// When the relay was asked for its time.
+    /// When the relay's time was last requested.
     asked: Option<Moment>,
     age: Age,
     _errors: Listener,
@@ -78,7 +81,7 @@ impl Hls {
             Listener::new(&picture.0, "error", move |_| sender.send(Input::VideoError))
         };
         Ok(Self {
-            playlist: relay.address(&format!("hls/{stream}/index.m3u8"))?,
+            playlist: relay.address(&Address::HlsIndex(stream.clone()).to_string())?,
             script: browser::relay_url("hls.js", relay.url.as_deref())?,
             time: relay.address("api/time")?,
             by_script: Kind::available().is_some(),
@@ -112,13 +115,13 @@ impl Hls {
             Input::Connect => self.connect(now),
             Input::Hls(generation, event) if self.attempts.is_present(generation) => self.event(event, now),
             Input::VideoError if self.native && self.screen.video.error().is_some() => self.lost(now),
-            Input::Online | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
+            Input::Online | Input::Retry | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
             Input::Tick => self.tick(now),
             _ => {}
         }
     }
 
-    /// Asks for the playlist first: the relay says in words why there is none, which players keep to themselves.
+    /// Requests the playlist first: on an error the relay's response explains it, and players do not expose that text.
     fn connect(&mut self, now: Moment) {
         if !self.screen.watched() {
             return;
@@ -161,7 +164,9 @@ impl Hls {
                 self.screen.play(now);
             }
             hls::Event::Loaded(Err(message)) => self.fail(Failure::Refused, message),
-            hls::Event::Level(level) => self.screen.tell_picture(picture(&level)),
+            hls::Event::Level(level) => {
+                self.screen.begin_epoch(TileEvent::Picture(picture(&level)));
+            }
             hls::Event::Received(bytes) => self.bytes += bytes,
             hls::Event::Time { sent, at, received } => self.clock.answered(sent, at, received),
             hls::Event::Hitch => self.hitch = Some(now),
@@ -207,7 +212,7 @@ impl Hls {
 
     fn tick(&mut self, now: Moment) {
         if self.player.is_none() && !self.native {
-            // A request has no time limit of its own, and on a network that has gone silent it ends with TCP's.
+            // A request has no timeout of its own, and on a silent network it ends with TCP's.
             let limit_ms = if self.lived { ANSWER_AGAIN_MS } else { ANSWER_MS };
             if self.screen.watched() && !self.attempts.is_waiting() && self.attempts.age_ms(now) > limit_ms {
                 self.lost(now);
@@ -256,7 +261,7 @@ impl Drop for Hls {
     }
 }
 
-/// What is played, in the words of the other ways. The playlists of a variant are below its name.
+/// Describes the current level like the other protocols do. A variant's playlists lie below its name.
 fn picture(level: &Level) -> Picture {
     let variant = [Variant::Copy, Variant::Low].into_iter().find(|variant| level.url.contains(&format!("/{variant}/")));
     let size = (level.width > 0).then_some(Size { width: level.width, height: level.height });

@@ -1,4 +1,4 @@
-//! What can happen to an engine, and where most of it comes from.
+//! The inputs of an engine, and the listeners that post most of them.
 
 use web_sys::{Event, HtmlVideoElement, PageTransitionEvent};
 
@@ -6,47 +6,53 @@ use crate::browser::error::DomError;
 use crate::browser::listener::Listener;
 use crate::browser::mailbox::Sender;
 use crate::browser::{self, hls, peer, socket};
-use crate::player::mse::Signal;
+use crate::player::either::Signal;
 
-/// What can happen to a session.
+/// An input of an engine.
 pub(super) enum Input {
-    /// It is time to connect.
+    /// Connect: at the start, or for a retry.
     Connect,
-    /// Something happened at the socket of this generation (MSE).
+    /// An event of the socket of this generation (MSE).
     Socket(u32, socket::Event),
-    /// Something happened at the video (MSE).
+    /// An event of the player (MSE, WebCodecs).
     Player(Signal),
-    /// Some time has passed.
+    /// The timer fired.
     Tick,
-    /// The user tapped on the picture.
+    /// The user requests an immediate retry.
+    Retry,
+    /// The user tapped the video.
     Tapped,
-    /// The user wants to hear it, or not.
+    /// The user turned audio on or off.
     Listen(bool),
-    /// The user wants it so loud.
+    /// The user set the volume.
     Volume(f64),
-    /// The user wants it recorded, or no longer.
+    /// The user started or ended a recording.
     Record(bool),
-    /// The page was shown or hidden, or the picture taken out of it.
+    /// The user enters or leaves picture-in-picture.
+    Float,
+    /// The page was shown or hidden, or the video entered or left picture-in-picture.
     Visibility,
-    /// The tile came on screen or left it.
+    /// The tile entered or left the viewport.
     OnScreen(bool),
     /// The network is back.
     Online,
-    /// The page is back, from the browser's cache if `true`.
+    /// The page is shown, from the browser's back/forward cache if `true`.
     PageShown(bool),
+    /// The user leaves the page, which the browser may keep in its back/forward cache.
+    PageLeft,
     /// A frame was presented (WebRTC, HLS).
     Frame,
-    /// How an attempt to play went (WebRTC, HLS).
+    /// The result of a `play()` call (WebRTC, HLS).
     Played(Result<(), DomError>),
-    /// The video failed (HLS without a script).
+    /// The video reported an error (HLS without hls.js).
     VideoError,
-    /// Something happened at the peer connection of this generation (WebRTC).
+    /// An event of the peer connection of this generation (WebRTC).
     Peer(u32, peer::Event),
-    /// Something happened at the HLS player of this generation (HLS).
+    /// An event of the HLS player of this generation (HLS).
     Hls(u32, hls::Event),
 }
 
-/// Everything at the page that a session has to know of.
+/// Listens to the events of the page and the video that an engine handles.
 pub(super) fn listeners(video: &HtmlVideoElement, sender: &Sender<Input>) -> Vec<Listener> {
     let post = |make: fn(&Event) -> Input| {
         let sender = sender.clone();
@@ -62,5 +68,6 @@ pub(super) fn listeners(video: &HtmlVideoElement, sender: &Sender<Input>) -> Vec
         Listener::new(video, "leavepictureinpicture", post(|_| Input::Visibility)),
         Listener::new(&browser::window(), "online", post(|_| Input::Online)),
         Listener::new(&browser::window(), "pageshow", post(from_cache)),
+        Listener::new(&browser::window(), "pagehide", post(|_| Input::PageLeft)),
     ]
 }

@@ -1,6 +1,7 @@
-//! A session's connection to the relay: makes it, makes it anew when it is lost, and knows how long to wait.
+//! A session's connection to the relay: opens it, reopens it when it is lost, and plans the retries.
 //!
-//! At most one connection at a time; events of an earlier one are told by their generation and mean nothing.
+//! The MSE engine owns it. At most one connection exists at a time; events of earlier ones are recognized by their generation
+//! and ignored.
 
 use sightline_protocol::close;
 use sightline_protocol::stream::VariantChoice;
@@ -13,8 +14,8 @@ use crate::browser::socket;
 use crate::time::Moment;
 use crate::transport::websocket::{Connection, Incoming, Traffic};
 
-/// What failed for good is tried again this seldom: someone may mend the configuration while the page is open.
-const SLOW_RETRY_MS: f64 = 30_000.0;
+/// Interval of retries after a permanent failure: an administrator may fix the configuration while the page is open.
+pub(super) const SLOW_RETRY_MS: f64 = 30_000.0;
 
 /// See the module.
 pub(super) struct Link {
@@ -23,17 +24,17 @@ pub(super) struct Link {
     connection: Option<Connection>,
     generation: u32,
     retry: Retry,
-    /// What the relay said before it closed.
+    /// The error message that the relay sent before it closed.
     refusal: Option<String>,
-    /// What the relay's clock is ahead of ours, as last known.
+    /// The offset of the relay's clock from the page's, as last measured.
     ahead_ms: Option<f64>,
 }
 
-/// What a close means.
+/// The meaning of a close.
 pub(super) enum Closed {
-    /// Another connection will do.
+    /// A new connection may work.
     Lost,
-    /// Another will be refused as well: one sentence says why.
+    /// A new connection would be refused as well, for this reason.
     Refused(String),
 }
 
@@ -50,7 +51,7 @@ impl Link {
         }
     }
 
-    /// Begins to connect.
+    /// Starts to connect.
     pub(super) fn connect(&mut self, now: Moment) -> Result<(), DomError> {
         self.retry.cancel();
         self.refusal = None;
@@ -61,16 +62,15 @@ impl Link {
         Ok(())
     }
 
-    /// Whether it waits for the time of its next try.
+    /// Whether a retry is planned.
     pub(super) fn is_waiting(&self) -> bool {
         self.retry.is_waiting()
     }
 
-    /// Understands an event of the socket of this generation. None if nobody else needs to know.
+    /// Handles an event of the socket of this generation. None if the session has nothing to do.
     pub(super) fn receive(&mut self, generation: u32, event: socket::Event, now: Moment) -> Option<Incoming> {
         let connection = self.connection.as_mut().filter(|_| generation == self.generation)?;
-        // Firefox now and then tells of a connection that is refused at once only that it was closed, and drops the message
-        // before that.
+        // When a connection is refused at once, Firefox sometimes drops the last message and reports only the close.
         if let (socket::Event::Closed { reason, .. }, None) = (&event, &self.refusal) {
             self.refusal = Some(reason.clone()).filter(|reason| !reason.is_empty());
         }
@@ -79,12 +79,12 @@ impl Link {
         incoming
     }
 
-    /// The relay said why it is about to close.
+    /// Stores the reason that the relay gives before it closes.
     pub(super) fn refused(&mut self, message: String) {
         self.refusal = Some(message);
     }
 
-    /// The connection was closed with this code.
+    /// Interprets the code with which the connection was closed.
     pub(super) fn closed(&mut self, code: u16, stream: &str) -> Closed {
         let refusal = self.refusal.take();
         match code {
@@ -95,7 +95,7 @@ impl Link {
                 let message = refusal.unwrap_or_else(|| "The relay refused the request.".to_owned());
                 Closed::Refused(format!("{message} Reload the page."))
             }
-            // Someone else may leave, and the text says what else helps.
+            // Another viewer may leave later, and the relay's text names other remedies.
             close::TOO_MANY => {
                 Closed::Refused(refusal.unwrap_or_else(|| "There are too many viewers; try again later.".to_owned()))
             }
@@ -103,66 +103,68 @@ impl Link {
         }
     }
 
-    /// Asks for the stream.
+    /// Requests the stream.
     pub(super) fn play(&self, codecs: &[String], choice: VariantChoice) {
         self.connection.iter().for_each(|connection| connection.play(codecs, choice));
     }
 
-    /// Asks for audio beside video, or for none.
+    /// Requests audio beside video, or video alone.
     pub(super) fn listen(&self, audio: bool) {
         self.connection.iter().for_each(|connection| connection.listen(audio));
     }
 
-    /// Asks the relay to send no media.
+    /// Requests that the relay send no media.
     pub(super) fn pause(&self) {
         self.connection.iter().for_each(Connection::pause);
     }
 
-    /// Asks the relay to go on, or, if it was not asked to pause, to start again with an init segment.
+    /// Requests that the relay resume; if it was not paused, that it start again with an init segment.
     pub(super) fn resume(&self) {
         self.connection.iter().for_each(Connection::resume);
     }
 
-    /// Sends what is due; `lag_ms` is the presented lag. Returns whether the connection turns out to be dead.
+    /// Sends messages that are due; `lag_ms` is the distance from the presented frame to the newest fragment. Returns whether
+    /// the connection is dead.
     pub(super) fn attend(&mut self, now: Moment, lag_ms: impl FnOnce() -> Option<f64>) -> bool {
         self.connection.as_mut().is_some_and(|connection| connection.attend(now, lag_ms))
     }
 
-    /// Something has happened after which connections are often dead without knowing it: asks whether this one is.
+    /// Tests the connection after an event that often breaks connections without an error.
     pub(super) fn probe(&mut self, now: Moment) {
         self.connection.iter_mut().for_each(|connection| connection.probe(now));
     }
 
-    /// What the relay's clock is ahead of ours, as last known.
+    /// The offset of the relay's clock from the page's, as last measured.
     pub(super) fn ahead_ms(&self) -> Option<f64> {
         self.ahead_ms
     }
 
-    /// What the present connection has received.
+    /// The media that the current connection has received.
     pub(super) fn traffic(&self) -> Traffic {
         self.connection.as_ref().map(Connection::traffic).unwrap_or_default()
     }
 
-    /// The quickest of the newest round trips, in milliseconds.
+    /// The shortest of the recent round trips, in milliseconds.
     pub(super) fn round_trip_ms(&self) -> Option<f64> {
         self.connection.as_ref()?.clock().round_trip()
     }
 
-    /// Gives the connection up and plans another. Returns in how many milliseconds.
+    /// Closes the connection and plans a retry. Returns its delay in milliseconds.
     pub(super) fn lose(&mut self, now: Moment) -> f64 {
         let lived_ms = self.connection.as_ref().map_or(0.0, |connection| connection.lived_ms(now));
         self.drop_connection();
         self.retry.after(lived_ms)
     }
 
-    /// Gives the connection up; another is tried when somebody may have mended what is wrong.
+    /// Closes the connection and plans a retry after [`SLOW_RETRY_MS`], which becomes immediate when the page or the network is
+    /// back.
     pub(super) fn give_up(&mut self) {
         self.drop_connection();
         self.retry.plan(SLOW_RETRY_MS);
     }
 
     fn drop_connection(&mut self) {
-        // Whatever the socket still has to say is said by an earlier generation.
+        // Events that the socket still emits belong to an earlier generation.
         self.generation += 1;
         self.connection = None;
     }

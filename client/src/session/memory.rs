@@ -1,20 +1,20 @@
-//! What way worked for Auto on which network, so that a page does not find it out anew each time it is opened. Pure: a text
-//! in, a text out.
+//! Stores per network which protocol worked for Auto, so that a new page does not repeat the search. Pure: a text in, a text
+//! out.
 //!
-//! A page is told nothing of the network it is on. What it knows is the relay's address and, in some browsers, by what kind
-//! of connection it gets there; that has to do for a name.
+//! A page cannot identify its network. It knows the relay's address and, in some browsers, the kind of connection; the two
+//! together name the network.
 
 use serde::{Deserialize, Serialize};
 
 use crate::state::Protocol;
 
-/// Networks that are remembered, at most: the latest.
+/// Maximum number of stored networks. When full, the oldest is dropped.
 const NETWORKS_MAX: usize = 16;
 
-/// After so long everything is tried anew: ways between the best and the one that worked may work by now.
+/// Age at which an entry expires: by then a better protocol may work.
 const DAY_MS: f64 = 24.0 * 3600.0 * 1000.0;
 
-/// See the module. Only a way that was not the best is remembered.
+/// See the module. Only a protocol other than the best is stored.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Memory(Vec<Entry>);
 
@@ -22,12 +22,12 @@ pub(super) struct Memory(Vec<Entry>);
 struct Entry {
     network: String,
     way: Protocol,
-    /// When that was learned, in milliseconds since 1970.
+    /// When the entry was stored, in milliseconds since 1970.
     since: f64,
 }
 
 impl Memory {
-    /// Reads what was kept, as far as it can be understood.
+    /// Parses the stored text and skips invalid entries.
     pub(super) fn read(kept: &str) -> Self {
         let values: Vec<serde_json::Value> = serde_json::from_str(kept).unwrap_or_default();
         let mut entries: Vec<_> = values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
@@ -35,18 +35,18 @@ impl Memory {
         Self(entries)
     }
 
-    /// The text to keep.
+    /// The text to store.
     pub(super) fn to_json(&self) -> String {
         serde_json::to_string(&self.0).unwrap_or_default()
     }
 
-    /// The way that worked on a network in the last day, where the best did not; `now` in milliseconds since 1970.
+    /// The protocol that worked on a network in the last day where the best did not; `now` in milliseconds since 1970.
     pub(super) fn way(&self, network: &str, now: f64) -> Option<Protocol> {
         let fresh = |entry: &&Entry| (0.0..DAY_MS).contains(&(now - entry.since));
         self.0.iter().find(|entry| entry.network == network).filter(fresh).map(|entry| entry.way)
     }
 
-    /// This way works on that network; with none, the best one does. Tells whether that is news.
+    /// Stores the protocol that works on a network; none means that the best works. Returns whether that changes an entry.
     pub(super) fn learn(&mut self, network: &str, way: Option<Protocol>, now: f64) -> bool {
         if self.way(network, now) == way {
             return false;

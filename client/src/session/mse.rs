@@ -1,4 +1,7 @@
-//! Fragments over a WebSocket into Media Source Extensions: a connection, a player, and the decisions that need both.
+//! Plays fragments from a WebSocket through Media Source Extensions or WebCodecs: owns the connection and the player, and makes
+//! the decisions that need both.
+//!
+//! Input: [`Input`]s. Output: [`TileEvent`]s. The director owns the driver, which queues no media itself.
 
 use std::rc::Rc;
 
@@ -10,7 +13,8 @@ use web_sys::{Blob, HtmlVideoElement};
 use super::Report;
 use super::attention::Attention;
 use super::input::{Input, listeners};
-use super::link::{Closed, Link};
+use super::link::{Closed, Link, SLOW_RETRY_MS};
+use super::player_choice::PlayerChoice;
 use super::recorder::Recorder;
 use super::statistics::{Age, Figures, Statistics};
 use crate::browser::curtain::Curtain;
@@ -20,19 +24,20 @@ use crate::browser::mailbox::Sender;
 use crate::browser::media_source::Kind;
 use crate::browser::on_screen::OnScreen;
 use crate::browser::timer::Interval;
-use crate::browser::{self, file};
-use crate::player::mse::{Outcome, Player};
+use crate::browser::{self, display, file};
+use crate::player::either::{self, Player, Signal};
+use crate::player::outcome::Outcome;
 use crate::player::repair::{Ladder, Repair, Trouble};
-use crate::state::{Failure, Level, Recorded, TileEvent};
+use crate::state::{Failure, Level, Protocol, Recorded, TileEvent};
 use crate::time::Moment;
 use crate::transport::probe;
 use crate::transport::websocket::Incoming;
 
-/// How often a session looks after itself when nothing else makes it: stalls are noticed after a second, and four
-/// looks make that precise enough.
+/// Tick interval without other events. A stall is detected after one second, and four ticks make that precise enough.
 const TICK_MS: i32 = 250;
-/// Ticks this far apart mean that the machine slept, or that the page did.
+/// A longer interval between two inputs means that the machine or the page slept.
 const SLEPT_MS: f64 = 5_000.0;
+
 /// See the module.
 pub(super) struct Driver {
     stream: StreamName,
@@ -42,18 +47,22 @@ pub(super) struct Driver {
     video: HtmlVideoElement,
     curtain: Curtain,
     player: Player,
+    signal: Rc<dyn Fn(Signal)>,
+    player_choice: PlayerChoice,
+    /// Picture-in-picture begins with the next presented frame: WebCodecs has played until now.
+    float_due: bool,
     link: Link,
     attention: Attention,
     ladder: Ladder,
-    /// What the present epoch is: its variant and its codec's family.
+    /// The variant and the codec family of the current epoch.
     playing: Option<(Variant, Option<Family>)>,
-    /// The family of the camera's codec, if this browser said that it plays it and does not.
+    /// The family of the camera's codec, if this browser reported it as supported and failed to decode it.
     failed_on: Option<Family>,
-    /// When the socket opened, until its first picture.
+    /// When the socket opened; none once its first frame has been presented.
     opened: Option<Moment>,
-    /// A new MediaSource is needed once somebody watches.
+    /// A new MediaSource or decoder is needed once the tile is visible.
     broken: bool,
-    /// Whether the user wants to hear it.
+    /// Whether audio is on.
     listening: bool,
     recorder: Recorder,
     recorded: Option<Recorded>,
@@ -70,18 +79,21 @@ impl Driver {
         stream: StreamName,
         url: String,
         choice: VariantChoice,
-        kind: Kind,
+        (kind, preferred): (Kind, either::Kind),
         (video, curtain): (HtmlVideoElement, Curtain),
         report: Report,
         sender: Sender<Input>,
     ) -> Result<Self, DomError> {
-        let signal = {
+        let signal: Rc<dyn Fn(Signal)> = {
             let sender = sender.clone();
             Rc::new(move |signal| sender.send(Input::Player(signal)))
         };
         let (tick, on_screen) = (sender.clone(), sender.clone());
         Ok(Self {
-            player: Player::new(video.clone(), kind, signal)?,
+            player: Player::new(preferred, kind, (video.clone(), curtain.clone()), Rc::clone(&signal))?,
+            signal,
+            player_choice: PlayerChoice::new(preferred),
+            float_due: false,
             _tick: Interval::new(TICK_MS, move || tick.send(Input::Tick)),
             _on_screen: OnScreen::new(&video, move |seen| on_screen.send(Input::OnScreen(seen))),
             _listeners: listeners(&video, &sender),
@@ -122,16 +134,25 @@ impl Driver {
             Input::Listen(audio) => self.listen(audio),
             Input::Volume(volume) => self.player.set_volume(volume),
             Input::Record(wanted) => self.record(wanted),
-            Input::Visibility => self.attention.page(browser::is_seen(&self.video)),
+            Input::Float => self.float(),
+            Input::Visibility => {
+                self.attention.page(browser::is_seen(&self.video));
+                self.change_player();
+            }
             Input::OnScreen(on_screen) => self.attention.tile(on_screen),
-            Input::Online => self.hurry(now),
+            Input::Online | Input::Retry => self.hurry(now),
             Input::PageShown(from_cache) => {
                 self.hurry(now);
                 if from_cache {
                     self.player.tick(now);
                 }
             }
-            // Of other engines.
+            // Chromium caches a page with its WebSocket open: the relay would send until its flow control stops.
+            Input::PageLeft => {
+                self.player.ignore_media();
+                self.link.give_up();
+            }
+            // Inputs of other engines.
             Input::Frame | Input::Played(_) | Input::VideoError | Input::Peer(..) | Input::Hls(..) => {}
         }
         if now.ms_since(std::mem::replace(&mut self.looked, now)) > SLEPT_MS {
@@ -152,7 +173,7 @@ impl Driver {
             let (round_trip_ms, traffic) = (self.link.round_trip_ms(), self.link.traffic());
             Figures { age_ms: self.age.told(), buffered, jitter_ms, rate, round_trip_ms, traffic }
         };
-        if let Some(sample) = self.statistics.sample(&self.video, figures, now) {
+        if let Some(sample) = self.statistics.sample(|| self.player.quality(), figures, now) {
             (self.report)(TileEvent::Sample(sample));
             self.tell_recording();
         }
@@ -166,7 +187,7 @@ impl Driver {
         }
     }
 
-    /// The network may be another one now: whoever waits tries at once, and whoever is connected makes sure.
+    /// Retries at once if a retry is planned, and otherwise tests the connection: the network may have changed.
     fn hurry(&mut self, now: Moment) {
         if self.link.is_waiting() {
             self.connect(now);
@@ -222,9 +243,9 @@ impl Driver {
             ServerMessage::Track(new) => self.track(&new.track),
             ServerMessage::State(state) => (self.report)(TileEvent::Source(state)),
             ServerMessage::Error { message, .. } => self.link.refused(message),
-            // The timeline closes the gap, whatever its reason.
+            // The timeline closes the gap, whatever its cause.
             ServerMessage::Gap { .. } => {}
-            // The connection's own business.
+            // The connection handles these.
             ServerMessage::Ping(_) | ServerMessage::Pong(_) => {}
         }
     }
@@ -236,6 +257,9 @@ impl Driver {
         self.recorder.announce(track);
         let family = codec_of(&track.mime).parse::<VideoCodec>().ok().map(|codec| codec.family());
         self.playing = Some((ready.variant, family));
+        self.player_choice.begin_epoch(family);
+        // The init segment and the first GOP follow.
+        self.use_chosen_player();
         if !self.kind.is_type_supported(&track.mime) {
             self.player.ignore_media();
             return self.next_codec();
@@ -244,22 +268,23 @@ impl Driver {
         (self.report)(TileEvent::Ready(ready));
     }
 
-    /// Audio is about to come.
+    /// Handles an announcement of audio.
     fn track(&mut self, track: &Track) {
         self.recorder.announce(track);
         if !self.kind.is_type_supported(&track.mime) {
             return self.deafen("This browser cannot play the camera's sound.");
         }
-        // Chrome adds no SourceBuffer to a source that plays: a new one gets both.
+        // Chrome adds no SourceBuffer to a MediaSource that plays: a new one gets both.
         if self.player.announce_sound(track) {
             self.rebuild();
         }
     }
 
-    /// The user wants to hear it, or not.
+    /// Turns audio on or off.
     fn listen(&mut self, audio: bool) {
         self.listening = audio;
-        // Within the user's action, and before anything else that may take a moment.
+        // Within the user's gesture, before anything that takes time.
+        self.change_player();
         self.player.set_muted(!audio);
         self.link.listen(audio);
         if !audio && self.player.drop_sound() {
@@ -268,7 +293,53 @@ impl Driver {
         (self.report)(TileEvent::Listening(audio));
     }
 
-    /// It cannot be heard: one sentence says why.
+    /// Enters or leaves picture-in-picture, which shows the video: WebCodecs plays none.
+    fn float(&mut self) {
+        self.float_due = self.player.kind() == either::Kind::WebCodecs;
+        if self.float_due {
+            self.change_player();
+        } else {
+            display::float(&self.video);
+        }
+    }
+
+    /// Uses the chosen player, and requests what it needs to start.
+    fn change_player(&mut self) {
+        self.player_choice.set(self.listening, self.float_due || display::floats(&self.video));
+        if !self.use_chosen_player() {
+            return;
+        }
+        if self.attention.watched() {
+            self.link.resume();
+        } else {
+            self.broken = true;
+        }
+    }
+
+    /// Uses the chosen player. Returns whether it is a new one. The last frame stays on screen until its first.
+    fn use_chosen_player(&mut self) -> bool {
+        let kind = self.player_choice.kind();
+        if kind == self.player.kind() {
+            return false;
+        }
+        self.curtain.draw(&self.video);
+        match Player::new(kind, self.kind, (self.video.clone(), self.curtain.clone()), Rc::clone(&self.signal)) {
+            Ok(player) => self.player = player,
+            Err(error) => {
+                self.fail(Failure::Refused, no_player(&error));
+                return false;
+            }
+        }
+        self.player.set_muted(!self.listening);
+        let protocol = match kind {
+            either::Kind::Mse => Protocol::Mse,
+            either::Kind::WebCodecs => Protocol::WebCodecs,
+        };
+        (self.report)(TileEvent::PlayedBy(protocol, self.player_choice.why()));
+        true
+    }
+
+    /// Turns audio off because it cannot be played, and logs the reason.
     fn deafen(&mut self, why: &str) {
         self.note(Level::Warning, why.to_owned());
         self.listen(false);
@@ -277,7 +348,12 @@ impl Driver {
     fn outcome(&mut self, outcome: Outcome, now: Moment) {
         match outcome {
             Outcome::Presented => {
-                self.curtain.lift();
+                if self.player.kind() == either::Kind::Mse {
+                    self.curtain.lift();
+                    if std::mem::take(&mut self.float_due) {
+                        display::float(&self.video);
+                    }
+                }
                 let first_picture_ms = self.opened.take().map(|opened| now.ms_since(opened));
                 if first_picture_ms.is_some() {
                     browser::mark(&self.stream, "picture");
@@ -301,16 +377,25 @@ impl Driver {
         };
         (self.report)(TileEvent::Trouble(failure));
         if !self.attention.watched() {
-            // Nobody sees it, and the browser may take the next one away as well.
+            // The tile is invisible, and the browser may close the next MediaSource as well.
             self.broken = true;
             return self.player.ignore_media();
         }
-        // What fails with sound may do without.
+        // A player that fails with audio may work without.
         if self.player.drop_sound() {
             self.listen(false);
+            // Without audio the choice may be WebCodecs, which has just started.
+            if self.player.kind() == either::Kind::WebCodecs {
+                return;
+            }
         }
         match self.ladder.climb(trouble, now) {
             Repair::Rebuild => self.rebuild(),
+            // The same decoder would fail again; the connection and the codec are not to blame.
+            _ if self.player.kind() == either::Kind::WebCodecs => {
+                self.player_choice.failed(trouble.to_string());
+                self.change_player();
+            }
             Repair::Reconnect => {
                 self.rebuild();
                 self.lost(now);
@@ -323,7 +408,7 @@ impl Driver {
         }
     }
 
-    /// A new MediaSource, and from the relay what it needs: an init segment and a key frame.
+    /// Creates a new MediaSource or decoder and requests an init segment and a key frame from the relay.
     fn rebuild(&mut self) {
         if self.start_over() {
             self.link.resume();
@@ -334,13 +419,12 @@ impl Driver {
         self.curtain.draw(&self.video);
         let result = self.player.start_over();
         if let Err(error) = &result {
-            let message = format!("The browser refused to start another player: {error}. Reload the page.");
-            self.fail(Failure::Refused, message);
+            self.fail(Failure::Refused, no_player(error));
         }
         result.is_ok()
     }
 
-    /// What the relay sends cannot be decoded here: ask for what can.
+    /// Requests another codec: this browser cannot decode the current one.
     fn next_codec(&mut self) {
         if self.fall_back() {
             return self.link.play(&playable(self.kind, self.failed_on), self.choice);
@@ -350,8 +434,8 @@ impl Driver {
         self.fail(Failure::Undecodable, message.to_owned());
     }
 
-    /// Takes the camera's codec off the list of what this browser plays, which makes the relay send a transcode.
-    /// Returns whether that is anything new.
+    /// Removes the camera's codec from the list of playable codecs, so that the relay sends a transcode. Returns whether that
+    /// changes the list.
     fn fall_back(&mut self) -> bool {
         let Some((Variant::Copy, family @ Some(_))) = self.playing else {
             return false;
@@ -367,18 +451,19 @@ impl Driver {
         true
     }
 
-    /// The connection is gone and another is wanted, as soon as the backoff allows.
+    /// Handles a lost connection: plans a retry after the backoff.
     fn lost(&mut self, now: Moment) {
         self.player.ignore_media();
         let retry_ms = self.link.lose(now);
         (self.report)(TileEvent::Lost { retry_ms });
     }
 
-    /// It will not work without someone doing something: say so, and try again seldom.
+    /// Reports a failure that only a person can fix, and retries rarely.
     fn fail(&mut self, failure: Failure, message: String) {
         self.player.ignore_media();
         self.link.give_up();
         (self.report)(TileEvent::Failed(failure, message));
+        (self.report)(TileEvent::RetryPlanned(SLOW_RETRY_MS));
     }
 
     fn record(&mut self, wanted: bool) {
@@ -398,9 +483,9 @@ impl Driver {
         }
     }
 
-    /// A recording has ended, or cannot go on.
+    /// Saves an ended recording, or reports that recording failed.
     fn save(&mut self, ended: Result<Option<Blob>, DomError>) {
-        // Asked with every fragment: nothing is done before it is known that there is something to save.
+        // Called for every fragment: return first when no recording has ended.
         let recording = match ended {
             Ok(None) => return,
             Ok(Some(blob)) => Ok(blob),
@@ -416,7 +501,7 @@ impl Driver {
         }
     }
 
-    /// For whoever looks for a fault, in the page's log and the browser's.
+    /// Logs a note for troubleshooting, on the page and in the browser's console.
     fn note(&self, level: Level, text: String) {
         if level > Level::Info {
             browser::warn(&format!("sightline: {}: {text}", self.stream));
@@ -432,7 +517,11 @@ impl Driver {
     }
 }
 
-/// What to tell the relay that this browser plays.
+fn no_player(error: &DomError) -> String {
+    format!("The browser refused to start another player: {error}. Reload the page.")
+}
+
+/// The codec strings that this browser can play. They are those of MSE, which takes over where WebCodecs fails.
 fn playable(kind: Kind, failed_on: Option<Family>) -> Vec<String> {
     probe::playable(|mime| kind.is_type_supported(mime), failed_on)
 }

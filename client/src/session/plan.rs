@@ -1,34 +1,38 @@
-//! Which way a stream gets here. Pure: what is known and what happened go in, where to go next comes out.
+//! Selects the protocol of a stream. Pure: observations and events go in, the protocol to use comes out.
 //!
-//! What the user chose by name is all that is tried. Auto tries one way after the other until a picture is shown, and
-//! leaves a way only when nobody can say why it brings none: a camera that is off is off in every way. It begins with what
-//! worked on this network before.
+//! A protocol that the user selected is the only one tried. Auto tries one protocol after the other until a frame is presented.
+//! It keeps a protocol while a known cause explains the missing video: an offline camera is offline over every protocol. It
+//! starts with the protocol that worked on this network before.
 
 use crate::state::{Abilities, Failure, Protocol, TileEvent};
 use crate::time::Moment;
 use sightline_protocol::message::StreamState;
 
-/// A way that has not shown a picture by now is left: three of them fit into what a viewer waits without a doubt.
+/// Time to the first frame, after which Auto changes the protocol. Three protocols fit into the time that viewers are willing
+/// to wait.
 const FIRST_PICTURE_MS: f64 = 4_000.0;
-/// A picture that is arriving may take longer: the link is slow, and no other way makes it faster.
+/// The same while media arrives: the link is slow, and no other protocol makes it faster.
 const SLOW_PICTURE_MS: f64 = 12_000.0;
-/// A way that has worked is given longer to heal: relays and networks come back within seconds.
+/// The same for a protocol that has worked: relays and networks recover within seconds.
 const HEALING_MS: f64 = 15_000.0;
-/// When all ways have failed the relay is most likely down: the one that worked last, or else the first, is left to wait for
-/// it before all are tried again.
+/// When all protocols have failed, the relay is most likely down. Auto then waits this long on the last protocol that worked,
+/// or else on the first, before it tries them all again.
 const ROUND_MS: f64 = 30_000.0;
-/// A connection that could not be made twice does not get through.
+/// Failed connections in a row after which the protocol counts as blocked.
 const REFUSALS: u32 = 2;
-/// How long a lesser way is used before the best is looked at again; doubles each time in vain, up to the other.
+/// Time on another protocol before the best is tested again. It doubles after each failed test, up to the second value.
 const UPWARD_MS: f64 = 30_000.0;
 const UPWARD_MAX_MS: f64 = 15.0 * 60_000.0;
 
-/// Where to go.
+/// Whether Auto begins with WebCodecs where the browser has it. It does once its ages and its costs are measured.
+const AUTO_WEBCODECS: bool = false;
+
+/// The next action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Move {
-    /// Use the [current](Plan::current) way, which is another one now.
+    /// Use the [current](Plan::current) protocol, which has changed.
     Change,
-    /// See whether the best way would work, and tell [`Plan::looked`].
+    /// Test whether the best protocol would work, and pass the result to [`Plan::looked`].
     Look,
 }
 
@@ -39,19 +43,19 @@ pub(super) struct Plan {
     at: usize,
     why: String,
     begun: Moment,
-    /// How long it may go on without a picture.
+    /// How long the protocol may stay without video.
     patience_ms: f64,
-    /// It has shown a picture since its connection was made.
+    /// A frame has been presented since the connection was made.
     presented: bool,
-    /// That picture is no longer renewed.
+    /// The video is stale.
     stale: bool,
-    /// Its connection was made.
+    /// The connection was made.
     connected: bool,
-    /// The best way's connection was not made, as far as is known.
+    /// The best protocol could not connect, as far as is known.
     blocked: bool,
-    /// The way that brought a picture last.
+    /// The last protocol that presented a frame.
     worked: usize,
-    /// The ways that were left since one showed a picture, and why.
+    /// The protocols abandoned since the last presented frame, and the reasons.
     faults: Vec<(Protocol, &'static str)>,
     refusals: u32,
     excused: bool,
@@ -62,8 +66,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// For what the user chose, in this browser, on a page that came from `host`, where `remembered` worked before and the
-    /// best way did not.
+    /// Creates the plan from the user's choice, this browser's abilities and the relay's host. `remembered` worked on this
+    /// network before, where the best did not.
     pub(super) fn new(
         chosen: Protocol,
         abilities: &Abilities,
@@ -78,6 +82,7 @@ impl Plan {
             (Protocol::Auto, Protocol::Mse) => {
                 "it is a sixth of a second behind, passes every proxy and leaves H.265 untouched"
             }
+            (Protocol::Auto, Protocol::WebCodecs) => "it is the freshest way and leaves H.265 untouched",
             (Protocol::Auto, _) => "this browser has no Media Source Extensions",
             _ => "you chose it",
         };
@@ -102,13 +107,13 @@ impl Plan {
         }
     }
 
-    /// The way to use, and why.
+    /// The protocol to use, and the reason.
     pub(super) fn current(&self) -> (Protocol, &str) {
         (self.ways[self.at], &self.why)
     }
 
-    /// What is to be remembered of this network, once a picture has shown which way works: none if it is the best. That a
-    /// stream cannot be had in the best way for another reason than the network says nothing of other streams.
+    /// The protocol to remember for this network, once a presented frame proves that it works; an inner none if it is the best.
+    /// A failure of the best protocol that the network did not cause is not remembered: other streams may play.
     pub(super) fn lesson(&self) -> Option<Option<Protocol>> {
         let learned = self.is_fresh() && self.ways.len() > 1;
         match self.at {
@@ -121,7 +126,7 @@ impl Plan {
         self.presented && !self.stale
     }
 
-    /// Something happened on the current way.
+    /// Handles an event of the current protocol.
     pub(super) fn report(&mut self, event: &TileEvent, now: Moment) -> Option<Move> {
         match event {
             TileEvent::Presented { .. } => {
@@ -132,7 +137,7 @@ impl Plan {
                 self.settled.get_or_insert(now);
             }
             TileEvent::Lost { .. } => {
-                // What excused it was said over the connection that is no more.
+                // The excuse came over a connection that is now closed.
                 (self.presented, self.excused) = (false, false);
                 self.refusals += 1;
                 if self.refusals >= REFUSALS && self.patience_ms == FIRST_PICTURE_MS {
@@ -143,8 +148,12 @@ impl Plan {
             TileEvent::Failed(Failure::Undecodable, _) => {
                 return self.next(now, "this browser cannot decode what it brings");
             }
-            // No such stream, or nobody may watch it.
-            TileEvent::Failed(Failure::Refused, _) if self.ways[self.at] == Protocol::Mse => self.excused = true,
+            // The stream does not exist, or the viewer has no permission.
+            TileEvent::Failed(Failure::Refused, _)
+                if matches!(self.ways[self.at], Protocol::Mse | Protocol::WebCodecs) =>
+            {
+                self.excused = true;
+            }
             TileEvent::Failed(..) => return self.next(now, "it does not work here"),
             TileEvent::Source(state) => self.excused = !matches!(state, StreamState::Live),
             TileEvent::Ready(_) | TileEvent::Picture(_) => self.excused = false,
@@ -161,7 +170,7 @@ impl Plan {
         None
     }
 
-    /// Some time has passed.
+    /// Handles the timer.
     pub(super) fn tick(&mut self, now: Moment) -> Option<Move> {
         if self.is_fresh() || self.excused || !self.watched {
             self.begun = now;
@@ -177,7 +186,7 @@ impl Plan {
         None
     }
 
-    /// The best way was looked at, and would work or not.
+    /// Handles the result of a test of the best protocol.
     pub(super) fn looked(&mut self, works: bool, now: Moment) -> Option<Move> {
         if !std::mem::take(&mut self.looking) || self.at == 0 {
             return None;
@@ -193,7 +202,7 @@ impl Plan {
             return None;
         }
         if self.at == 0 {
-            // One that has worked was cut off, which happens to all of them.
+            // A protocol that has worked was interrupted, which happens to all of them.
             self.blocked = !self.connected && self.patience_ms != HEALING_MS;
         }
         self.faults.push((self.ways[self.at], fault));
@@ -217,7 +226,7 @@ impl Plan {
     }
 }
 
-/// Why ways were left, as part of a sentence.
+/// The reasons for abandoning protocols, as part of a sentence.
 fn reasons(faults: &[(Protocol, &str)]) -> String {
     let reason = |(n, (way, fault)): (usize, &(Protocol, &str))| {
         format!("{way} {}because {fault}", if n == 0 { "was left " } else { "" })
@@ -225,15 +234,21 @@ fn reasons(faults: &[(Protocol, &str)]) -> String {
     faults.iter().enumerate().map(reason).collect::<Vec<_>>().join(", ")
 }
 
-/// The ways to try, best first; never none.
+/// The protocols to try, best first; at least one.
 fn ways(chosen: Protocol, abilities: &Abilities, host: &str) -> Vec<Protocol> {
     if chosen != Protocol::Auto {
         return vec![chosen];
     }
+    auto(AUTO_WEBCODECS, abilities, host)
+}
+
+fn auto(webcodecs: bool, abilities: &Abilities, host: &str) -> Vec<Protocol> {
     let mse = abilities.media_source.is_some();
     let there = [
+        // MSE takes over where WebCodecs fails.
+        (Protocol::WebCodecs, webcodecs && mse && abilities.webcodecs),
         (Protocol::Mse, mse),
-        // It does not pass the tunnels and proxies that lie on longer ways.
+        // WebRTC does not pass the tunnels and proxies of remote access.
         (Protocol::WebRtc, abilities.webrtc && is_local(host)),
         (Protocol::Hls, mse || abilities.native_hls),
     ];
@@ -241,7 +256,7 @@ fn ways(chosen: Protocol, abilities: &Abilities, host: &str) -> Vec<Protocol> {
     if ways.is_empty() { vec![Protocol::Mse] } else { ways }
 }
 
-/// Whether a host is on the local network, as far as its name tells (RFC 1918, RFC 3927, RFC 4193, RFC 6762).
+/// Whether a host is on the local network, judged by its name (RFC 1918, RFC 3927, RFC 4193, RFC 6762).
 fn is_local(host: &str) -> bool {
     use std::net::{IpAddr, Ipv6Addr};
     let host = host.trim_start_matches('[').trim_end_matches(']');

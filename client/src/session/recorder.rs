@@ -1,8 +1,10 @@
-//! Records what is received into a file, as it came: no decoder and no encoder touches it.
+//! Records received media into a file, without decoding or encoding.
 //!
-//! The file is a list of buffers that stay in the browser, put together into blobs from time to time, which browsers keep
-//! on disk. A file begins with a key frame and holds one epoch: a camera that starts over, another codec, sound that is
-//! turned on or off begin another.
+//! The file is a list of buffers that stay in the browser. From time to time they are joined into a blob, which browsers keep
+//! on disk. A file begins with a key frame and holds one epoch: a camera restart, another codec, or audio turned on or off
+//! starts a new file. A full file ends at the next key frame, and another begins.
+//!
+//! Input: announced tracks and media. Output: finished files. The MSE engine owns it.
 
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use sightline_protocol::fragment::{FragmentHead, HEAD_LEN_MAX};
@@ -14,16 +16,16 @@ use crate::browser::{bytes, error::DomError, file};
 use crate::player::recording;
 use crate::state::Recorded;
 
-/// So much is kept in the page's own memory.
+/// Bytes gathered in the page's memory before they become a blob.
 const GATHERED_MAX: u64 = 4 << 20;
-/// A file that has become so large is ended, and another begun: what browsers hold has an end.
+/// Size at which the next key frame starts a new file: a browser's blob storage is limited.
 const FILE_MAX: u64 = 1 << 30;
 const MIME: &str = "video/mp4";
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Recorder {
-    /// The track whose init segment is the next message.
+    /// The announced track; its init segment is the next message.
     announced: Option<Track>,
     video: Option<(Track, Vec<u8>)>,
     audio: Option<(Track, Vec<u8>)>,
@@ -33,18 +35,18 @@ pub(super) struct Recorder {
 
 struct File {
     parts: Array,
-    /// Bytes in parts that are no blobs yet.
+    /// Bytes in parts that are not blobs yet.
     gathered: u64,
-    /// Where the file begins on the source's timeline, in seconds.
+    /// Start of the file on the source's timeline, in seconds.
     base: f64,
-    /// The decode time of the newest frame of video, in ticks.
+    /// The decode time of the newest video frame, in ticks.
     newest: u64,
     has_audio: bool,
     recorded: Recorded,
 }
 
 impl Recorder {
-    /// A track is announced: the next message is its init segment.
+    /// Announces a track: the next message is its init segment.
     pub(super) fn announce(&mut self, track: &Track) {
         self.announced = Some(track.clone());
     }
@@ -54,18 +56,18 @@ impl Recorder {
         self.wanted = true;
     }
 
-    /// Records no more. Gives the file, if one was begun.
+    /// Stops recording. Returns the file, if one was begun.
     pub(super) fn stop(&mut self) -> Result<Option<Blob>, DomError> {
         self.wanted = false;
         self.end()
     }
 
-    /// How much of the present file there is; none while nothing is to be recorded.
+    /// The size of the current file; none while recording is off.
     pub(super) fn recorded(&self) -> Option<Recorded> {
         self.wanted.then(|| self.file.as_ref().map(|file| file.recorded).unwrap_or_default())
     }
 
-    /// An init segment or a fragment arrived. Gives the file that it ends, if it ends one.
+    /// Handles an init segment or a fragment. Returns the file that it ends, if any.
     pub(super) fn media(&mut self, bytes: &ArrayBuffer) -> Result<Option<Blob>, DomError> {
         if let Some(track) = self.announced.take() {
             return self.begin_track(track, Uint8Array::new(bytes).to_vec());
@@ -85,7 +87,7 @@ impl Recorder {
         Ok(ended)
     }
 
-    /// The same init segment again goes on with the same file: the player has started over, not the source.
+    /// An unchanged init segment continues the file: the player has started over, not the source.
     fn begin_track(&mut self, track: Track, init: Vec<u8>) -> Result<Option<Blob>, DomError> {
         let known = match track.kind {
             TrackKind::Video => &mut self.video,
@@ -101,7 +103,7 @@ impl Recorder {
 
     fn begin(&self, head: &FragmentHead) -> Result<Option<File>, DomError> {
         let Some((track, video)) = &self.video else { return Ok(None) };
-        // Only sound on the picture's own timeline is in sync with it.
+        // Audio is in sync with the video only on the same source timeline.
         let audio = self.audio.as_ref().filter(|(audio, _)| audio.timeline == track.timeline);
         let both = audio.and_then(|(_, audio)| recording::merge(video, audio));
         let has_audio = both.is_some();
@@ -121,7 +123,7 @@ impl Recorder {
         let track = if is_video { &self.video } else { &self.audio };
         let (Some(file), Some((track, _))) = (&mut self.file, track) else { return Ok(()) };
         let base = (file.base * f64::from(track.timescale)).round() as u64;
-        // Sound from before the file, and what comes again because the player has started over.
+        // Skips audio from before the file, and frames that the relay repeats because the player has started over.
         let again = is_video && head.decode_time <= file.newest && file.recorded.seconds > 0.0;
         if again || head.decode_time < base || !(is_video || file.has_audio) {
             return Ok(());

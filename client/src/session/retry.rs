@@ -1,4 +1,4 @@
-//! When an engine tries again.
+//! Plans an engine's retries.
 
 use super::input::Input;
 use crate::browser::mailbox::Sender;
@@ -17,28 +17,28 @@ impl Retry {
         Self { sender, planned: None, backoff: Backoff::default() }
     }
 
-    /// Whether the time of the next try is waited for.
+    /// Whether a retry is planned.
     pub(super) fn is_waiting(&self) -> bool {
         self.planned.is_some()
     }
 
-    /// Plans none.
+    /// Cancels the planned retry.
     pub(super) fn cancel(&mut self) {
         self.planned = None;
     }
 
-    /// Plans the next after one that lived so long. Returns in how many milliseconds.
+    /// Plans a retry after a connection that lived this long. Returns its delay in milliseconds.
     pub(super) fn after(&mut self, lived_ms: f64) -> f64 {
         let ms = self.backoff.after(lived_ms, js_sys::Math::random());
         self.plan(ms);
         ms
     }
 
-    /// Plans the next in so many milliseconds.
+    /// Plans a retry in this many milliseconds.
     pub(super) fn plan(&mut self, ms: f64) {
         let sender = self.sender.clone();
         if ms == 0.0 {
-            // Not by a timer, which a background tab would delay.
+            // Not with a timer: a background tab would delay it.
             sender.send(Input::Connect);
         } else {
             self.planned = Some(Timeout::new(ms, move || sender.send(Input::Connect)));

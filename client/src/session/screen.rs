@@ -1,5 +1,5 @@
-//! What engines have in common that leave decoding and buffering to the browser: who watches, whether it plays, when a
-//! picture is there and whether it is renewed.
+//! The common part of the engines that leave decoding and buffering to the browser: visibility, playback, the first frame and
+//! staleness.
 
 use web_sys::HtmlVideoElement;
 
@@ -13,13 +13,13 @@ use crate::browser::mailbox::Sender;
 use crate::browser::on_screen::OnScreen;
 use crate::browser::timer::Interval;
 use crate::browser::video::{self, FrameWatch};
-use crate::browser::{self, is_seen};
+use crate::browser::{self, display, is_seen};
 use crate::player::freshness::{Freshness, Look};
-use crate::state::{Picture, TileEvent};
+use crate::state::TileEvent;
 use crate::time::Moment;
 
 const TICK_MS: i32 = 250;
-/// Attempts to play are at least this far apart.
+/// Minimum interval between `play()` calls.
 const PLAY_EVERY_MS: f64 = 1_000.0;
 
 /// See the module.
@@ -31,12 +31,12 @@ pub(super) struct Screen {
     attention: Attention,
     freshness: Freshness,
     statistics: Statistics,
-    /// Since when the first picture is awaited.
+    /// Since when the first frame is awaited.
     awaited: Option<Moment>,
     presented: bool,
     tap_needed: bool,
     asked_to_play: Moment,
-    /// None where the browser does not tell of frames: they are counted then.
+    /// None where the browser does not report presented frames: they are counted instead.
     frames: Option<FrameWatch>,
     counted: u32,
     _tick: Interval,
@@ -73,37 +73,37 @@ impl Screen {
         }
     }
 
-    /// Another source begins: its first picture is awaited, behind the last of the one before.
+    /// Begins another source: its first frame is awaited, behind the last frame of the previous source.
     pub(super) fn start_over(&mut self, now: Moment) {
         self.curtain.draw(&self.video);
         (self.awaited, self.presented) = (Some(now), false);
         self.counted = video::frames(&self.video);
     }
 
-    /// Whether a picture of this source has been presented.
+    /// Whether a frame of this source has been presented.
     pub(super) fn has_presented(&self) -> bool {
         self.presented
     }
 
-    /// Whether a picture is on screen that is no longer renewed.
+    /// Whether the video is stale.
     pub(super) fn is_stale(&self) -> bool {
         self.freshness.is_stale()
     }
 
-    /// What it is that is shown, or about to be. A change of it does not take the picture from the screen.
-    pub(super) fn tell_picture(&self, picture: Picture) {
-        (self.report)(TileEvent::Picture(picture));
+    /// Reports an epoch, by [`TileEvent::Ready`] or [`TileEvent::Picture`]. The frame on screen stays until the next.
+    pub(super) fn begin_epoch(&self, event: TileEvent) {
+        (self.report)(event);
         if self.presented {
             (self.report)(TileEvent::Presented { first_picture_ms: None });
         }
     }
 
-    /// Whether anybody watches.
+    /// Whether the tile is visible.
     pub(super) fn watched(&self) -> bool {
         self.attention.watched()
     }
 
-    /// Takes note of what concerns it. Returns whether it is watched from now on, if that is news.
+    /// Handles the inputs that concern playback and visibility. Returns the visibility when it has changed.
     pub(super) fn handle(&mut self, input: &Input, now: Moment) -> Option<bool> {
         match input {
             Input::Frame => self.frame(now),
@@ -116,6 +116,7 @@ impl Screen {
                 }
             }
             Input::Volume(volume) => self.video.set_volume(*volume),
+            Input::Float => display::float(&self.video),
             Input::Visibility => self.attention.page(is_seen(&self.video)),
             Input::OnScreen(on_screen) => self.attention.tile(*on_screen),
             _ => {}
@@ -128,16 +129,16 @@ impl Screen {
         news
     }
 
-    /// Lets the browser play what the video has now.
+    /// Asks the browser to play the video's current source.
     pub(super) fn play(&mut self, now: Moment) {
         self.asked_to_play = now;
         let sender = self.sender.clone();
         video::play(&self.video, move |result| sender.send(Input::Played(result)));
     }
 
-    /// How it is doing, once a second.
+    /// Reports a sample, once a second.
     pub(super) fn sample(&mut self, figures: impl FnOnce() -> Figures, now: Moment) {
-        if let Some(sample) = self.statistics.sample(&self.video, figures, now) {
+        if let Some(sample) = self.statistics.sample(|| video::quality(&self.video), figures, now) {
             (self.report)(TileEvent::Sample(sample));
         }
     }
@@ -159,7 +160,7 @@ impl Screen {
         if seen && self.video.paused() && !self.tap_needed && now.ms_since(self.asked_to_play) >= PLAY_EVERY_MS {
             self.play(now);
         }
-        // A video that is paused and does not begin again when asked is old, too: browsers pause one that they have reset.
+        // A paused video that does not resume on request is stale, too: browsers pause a video that they have reset.
         let due = seen && self.presented && !self.tap_needed;
         let look = due.then(|| Look { position: self.video.current_time(), shown: count, given: None });
         if let Some(stale) = self.freshness.look(look, now) {

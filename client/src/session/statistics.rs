@@ -1,15 +1,12 @@
-//! How a stream is doing, once a second.
+//! Samples a stream's statistics, once a second.
 
-use web_sys::HtmlVideoElement;
-
-use crate::browser::video;
 use crate::state::history::Sample;
 use crate::time::Moment;
 use crate::transport::websocket::Traffic;
 
 const EVERY_MS: f64 = 1_000.0;
 
-/// Totals at the last look: browsers and connections count from zero again when they start over.
+/// Totals at the last sample: the counters of browsers and connections restart at zero.
 #[derive(Debug, Default)]
 pub(super) struct Statistics {
     looked: Option<Moment>,
@@ -26,7 +23,7 @@ struct Counter {
 }
 
 impl Counter {
-    /// The source of the count says `now`. Returns by how much that is more.
+    /// Reads a counter that stands at `now`. Returns the increase.
     fn count(&mut self, now: u64) -> f64 {
         let more = if now >= self.seen { now - self.seen } else { now };
         self.seen = now;
@@ -35,12 +32,12 @@ impl Counter {
     }
 }
 
-/// How often the page is told how old the picture is: as often as a number can be read.
+/// Interval of age reports: as often as a viewer can read a number.
 const AGE_EVERY_MS: f64 = 500.0;
-/// Smaller changes of it are not worth a redraw.
+/// Smaller changes of the age are not worth a redraw.
 const AGE_NOTABLE_MS: f64 = 3.0;
 
-/// How old the picture on screen is, as the page was told.
+/// The age of the presented frame, as last reported.
 #[derive(Debug)]
 pub(super) struct Age {
     looked: Moment,
@@ -52,12 +49,12 @@ impl Age {
         Self { looked: now, told: None }
     }
 
-    /// As last told.
+    /// The last reported age.
     pub(super) fn told(&self) -> Option<f64> {
         self.told
     }
 
-    /// Looks at it if it is time, none being an age that is not known. Returns what to tell, if it is worth it.
+    /// Samples the age if it is time; none if unknown. Returns the age to report, if it has changed notably.
     pub(super) fn news(&mut self, age_ms: impl FnOnce() -> Option<f64>, now: Moment) -> Option<Option<f64>> {
         if now.ms_since(self.looked) < AGE_EVERY_MS {
             return None;
@@ -73,7 +70,7 @@ impl Age {
     }
 }
 
-/// What only the engine knows.
+/// The values that only the engine knows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Figures {
     pub(super) age_ms: Option<f64>,
@@ -85,10 +82,10 @@ pub(super) struct Figures {
 }
 
 impl Statistics {
-    /// The next sample, if it is time for one.
+    /// Returns the next sample, if it is time for one. `quality` counts the decoded frames, and of those the dropped ones.
     pub(super) fn sample(
         &mut self,
-        element: &HtmlVideoElement,
+        quality: impl FnOnce() -> (u64, u64),
         figures: impl FnOnce() -> Figures,
         now: Moment,
     ) -> Option<Sample> {
@@ -97,7 +94,7 @@ impl Statistics {
             return None;
         }
         self.looked = Some(now);
-        let (decoded, dropped) = video::quality(element);
+        let (decoded, dropped) = quality();
         let Figures { age_ms, buffered, jitter_ms, rate, round_trip_ms, traffic } = figures();
         let (bytes, frames) = (self.bytes.count(traffic.bytes), self.decoded.count(decoded));
         let (fragments, skipped) = (self.messages.count(traffic.messages), self.dropped.count(dropped));

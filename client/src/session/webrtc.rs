@@ -1,7 +1,9 @@
-//! WebRTC from the relay's own WHEP endpoint.
+//! Plays WebRTC from the relay's WHEP endpoint.
+//!
+//! Input: [`Input`]s. Output: [`TileEvent`]s. The director owns the engine. The browser buffers the media.
 
-use sightline_protocol::message::Size;
-use sightline_protocol::stream::{StreamName, Variant, VariantChoice};
+use sightline_protocol::address::Address;
+use sightline_protocol::stream::{StreamName, VariantChoice};
 use web_sys::HtmlVideoElement;
 
 use super::Report;
@@ -14,15 +16,15 @@ use crate::browser::error::DomError;
 use crate::browser::mailbox::Sender;
 use crate::browser::peer::{self, Peer, Received, Refusal};
 use crate::browser::{self, Relay};
-use crate::state::{Failure, Picture, TileEvent, word_of};
+use crate::state::{Failure, TileEvent, word_of};
 use crate::time::Moment;
 use crate::transport::websocket::Traffic;
 
-/// ICE and DTLS take a few round trips; what takes longer is blocked.
+/// Connection timeout: ICE and DTLS take a few round trips. A slower connection is blocked.
 const CONNECT_MS: f64 = 5_000.0;
-/// A connection on which nothing has come for so long is dead, whatever the browser says of it.
+/// A connection without new bytes for this long is dead, whatever state the browser reports.
 const SILENT_MS: f64 = 4_000.0;
-/// How often the browser is asked what it has received.
+/// Interval at which the browser's receive statistics are read.
 const MEASURE_MS: f64 = 1_000.0;
 
 /// See the module.
@@ -32,12 +34,11 @@ pub(super) struct WebRtc {
     report: Report,
     attempts: Attempts,
     peer: Option<Peer>,
-    /// Since when the present connection stands.
+    /// Since when the current connection is established.
     connected: Option<Moment>,
     received: Received,
-    told: Option<Picture>,
     measured: Moment,
-    /// When more had been received than before.
+    /// When the received bytes last increased.
     heard: Moment,
 }
 
@@ -50,14 +51,13 @@ impl WebRtc {
     ) -> Result<Self, DomError> {
         let now = browser::now();
         Ok(Self {
-            endpoint: relay.address(&format!("whep/{stream}?codec={}", word_of(choice)))?,
+            endpoint: relay.address(&format!("{}?codec={}", Address::Whep(stream.clone()), word_of(choice)))?,
             screen: Screen::new(picture, report.clone(), sender.clone(), now),
             attempts: Attempts::new(report.clone(), sender, now),
             report,
             peer: None,
             connected: None,
             received: Received::default(),
-            told: None,
             measured: now,
             heard: now,
         })
@@ -73,7 +73,7 @@ impl WebRtc {
         match input {
             Input::Connect => self.connect(now),
             Input::Peer(generation, event) if self.attempts.is_present(generation) => self.peer(event, now),
-            Input::Online | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
+            Input::Online | Input::Retry | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
             Input::Tick => self.tick(now),
             _ => {}
         }
@@ -85,7 +85,6 @@ impl WebRtc {
         }
         self.screen.start_over(now);
         self.close();
-        self.told = None;
         self.attempts.begin(now);
         match Peer::open(&self.screen.video, self.endpoint.clone(), self.attempts.telling(Input::Peer)) {
             Ok(peer) => {
@@ -116,7 +115,13 @@ impl WebRtc {
                 (self.connected, self.heard) = (Some(now), now);
                 (self.report)(TileEvent::Connected);
             }
-            peer::Event::Received(received) => self.measured(received, now),
+            peer::Event::Received(received) => {
+                if received.bytes != self.received.bytes {
+                    self.heard = now;
+                }
+                self.received = received;
+            }
+            peer::Event::Ready(ready) => self.screen.begin_epoch(TileEvent::Ready(ready)),
         }
     }
 
@@ -140,35 +145,8 @@ impl WebRtc {
             self.measured = now;
             peer.measure(self.attempts.telling(Input::Peer));
         }
-        let Received { bytes, jitter_ms, round_trip_ms, .. } = self.received;
+        let Received { bytes, jitter_ms, round_trip_ms } = self.received;
         let traffic = Traffic { bytes, ..Traffic::default() };
         self.screen.sample(|| Figures { jitter_ms, round_trip_ms, traffic, rate: 1.0, ..Figures::default() }, now);
     }
-
-    fn measured(&mut self, received: Received, now: Moment) {
-        if received.bytes != self.received.bytes {
-            self.heard = now;
-        }
-        let picture = picture(&received);
-        self.received = received;
-        let Some(picture) = picture.filter(|picture| self.told.as_ref() != Some(picture)) else { return };
-        self.screen.tell_picture(picture.clone());
-        self.told = Some(picture);
-    }
-}
-
-/// What is received, in the words of the other ways.
-fn picture(received: &Received) -> Option<Picture> {
-    let (mime, parameters) = received.codec.as_ref()?;
-    let (width, height) = received.size?;
-    let (variant, codec) = match mime.to_ascii_lowercase().as_str() {
-        "video/h265" => (Variant::Copy, "hvc1".to_owned()),
-        "video/h264" => {
-            let profile =
-                parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("profile-level-id="));
-            (Variant::H264, format!("avc1.{}", profile.unwrap_or_default().to_ascii_uppercase()))
-        }
-        _ => return None,
-    };
-    Some(Picture { variant, why: None, codec, size: Some(Size { width, height }), frame_rate: None })
 }

@@ -1,37 +1,37 @@
-//! What this browser can do, as far as it tells.
+//! The abilities that this browser reports.
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Abilities {
-    /// The name of the interface that takes fragments; none where there is none.
+    /// The name of the interface that accepts fragments; none if there is none.
     pub media_source: Option<&'static str>,
     /// `RTCPeerConnection`.
     pub webrtc: bool,
-    /// `<video>` plays HLS by itself.
+    /// `<video>` plays HLS natively.
     pub native_hls: bool,
     /// `VideoDecoder`.
     pub webcodecs: bool,
     /// `WebTransport`.
     pub webtransport: bool,
-    /// `requestVideoFrameCallback`: what is on screen is known to the frame.
+    /// `requestVideoFrameCallback`: reports every presented frame.
     pub frame_callbacks: bool,
-    /// The picture can float above all windows.
+    /// Picture-in-picture is available.
     pub picture_in_picture: bool,
-    /// Whether the page came by HTTPS, or from this machine.
+    /// Whether the page was loaded over HTTPS, or from this machine.
     pub secure_context: bool,
-    /// Codec strings that were asked about, and whether fragments of them can be played.
+    /// The tested codec strings, and whether fragments of each can be played.
     pub codecs: Vec<(String, bool)>,
-    /// `navigator.userAgent`: for reports, nothing is decided by it.
+    /// `navigator.userAgent`: for reports only, no decision depends on it.
     pub user_agent: String,
 }
 
 impl Abilities {
-    /// Whether it says that it plays H.265.
+    /// Whether the browser reports H.265 as supported.
     pub fn h265(&self) -> bool {
         self.codecs.iter().any(|(codec, played)| *played && (codec.starts_with("hvc1") || codec.starts_with("hev1")))
     }
 
-    /// Rows for people: what, and whether it is there.
+    /// Rows for display: a feature, and whether it is available.
     pub fn rows(&self) -> Vec<(String, String)> {
         let known = |name: &str, there: bool| (name.to_owned(), if there { "yes" } else { "no" }.to_owned());
         let mut rows = vec![

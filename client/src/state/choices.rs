@@ -1,5 +1,4 @@
-//! What a viewer chooses on the page, each choice from a short list, and the words for it in addresses and in what a browser
-//! keeps.
+//! The settings that a viewer selects from short lists, and their names in addresses and stored settings.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sightline_protocol::stream::VariantChoice;
 
-/// What can be asked for of a stream, with the words for it in addresses: `?codec=h264`.
+/// The variants that a viewer can request, and their names in addresses: `?codec=h264`.
 pub const CODECS: [(VariantChoice, &str); 4] = [
     (VariantChoice::Auto, "auto"),
     (VariantChoice::Copy, "h265"),
@@ -15,26 +14,28 @@ pub const CODECS: [(VariantChoice, &str); 4] = [
     (VariantChoice::Low, "low"),
 ];
 
-/// What that word asks for.
+/// Parses a variant's name.
 pub fn choice_of(word: &str) -> Option<VariantChoice> {
     CODECS.iter().find(|(_, known)| *known == word).map(|(choice, _)| *choice)
 }
 
-/// The word for it.
+/// The variant's name.
 pub fn word_of(choice: VariantChoice) -> &'static str {
     CODECS.iter().find(|(known, _)| *known == choice).map_or("auto", |(_, word)| word)
 }
 
-/// How a stream gets into the browser.
+/// The protocol that carries a stream to the browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// The freshest way that works here.
+    /// The protocol with the lowest latency that works here.
     #[default]
     Auto,
     /// Fragments over a WebSocket into Media Source Extensions.
     Mse,
-    /// RTP over UDP or TCP, set up by WHEP.
+    /// The same fragments over a WebSocket, decoded by WebCodecs onto a canvas.
+    WebCodecs,
+    /// RTP over UDP or TCP, negotiated by WHEP.
     WebRtc,
     /// LL-HLS over plain HTTP.
     Hls,
@@ -42,25 +43,27 @@ pub enum Protocol {
 
 impl Protocol {
     /// In the order of the selector.
-    pub const ALL: [Self; 4] = [Self::Auto, Self::Mse, Self::WebRtc, Self::Hls];
+    pub const ALL: [Self; 5] = [Self::Auto, Self::Mse, Self::WebCodecs, Self::WebRtc, Self::Hls];
 
-    /// The word for it in addresses.
+    /// The name in addresses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Mse => "mse",
+            Self::WebCodecs => "webcodecs",
             Self::WebRtc => "webrtc",
             Self::Hls => "hls",
         }
     }
 }
 
-/// As people write it.
+/// The name on the page.
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "Auto",
             Self::Mse => "MSE",
+            Self::WebCodecs => "WebCodecs",
             Self::WebRtc => "WebRTC",
             Self::Hls => "HLS",
         })
@@ -75,21 +78,21 @@ impl FromStr for Protocol {
     }
 }
 
-/// A text that names none of the choices.
+/// A text that is none of the choices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not one of the choices")]
 pub struct NoChoice;
 
-/// How tiles share the window.
+/// The layout of the tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Layout {
-    /// As large as all of them can be.
+    /// All tiles, as large as possible.
     #[default]
     Grid,
-    /// The first one large, the others beside it.
+    /// The first tile large, the others beside it.
     Focus,
-    /// So many side by side, as wide as the window; what does not fit is scrolled to.
+    /// This many columns across the window; the rest scrolls.
     Columns(u8),
 }
 
@@ -97,7 +100,7 @@ impl Layout {
     /// In the order of the selector.
     pub const ALL: [Self; 6] =
         [Self::Grid, Self::Focus, Self::Columns(1), Self::Columns(2), Self::Columns(3), Self::Columns(4)];
-    /// More would be stamps.
+    /// With more columns, the tiles would be too small to see.
     const COLUMNS_MAX: u8 = 12;
 }
 
@@ -140,11 +143,11 @@ impl From<Layout> for String {
     }
 }
 
-/// Light or dark.
+/// The color scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Theme {
-    /// As the system is.
+    /// The system's scheme.
     #[default]
     System,
     /// Light.
@@ -157,7 +160,7 @@ impl Theme {
     /// In the order of the selector.
     pub const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
 
-    /// The word for it in `data-theme`.
+    /// The value of `data-theme`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",

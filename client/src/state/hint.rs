@@ -1,9 +1,9 @@
-//! What each protocol will do here and now, in one line.
+//! Describes in one line how each protocol works in this browser, with this relay.
 
 use super::{App, Protocol};
 
 impl App {
-    /// What that protocol will do in this browser, reached as it is.
+    /// Describes a protocol.
     pub fn hint(&self, protocol: Protocol) -> String {
         let abilities = &self.abilities;
         match protocol {
@@ -18,6 +18,11 @@ impl App {
                 "Over a WebSocket, through any tunnel; about 0.2 s behind. This browser plays no H.265: it gets H.264."
                     .to_owned()
             }
+            Protocol::WebCodecs if abilities.webcodecs => {
+                "As MSE, but freshest, painted on arrival; sound and picture in picture play by MSE.".to_owned()
+            }
+            Protocol::WebCodecs if !abilities.secure_context => "WebCodecs needs HTTPS.".to_owned(),
+            Protocol::WebCodecs => "This browser has no WebCodecs.".to_owned(),
             Protocol::WebRtc if !abilities.webrtc => "This browser has no WebRTC.".to_owned(),
             Protocol::WebRtc if self.webrtc == Some(false) => "This relay has WebRTC turned off.".to_owned(),
             Protocol::WebRtc => {
@@ -30,7 +35,7 @@ impl App {
         }
     }
 
-    /// What Auto chose, and why.
+    /// The protocol that Auto uses, and the reason.
     fn auto_hint(&self) -> String {
         let mut chosen: Vec<_> = self.tiles.iter().filter(|tile| tile.protocol == Protocol::Auto).collect();
         chosen.retain(|tile| tile.using.is_some());

@@ -1,40 +1,40 @@
-//! What a stream did lately, a sample a second: for the statistics, their curves and the report.
+//! Recent samples of a stream, one per second: for the statistics, their curves and the report.
 
 use std::collections::VecDeque;
 
-/// How much is remembered: two minutes.
+/// Number of samples kept: two minutes. When full, the oldest is dropped.
 const SAMPLES: usize = 120;
 
-/// How a stream is doing. Totals count since the page was opened.
+/// A sample of a stream's statistics. Totals count since the page was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Sample {
-    /// How old the picture on screen is, in milliseconds, where that is known.
+    /// The age of the presented frame, in milliseconds, if known.
     pub age_ms: Option<f64>,
-    /// Bits received in the last second.
+    /// Bits received per second.
     pub bits: f64,
-    /// Frames decoded in the last second.
+    /// Frames decoded per second.
     pub frames: f64,
-    /// Frames that came too late to be shown in the last second.
+    /// Frames dropped per second because they were too late.
     pub skipped: f64,
-    /// Messages of media received in the last second.
+    /// Media messages received per second.
     pub fragments: f64,
     /// Media between the playhead and the end of the buffer, in seconds.
     pub buffered: f64,
-    /// By how much the latest frames were later than most, in milliseconds.
+    /// Arrival jitter, in milliseconds, if the engine measures it.
     pub jitter_ms: Option<f64>,
     /// The playback rate.
     pub rate: f64,
-    /// The quickest of the newest round trips, in milliseconds.
+    /// The shortest of the recent round trips, in milliseconds.
     pub round_trip_ms: Option<f64>,
-    /// Messages of media received on this connection.
+    /// Media messages received on this connection.
     pub messages: u64,
-    /// Those of them that the relay has not been told of yet.
+    /// Received media messages that are not yet acknowledged.
     pub unacknowledged: u64,
-    /// Bytes of media received, in all.
+    /// Total bytes of media received.
     pub bytes: u64,
-    /// Frames decoded, in all.
+    /// Total frames decoded.
     pub decoded: u64,
-    /// Frames decoded too late to be shown, in all.
+    /// Total frames dropped because they were too late.
     pub dropped: u64,
 }
 
@@ -45,7 +45,7 @@ pub struct History {
 }
 
 impl History {
-    /// Takes the newest sample.
+    /// Adds the newest sample.
     pub fn add(&mut self, sample: Sample) {
         if self.samples.len() == SAMPLES {
             self.samples.pop_front();
@@ -53,12 +53,12 @@ impl History {
         self.samples.push_back(sample);
     }
 
-    /// The newest.
+    /// The newest sample.
     pub fn last(&self) -> Option<&Sample> {
         self.samples.back()
     }
 
-    /// A value of the newest `count` samples, oldest first; none where it was not known.
+    /// A value of the newest `count` samples, oldest first; none where it was unknown.
     pub fn values(&self, count: usize, value: impl Fn(&Sample) -> Option<f64>) -> Vec<Option<f64>> {
         self.samples.iter().skip(self.samples.len().saturating_sub(count)).map(value).collect()
     }

@@ -1,28 +1,28 @@
-//! What happened on the page, in sentences, for somebody who looks for what is wrong.
+//! The page's log, in sentences, for troubleshooting.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
-/// The oldest entries go. A stream that is well says little: this is days of it, or minutes of a bad one.
+/// When full, the oldest entry is dropped. A healthy stream logs little: this covers days, or minutes of a failing stream.
 const ENTRIES_MAX: usize = 500;
 
-/// How much an entry matters.
+/// The severity of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// The course of things.
+    /// Normal operation.
     Info,
-    /// Something went wrong and is being mended.
+    /// A failure from which the page or the relay recovers.
     Warning,
-    /// Something will not work without somebody doing something.
+    /// A failure that a person must fix.
     Error,
 }
 
 impl Level {
-    /// From the least on.
+    /// In ascending order.
     pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Error];
 
-    /// The word for it.
+    /// The name of the level.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -32,20 +32,20 @@ impl Level {
     }
 }
 
-/// One thing that happened.
+/// An entry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// When, in milliseconds since the Unix epoch.
+    /// The time, in milliseconds since the Unix epoch.
     pub at: f64,
-    /// How much it matters.
+    /// The severity.
     pub level: Level,
-    /// The stream that it is about; empty where it is about the page.
+    /// The stream's name; empty for the page itself.
     pub stream: String,
     /// A sentence.
     pub text: String,
 }
 
-/// A line without the time, which the reader of the page wants in a form of its own.
+/// A line without the time, which each view formats on its own.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { level, stream, text, .. } = self;
@@ -58,12 +58,12 @@ impl fmt::Display for Entry {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Log {
     entries: VecDeque<Rc<Entry>>,
-    /// How many were let go.
+    /// The number of dropped entries.
     forgotten: u64,
 }
 
 impl Log {
-    /// Takes note of something.
+    /// Adds an entry.
     pub fn add(&mut self, entry: Entry) {
         if self.entries.len() == ENTRIES_MAX {
             self.entries.pop_front();
@@ -72,7 +72,7 @@ impl Log {
         self.entries.push_back(Rc::new(entry));
     }
 
-    /// What matters at least so much and contains `text`, in any case of letters; newest last.
+    /// The entries of at least this level that contain `text`, ignoring ASCII case; oldest first.
     pub fn entries(&self, level: Level, text: &str) -> impl DoubleEndedIterator<Item = &Rc<Entry>> {
         let text = text.to_ascii_lowercase();
         self.entries
@@ -80,7 +80,7 @@ impl Log {
             .filter(move |entry| entry.level >= level && entry.to_string().to_ascii_lowercase().contains(&text))
     }
 
-    /// All of it as a text of lines, times written by `time`.
+    /// The whole log as lines of text, with times formatted by `time`.
     pub fn to_text(&self, time: impl Fn(f64) -> String) -> String {
         let forgotten = if self.forgotten > 0 {
             format!("({} earlier lines are not remembered)\n", self.forgotten)

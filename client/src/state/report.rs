@@ -1,11 +1,11 @@
-//! The report for a bug: all that the page knows, as text.
+//! The bug report: the whole state of the page, as text.
 
 use sightline_protocol::VERSION;
 
 use super::App;
 
 impl App {
-    /// The report, with the page's address, and times written by `time`.
+    /// The report, with the page's address, and times formatted by `time`.
     pub fn report(&self, address: &str, time: impl Fn(f64) -> String) -> String {
         let mut lines = vec![
             format!("Sightline {VERSION}"),

@@ -1,35 +1,35 @@
-//! What the page's address asks for.
+//! Parses the page's address.
 
 use sightline_protocol::stream::{InvalidStreamName, StreamName, VariantChoice};
 
 use super::choices::{Layout, Protocol, choice_of};
 
-/// The pages that there are.
+/// The pages of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Page {
-    /// All pictures.
+    /// All videos.
     #[default]
     Multiview,
-    /// `/test`: one picture, and all that is known about it.
+    /// `/test`: one video, with all its details.
     Test,
 }
 
-/// The path and the parameters of the page's address. What it does not ask for is what was chosen before.
+/// The path and the parameters of the page's address. The user's settings replace absent parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The page: `/test`, and else the multiview.
+    /// The page: `/test`, or else the multiview.
     pub page: Page,
-    /// `?stream=NAME`, repeatable; all streams where there is none. Each name once, in order.
+    /// `?stream=NAME`, repeatable; all streams if absent. Each name once, in order.
     pub streams: Vec<Result<StreamName, InvalidStreamName>>,
     /// `?codec=auto|h265|h264|low`.
     pub choice: VariantChoice,
-    /// `?protocol=auto|mse|webrtc|hls`.
+    /// `?protocol=auto|mse|webcodecs|webrtc|hls`.
     pub protocol: Option<Protocol>,
-    /// `?layout=grid|focus|1|2|…`, the numbers being columns.
+    /// `?layout=grid|focus|1|2|…`; a number is a number of columns.
     pub layout: Option<Layout>,
-    /// `?controls=none` shows the pictures and nothing else.
+    /// `?controls=none` shows the videos and nothing else.
     pub controls: bool,
-    /// `?statistics` shows them, `?statistics=none` does not.
+    /// `?statistics` shows statistics, `?statistics=none` hides them.
     pub statistics: Option<bool>,
 }
 
@@ -48,7 +48,7 @@ impl Default for Request {
 }
 
 impl Request {
-    /// Reads the path and the decoded parameters, as pairs of name and value. Unknown ones are ignored.
+    /// Parses the path and the decoded parameters, as pairs of name and value. Unknown parameters are ignored.
     pub fn read(path: &str, parameters: impl IntoIterator<Item = (String, String)>) -> Self {
         let page = if path.trim_end_matches('/').ends_with("/test") { Page::Test } else { Page::Multiview };
         let mut request = Self { page, ..Self::default() };
@@ -82,9 +82,16 @@ mod tests {
 
     #[test]
     fn streams_repeat_keep_their_order_and_appear_once() {
-        let request = request(&[("stream", "b"), ("x", "y"), ("stream", "a"), ("stream", "b"), ("stream", "a/b")]);
+        let request = request(&[
+            ("stream", "b"),
+            ("x", "y"),
+            ("stream", "a"),
+            ("stream", "b"),
+            ("stream", "a/b"),
+            ("stream", "a//b"),
+        ]);
         let names: Vec<_> = request.streams.iter().map(|s| s.as_ref().map(StreamName::as_str).unwrap_or("!")).collect();
-        assert_eq!(names, ["b", "a", "!"]);
+        assert_eq!(names, ["b", "a", "a/b", "!"]);
     }
 
     #[test]

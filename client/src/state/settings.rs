@@ -1,7 +1,7 @@
-//! What a browser keeps of what its user chose.
+//! The settings stored in the browser.
 //!
-//! It is one JSON text in localStorage. Another version of this page may have written it, or something else: whatever
-//! cannot be understood is taken for not chosen, one value at a time, and never costs the rest.
+//! They are one JSON text in localStorage, which another version of this page, or another program, may have written. Each value
+//! that cannot be parsed falls back to its default and leaves the others intact.
 
 use std::collections::BTreeMap;
 
@@ -11,44 +11,45 @@ use serde_json::Value;
 
 use super::choices::{Layout, Protocol, Theme};
 
-/// Streams of which something is remembered, at most. A browser may see many relays at one address in its life.
+/// Maximum number of streams with stored settings. A browser may see many relays at one address over time. When full, the first
+/// stream by name is dropped.
 const STREAMS_MAX: usize = 256;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// How streams get here, where a stream has no choice of its own.
+    /// The protocol of streams without a setting of their own.
     #[serde(deserialize_with = "lenient")]
     pub protocol: Protocol,
-    /// What was chosen for one stream, by its name.
+    /// The settings of single streams, by name.
     #[serde(deserialize_with = "lenient_values")]
     pub streams: BTreeMap<String, StreamSettings>,
-    /// The names of streams that were put in order; the others follow.
+    /// The names of streams that the user has ordered; the others follow.
     #[serde(deserialize_with = "lenient")]
     pub order: Vec<String>,
-    /// How tiles share the window.
+    /// The layout of the tiles.
     #[serde(deserialize_with = "lenient")]
     pub layout: Layout,
-    /// Whether statistics lie over the pictures.
+    /// Whether statistics are shown over the videos.
     #[serde(deserialize_with = "lenient")]
     pub statistics: bool,
     /// Whether the sidebar is open.
     #[serde(deserialize_with = "lenient")]
     pub sidebar: bool,
-    /// Light or dark.
+    /// The color scheme.
     #[serde(deserialize_with = "lenient")]
     pub theme: Theme,
 }
 
-/// What was chosen for one stream.
+/// The settings of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StreamSettings {
-    /// How it gets here, if not like all others.
+    /// The protocol, if it differs from all others.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
-    /// How loud it is when it is heard, 0 to 1.
+    /// The volume while audio is on, 0 to 1.
     #[serde(deserialize_with = "volume")]
     pub volume: f64,
 }
@@ -60,24 +61,24 @@ impl Default for StreamSettings {
 }
 
 impl Settings {
-    /// Reads what was kept, as far as it can be understood.
+    /// Parses the stored text and skips invalid values.
     pub fn read(kept: &str) -> Self {
         let mut settings: Self = serde_json::from_str(kept).unwrap_or_default();
         settings.bound();
         settings
     }
 
-    /// The text to keep.
+    /// The text to store.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// What was chosen for a stream.
+    /// The settings of a stream.
     pub fn stream(&self, name: &str) -> StreamSettings {
         self.streams.get(name).copied().unwrap_or_default()
     }
 
-    /// Changes what was chosen for a stream.
+    /// Changes the settings of a stream.
     pub fn change_stream(&mut self, name: &str, change: impl FnOnce(&mut StreamSettings)) {
         let mut stream = self.stream(name);
         change(&mut stream);
@@ -85,12 +86,12 @@ impl Settings {
         self.bound();
     }
 
-    /// How a stream is to get here.
+    /// The protocol of a stream.
     pub fn protocol_of(&self, name: &str) -> Protocol {
         self.stream(name).protocol.unwrap_or(self.protocol)
     }
 
-    /// Lets go of what says nothing, and of what is more than is kept.
+    /// Removes default values, and the surplus over the maximum.
     fn bound(&mut self) {
         self.streams.retain(|_, stream| *stream != StreamSettings::default());
         while self.streams.len() > STREAMS_MAX {

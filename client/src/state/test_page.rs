@@ -1,4 +1,4 @@
-//! The test page: one stream at a time, started and stopped by hand, with everything that is known about it.
+//! The test page: one stream at a time, started and stopped by the user, with all its details.
 
 use std::rc::Rc;
 
@@ -7,20 +7,20 @@ use sightline_protocol::stream::{StreamName, VariantChoice};
 use super::log::Level;
 use super::{App, Protocol, Tile};
 
-/// What the user has set on the test page.
+/// The settings of the test page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestPage {
     /// The stream to play; none while no stream is known.
     pub stream: Option<StreamName>,
-    /// The variant to ask for.
+    /// The variant to request.
     pub choice: VariantChoice,
-    /// How it is to get here.
+    /// The protocol.
     pub protocol: Protocol,
-    /// Counts the starts: each has a player of its own.
+    /// Counts the starts: each start creates a new player.
     pub run: u32,
-    /// What the log shows: at least this level,
+    /// The minimum level of the log entries shown.
     pub level: Level,
-    /// and this text.
+    /// The text that the log entries shown contain.
     pub filter: String,
 }
 
@@ -37,22 +37,22 @@ impl Default for TestPage {
     }
 }
 
-/// What the user does on the test page.
+/// An action of the user on the test page.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TestEvent {
-    /// Choose the stream.
+    /// Select the stream.
     Stream(StreamName),
-    /// Choose the variant.
+    /// Select the variant.
     Variant(VariantChoice),
-    /// Choose the protocol.
+    /// Select the protocol.
     Protocol(Protocol),
-    /// Start, or start anew with what is chosen now.
+    /// Start, or restart with the current selection.
     Start,
     /// Stop.
     Stop,
-    /// Show what matters at least so much.
+    /// Show log entries of at least this level.
     Level(Level),
-    /// Show what contains this text.
+    /// Show log entries that contain this text.
     Filter(String),
 }
 
@@ -82,7 +82,7 @@ impl App {
     }
 }
 
-/// A choice of variant as the test page names it.
+/// The label of a variant on the test page.
 pub(super) fn variant_label(choice: VariantChoice) -> &'static str {
     match choice {
         VariantChoice::Auto => "the relay's choice",

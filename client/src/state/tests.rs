@@ -12,7 +12,7 @@ fn open(path: &str, parameters: &[(&str, &str)]) -> App {
     App::new(Request::read(path, parameters), Settings::default(), Abilities::default())
 }
 
-/// A page with what the catalogue has.
+/// A page that has loaded a catalogue of these streams.
 fn listing(names: &[&str]) -> App {
     let mut app = open("/", &[]);
     app.apply(catalogue(names), 0.0);
@@ -34,7 +34,7 @@ fn names(app: &App) -> Vec<&str> {
     app.tiles.iter().map(|tile| tile.name.as_str()).collect()
 }
 
-/// Brings a tile to life, as far as the page can see.
+/// Connects a tile.
 fn enliven(app: &mut App, stream: &str) {
     for event in [TileEvent::Connecting, TileEvent::Connected] {
         app.apply(Event::Tile(name(stream), event), 0.0);
@@ -269,4 +269,14 @@ fn a_tile_has_its_picture_s_shape_before_there_is_one() {
     app.apply(Event::Catalogue(serde_json::from_str(json).unwrap()), 0.0);
     let size = Size { width: 640, height: 480 };
     assert_eq!(app.tiles[0].aspect(), f64::from(size.width) / f64::from(size.height));
+}
+
+#[test]
+fn title_counts_cameras_that_are_not_live() {
+    let mut app = listing(&["a", "b", "c"]);
+    assert_eq!(app.title(), "Sightline");
+    for stream in ["a", "c"] {
+        app.apply(Event::Tile(name(stream), TileEvent::Lost { retry_ms: 500.0 }), 0.0);
+    }
+    assert_eq!(app.title(), "(2 offline) Sightline");
 }

@@ -1,4 +1,4 @@
-//! One stream on the page.
+//! The state of one stream on the page.
 
 use sightline_protocol::catalogue::StreamInfo;
 use sightline_protocol::codec::codec_of;
@@ -10,46 +10,48 @@ use super::choices::Protocol;
 use super::history::{History, Sample};
 use super::log::Level;
 
+mod fault;
 mod words;
 
+pub use fault::{Cause, Fault, Retry};
 pub use words::bit_rate;
 
-/// What is known about the picture of the present epoch.
+/// A description of the current epoch's video.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
-    /// Which of the stream's variants it is.
+    /// The variant.
     pub variant: Variant,
-    /// Why this one, where the relay says it.
+    /// The relay's reason for this variant, if it gives one.
     pub why: Option<VariantReason>,
     /// RFC 6381 codec string.
     pub codec: String,
     /// In pixels.
     pub size: Option<Size>,
-    /// Frames a second, announced or measured.
+    /// Frames per second, announced or measured.
     pub frame_rate: Option<f64>,
 }
 
-/// The kinds of failure; each has its own repair.
+/// The kinds of failure; each has its own recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// There is no connection to the relay.
     Unreachable,
-    /// The relay will not do what it was asked, or the browser will not start a player.
+    /// The relay refuses the request, or the browser cannot start a player.
     Refused,
-    /// The browser cannot decode what it is sent.
+    /// The browser cannot decode the stream.
     Undecodable,
-    /// The browser does not play without a tap.
+    /// The browser requires a user gesture before it plays.
     AutoplayBlocked,
-    /// The picture stands still.
+    /// The video stands still.
     Stalled,
-    /// The browser took the player's memory away.
+    /// The browser reclaimed the player's memory.
     Reclaimed,
-    /// The relay has no picture from the camera.
+    /// The relay receives no video from the camera.
     Offline,
 }
 
 impl Failure {
-    /// The word for it in `data-failure`.
+    /// The value of `data-failure`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -63,63 +65,68 @@ impl Failure {
     }
 }
 
-/// What happened to one stream.
+/// An event of one stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TileEvent {
     /// A connection is being made.
     Connecting,
-    /// The connection stands.
+    /// The connection is established.
     Connected,
-    /// There is no connection; the next try comes in `retry_ms`.
+    /// The connection was lost, or could not be made.
     Lost {
-        /// Milliseconds until the next try.
+        /// Milliseconds until the next attempt.
         retry_ms: f64,
     },
-    /// A new epoch begins, with what the relay said about it.
+    /// A new epoch begins; the relay described it.
     Ready(Ready),
-    /// The same, of a way on which the relay says nothing.
+    /// A new epoch begins, over a protocol on which the relay does not describe it.
     Picture(Picture),
-    /// The relay told what the source is doing.
+    /// The relay reported the source's state.
     Source(StreamState),
     /// The first frame of the epoch was presented.
     Presented {
-        /// Milliseconds since the WebSocket opened, if it is the first of its connection.
+        /// Milliseconds since the socket opened (MSE, WebCodecs) or the connection attempt began (WebRTC, HLS), if it is the first frame
+        /// since.
         first_picture_ms: Option<f64>,
     },
     /// The frame rate was measured.
     FrameRate(f64),
-    /// How old the picture on screen is, in milliseconds, where that is known.
+    /// The age of the presented frame, in milliseconds, if known.
     Age(Option<f64>),
-    /// The picture on screen is no longer renewed, or is again.
+    /// Whether the video is stale.
     Stale(bool),
-    /// Playing failed, and is being repaired.
+    /// Playback failed, and recovery is under way.
     Trouble(Failure),
-    /// It cannot go on; one sentence says why and what to do.
+    /// Playback cannot continue; one sentence gives the reason and the remedy.
     Failed(Failure, String),
-    /// Whether anybody can see the picture; while nobody can, none is sent.
+    /// The page retries in this many milliseconds.
+    RetryPlanned(f64),
+    /// Whether the tile is visible; while it is not, the relay sends nothing.
     Watched(bool),
-    /// Whether the user hears it.
+    /// Whether audio is on.
     Listening(bool),
-    /// The browser plays only after a tap (`true`), or plays now.
+    /// Whether the browser requires a user gesture before it plays.
     TapNeeded(bool),
-    /// The browser failed on the camera's own codec although it had promised to play it.
+    /// The browser failed to decode the camera's own codec although it had reported it as supported.
     FellBack,
-    /// How the stream gets here now, and one sentence why.
+    /// The protocol in use, and the reason in one sentence.
     Using(Protocol, String),
-    /// How the stream did in the last second.
+    /// Another player plays over the same connection; its protocol, and the reason in one sentence.
+    PlayedBy(Protocol, String),
+    /// The statistics of the last second.
     Sample(Sample),
-    /// What is being recorded so far; none when nothing is.
+    /// The size of the current recording; none while recording is off.
     Recording(Option<Recorded>),
-    /// Something that somebody who looks for a fault should know.
+    /// A log entry for troubleshooting.
     Note(Level, String),
 }
 
-/// How much has been recorded.
+/// The size of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Recorded {
-    /// Of media.
+    /// Duration of the media.
     pub seconds: f64,
-    /// Of the file.
+    /// Size of the file.
     pub bytes: u64,
 }
 
@@ -127,59 +134,57 @@ pub struct Recorded {
 enum Link {
     Connecting,
     Open,
-    Lost { retry_ms: f64 },
 }
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tile {
-    /// The name as the address or the catalogue has it.
+    /// The name in the address or the catalogue.
     pub name: String,
-    /// The name to connect with; none if the text is not a name.
+    /// The name to connect with; none if the text is not a valid name.
     pub stream: Option<StreamName>,
-    /// What is known about the picture.
+    /// A description of the video.
     pub picture: Option<Picture>,
     /// Counts epochs since the page was opened.
     pub epoch: u32,
-    /// From the WebSocket's opening to the first picture, for the newest connection that showed one.
+    /// The last known `first_picture_ms` of [`TileEvent::Presented`].
     pub first_picture_ms: Option<f64>,
-    /// The browser wants a tap before it plays.
+    /// The browser requires a user gesture before it plays.
     pub tap_needed: bool,
-    /// Whether the stream has sound that could be heard.
+    /// Whether the stream has playable audio.
     pub audio: bool,
-    /// Whether it is heard.
+    /// Whether audio is on.
     pub listening: bool,
-    /// How old the picture on screen is, in milliseconds: from its arrival at the relay's machine to the screen. None
-    /// where that is not known.
+    /// The age of the presented frame, in milliseconds: the time since its arrival at the relay's machine. None if unknown.
     pub age_ms: Option<f64>,
-    /// How it is to get here.
+    /// The selected protocol.
     pub protocol: Protocol,
-    /// How it gets here now, and one sentence why.
+    /// The protocol in use, and the reason in one sentence.
     pub using: Option<(Protocol, String)>,
-    /// How loud it is when it is heard, 0 to 1.
+    /// The volume while audio is on, 0 to 1.
     pub volume: f64,
-    /// What is being recorded, if anything.
+    /// The size of the current recording; none while recording is off.
     pub recording: Option<Recorded>,
-    /// How it did lately.
+    /// Recent statistics.
     pub history: History,
-    /// What the relay says an operator should know.
+    /// The relay's notes for an operator.
     pub notes: Vec<String>,
-    /// The size of the picture that the catalogue tells, until one is here.
+    /// The size of the video in the catalogue, used until an epoch states it.
     listed: Option<Size>,
     link: Link,
     was_connected: bool,
     source: StreamState,
     presented: bool,
     stale: bool,
-    failure: Option<(Failure, String)>,
-    /// What is being repaired.
+    fault: Option<Fault>,
+    /// The failure from which the session is recovering.
     trouble: Option<Failure>,
     watched: bool,
     fell_back: bool,
 }
 
 impl Tile {
-    /// A stream of which nothing is known.
+    /// A new stream.
     pub fn new(stream: StreamName) -> Self {
         Self {
             name: stream.to_string(),
@@ -203,34 +208,30 @@ impl Tile {
             source: StreamState::Starting,
             presented: false,
             stale: false,
-            failure: None,
+            fault: None,
             trouble: None,
             watched: true,
             fell_back: false,
         }
     }
 
-    /// A text in the address that is not the name of a stream.
+    /// A tile for a text in the address that is not a valid stream name.
     pub fn refused(error: &InvalidStreamName) -> Self {
-        // Any valid name will do to fill the form: what is shown is the error.
+        // A placeholder name: the tile shows only the error.
         let mut tile = Self::new("none".parse().expect("a valid name"));
         (tile.name, tile.stream) = ("Not a stream".to_owned(), None);
-        tile.failure = Some((Failure::Refused, words::sentence(&error.to_string())));
+        tile.fail(Cause::Failed(Failure::Refused), words::sentence(&error.to_string()), f64::INFINITY);
         tile
     }
 
-    /// Takes note of an event.
-    pub fn apply(&mut self, event: TileEvent) {
+    /// Applies an event that happened `at` milliseconds since the Unix epoch.
+    pub fn apply(&mut self, event: TileEvent, at: f64) {
+        self.note_fault(&event, at);
         match event {
             TileEvent::Connecting => self.link = Link::Connecting,
-            TileEvent::Connected => {
-                (self.link, self.was_connected) = (Link::Open, true);
-                (self.presented, self.failure) = (false, None);
-            }
-            TileEvent::Lost { retry_ms } => {
-                self.link = Link::Lost { retry_ms };
-                self.presented = false;
-            }
+            // A frame can be on screen already: WebRTC reports its connection state independently of frames.
+            TileEvent::Connected => (self.link, self.was_connected) = (Link::Open, true),
+            TileEvent::Lost { .. } => (self.link, self.presented) = (Link::Connecting, false),
             TileEvent::Ready(ready) => {
                 let audio = ready.audio;
                 self.begin_epoch(picture_of(ready), audio);
@@ -240,7 +241,6 @@ impl Tile {
             TileEvent::Presented { first_picture_ms } => {
                 (self.presented, self.trouble) = (true, None);
                 self.first_picture_ms = first_picture_ms.or(self.first_picture_ms);
-                self.failure = None;
             }
             TileEvent::FrameRate(rate) => {
                 if let Some(picture) = &mut self.picture {
@@ -250,7 +250,6 @@ impl Tile {
             TileEvent::Age(age_ms) => self.age_ms = age_ms,
             TileEvent::Stale(stale) => self.stale = stale,
             TileEvent::Trouble(failure) => (self.trouble, self.presented) = (Some(failure), false),
-            TileEvent::Failed(failure, message) => self.failure = Some((failure, words::sentence(&message))),
             TileEvent::Watched(watched) => (self.watched, self.presented) = (watched, false),
             TileEvent::TapNeeded(needed) => self.tap_needed = needed,
             TileEvent::FellBack => self.fell_back = true,
@@ -261,19 +260,81 @@ impl Tile {
                 }
                 self.using = Some((protocol, why));
             }
+            TileEvent::PlayedBy(protocol, why) => self.using = Some((protocol, why)),
             TileEvent::Sample(sample) => self.history.add(sample),
             TileEvent::Recording(recorded) => self.recording = recorded,
-            TileEvent::Note(..) => {}
+            TileEvent::Failed(..) | TileEvent::RetryPlanned(_) | TileEvent::Note(..) => {}
         }
     }
 
-    /// Takes note of what the catalogue says of it.
+    /// Updates the fault: an event may report one, plan a retry, or end it.
+    fn note_fault(&mut self, event: &TileEvent, at: f64) {
+        match event {
+            TileEvent::Lost { retry_ms } => {
+                let cause = if self.was_connected { Cause::Disconnected } else { Cause::NoRelay };
+                // The relay's refusal says more than the loss of the next connection.
+                if !matches!(self.fault.as_ref().map(|fault| fault.cause), Some(Cause::Failed(_))) {
+                    self.fail(cause, words::disconnected(cause), at);
+                }
+                self.plan_retry(*retry_ms, true, at);
+            }
+            TileEvent::Source(StreamState::Offline { reason, message, retry_in_ms }) => {
+                self.fail(Cause::Offline(*reason), words::sentence(message), at);
+                self.plan_retry(*retry_in_ms as f64, false, at);
+            }
+            TileEvent::Failed(failure, message) => self.fail(Cause::Failed(*failure), words::sentence(message), at),
+            TileEvent::Stale(true) => self.fail(Cause::Stalled, words::NO_NEW_VIDEO.to_owned(), at),
+            TileEvent::RetryPlanned(ms) => self.plan_retry(*ms, true, at),
+            TileEvent::Connecting => self.retrying(),
+            // The reason stays while the source is retried, until media arrives.
+            TileEvent::Source(StreamState::Starting | StreamState::Idle) => {
+                self.clear_fault(|cause| !matches!(cause, Cause::Offline(_)));
+                self.retrying();
+            }
+            TileEvent::Connected => {
+                self.clear_fault(|cause| matches!(cause, Cause::NoRelay | Cause::Disconnected));
+                self.retrying();
+            }
+            TileEvent::Source(StreamState::Live) => self.clear_fault(|cause| cause != Cause::Stalled),
+            TileEvent::Ready(_) | TileEvent::Picture(_) => {
+                self.clear_fault(|cause| !matches!(cause, Cause::Failed(_)));
+            }
+            TileEvent::Presented { .. } => self.clear_fault(|_| true),
+            TileEvent::Stale(false) => self.clear_fault(|cause| cause == Cause::Stalled),
+            _ => {}
+        }
+    }
+
+    fn fail(&mut self, cause: Cause, reason: String, at: f64) {
+        match &mut self.fault {
+            Some(fault) => fault.again(cause, reason),
+            None => self.fault = Some(Fault::new(cause, reason, at)),
+        }
+    }
+
+    fn clear_fault(&mut self, is_over: impl FnOnce(Cause) -> bool) {
+        self.fault.take_if(|fault| is_over(fault.cause));
+    }
+
+    fn plan_retry(&mut self, ms: f64, by_page: bool, at: f64) {
+        if let Some(fault) = &mut self.fault {
+            fault.retry = if ms > 0.0 { Retry::At { at: at + ms, by_page } } else { Retry::Underway };
+        }
+    }
+
+    fn retrying(&mut self) {
+        if let Some(fault) = &mut self.fault {
+            fault.retry = Retry::Underway;
+        }
+    }
+
+    /// Applies the catalogue's entry for this stream.
     pub fn list(&mut self, info: &StreamInfo) {
         self.notes.clone_from(&info.notes);
         self.listed = info.variants.iter().find_map(|variant| variant.size);
     }
 
-    /// Width by height of the picture: of this one, or as the catalogue has it, or as most are.
+    /// The aspect ratio of the video: of the current epoch, or else the catalogue's, or else the most common one.
     pub fn aspect(&self) -> f64 {
         let size = self.picture.as_ref().and_then(|picture| picture.size).or(self.listed);
         let aspect = size.map(|size| f64::from(size.width) / f64::from(size.height));
@@ -283,50 +344,58 @@ impl Tile {
     fn begin_epoch(&mut self, picture: Option<Picture>, audio: bool) {
         self.epoch += 1;
         self.presented = false;
-        // An epoch is announced when its media is there.
+        // The relay announces an epoch only when it has media.
         self.source = StreamState::Live;
         (self.picture, self.audio) = (picture, audio);
     }
 
-    /// Whether what arrives can be kept as it is: the other ways hand it to the browser.
+    /// Whether the received media can be recorded unchanged: only MSE and WebCodecs pass it through the page.
     pub fn can_record(&self) -> bool {
-        self.using.as_ref().is_some_and(|(protocol, _)| *protocol == Protocol::Mse)
+        self.plays_by(Protocol::Mse) || self.plays_by(Protocol::WebCodecs)
     }
 
-    /// Nothing that was known of another way is true of this one, but what is on screen.
+    /// Whether this protocol is in use.
+    pub fn plays_by(&self, protocol: Protocol) -> bool {
+        self.using.as_ref().is_some_and(|(used, _)| *used == protocol)
+    }
+
+    /// Resets the state that belongs to the previous protocol. The frame on screen stays.
     fn leave_way(&mut self) {
-        (self.presented, self.stale, self.failure, self.trouble) = (false, false, None, None);
+        (self.presented, self.stale, self.trouble) = (false, false, None);
+        self.clear_fault(|cause| matches!(cause, Cause::Stalled | Cause::Failed(_)));
         (self.audio, self.listening, self.age_ms, self.recording) = (false, false, None, None);
         (self.source, self.link) = (StreamState::Starting, Link::Connecting);
     }
 
-    /// The state in one word.
+    /// The tile's state.
     pub fn phase(&self) -> Phase {
-        if self.failure.is_some() {
-            return Phase::Error;
-        }
-        match (self.link, &self.source) {
-            (Link::Lost { .. }, _) => Phase::Reconnecting,
-            (Link::Connecting, _) if self.was_connected => Phase::Reconnecting,
-            (Link::Connecting, _) => Phase::Connecting,
-            (Link::Open, StreamState::Offline { .. }) => Phase::Offline,
-            (Link::Open, _) if !self.watched => Phase::Paused,
-            // A browser that wants a tap shows the first frame and stops.
-            (Link::Open, _) if self.presented && !self.tap_needed && self.stale => Phase::Stalled,
-            (Link::Open, _) if self.presented && !self.tap_needed => Phase::Live,
-            (Link::Open, _) => Phase::Starting,
+        match (self.fault.as_ref().map(|fault| fault.cause), self.link) {
+            (Some(Cause::Failed(_)), _) => Phase::Error,
+            (Some(Cause::NoRelay | Cause::Disconnected), _) => Phase::Reconnecting,
+            (Some(Cause::Offline(_)), _) => Phase::Offline,
+            (_, Link::Connecting) if self.was_connected => Phase::Reconnecting,
+            (_, Link::Connecting) => Phase::Connecting,
+            (_, Link::Open) if !self.watched => Phase::Paused,
+            // A browser that requires a user gesture presents the first frame and stops.
+            (_, Link::Open) if self.presented && !self.tap_needed && self.stale => Phase::Stalled,
+            (_, Link::Open) if self.presented && !self.tap_needed => Phase::Live,
+            (_, Link::Open) => Phase::Starting,
         }
     }
 
-    /// What is wrong, if anything is.
+    /// The fault to display, if any.
+    pub fn fault(&self) -> Option<&Fault> {
+        let said = matches!(self.phase(), Phase::Stalled | Phase::Offline | Phase::Reconnecting | Phase::Error);
+        self.fault.as_ref().filter(|_| said)
+    }
+
+    /// The kind of the current failure, if any.
     pub fn failure(&self) -> Option<Failure> {
-        if let Some((failure, _)) = self.failure {
-            return Some(failure);
-        }
-        match self.phase() {
-            Phase::Reconnecting => Some(Failure::Unreachable),
-            Phase::Offline => Some(Failure::Offline),
-            Phase::Stalled => Some(Failure::Stalled),
+        match (self.fault().map(|fault| fault.cause), self.phase()) {
+            (Some(Cause::Failed(failure)), _) => Some(failure),
+            (_, Phase::Reconnecting) => Some(Failure::Unreachable),
+            (_, Phase::Offline) => Some(Failure::Offline),
+            (_, Phase::Stalled) => Some(Failure::Stalled),
             _ if self.tap_needed => Some(Failure::AutoplayBlocked),
             _ => self.trouble,
         }

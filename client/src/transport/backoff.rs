@@ -1,24 +1,24 @@
-//! When to connect again: at once after a session that worked, then at growing, jittered distances.
+//! Decides the delay before a new connection: none after a session that worked, then growing and jittered.
 
-/// The wait after the first failed retry.
+/// The delay after the first failed retry.
 const BASE_MS: f64 = 500.0;
-/// The longest wait: with its jitter, a connection and a first picture it ends within 8 s, in which a relay or a network
-/// that is back is to be seen again.
+/// The longest delay. With jitter, connection time and the first frame, it ends within 8 s: the time in which a recovered relay
+/// or network must be noticed.
 const MAX_MS: f64 = 4_000.0;
-/// A session that lived this long counts as a success. Counting from the moment the socket opens would hammer a relay
-/// that accepts and drops.
+/// A session that lived this long counts as a success. Counting from the socket's opening would flood a relay that accepts
+/// connections and drops them.
 const SUCCESS_MS: f64 = 5_000.0;
-/// Waits are spread over this fraction of their length either way, so that viewers do not return in step.
+/// Jitter, as a fraction of the delay either way, so that viewers do not reconnect in step.
 const JITTER: f64 = 0.3;
 
-/// Counts failures and names the next wait.
+/// Counts failures and computes the next delay.
 #[derive(Debug, Clone, Default)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// A session ended after `lived_ms` (zero if it never opened): how many milliseconds to wait before the next.
+    /// Returns the delay in milliseconds after a session of `lived_ms` (zero if it never opened).
     ///
     /// `random` is uniform in `[0, 1)`.
     pub fn after(&mut self, lived_ms: f64, random: f64) -> f64 {
@@ -29,7 +29,7 @@ impl Backoff {
         self.failures = failures.saturating_add(1);
         match failures {
             0 => 0.0,
-            // The exponent is bounded before it is used; the wait reaches its limit long before.
+            // The exponent is bounded first; the delay reaches its limit long before that bound.
             n => {
                 let wait = (BASE_MS * f64::powi(2.0, n.min(16) as i32 - 1)).min(MAX_MS);
                 wait * (1.0 - JITTER + 2.0 * JITTER * random)

@@ -1,30 +1,29 @@
-//! What time it is at the relay.
+//! Estimates the relay's clock.
 //!
-//! A ping tells when it left, when it was answered on the relay's clock, and when the answer came. The relay's clock then
-//! stands at the answer's time plus the way back, taken for half of the round trip; it is wrong by at most the other half.
-//! The round trip without queues is the best to judge by, so of the newest answers the quickest counts (as in NTP,
-//! RFC 5905, section 10).
+//! A ping yields its departure time, the relay's time of the answer, and the arrival time of the answer. The relay's clock at
+//! arrival is estimated as the answer's time plus half the round trip. The error is at most half the round trip. A round trip
+//! without queueing is the most accurate, so the shortest of the newest counts (as in NTP, RFC 5905, section 10).
 //!
 //! Times are in milliseconds, each on its own side's clock.
 
 use std::collections::VecDeque;
 
-/// Answers to choose from. One every five seconds: a clock that runs 100 ppm fast is followed within 6 ms, and a path that
-/// has become longer is believed after a minute.
+/// Number of answers kept, one every five seconds. A clock that runs 100 ppm fast is followed within 6 ms, and a path that has
+/// become longer is accepted after a minute.
 const ANSWERS: usize = 12;
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct RelayClock {
-    /// Round trip, and what the relay's clock is ahead of ours.
+    /// Round trip, and the offset of the relay's clock from the page's.
     answers: VecDeque<(f64, f64)>,
 }
 
 impl RelayClock {
-    /// A ping that left at `sent` was answered `at` the relay's time; the answer came at `received`.
+    /// Handles the answer to a ping of `sent`: `at` is the relay's time, `received` the answer's arrival.
     pub fn answered(&mut self, sent: f64, at: f64, received: f64) {
         let round_trip = received - sent;
-        // A clock that was set in between tells nothing, and neither does an answer to somebody else's question.
+        // Ignores an answer if a clock was set in between, or if its time is invalid.
         if round_trip < 0.0 || !at.is_finite() {
             return;
         }
@@ -34,12 +33,12 @@ impl RelayClock {
         self.answers.push_back((round_trip, at - (sent + received) / 2.0));
     }
 
-    /// What the relay's clock is ahead of ours; none before the first answer.
+    /// The offset of the relay's clock from the page's; none before the first answer.
     pub fn ahead(&self) -> Option<f64> {
         self.best().map(|(_, ahead)| ahead)
     }
 
-    /// The quickest round trip of the newest; none before the first answer. Half of it bounds the error of
+    /// The shortest of the newest round trips; none before the first answer. Half of it bounds the error of
     /// [`ahead`](Self::ahead).
     pub fn round_trip(&self) -> Option<f64> {
         self.best().map(|(round_trip, _)| round_trip)
@@ -58,7 +57,7 @@ mod tests {
     fn the_quickest_answer_counts() {
         let mut clock = RelayClock::default();
         assert_eq!(clock.ahead(), None);
-        // The relay is 1000 ms ahead; the way there takes 10 ms, the way back 10 to 210.
+        // The relay is 1000 ms ahead; the request takes 10 ms, the answer 10 to 210.
         for back in [210.0, 10.0, 110.0] {
             clock.answered(0.0, 1010.0, 10.0 + back);
         }

@@ -1,63 +1,63 @@
-//! What a connection owes, and whether the other side is still there.
+//! Decides when a connection owes an acknowledgement or a ping, and when it is dead.
 //!
-//! Asked on every arriving message as well as by a timer: browsers slow the timers of a background tab to one a
-//! minute, while messages keep arriving.
+//! It is evaluated on every message and on a timer: browsers slow a background tab's timers to one a minute, while messages
+//! keep arriving.
 
 use crate::time::Moment;
 
-/// Four acknowledgements a second: often enough for the relay's flow control, few enough to cost nothing.
+/// Four acknowledgements per second: enough for the relay's flow control, few enough to cost nothing.
 const ACK_EVERY_MS: f64 = 250.0;
-/// Media that comes after a longer silence than this, several frames of most cameras, comes late: the relay should learn
-/// soon whether the link stood still or is slow.
+/// Media that arrives after a longer silence, several frames of most cameras, is late. The relay should learn soon whether the
+/// link stalled or is slow.
 const LULL_MS: f64 = 150.0;
-/// How often, and for how long, messages are acknowledged after that: one a frame, until it is clear.
+/// Interval and duration of the more frequent acknowledgements that follow: one per frame, until the cause is clear.
 const ACK_ALERT_EVERY_MS: f64 = 40.0;
 const ALERT_MS: f64 = 500.0;
-/// The viewer's own pings; the relay's keep the line open as well.
+/// Interval of the viewer's own pings; the relay's pings keep the connection open as well.
 const PING_EVERY_MS: f64 = 5_000.0;
-/// The first few follow each other closely: they tell the relay's clock, and the quickest of several tells it well.
+/// The first pings follow each other closely: the shortest of several round trips gives a good estimate of the relay's clock.
 const FIRST_PINGS: u32 = 5;
 const FIRST_PING_EVERY_MS: f64 = 200.0;
-/// After this long without a byte a ping asks whether the line is still there.
+/// After this long without a byte, a ping tests the connection.
 const QUIET_MS: f64 = 2_500.0;
-/// The relay pings at least every 5 s, and answers pings at once: after so long without a byte the line is dead, whatever
-/// the socket says.
+/// The relay pings at least every 5 s and answers pings at once. After this long without a byte the connection is dead,
+/// whatever state the socket reports.
 const SILENCE_MAX_MS: f64 = 7_000.0;
-/// The same when there is a reason to think so: the machine has slept, the network has changed.
+/// The same after a probe: the machine has slept, or the network has changed.
 const DOUBTED_MAX_MS: f64 = 3_000.0;
-/// Tunnels take up to 8 s to set a WebSocket up; beyond this it is not coming.
+/// Connection timeout: tunnels take up to 8 s to set up a WebSocket.
 const CONNECT_MAX_MS: f64 = 15_000.0;
 
-/// What is due now.
+/// The actions that are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Due {
-    /// An acknowledgement should be sent.
+    /// Send an acknowledgement.
     pub ack: bool,
-    /// A ping should be sent.
+    /// Send a ping.
     pub ping: bool,
-    /// Nothing came for too long: close the socket and open another.
+    /// Close the socket and open another: nothing arrived for too long.
     pub dead: bool,
 }
 
-/// The times that matter about one socket.
+/// The event times of one socket.
 #[derive(Debug, Clone)]
 pub struct Liveness {
     created: Moment,
     opened: Option<Moment>,
     heard: Moment,
     acknowledged: Option<(Moment, u64)>,
-    /// When media last came, and how many messages of it had then.
+    /// When media last arrived, and the number of media messages then.
     media: Option<(Moment, u64)>,
-    /// When media last came after a lull.
+    /// When media last arrived after a silence.
     alerted: Option<Moment>,
     pinged: Option<Moment>,
     pings: u32,
-    /// Since when there is a reason to think that the line is dead, if nothing has come since.
+    /// When a probe began, if nothing has arrived since.
     doubted: Option<Moment>,
 }
 
 impl Liveness {
-    /// A socket begins to connect.
+    /// Handles the start of a connection.
     pub fn new(now: Moment) -> Self {
         Self {
             created: now,
@@ -72,19 +72,19 @@ impl Liveness {
         }
     }
 
-    /// The socket opened.
+    /// Handles the socket's opening.
     pub fn opened(&mut self, now: Moment) {
         self.opened = Some(now);
         self.heard = now;
     }
 
-    /// Something arrived.
+    /// Handles an arrival.
     pub fn heard(&mut self, now: Moment) {
         self.heard = now;
         self.doubted = None;
     }
 
-    /// There is a reason to think that the line is dead: it is asked, and has little time to answer.
+    /// Probes a connection that may be dead: it has little time to answer.
     pub fn probe(&mut self, now: Moment) {
         if self.opened.is_some() && self.doubted.is_none() {
             (self.doubted, self.pinged) = (Some(now), None);
@@ -96,12 +96,12 @@ impl Liveness {
         self.opened.map_or(0.0, |opened| now.ms_since(opened))
     }
 
-    /// How many binary messages the other side has been told of.
+    /// The number of binary messages acknowledged.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.map_or(0, |(_, count)| count)
     }
 
-    /// What is due, `received` being the number of binary messages so far. What it names counts as done.
+    /// Returns the actions that are due and counts them as done; `received` is the number of binary messages so far.
     pub fn due(&mut self, now: Moment, received: u64) -> Due {
         if self.opened.is_none() {
             return Due { dead: now.ms_since(self.created) > CONNECT_MAX_MS, ..Due::default() };

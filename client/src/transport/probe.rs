@@ -1,29 +1,29 @@
-//! Which codec strings the browser is asked about.
+//! Lists the codec strings to test in the browser.
 //!
-//! A browser cannot list what it plays; it answers yes or no to a codec string. For every profile the highest level
-//! it accepts is found: the relay takes it that lower levels of the profile play as well.
+//! A browser cannot list its codecs; it answers yes or no to a codec string. The highest accepted level of each profile is
+//! reported: the relay assumes that lower levels of the profile play as well.
 
 use sightline_protocol::codec::Family::{self, H264, H265};
 
 /// A profile and its levels, highest first.
 struct Profile {
     family: Family,
-    /// Everything before the level.
+    /// The codec string before the level.
     before: &'static str,
-    /// The levels to try.
+    /// The levels to test.
     levels: &'static [&'static str],
-    /// Everything after the level.
+    /// The codec string after the level.
     after: &'static str,
 }
 
-/// 6.2, 5.1, 4.1 and 3.1: thirty times the level. Decoders stop at one of the first three; 3.1 is the least that
-/// shows a camera at all.
+/// 6.2, 5.1, 4.1 and 3.1, as thirty times the level. The limits of decoders are among the first three; 3.1 is the lowest that
+/// fits a camera.
 const HEVC_LEVELS: &[&str] = &["186", "153", "123", "93"];
-/// 5.2, 5.1, 4.2, 4.1, 4.0 and 3.1: ten times the level, in hexadecimal.
+/// 5.2, 5.1, 4.2, 4.1, 4.0 and 3.1, as ten times the level in hexadecimal.
 const AVC_LEVELS: &[&str] = &["34", "33", "2A", "29", "28", "1F"];
 
-/// Main and Main 10 of H.265 in both sample entries (Apple's players refuse `hev1`, the relay sends `hvc1`), then
-/// Constrained Baseline, Main and High of H.264.
+/// Main and Main 10 of H.265 in both sample entries (Apple's players refuse `hev1`, the relay sends `hvc1`), then Constrained
+/// Baseline, Main and High of H.264.
 const PROFILES: &[Profile] = &[
     Profile { family: H265, before: "hvc1.1.6.L", levels: HEVC_LEVELS, after: ".B0" },
     Profile { family: H265, before: "hvc1.2.4.L", levels: HEVC_LEVELS, after: ".B0" },
@@ -39,8 +39,8 @@ fn mime(codec: &str) -> String {
     format!("video/mp4; codecs=\"{codec}\"")
 }
 
-/// The codec strings to send in `play`: for each profile the highest level that `supported` accepts as a MIME type,
-/// but for those of a family that this browser has `failed` to decode in spite of what it said.
+/// The codec strings for `play`: for each profile the highest level that `supported` accepts as a MIME type. A family that this
+/// browser has `failed` to decode is left out.
 pub fn playable(supported: impl Fn(&str) -> bool, failed: Option<Family>) -> Vec<String> {
     let trusted = |profile: &&Profile| failed.is_none_or(|failed| failed != profile.family);
     let highest = |profile: &Profile| {
@@ -50,7 +50,7 @@ pub fn playable(supported: impl Fn(&str) -> bool, failed: Option<Family>) -> Vec
     PROFILES.iter().filter(trusted).filter_map(highest).collect()
 }
 
-/// Every codec string there is to ask about, and whether `supported` accepts it as a MIME type: for people who want to know.
+/// All codec strings, and whether `supported` accepts each as a MIME type, for display to users.
 pub fn every(supported: impl Fn(&str) -> bool) -> Vec<(String, bool)> {
     let codecs = |profile: &Profile| {
         let codec = |level: &&str| format!("{}{level}{}", profile.before, profile.after);

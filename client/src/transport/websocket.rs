@@ -1,10 +1,9 @@
-//! One connection to the relay in the `sightline.v1` dialect.
+//! One connection to the relay in the `sightline.v1` subprotocol.
 //!
-//! In go the socket's events, out come messages as the protocol types them; media stays an `ArrayBuffer`. It answers
-//! pings, acknowledges and pings by itself, and knows when the line is dead. Nothing is queued here.
+//! Input: the socket's events. Output: typed protocol messages; media stays an `ArrayBuffer`. The connection answers pings,
+//! sends acknowledgements and pings, and detects a dead socket. It queues nothing. The session's link owns it.
 
 use js_sys::ArrayBuffer;
-use sightline_protocol::SUBPROTOCOL;
 use sightline_protocol::message::{Ack, ClientMessage, Ping, Play, Pong, ServerMessage, TrackKind};
 use sightline_protocol::stream::VariantChoice;
 
@@ -15,51 +14,51 @@ use crate::browser::error::DomError;
 use crate::browser::socket::{Event, Socket};
 use crate::time::Moment;
 
-/// What arrived.
+/// An event of the connection.
 #[derive(Debug, Clone)]
 pub enum Incoming {
-    /// The connection stands.
+    /// The connection is open.
     Opened,
-    /// A message that is not the connection's own business.
+    /// A message that the connection does not handle itself.
     Message(ServerMessage),
     /// An init segment or a fragment.
     Media(ArrayBuffer),
-    /// The connection ended, or never stood.
+    /// The connection closed, or failed to open.
     Closed {
         /// WebSocket close code.
         code: u16,
     },
 }
 
-/// How much media a connection has received.
+/// The amount of media that a connection has received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// Init segments and fragments.
     pub messages: u64,
-    /// Those of them that the relay has not been told of yet.
+    /// Received messages not yet acknowledged.
     pub unacknowledged: u64,
-    /// Their bytes.
+    /// Total bytes of the received messages.
     pub bytes: u64,
 }
 
-/// Open, or about to be, until it is dropped.
+/// A connection that is opening or open; dropping it closes it.
 pub struct Connection {
     socket: Socket,
     liveness: Liveness,
     clock: RelayClock,
     received: u64,
     bytes: u64,
-    /// When the newest binary message arrived, on the clock of the wire.
+    /// When the newest binary message arrived, in Unix milliseconds.
     arrived: Option<f64>,
 }
 
 impl Connection {
-    /// Begins to connect; `on_event` gets what must be given to [`receive`](Self::receive).
+    /// Starts to connect. The owner passes each event from `on_event` to [`receive`](Self::receive).
     ///
     /// # Errors
     /// If the page may not connect there.
     pub fn open(url: &str, now: Moment, on_event: impl Fn(Event) + Clone + 'static) -> Result<Self, DomError> {
-        let socket = Socket::open(url, SUBPROTOCOL, on_event)?;
+        let socket = Socket::open(url, on_event)?;
         Ok(Self {
             socket,
             liveness: Liveness::new(now),
@@ -70,35 +69,35 @@ impl Connection {
         })
     }
 
-    /// Asks for the stream, first, and again when what this browser plays turns out to be less.
+    /// Requests the stream: first after opening, and again when the list of playable codecs shrinks.
     pub fn play(&self, codecs: &[String], variant: VariantChoice) {
         let tracks = vec![TrackKind::Video];
         self.send(&ClientMessage::Play(Play { codecs: codecs.to_vec(), variant, tracks }));
     }
 
-    /// Asks for audio beside video, or for none.
+    /// Requests audio beside video, or video alone.
     pub fn listen(&self, audio: bool) {
         let mut tracks = vec![TrackKind::Video];
         tracks.extend(audio.then_some(TrackKind::Audio));
         self.send(&ClientMessage::Tracks { tracks });
     }
 
-    /// Asks the relay to send no media until [`resume`](Self::resume).
+    /// Requests that the relay send no media until [`resume`](Self::resume).
     pub fn pause(&self) {
         self.send(&ClientMessage::Pause);
     }
 
-    /// Asks the relay to go on with the newest key frame; if it was not asked to pause, with an init segment before it.
+    /// Requests that the relay resume with the newest key frame; if it was not paused, with an init segment before it.
     pub fn resume(&self) {
         self.send(&ClientMessage::Resume);
     }
 
-    /// Asks whether the relay is still there; without an answer soon the line is dead.
+    /// Tests whether the relay responds; without a response soon, the connection is dead.
     pub fn probe(&mut self, now: Moment) {
         self.liveness.probe(now);
     }
 
-    /// Understands an event of the socket. None if nobody else needs to know.
+    /// Handles an event of the socket. None if the owner has nothing to do.
     pub fn receive(&mut self, event: Event, now: Moment) -> Option<Incoming> {
         self.liveness.heard(now);
         match event {
@@ -117,7 +116,8 @@ impl Connection {
         }
     }
 
-    /// Sends what is due; `lag_ms` is the presented lag for the acknowledgement. Returns whether the line is dead.
+    /// Sends messages that are due; `lag_ms` is the distance from the presented frame to the newest fragment. Returns whether
+    /// the connection is dead.
     pub fn attend(&mut self, now: Moment, lag_ms: impl FnOnce() -> Option<f64>) -> bool {
         let due = self.liveness.due(now, self.received);
         if due.ack {
@@ -129,17 +129,17 @@ impl Connection {
         due.dead
     }
 
-    /// How long the connection has stood, in milliseconds.
+    /// How long the connection has been open, in milliseconds.
     pub fn lived_ms(&self, now: Moment) -> f64 {
         self.liveness.lived_ms(now)
     }
 
-    /// The relay's clock, as far as its answers have told it.
+    /// The estimate of the relay's clock.
     pub fn clock(&self) -> &RelayClock {
         &self.clock
     }
 
-    /// What has been received.
+    /// The media received so far.
     pub fn traffic(&self) -> Traffic {
         Traffic {
             messages: self.received,
@@ -161,7 +161,7 @@ impl Connection {
             }
             Ok(message) => Some(Incoming::Message(message)),
             Err(error) => {
-                // A newer relay may say more than this client knows.
+                // A newer relay may send messages that this client does not know.
                 browser::warn(&format!("sightline: a message of the relay was not understood: {error}"));
                 None
             }

@@ -1,39 +1,53 @@
-//! The page: keeps the state, loads the catalogue, keeps settings, and shows the multiview or the test page.
+//! The page: owns the state, loads the catalogue, stores the settings, and shows the multiview or the test page.
 
 use wasm_bindgen::JsCast;
-use web_sys::{Element, KeyboardEvent};
+use web_sys::{Element, HtmlElement, KeyboardEvent, PointerEvent};
+use yew::html::Scope;
 use yew::prelude::*;
 
+use super::grid::Direction;
 use super::{multiview, test_page};
 use crate::browser;
 use crate::browser::listener::Listener;
 use crate::browser::storage;
 use crate::browser::timer::Timeout;
+use crate::state::activity::{Activity, Next};
 use crate::state::{self, Choice, Event, Page, Request, Settings};
 
-/// A relay that is being restarted is back within seconds.
+/// Interval of retries: a restarting relay is back within seconds.
 const CATALOGUE_RETRY_MS: f64 = 2_000.0;
-/// Streams come and go when somebody changes the relay's configuration: seldom.
+/// Interval of updates: streams change only with the relay's configuration, which is rare.
 const CATALOGUE_RENEW_MS: f64 = 10_000.0;
-/// What is chosen is kept under this name.
+/// The storage key of the settings.
 const KEPT: &str = "sightline";
+/// Elements that keep the controls visible: an open menu, a control with keyboard focus.
+const HOLDS: &str = ".sidebar, details[open], :is(a, button, input, select, summary):focus-visible";
 
-/// What the page is told.
+/// A message of the page.
 pub enum Msg {
     /// Load the catalogue.
     Load,
-    /// Something for the reducer.
+    /// A key or a button was pressed, or the wheel was turned.
+    Pressed,
+    /// The pointer is at this position of the screen.
+    Pointed(i32, i32),
+    /// Check whether to hide the controls.
+    Look,
+    /// An event for the reducer.
     Event(Event),
 }
 
 /// The root component.
 pub struct App {
     state: state::App,
-    /// One for the whole life of the page: components compare it, and a new one would draw all of them anew whenever
-    /// anything happens to one.
+    /// One callback for the life of the page: components compare it, and a new one would rerender all of them whenever one
+    /// changes.
     on_event: Callback<Event>,
     load: Option<Timeout>,
-    _keys: Listener,
+    title: String,
+    activity: Activity,
+    look: Option<Timeout>,
+    _listeners: [Listener; 4],
 }
 
 impl Component for App {
@@ -41,17 +55,19 @@ impl Component for App {
     type Properties = ();
 
     fn create(ctx: &Context<Self>) -> Self {
-        ctx.link().send_message(Msg::Load);
-        let link = ctx.link().clone();
-        let keys = Listener::new(&browser::document(), "keydown", move |event| {
-            if let Some(event) = key(event.unchecked_ref()) {
-                link.send_message(Msg::Event(event));
-            }
-        });
+        ctx.link().send_message_batch(vec![Msg::Load, Msg::Look]);
         let request = Request::read(&browser::path(), browser::parameters());
         let settings = storage::read(KEPT).map(|kept| Settings::read(&kept)).unwrap_or_default();
         let state = state::App::new(request, settings, browser::abilities::abilities().clone());
-        Self { state, on_event: ctx.link().callback(Msg::Event), load: None, _keys: keys }
+        Self {
+            state,
+            on_event: ctx.link().callback(Msg::Event),
+            load: None,
+            title: String::new(),
+            activity: Activity::new(browser::now()),
+            look: None,
+            _listeners: listeners(ctx.link()),
+        }
     }
 
     fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
@@ -60,6 +76,22 @@ impl Component for App {
                 self.load = None;
                 ctx.link().send_future(async { Msg::Event(load().await) });
                 false
+            }
+            Msg::Pressed => {
+                self.activity.pressed(browser::now());
+                self.wake(ctx)
+            }
+            Msg::Pointed(x, y) => self.activity.pointed((x, y), browser::now()) && self.wake(ctx),
+            Msg::Look => {
+                let held = browser::document().query_selector(HOLDS).ok().flatten().is_some();
+                let next = self.activity.look(held, browser::now());
+                let link = ctx.link().clone();
+                self.look = match next {
+                    Next::Hide => None,
+                    Next::LookAfter(ms) => Some(Timeout::new(ms, move || link.send_message(Msg::Look))),
+                };
+                self.state.apply(Event::Idle(next == Next::Hide), browser::unix_ms());
+                next == Next::Hide
             }
             Msg::Event(event) => {
                 let again_ms = match event {
@@ -81,11 +113,19 @@ impl Component for App {
         }
     }
 
+    fn rendered(&mut self, _: &Context<Self>, _: bool) {
+        let title = self.state.title();
+        if title != self.title {
+            browser::document().set_title(&title);
+            self.title = title;
+        }
+    }
+
     fn view(&self, _: &Context<Self>) -> Html {
         let on_event = &self.on_event;
         let theme = self.state.settings.theme.as_str();
         html! {
-            <div class="page" data-theme={theme}>
+            <div class={classes!("page", self.state.idle.then_some("idle"))} data-theme={theme}>
                 { self.banner() }
                 {
                     match self.state.page {
@@ -98,7 +138,43 @@ impl Component for App {
     }
 }
 
+/// Listens to all input, and handles the page's keys.
+fn listeners(link: &Scope<App>) -> [Listener; 4] {
+    let document = browser::document();
+    let pressed = |kind| {
+        let link = link.clone();
+        Listener::new(&document, kind, move |_| link.send_message(Msg::Pressed))
+    };
+    let (keys, pointer) = (link.clone(), link.clone());
+    [
+        Listener::new(&document, "keydown", move |event| {
+            keys.send_message(Msg::Pressed);
+            let event: &KeyboardEvent = event.unchecked_ref();
+            if let Some(event) = key(event) {
+                keys.send_message(Msg::Event(event));
+            }
+            focus_a_tile(event);
+        }),
+        Listener::new(&document, "pointermove", move |event| {
+            let event: &PointerEvent = event.unchecked_ref();
+            pointer.send_message(Msg::Pointed(event.screen_x(), event.screen_y()));
+        }),
+        pressed("pointerdown"),
+        pressed("wheel"),
+    ]
+}
+
 impl App {
+    /// Shows the controls. Returns whether they were hidden.
+    fn wake(&mut self, ctx: &Context<Self>) -> bool {
+        let idle = self.state.idle;
+        if idle {
+            ctx.link().send_message(Msg::Look);
+            self.state.apply(Event::Idle(false), browser::unix_ms());
+        }
+        idle
+    }
+
     fn banner(&self) -> Html {
         let reload = Callback::from(|_| drop(browser::window().location().reload()));
         html! {
@@ -114,10 +190,22 @@ impl App {
     }
 }
 
-/// What letters are typed into, or choose from. Of a radio button or a check box they mean nothing.
+/// Moves the focus to the first tile if an arrow key is pressed while no element has the focus, as on a page that was just
+/// opened.
+fn focus_a_tile(event: &KeyboardEvent) {
+    let target: Option<Element> = event.target().and_then(|target| target.dyn_into().ok());
+    if Direction::of(&event.key()).is_some() && target.is_some_and(|target| target.tag_name() == "BODY") {
+        let tile = browser::document().query_selector(".grid .tile:not(.tile-aside)").ok().flatten();
+        if let Some(tile) = tile.and_then(|tile| tile.dyn_into::<HtmlElement>().ok()) {
+            let _ = tile.focus();
+        }
+    }
+}
+
+/// Controls in which a letter is text or selects an option, unlike radio buttons and check boxes.
 const TAKES_LETTERS: &str = "input:not([type=radio], [type=checkbox], [type=range]), select, textarea";
 
-/// What a key means to the page as a whole. Those that mean something to one tile are handled there.
+/// The event for a key that concerns the whole page. A tile handles its own keys.
 fn key(event: &KeyboardEvent) -> Option<Event> {
     let target: Option<Element> = event.target().and_then(|target| target.dyn_into().ok());
     let typing = target.is_some_and(|target| target.closest(TAKES_LETTERS).ok().flatten().is_some());

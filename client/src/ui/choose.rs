@@ -4,7 +4,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
-/// Their options, as pairs of value and label.
+/// Renders options from pairs of value and label.
 pub fn options(choices: impl IntoIterator<Item = (String, String)>, chosen: &str) -> Html {
     let option = |(value, label): (String, String)| {
         let selected = value == chosen;
@@ -13,7 +13,7 @@ pub fn options(choices: impl IntoIterator<Item = (String, String)>, chosen: &str
     choices.into_iter().map(option).collect()
 }
 
-/// The value of the input or select that an event is about.
+/// The value of an event's input or select.
 pub fn value(event: &web_sys::Event) -> String {
     let Some(target) = event.target() else { return String::new() };
     match target.dyn_into::<HtmlSelectElement>() {

@@ -2,11 +2,11 @@
 
 use yew::prelude::*;
 
-/// The drawing's own units; the page stretches it.
+/// The units of the drawing; the page stretches it.
 const WIDTH: f64 = 120.0;
 const HEIGHT: f64 = 30.0;
 
-/// The SVG path of `values` on `count` places, from 0 at the bottom to `top`. Unknown values are gaps.
+/// The SVG path of `values` on `count` positions, from 0 at the bottom to `top`. Unknown values are gaps.
 fn path(values: &[Option<f64>], count: usize, top: f64) -> String {
     let step = WIDTH / (count.max(2) - 1) as f64;
     let first = WIDTH - step * values.len().saturating_sub(1) as f64;
@@ -24,7 +24,7 @@ fn path(values: &[Option<f64>], count: usize, top: f64) -> String {
     path
 }
 
-/// The least of 1, 2, 5, 10, 20 … times `unit` that all values are below: a scale that does not change all the time.
+/// The least of 1, 2, 5, 10, 20 … times `unit` that is not below any value: a scale that rarely changes.
 fn scale(values: &[Option<f64>], unit: f64) -> f64 {
     let highest = values.iter().flatten().copied().fold(unit, f64::max);
     let tens = 10f64.powf((highest / unit).log10().floor());
@@ -32,8 +32,8 @@ fn scale(values: &[Option<f64>], unit: f64) -> f64 {
     steps.into_iter().find(|&step| step >= highest).unwrap_or(highest)
 }
 
-/// Draws the curve. `unit` is what the scale goes at least to, `label` what is said of it to those who cannot see it; the
-/// top of the scale is written by `write`.
+/// Renders the curve. `unit` is the minimum of the scale, `label` the text for screen readers; `write` formats the top of the
+/// scale.
 pub fn curve(values: &[Option<f64>], count: usize, unit: f64, label: &str, write: impl Fn(f64) -> String) -> Html {
     let top = scale(values, unit);
     html! {

@@ -1,5 +1,5 @@
-//! One stream in a page of somebody else's: what `<sightline-player>` is made of. The element itself, which is a class of
-//! JavaScript's, is `client/embed/sightline-player.js`.
+//! One stream in a foreign page: the implementation of `<sightline-player>`. The element itself is a JavaScript class in
+//! `client/embed/sightline-player.js`.
 
 use std::rc::Rc;
 
@@ -12,16 +12,16 @@ use web_sys::{Blob, Element};
 use yew::prelude::*;
 
 use super::tile::Tile;
-use crate::browser::{Relay, file};
+use crate::browser::{self, Relay, file};
 use crate::state::{self, Event, Protocol, TileEvent, choice_of};
 
-/// The element's attributes. What is not there is as in [`Default`].
+/// The element's attributes. Absent ones have the values of [`Default`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Attributes {
     /// The relay's address.
     pub src: Option<String>,
-    /// The access token that the relay asks for.
+    /// The access token for the relay.
     pub token: Option<String>,
     /// The name of the stream.
     pub stream: String,
@@ -29,11 +29,11 @@ pub struct Attributes {
     pub protocol: String,
     /// `auto`, `h265`, `h264` or `low`.
     pub codec: String,
-    /// Whether it is not to be heard.
+    /// Whether audio is off.
     pub muted: bool,
-    /// Whether statistics lie over the picture.
+    /// Whether statistics are shown over the video.
     pub stats: bool,
-    /// Whether there is anything but the picture.
+    /// Whether the player has controls beside the video.
     pub controls: bool,
 }
 
@@ -52,7 +52,7 @@ impl Default for Attributes {
     }
 }
 
-/// What the page is told whenever it changes.
+/// The detail of a `statechange` event; `statistics` adds the latency.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Told {
@@ -88,7 +88,7 @@ impl Told {
     }
 }
 
-/// What the component is given.
+/// The component's properties.
 #[derive(Debug, Clone, PartialEq, Properties)]
 pub struct Props {
     /// The element's attributes.
@@ -112,7 +112,7 @@ impl Component for Embed {
     }
 
     fn changed(&mut self, ctx: &Context<Self>, _: &Props) -> bool {
-        // The element makes a new player for another stream, relay or codec; these change in place.
+        // The element creates a new player for another stream, relay or codec; the other attributes change in place.
         Rc::make_mut(&mut self.tile).protocol = protocol(&ctx.props().attributes);
         true
     }
@@ -121,7 +121,7 @@ impl Component for Embed {
         match event {
             Event::Tile(_, event) => {
                 let sampled = matches!(event, TileEvent::Sample(_));
-                Rc::make_mut(&mut self.tile).apply(event);
+                Rc::make_mut(&mut self.tile).apply(event, browser::unix_ms());
                 self.tell(ctx, sampled);
                 true
             }
@@ -134,7 +134,7 @@ impl Component for Embed {
     }
 
     fn rendered(&mut self, ctx: &Context<Self>, first_render: bool) {
-        // A stream that is none has no session that would tell.
+        // An invalid stream name has no session, so no event would report the first state.
         if first_render {
             self.tell(ctx, false);
         }
@@ -182,7 +182,7 @@ fn variant(codec: &str) -> VariantChoice {
     choice_of(codec).unwrap_or(VariantChoice::Auto)
 }
 
-/// A player in an element of the page's, until it is freed.
+/// A player in an element of the page.
 #[wasm_bindgen]
 pub struct EmbeddedPlayer {
     handle: Option<AppHandle<Embed>>,
@@ -192,12 +192,12 @@ pub struct EmbeddedPlayer {
 
 #[wasm_bindgen]
 impl EmbeddedPlayer {
-    /// Starts to play in `root`. `attributes` are an [`Attributes`] in JSON; `on_event` is called with the name of an event
-    /// and its detail in JSON.
+    /// Starts to play in `root`. `attributes` are an [`Attributes`] in JSON; `on_event` is called with the name of an event and
+    /// its detail in JSON.
     #[wasm_bindgen(constructor)]
     pub fn new(root: Element, attributes: &str, on_event: js_sys::Function) -> Self {
         let on_event = Callback::from(move |(name, detail): (&'static str, String)| {
-            // What the page's listeners throw is reported by the browser.
+            // The browser reports exceptions of the page's listeners.
             let _ = on_event.call2(&JsValue::NULL, &JsValue::from_str(name), &JsValue::from_str(&detail));
         });
         let props = Props { attributes: read(attributes), on_event: on_event.clone() };
@@ -205,14 +205,14 @@ impl EmbeddedPlayer {
         Self { handle: Some(handle), root, on_event }
     }
 
-    /// Takes other attributes: `protocol`, `muted`, `stats` and `controls`. The others are for a new player.
+    /// Applies new values of `protocol`, `muted`, `stats` and `controls`. Other attributes need a new player.
     pub fn update(&mut self, attributes: &str) {
         if let Some(handle) = &mut self.handle {
             handle.update(Props { attributes: read(attributes), on_event: self.on_event.clone() });
         }
     }
 
-    /// The picture on screen as a PNG: a Promise of a `Blob`, rejected while there is none.
+    /// The frame on screen as a PNG: a Promise of a `Blob`, rejected while there is none.
     pub fn snapshot(&self) -> Promise {
         let find = |selector| self.root.query_selector(selector).ok().flatten();
         let picture = find("video").zip(find("canvas"));
@@ -230,7 +230,7 @@ impl EmbeddedPlayer {
         })
     }
 
-    /// Ends it: the connection is closed, and everything that was registered in the page is taken back.
+    /// Stops the player: closes the connection and unregisters everything from the page.
     pub fn stop(&mut self) {
         if let Some(handle) = self.handle.take() {
             handle.destroy();

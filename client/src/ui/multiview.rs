@@ -1,11 +1,12 @@
-//! All pictures: a grid of tiles, beside it the sidebar; or a sentence in their place.
+//! All videos: a grid of tiles with the sidebar beside it, or a sentence in their place.
 
 use std::rc::Rc;
 
+use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 use yew::prelude::*;
 
-use super::grid::{self, Size};
+use super::grid::{self, Direction, Place, Size};
 use super::icons;
 use super::sidebar::{Row, Sidebar};
 use super::tile::Tile;
@@ -20,7 +21,7 @@ pub fn view(app: &App, on_event: &Callback<Event>) -> Html {
             if app.controls {
                 { sidebar(app, on_event) }
             }
-            // The sidebar has the page's heading where it can be seen.
+            // The open sidebar contains the page's heading.
             if !(app.controls && app.settings.sidebar) {
                 <header class="unseen"><h1>{ "Sightline" }</h1></header>
             }
@@ -52,61 +53,87 @@ fn sidebar(app: &App, on_event: &Callback<Event>) -> Html {
     }
 }
 
-/// What was chosen for that stream alone.
+/// The protocol selected for this stream alone.
 fn own_protocol(app: &App, tile: &state::Tile) -> Option<Protocol> {
     app.settings.stream(&tile.name).protocol
 }
 
-/// What the grid is given.
+/// The grid's properties.
 #[derive(Debug, Clone, PartialEq, Properties)]
 pub struct Props {
     /// The tiles, in order.
     pub tiles: Vec<Rc<state::Tile>>,
-    /// The one that fills the grid, if one does.
+    /// The name of the tile that fills the grid, if one does.
     pub solo: Option<String>,
-    /// How they share it.
+    /// The layout of the tiles.
     pub layout: Layout,
-    /// The variant to ask for.
+    /// The variant to request.
     pub choice: VariantChoice,
-    /// Whether statistics lie over the pictures.
+    /// Whether statistics are shown over the videos.
     pub statistics: bool,
-    /// Whether there is anything but the pictures.
+    /// Whether the tiles have controls beside the videos.
     pub controls: bool,
-    /// Where events go.
+    /// Receives the events.
     pub on_event: Callback<Event>,
 }
 
-/// The grid, which knows its size.
+/// A message of the grid.
+pub enum Msg {
+    /// The grid's size changed.
+    Resized(Size),
+    /// An arrow key was pressed on the tile of this name.
+    Arrow(String, Direction),
+}
+
+/// The grid, which tracks its size.
 pub struct Grid {
     element: NodeRef,
     size: Size,
+    /// The tile that gets the focus once it is visible.
+    focus: Option<String>,
     resize: Option<Resize>,
 }
 
 impl Component for Grid {
-    type Message = Size;
+    type Message = Msg;
     type Properties = Props;
 
     fn create(_: &Context<Self>) -> Self {
-        Self { element: NodeRef::default(), size: Size::default(), resize: None }
+        Self { element: NodeRef::default(), size: Size::default(), focus: None, resize: None }
     }
 
-    fn update(&mut self, _: &Context<Self>, size: Size) -> bool {
-        std::mem::replace(&mut self.size, size) != size
+    fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
+        match msg {
+            Msg::Resized(size) => std::mem::replace(&mut self.size, size) != size,
+            Msg::Arrow(name, direction) => {
+                self.walk(ctx.props(), &name, direction);
+                true
+            }
+        }
     }
 
     fn rendered(&mut self, ctx: &Context<Self>, first_render: bool) {
-        let Some(element) = self.element.cast::<Element>().filter(|_| first_render) else { return };
-        let link = ctx.link().clone();
-        self.resize = Resize::new(&element, move |width, height| link.send_message(Size { width, height }));
+        let Some(element) = self.element.cast::<Element>() else { return };
+        if let Some(name) = self.focus.take_if(|name| ctx.props().solo.as_ref().is_none_or(|solo| solo == name)) {
+            let tiles = ctx.props().tiles.iter().position(|tile| tile.name == name);
+            let tile = tiles.and_then(|n| element.children().item(n as u32));
+            if let Some(tile) = tile.and_then(|tile| tile.dyn_into::<HtmlElement>().ok()) {
+                let _ = tile.focus();
+            }
+        }
+        if first_render {
+            let link = ctx.link().clone();
+            self.resize =
+                Resize::new(&element, move |width, height| link.send_message(Msg::Resized(Size { width, height })));
+        }
     }
 
     fn view(&self, ctx: &Context<Self>) -> Html {
-        let Props { tiles, solo, layout, choice, statistics, controls, on_event } = ctx.props();
-        let shown = |tile: &state::Tile| solo.as_ref().is_none_or(|solo| *solo == tile.name);
-        let aspects: Vec<_> = tiles.iter().filter(|tile| shown(tile)).map(|tile| tile.aspect()).collect();
-        let layout = if solo.is_some() { Layout::Grid } else { *layout };
-        let mut places = grid::place(self.size, &aspects, layout).into_iter();
+        let Props { tiles, solo, choice, statistics, controls, on_event, .. } = ctx.props();
+        let shown = |tile: &state::Tile| is_shown(ctx.props(), tile);
+        let places = self.places(ctx.props());
+        let scrolls = grid::reach(&places) > self.size.height + 1.0;
+        let mut places = places.into_iter();
         let tile = |tile: &Rc<state::Tile>| {
             let place = if shown(tile) { places.next() } else { None };
             html! {
@@ -115,29 +142,45 @@ impl Component for Grid {
             }
         };
         html! {
-            <main class={classes!("grid", matches!(layout, Layout::Columns(_)).then_some("grid-columns"))} ref={self.element.clone()} onkeydown={Callback::from(|event: KeyboardEvent| walk(&event))}>
+            <main class={classes!("grid", scrolls.then_some("grid-scrolls"))} ref={self.element.clone()} onkeydown={ctx.link().batch_callback(|event: KeyboardEvent| arrow(&event))}>
                 { for tiles.iter().map(tile) }
             </main>
         }
     }
 }
 
-/// Arrow keys walk from tile to tile.
-fn walk(event: &KeyboardEvent) {
-    let step: i32 = match event.key().as_str() {
-        _ if event.shift_key() || event.ctrl_key() || event.alt_key() || event.meta_key() => return,
-        "ArrowRight" | "ArrowDown" => 1,
-        "ArrowLeft" | "ArrowUp" => -1,
-        _ => return,
-    };
-    let Some(tile) =
-        event.target_dyn_into::<HtmlElement>().filter(|target| target.matches("article.tile").unwrap_or(false))
-    else {
-        return;
-    };
-    let next = if step > 0 { tile.next_element_sibling() } else { tile.previous_element_sibling() };
-    if let Some(next) = next.and_then(|next| wasm_bindgen::JsCast::dyn_into::<HtmlElement>(next).ok()) {
-        event.prevent_default();
-        let _ = next.focus();
+impl Grid {
+    /// The positions of the visible tiles, in order.
+    fn places(&self, props: &Props) -> Vec<Place> {
+        let aspects: Vec<_> =
+            props.tiles.iter().filter(|tile| is_shown(props, tile)).map(|tile| tile.aspect()).collect();
+        grid::place(self.size, &aspects, if props.solo.is_some() { Layout::Grid } else { props.layout })
     }
+
+    /// Moves the focus from tile to tile, or, if one fills the window, shows the next camera.
+    fn walk(&mut self, props: &Props, name: &str, direction: Direction) {
+        let Some(from) = props.tiles.iter().position(|tile| tile.name == name) else { return };
+        let to = match props.solo {
+            Some(_) => direction.step(from, props.tiles.len()),
+            None => grid::neighbour(&self.places(props), from, direction),
+        };
+        self.focus = to.and_then(|to| props.tiles.get(to)).map(|tile| tile.name.clone());
+        if let (Some(name), Some(_)) = (&self.focus, &props.solo) {
+            props.on_event.emit(Event::Solo(name.clone()));
+        }
+    }
+}
+
+/// Whether a tile is visible: another may fill the grid.
+fn is_shown(props: &Props, tile: &state::Tile) -> bool {
+    props.solo.as_ref().is_none_or(|solo| *solo == tile.name)
+}
+
+/// The message for an arrow key that was pressed on a tile itself.
+fn arrow(event: &KeyboardEvent) -> Option<Msg> {
+    let modified = event.shift_key() || event.ctrl_key() || event.alt_key() || event.meta_key();
+    let direction = Direction::of(&event.key()).filter(|_| !modified)?;
+    let tile = event.target_dyn_into::<Element>().filter(|target| target.matches("article.tile").unwrap_or(false))?;
+    event.prevent_default();
+    Some(Msg::Arrow(tile.get_attribute("data-stream")?, direction))
 }

@@ -1,4 +1,4 @@
-//! What can be chosen for all pictures, and the streams in their order.
+//! The settings for all streams, and the streams in their order.
 
 use yew::prelude::*;
 
@@ -11,36 +11,36 @@ use crate::state::{Choice, Event, Layout, Phase, Protocol, Theme};
 pub struct Row {
     /// Its name.
     pub name: String,
-    /// How it is.
+    /// Its state.
     pub phase: Phase,
-    /// What was chosen for it alone.
+    /// The protocol selected for it alone.
     pub protocol: Option<Protocol>,
 }
 
-/// What the sidebar is given.
+/// The sidebar's properties.
 #[derive(Debug, Clone, PartialEq, Properties)]
 pub struct Props {
-    /// What is chosen for all streams,
+    /// The protocol of all streams.
     pub protocol: Protocol,
-    /// and what each choice would do.
-    pub hints: [String; 4],
-    /// How tiles share the window.
+    /// A description of each protocol, in the selector's order.
+    pub hints: [String; Protocol::ALL.len()],
+    /// The layout of the tiles.
     pub layout: Layout,
-    /// Light or dark.
+    /// The color scheme.
     pub theme: Theme,
-    /// Whether statistics lie over the pictures.
+    /// Whether statistics are shown over the videos.
     pub statistics: bool,
     /// The streams, in order.
     pub rows: Vec<Row>,
-    /// Where events go.
+    /// Receives the events.
     pub on_event: Callback<Event>,
 }
 
-/// Keys, and what they do.
+/// Keys, and their actions.
 const KEYS: [(&str, &str); 10] = [
     ("Enter", "one picture large, and back"),
     ("Esc", "all pictures"),
-    ("← →", "from picture to picture"),
+    ("← → ↑ ↓", "from camera to camera"),
     ("Shift ← →", "move the picture"),
     ("F", "fill the screen"),
     ("P", "let the picture float"),
@@ -57,7 +57,7 @@ pub fn Sidebar(props: &Props) -> Html {
     html! {
         <aside class="sidebar" aria-label="Settings">
             <header>
-                { icons::button("", "Close settings (B)", icons::MENU, choose(Choice::Sidebar(Some(false)))) }
+                { icons::button("", "Close settings (B)", icons::CLOSE, choose(Choice::Sidebar(Some(false)))) }
                 <h1>{ "Sightline" }</h1>
             </header>
             { protocols(props) }
@@ -153,12 +153,14 @@ fn stream(props: &Props, n: usize) -> Html {
     html! {
         <li key={name.clone()} data-state={phase.as_str()}>
             <button class="stream-name" type="button" onclick={solo} title="One picture large, and back">
-                <span class="dot" aria-hidden="true" />{ name }
+                <span class="dot" aria-hidden="true" /><bdi>{ name }</bdi>
                 <small>{ phase.label() }</small>
             </button>
-            <select aria-label={format!("Protocol of {name}")} {onchange}>{ options(choices, chosen) }</select>
-            { move_to(n.checked_sub(1), &format!("Move {name} up"), icons::UP) }
-            { move_to(Some(n + 1), &format!("Move {name} down"), icons::DOWN) }
+            <span class="stream-controls">
+                <select aria-label={format!("Protocol of {name}")} {onchange}>{ options(choices, chosen) }</select>
+                { move_to(n.checked_sub(1), &format!("Move {name} up"), icons::UP) }
+                { move_to(Some(n + 1), &format!("Move {name} down"), icons::DOWN) }
+            </span>
         </li>
     }
 }

@@ -1,4 +1,4 @@
-//! The test page: one stream, started and stopped by hand; what this browser can do; figures and curves; what happened.
+//! The test page: one stream, started and stopped by the user; statistics and curves; the log; the browser's abilities.
 
 use sightline_protocol::stream::{StreamName, VariantChoice};
 use yew::prelude::*;
@@ -10,10 +10,10 @@ use crate::browser::{self, file};
 use crate::state::history::Sample;
 use crate::state::{self, App, CODECS, Event, Level, Protocol, TestEvent, choice_of, word_of};
 
-/// What the curves show: two minutes.
+/// Number of samples in the curves: two minutes.
 const SHOWN: usize = 120;
 
-/// A choice of variant, for people.
+/// The label of a variant.
 fn label(choice: VariantChoice) -> &'static str {
     match choice {
         VariantChoice::Auto => "Auto",
@@ -101,11 +101,11 @@ fn report(app: &App) -> impl Fn() -> String + 'static {
     move || app.report(&browser::window().location().href().unwrap_or_default(), browser::iso_time)
 }
 
-/// Copies a text that is made when it is asked for.
+/// Renders a button that copies a text, which is made at the click.
 fn copy_button(name: &'static str, label: &'static str, text: impl Fn() -> String + 'static) -> Html {
     let onclick = Callback::from(move |event: MouseEvent| {
         let text = text();
-        // Where there is no clipboard (a page that came by plain HTTP), a file does as well.
+        // Without a clipboard (a page loaded over plain HTTP), the text is downloaded as a file.
         if !browser::copy(&text) {
             let _ = file::save_text(&text, "sightline.txt");
         }
@@ -129,7 +129,7 @@ fn figures(app: &App) -> Html {
 
 type Value = fn(&Sample) -> Option<f64>;
 
-/// What is drawn, to what the scale goes at least, and its unit.
+/// The curves: name, value, minimum of the scale, and unit.
 const CURVES: [(&str, Value, f64, &str); 9] = [
     ("Latency", |sample| sample.age_ms, 100.0, "ms"),
     ("Bit rate", |sample| Some(sample.bits / 1e3), 100.0, "kbit/s"),

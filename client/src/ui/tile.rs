@@ -1,5 +1,4 @@
-//! One stream: its picture, its name and what it is, what can be done with it, and one sentence where the picture is not
-//! live.
+//! One stream: its video, name, details and controls, and one sentence while it is not live.
 
 use std::rc::Rc;
 
@@ -8,80 +7,92 @@ use web_sys::{Element, HtmlCanvasElement, HtmlElement, HtmlVideoElement, Pointer
 use yew::prelude::*;
 
 use super::grid::Place;
+use crate::browser::timer::Interval;
 use crate::browser::{self, Relay, display, file};
 use crate::session::{Session, Wanted};
-use crate::state::{self, Choice, Event, Level, TileEvent};
+use crate::state::{self, Choice, Event, Level, Protocol, TileEvent};
 
 mod controls;
 mod drag;
+mod tap;
 mod words;
 
 use drag::Drag;
+use tap::Tap;
 
-/// What a tile is given.
+/// Interval at which a countdown is rendered.
+const SECOND_MS: i32 = 1_000;
+
+/// The tile's properties.
 #[derive(Debug, Clone, PartialEq, Properties)]
 pub struct Props {
-    /// What to display.
+    /// The state to render.
     pub tile: Rc<state::Tile>,
-    /// Where it is in the grid; nowhere while another fills it. Without a grid, see the style sheet.
+    /// The position in the grid; none while another tile fills it. Without a grid, the style sheet decides.
     #[prop_or_default]
     pub place: Option<Place>,
     /// Whether one tile fills the grid.
     #[prop_or_default]
     pub solo: bool,
-    /// Whether there is no grid to fill, and only the screen is larger.
+    /// Whether the tile is outside a grid, so that it can be enlarged only to fullscreen.
     #[prop_or_default]
     pub alone: bool,
-    /// The variant to ask for; it does not change while the tile is there.
+    /// The variant to request; constant for the life of the tile.
     pub choice: VariantChoice,
-    /// The relay that has it; it does not change either.
+    /// The relay that serves the stream; constant as well.
     #[prop_or_default]
     pub relay: Relay,
-    /// Whether the page wants it silent until its user says otherwise.
+    /// Whether audio is off until the user turns it on.
     #[prop_or(true)]
     pub muted: bool,
-    /// Whether statistics lie over the picture.
+    /// Whether statistics are shown over the video.
     #[prop_or_default]
     pub statistics: bool,
-    /// Whether there is anything but the picture.
+    /// Whether the tile has controls beside the video.
     #[prop_or(true)]
     pub controls: bool,
-    /// Where its session and its user report to.
+    /// Receives the events of the session and the user.
     pub on_event: Callback<Event>,
 }
 
-/// What the user does with a picture.
+/// An action of the user on a tile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Act {
-    /// Let it play.
+    /// Start playback.
     Tap,
-    /// Hear it, or no longer.
+    /// Retry at once.
+    Retry,
+    /// Turn audio on or off.
     Listen,
-    /// Set how loud it is, 0 to 1.
+    /// Set the volume, 0 to 1.
     Volume(f64),
-    /// Save what is on screen.
+    /// Save the frame on screen.
     Snapshot,
-    /// Record what is received, or end that and save it.
+    /// Start a recording, or end it and save the file.
     Record,
-    /// Let it float above all windows, or take it back.
+    /// Enter or leave picture-in-picture.
     Float,
-    /// Let it fill the screen, or take it back.
+    /// Enter or leave fullscreen.
     FillScreen,
-    /// Let it fill the grid, or take it back.
+    /// Fill the grid, or return to all tiles.
     Solo,
-    /// Exchange places with the next tile, or the one before.
+    /// Swap with the next or the previous tile.
     Move {
-        /// Which of the two.
+        /// Whether with the next.
         forwards: bool,
     },
 }
 
-/// What the component is told.
+/// A message of the component.
 pub enum Msg {
-    /// The user did something.
+    /// An action of the user.
     Act(Act),
-    /// The pointer did something.
+    /// A pointer event.
     Pointer(drag::What, PointerEvent),
+    /// A click, or the click that ends a tap.
+    Click(MouseEvent),
+    /// A second of a countdown has passed.
+    Second,
 }
 
 /// See the module.
@@ -91,7 +102,10 @@ pub struct Tile {
     curtain: NodeRef,
     session: Option<Session>,
     drag: Drag,
-    /// It was moved by a key: an element that a page puts elsewhere loses the focus.
+    tap: Tap,
+    /// Present while the tile has a fault, to update its times.
+    second: Option<Interval>,
+    /// A key moved the tile: an element that moves within the page loses the focus.
     moved: bool,
 }
 
@@ -101,7 +115,16 @@ impl Component for Tile {
 
     fn create(_: &Context<Self>) -> Self {
         let (article, video, curtain) = Default::default();
-        Self { article, video, curtain, session: None, drag: Drag::default(), moved: false }
+        Self {
+            article,
+            video,
+            curtain,
+            session: None,
+            drag: Drag::default(),
+            tap: Tap::default(),
+            second: None,
+            moved: false,
+        }
     }
 
     fn changed(&mut self, ctx: &Context<Self>, before: &Props) -> bool {
@@ -127,17 +150,32 @@ impl Component for Tile {
             Msg::Act(act) => self.act(act, ctx.props()),
             Msg::Pointer(what, event) => {
                 let Some(article) = self.article.cast::<Element>() else { return false };
+                if what == drag::What::Down {
+                    self.tap.down(&event, &article);
+                }
                 let (redraw, over) = self.drag.pointer(what, &event, &article);
                 if let Some(over) = over.filter(|over| *over != ctx.props().tile.name) {
                     ctx.props().on_event.emit(Event::Move(ctx.props().tile.name.clone(), over));
                 }
                 return redraw;
             }
+            Msg::Click(event) => {
+                if let Some(article) = self.article.cast::<HtmlElement>().filter(|_| !drag::is_of_control(&event)) {
+                    self.tap.click(&article);
+                }
+            }
+            Msg::Second => return true,
         }
         false
     }
 
     fn rendered(&mut self, ctx: &Context<Self>, first_render: bool) {
+        if ctx.props().tile.fault().is_none() {
+            self.second = None;
+        } else if self.second.is_none() {
+            let link = ctx.link().clone();
+            self.second = Some(Interval::new(SECOND_MS, move || link.send_message(Msg::Second)));
+        }
         if std::mem::take(&mut self.moved)
             && let Some(article) = self.article.cast::<HtmlElement>()
         {
@@ -173,6 +211,7 @@ impl Component for Tile {
                 {style}
                 tabindex="0"
                 aria-label={format!("{}, {}", tile.name, tile.phase().label())}
+                onclick={ctx.link().callback(Msg::Click)}
                 ondblclick={on_solo(&act)}
                 onkeydown={on_key(&act)}
                 onpointerdown={pointer(drag::What::Down)}
@@ -192,10 +231,10 @@ impl Component for Tile {
             >
                 <video ref={self.video.clone()} autoplay=true muted=true playsinline=true aria-label={tile.name.clone()} />
                 <canvas ref={self.curtain.clone()} hidden=true aria-hidden="true" />
-                { words::overlay(tile, act.reform(|_| Act::Tap)) }
                 if *statistics {
                     { words::statistics(tile) }
                 }
+                { words::overlay(tile, &act) }
                 if *controls {
                     { controls::bar(tile, (!alone).then_some(*solo), &act) }
                     { words::caption(tile) }
@@ -210,13 +249,15 @@ impl Tile {
         self.video.cast().zip(self.curtain.cast())
     }
 
-    /// Within the event's handler: after it the browser no longer takes it for the user's wish.
+    /// Called within the event's handler: afterwards the browser no longer recognizes a user gesture.
     fn act(&mut self, act: Act, props: &Props) {
         let Props { tile, on_event, .. } = props;
         let Some((video, curtain)) = self.elements() else { return };
         match (act, &self.session) {
             (Act::Solo, _) if !props.alone => on_event.emit(Event::Solo(tile.name.clone())),
             (Act::Volume(volume), _) => on_event.emit(Event::Choose(Choice::Volume(tile.name.clone(), volume))),
+            // The video itself shows nothing then.
+            (Act::Float, Some(session)) if tile.plays_by(Protocol::WebCodecs) => session.float(),
             (Act::Float, _) => display::float(&video),
             (Act::FillScreen | Act::Solo, _) => {
                 if let Some(article) = self.article.cast::<Element>() {
@@ -231,9 +272,10 @@ impl Tile {
                 }
             }
             (Act::Tap, Some(session)) => session.tapped(),
+            (Act::Retry, Some(session)) => session.retry(),
             (Act::Listen, Some(session)) if tile.audio => session.listen(!tile.listening),
             (Act::Record, Some(session)) if tile.can_record() => session.record(tile.recording.is_none()),
-            (Act::Tap | Act::Listen | Act::Record, _) => {}
+            (Act::Tap | Act::Retry | Act::Listen | Act::Record, _) => {}
         }
     }
 }
@@ -254,13 +296,13 @@ fn snapshot(video: &HtmlVideoElement, curtain: &HtmlCanvasElement, props: &Props
     });
 }
 
-/// The name of the tile after this one, or before it.
+/// The name of the next or the previous tile.
 fn neighbour(article: &Element, forwards: bool) -> Option<String> {
     let element = if forwards { article.next_element_sibling() } else { article.previous_element_sibling() };
     element?.get_attribute("data-stream")
 }
 
-/// Two clicks on the picture. Buttons take clicks for themselves.
+/// Handles a double click on the video. Buttons handle their own clicks.
 fn on_solo(act: &Callback<Act>) -> Callback<MouseEvent> {
     let act = act.clone();
     Callback::from(move |event: MouseEvent| {
@@ -270,7 +312,7 @@ fn on_solo(act: &Callback<Act>) -> Callback<MouseEvent> {
     })
 }
 
-/// What a key does while this tile, or something in it, has the focus.
+/// Handles a key while this tile, or an element within it, has the focus.
 fn on_key(act: &Callback<Act>) -> Callback<KeyboardEvent> {
     let act = act.clone();
     Callback::from(move |event: KeyboardEvent| {

@@ -1,4 +1,4 @@
-//! Components display what they are given and send what the user does.
+//! Components render their properties and send the user's actions.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,13 +18,13 @@ use yew::prelude::*;
 
 use crate::fixture::until;
 
-/// An element in the page, taken out again when it is dropped.
+/// An element in the page, removed on drop.
 struct Root(Element);
 
 impl Root {
     fn new() -> Self {
         let root = document().create_element("div").unwrap();
-        document().body().unwrap().append_child(&root).unwrap();
+        document().body().unwrap().prepend_with_node_1(&root).unwrap();
         Self(root)
     }
 
@@ -53,7 +53,7 @@ impl Drop for Root {
     }
 }
 
-/// What was sent.
+/// Records the events that a component sends.
 fn events() -> (Rc<RefCell<Vec<Event>>>, Callback<Event>) {
     let events: Rc<RefCell<Vec<Event>>> = Rc::default();
     let log = events.clone();
@@ -99,7 +99,7 @@ fn tile_props(tile: state::Tile, on_event: Callback<Event>) -> tile::Props {
         solo: false,
         alone: false,
         choice: VariantChoice::Auto,
-        // Nobody listens there.
+        // No server listens on this port.
         relay: Relay { url: Some("http://127.0.0.1:9/".to_owned()), token: None },
         muted: true,
         statistics: true,
@@ -112,7 +112,7 @@ fn tile_props(tile: state::Tile, on_event: Callback<Event>) -> tile::Props {
 async fn a_tile_shows_its_words_figures_and_curves_and_closes_what_it_opened() {
     let (sent, on_event) = events();
     let mut state = state::Tile::new("yard".parse().unwrap());
-    state.apply(TileEvent::Sample(Sample { bits: 1e6, frames: 25.0, age_ms: Some(150.0), ..Sample::default() }));
+    state.apply(TileEvent::Sample(Sample { bits: 1e6, frames: 25.0, age_ms: Some(150.0), ..Sample::default() }), 0.0);
     let (root, handle) = Root::render::<Tile>(tile_props(state, on_event));
     let article = root.wait_for("article.tile").await;
     assert_eq!(article.get_attribute("data-state").as_deref(), Some("connecting"));
@@ -132,10 +132,10 @@ async fn a_tile_shows_its_words_figures_and_curves_and_closes_what_it_opened() {
 #[wasm_bindgen_test]
 async fn a_name_that_is_none_opens_no_connection_and_says_why() {
     let (sent, on_event) = events();
-    let refused = state::Tile::refused(&StreamName::try_from("a b".to_owned()).unwrap_err());
+    let refused = state::Tile::refused(&StreamName::try_from("a//b".to_owned()).unwrap_err());
     let (root, handle) = Root::render::<Tile>(tile_props(refused, on_event));
     let message = root.wait_for(".tile-message").await.text_content().unwrap();
-    assert!(message.contains("a b"), "{message}");
+    assert!(message.contains("a//b"), "{message}");
     assert!(root.find(".tile-more").is_none() && sent.borrow().is_empty());
     handle.destroy();
 }

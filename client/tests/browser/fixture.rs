@@ -1,4 +1,4 @@
-//! A real stream to append, and the means to wait for what the browser does with it.
+//! A real stream to append, and helpers that wait for the browser.
 
 use js_sys::{ArrayBuffer, Promise, Uint8Array};
 use sightline_client::browser::{document, now, window};
@@ -11,7 +11,7 @@ const H264: &[u8] = include_bytes!("fixtures/h264.mp4");
 pub(crate) const MIME: &str = "video/mp4; codecs=\"avc1.42C00B\"";
 pub(crate) const TIMESCALE: u32 = 12_800;
 
-/// Longer than anything here takes on a busy machine.
+/// Longer than any step takes on a busy machine.
 const PATIENCE_MS: f64 = 10_000.0;
 
 /// The init segment and the fragments, one frame each.
@@ -34,14 +34,15 @@ pub(crate) fn buffer(bytes: &[u8]) -> ArrayBuffer {
     Uint8Array::from(bytes).buffer()
 }
 
-/// A muted video in the page, taken out again when it is dropped.
+/// A muted video in the page, removed on drop.
 pub(crate) struct Video(pub(crate) HtmlVideoElement);
 
 impl Video {
     pub(crate) fn new() -> Self {
         let video: HtmlVideoElement = document().create_element("video").unwrap().unchecked_into();
         video.set_muted(true);
-        document().body().unwrap().append_child(&video).unwrap();
+        // First in the page: in some browsers the test runner's output fills the viewport, and elements below it are invisible.
+        document().body().unwrap().prepend_with_node_1(&video).unwrap();
         Self(video)
     }
 }
@@ -59,7 +60,7 @@ pub(crate) async fn sleep(ms: i32) {
     JsFuture::from(promise).await.unwrap();
 }
 
-/// Waits until `met`, and panics with `what` if it never is.
+/// Waits until `met`, and panics with `what` after a timeout.
 pub(crate) async fn until(what: &str, mut met: impl FnMut() -> bool) {
     let start = now();
     while !met() {

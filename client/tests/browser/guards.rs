@@ -43,7 +43,7 @@ fn a_listener_may_be_dropped_by_its_own_callback() {
     let own = Rc::clone(&slot);
     *slot.borrow_mut() = Some(Listener::new(&window(), "sightline-once", move |_| {
         drop(own.borrow_mut().take());
-        call(); // what the callback owns is still there
+        call(); // the callback still owns its captures
     }));
     dispatch("sightline-once");
     dispatch("sightline-once");
@@ -59,7 +59,7 @@ fn an_event_within_an_event_waits_for_its_turn() {
         move |event: u8| {
             log.borrow_mut().push(event);
             if event == 1 {
-                dispatch("sightline-inner"); // fires its listener before it returns
+                dispatch("sightline-inner"); // calls the listener before it returns
                 log.borrow_mut().push(2);
             }
         }
@@ -93,8 +93,8 @@ async fn a_socket_tells_that_it_could_not_open_and_is_silent_once_dropped() {
     let events = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&events);
     let on_event = move |event| log.borrow_mut().push(event);
-    let socket = Socket::open(NOWHERE, "sightline.v1", on_event.clone()).unwrap();
-    drop(Socket::open(NOWHERE, "sightline.v1", on_event).unwrap());
+    let socket = Socket::open(NOWHERE, on_event.clone()).unwrap();
+    drop(Socket::open(NOWHERE, on_event).unwrap());
     until("the close event", || !events.borrow().is_empty()).await;
     sleep(50).await;
     assert!(matches!(events.borrow()[..], [Event::Closed { code: 1006, .. }]), "{:?}", events.borrow());
@@ -103,7 +103,7 @@ async fn a_socket_tells_that_it_could_not_open_and_is_silent_once_dropped() {
 
 #[wasm_bindgen_test]
 fn an_address_that_is_none_is_an_error() {
-    assert!(Socket::open("ws://:bad:", "sightline.v1", |_| {}).is_err());
+    assert!(Socket::open("ws://:bad:", |_| {}).is_err());
 }
 
 #[wasm_bindgen_test]

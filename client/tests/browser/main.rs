@@ -1,9 +1,8 @@
 //! The bindings and the player in a real browser.
 //!
-//! Run with `CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner` and one of CHROMEDRIVER, GECKODRIVER:
-//! `cargo test -p sightline-client --target wasm32-unknown-unknown --test browser`.
+//! Run by `make test-client BROWSER=chromium`, `firefox` or `webkit` (`scripts/client.sh`).
 
-// Natively there is no browser: this file is empty then.
+// This file is empty in native builds, which have no browser.
 #![cfg(target_arch = "wasm32")]
 
 mod bytes;

@@ -11,7 +11,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::fixture::{MIME, Video, buffer, sleep, stream, until};
 
-/// An open media source with a SourceBuffer that has its init segment.
+/// An open media source with a SourceBuffer that contains the init segment.
 async fn opened(video: &Video) -> (MediaSource, SourceBuffer) {
     let events = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&events);

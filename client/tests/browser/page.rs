@@ -34,10 +34,13 @@ fn other_exceptions_keep_their_name_and_message() {
 fn a_stream_is_reached_where_the_page_came_from() {
     let stream = "cam-1.yard".parse().unwrap();
     let host = window().location().host().unwrap();
-    assert_eq!(Relay::default().stream_url(&stream).unwrap(), format!("ws://{host}/ws/mse/cam-1.yard"));
+    let socket = "ws/mse/cam-1.yard?subprotocol=sightline.v1";
+    assert_eq!(Relay::default().stream_url(&stream).unwrap(), format!("ws://{host}/{socket}"));
     let at = |url: &str, token: Option<&str>| Relay { url: Some(url.to_owned()), token: token.map(str::to_owned) };
     let elsewhere = at("https://relay.example/below/", None).stream_url(&stream).unwrap();
-    assert_eq!(elsewhere, "wss://relay.example/below/ws/mse/cam-1.yard");
+    assert_eq!(elsewhere, format!("wss://relay.example/below/{socket}"));
+    let path = at("https://relay.example/", None).stream_url(&"site/cam 1?/ü#".parse().unwrap()).unwrap();
+    assert_eq!(path, "wss://relay.example/ws/mse/site/cam%201%3F/%C3%BC%23?subprotocol=sightline.v1");
     assert!(at("not an address", None).stream_url(&stream).is_err());
     let with_token = at("https://relay.example/", Some("a-b.c_d.e")).address("whep/yard?codec=auto").unwrap();
     assert_eq!(with_token, "https://relay.example/whep/yard?codec=auto&token=a-b.c_d.e");

@@ -23,7 +23,7 @@ enum Input {
     Watched,
 }
 
-/// A player in its mailbox, as a session has it.
+/// A player in its mailbox, as in a session.
 struct Playing {
     mailbox: Mailbox<Input>,
     outcomes: Rc<RefCell<Vec<Outcome>>>,
@@ -54,7 +54,7 @@ impl Playing {
         Self { mailbox, outcomes, video }
     }
 
-    /// An epoch: the init segment, then every fragment at once, as a viewer gets them who joins.
+    /// Sends an epoch as a new viewer receives it: the init segment, then every fragment at once.
     fn epoch(&self) {
         let (init, fragments) = stream();
         let sender = self.mailbox.sender();
@@ -157,6 +157,8 @@ async fn bytes_that_are_no_media_are_reported_and_break_nothing() {
     let sender = playing.mailbox.sender();
     sender.send(Input::Announce);
     sender.send(Input::Media(buffer(b"\0\0\0\x08ftyp\0\0\0\x08moov")));
+    // WebKitGTK reads more before it reports an error.
+    sender.send(Input::Media(buffer(&[0xff; 2000])));
     until("a failure", || playing.trouble().is_some()).await;
     sender.send(Input::Media(buffer(&[])));
     sender.send(Input::Media(buffer(&[0xff; 2000])));

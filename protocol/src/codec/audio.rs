@@ -18,7 +18,7 @@ pub enum AudioCodec {
 }
 
 impl AudioCodec {
-    /// The MIME type of MP4 with this codec, as `MediaSource.isTypeSupported` takes it.
+    /// The MIME type of MP4 with this codec, for `MediaSource.isTypeSupported`.
     pub fn mime(self) -> String {
         format!("audio/mp4; codecs=\"{self}\"")
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_are_written_as_they_are_read() {
+    fn codec_strings_round_trip() {
         for text in ["mp4a.40.2", "mp4a.40.5", "opus"] {
             assert_eq!(text.parse::<AudioCodec>().unwrap().to_string(), text);
         }

@@ -30,7 +30,7 @@ fn bytes(atom: &impl Encode) -> Vec<u8> {
     out
 }
 
-/// A fragment with a `prft`, a `moof`, and a `mdat` of which only the header is there.
+/// A fragment with a `prft`, a `moof` and only the header of a `mdat`.
 fn fragment(moof: &Moof) -> Vec<u8> {
     let prft = Prft {
         reference_track_id: 1,
@@ -47,7 +47,7 @@ fn fragment(moof: &Moof) -> Vec<u8> {
 }
 
 #[test]
-fn the_head_of_a_fragment_is_read() {
+fn head_fields_match_the_boxes() {
     let bytes = fragment(&moof(7200, vec![entry(Some(3600), Some(0), Some(40)), entry(Some(1800), None, None)]));
     let head = FragmentHead::read(&bytes).unwrap();
     assert_eq!(
@@ -74,7 +74,7 @@ fn flags_and_duration_fall_back_to_the_defaults_of_tfhd() {
 }
 
 #[test]
-fn what_is_not_a_fragment_is_named() {
+fn invalid_fragment_reports_the_reason() {
     let whole = fragment(&moof(0, vec![entry(None, None, None)]));
     assert_eq!(FragmentHead::read(&whole[..60]), Err(FragmentError::Truncated(60)));
     assert_eq!(FragmentHead::read(b"\0\0\0\x08mdat"), Err(FragmentError::Missing("moof")));
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_fragment_never_panics(at in 0usize..200, value: u8) {
+    fn damaged_fragment_never_panics(at in 0usize..200, value: u8) {
         let mut bytes = fragment(&moof(7200, vec![entry(None, Some(0), Some(40)); 3]));
         let at = at % bytes.len();
         bytes[at] = value;

@@ -1,4 +1,4 @@
-//! The cookie of a browser that has logged in: until when it is good, signed.
+//! The cookie of a browser that has logged in: its expiry time, signed.
 
 use std::num::NonZeroU32;
 
@@ -10,17 +10,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 use crate::config::Password;
 
-/// A wall of pictures is not asked every day.
+/// Long, because a video wall should not show the login form every day.
 const SECONDS: u64 = 30 * 24 * 3600;
-/// The key comes from the password, so that cookies outlive a restart and not a new password; who gets hold of a cookie has
-/// to pay for each guess at the password (OWASP's figure for PBKDF2-HMAC-SHA256 in 2023).
+/// The key is derived from the password, so that cookies survive a restart but not a new password. The iterations make each
+/// guess at the password expensive for a thief of a cookie (OWASP's figure for PBKDF2-HMAC-SHA256 in 2023).
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(600_000).expect("it is not 0");
 const SALT: &[u8] = b"sightline session cookie";
 
-/// Signs and verifies.
+/// Signs and verifies cookies.
 pub(super) struct Signer {
     key: hmac::Key,
-    /// Another for each key: cookies do not know ports (RFC 6265, section 8.5), and a machine may have several relays.
+    /// Differs per key: cookies ignore ports (RFC 6265, section 8.5), and a machine may run several relays.
     name: String,
 }
 
@@ -33,8 +33,13 @@ impl Signer {
         Self { key, name: format!("sightline-{name}") }
     }
 
-    /// A `Set-Cookie` (RFC 6265) for a browser that logs in at `now`, in seconds since 1970. Without a path it is for the
-    /// folder of the login, wherever a proxy has that.
+    /// The cookie's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A `Set-Cookie` value (RFC 6265) for a browser that logs in at `now`, in seconds since 1970. It has no `Path`, so it
+    /// applies to the login's folder, also below a proxy's path prefix.
     pub(super) fn cookie(&self, now: u64, encrypted: bool) -> String {
         let until = (now + SECONDS).to_string();
         let signature = BASE64.encode(hmac::sign(&self.key, until.as_bytes()));
@@ -42,7 +47,7 @@ impl Signer {
         format!("{}={until}.{signature}; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}", self.name)
     }
 
-    /// Whether a `Cookie` header has one of ours that is good at `now`.
+    /// Whether a `Cookie` header contains a cookie of this relay that is valid at `now`.
     pub(super) fn admits(&self, header: &str, now: u64) -> bool {
         let mut pairs = header.split(';').filter_map(|pair| pair.trim().split_once('='));
         pairs.any(|(name, value)| name == self.name && self.accepts(value, now))
@@ -58,7 +63,7 @@ impl Signer {
     }
 }
 
-/// What a request has as the cookie of that name (RFC 6265, section 4.2.1).
+/// The value of the request's cookie `name` (RFC 6265, section 4.2.1).
 pub(super) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));

@@ -1,4 +1,4 @@
-//! The target `tokens`: what tokens say, and all the places where one may be.
+//! The target `tokens`: access tokens, and every part of a request that can carry one.
 
 use std::sync::LazyLock;
 
@@ -8,10 +8,12 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
+use sightline_protocol::address::Address;
 
 use super::cookie::Signer;
+use super::login::is_page;
 use super::token::{self, Verifier};
-use super::{Rights, credentials, is_page, is_public};
+use super::{Permissions, credentials, is_public};
 use crate::config::{Password, TokenKey};
 
 const KEY: [u8; 32] = [1; 32];
@@ -21,13 +23,16 @@ static VERIFIER: LazyLock<Verifier> =
     LazyLock::new(|| Verifier::new(&TokenKey::new(KEY.to_vec()).expect("it is long enough")));
 static SIGNER: LazyLock<Signer> = LazyLock::new(|| Signer::new(&Password::new("open sesame".to_owned())));
 
-/// The first line are claims, which are signed here, or nothing would come past the signature; the second is an address, the
-/// third a header.
+/// The first line is a set of claims, which the target signs because nothing else passes the signature check. The second is an
+/// address, the third a header value.
 pub fn tokens(data: &[u8]) {
     let mut lines = data.splitn(3, |byte| *byte == b'\n');
     let mut line = || lines.next().unwrap_or_default();
     claims(line());
     if let Ok(uri) = Uri::try_from(line()) {
+        for method in ["GET", "POST", "DELETE"] {
+            reaches_its_stream(method, uri.path());
+        }
         let given = token::in_query(&uri).unwrap_or_default();
         assert!(VERIFIER.verify(given, NOW).is_err() && VERIFIER.keep(given, NOW, true).is_none(), "nobody signed it");
         if is_public(uri.path()) {
@@ -47,16 +52,25 @@ pub fn tokens(data: &[u8]) {
     }
 }
 
+/// A permission for the stream that a handler finds at the address allows it; a permission for another stream does not.
+fn reaches_its_stream(method: &str, path: &str) {
+    let Ok(address) = Address::read(method, path) else { return };
+    let stream = address.stream();
+    assert!(Permissions::Streams(vec![stream.clone()]).reach(method, path));
+    let other = if stream.as_str() == "yard" { "gate" } else { "yard" };
+    assert!(!Permissions::Streams(vec![other.parse().expect("a name")]).reach(method, path), "{path:?} is {stream:?}");
+}
+
 fn claims(claims: &[u8]) {
     let signed = format!("{}.{}", BASE64.encode(r#"{"typ":"JWT","alg":"HS256"}"#), BASE64.encode(claims));
     let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &KEY), signed.as_bytes());
     let token = format!("{signed}.{}", BASE64.encode(signature));
-    let Ok((rights, until)) = VERIFIER.verify(&token, NOW) else { return };
+    let Ok((permissions, until)) = VERIFIER.verify(&token, NOW) else { return };
     assert!(until > NOW);
     assert!(VERIFIER.keep(&token, NOW, true).is_some_and(|cookie| HeaderValue::try_from(cookie).is_ok()));
-    // A claim that is nobody's here may be no text at all.
+    // The value of an ignored claim need not be valid UTF-8.
     let Ok(said) = serde_json::from_slice::<Value>(claims) else { return };
     let named = |name: &str| said["streams"].as_array().is_some_and(|names| names.iter().any(|other| other == name));
-    assert_eq!(rights == Rights::All, named("*"));
-    assert_eq!(rights.reach("/hls/yard/index.m3u8"), named("yard") || named("*"));
+    assert_eq!(permissions == Permissions::All, named("*"));
+    assert_eq!(permissions.reach("GET", "/hls/yard/index.m3u8"), named("yard") || named("*"));
 }

@@ -1,14 +1,14 @@
-//! Tokens of an identity provider (OpenID Connect Core 1.0, section 2; Cloudflare Access): whoever has signed in there sees
-//! everything, as with the password. The relay signs nobody in; a proxy or a program brings the token.
+//! Verifies tokens of an identity provider (OpenID Connect Core 1.0, section 2; Cloudflare Access). A valid token allows every
+//! stream, as the password does. The relay performs no sign-in; a proxy or a program sends the token.
 //!
-//! | where | who sends it there |
+//! | location | sender |
 //! | --- | --- |
 //! | `Cf-Access-Jwt-Assertion` | Cloudflare's proxy |
-//! | the cookie `CF_Authorization` | the browser of somebody who has signed in at Cloudflare |
+//! | the cookie `CF_Authorization` | a browser that has signed in at Cloudflare |
 //! | `Authorization: Bearer` (RFC 6750) | other proxies, programs, WHEP |
 //!
-//! A token is good if one of the provider's keys has signed it ([`keys`], [`known`]), and it names this issuer, this audience
-//! and a time that is not over (RFC 7519, section 4.1). Nothing of it is kept.
+//! A valid token is signed by one of the provider's keys ([`keys`], [`known`]). It names this issuer, this audience and a time
+//! that has not expired (RFC 7519, section 4.1). The relay stores nothing of it.
 
 mod keys;
 mod known;
@@ -21,53 +21,54 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{Refusal, Rights, cookie};
+use super::{Permissions, Refusal, cookie};
 use crate::config::{KeySource, Oidc};
 use keys::Key;
 use known::Known;
 
 pub use source::KeysError;
 
-/// What Cloudflare Access calls the header and the cookie ("Validate JWTs" in its documentation).
+/// Cloudflare Access's names of the header and the cookie ("Validate JWTs" in its documentation).
 const HEADER: &str = "cf-access-jwt-assertion";
 const COOKIE: &str = "CF_Authorization";
-/// How far the provider's clock may be from this machine's, in seconds.
+/// Tolerated difference between the provider's clock and this machine's, in seconds.
 const LEEWAY: u64 = 30;
 
-/// What a token says, beside what it is for.
+/// The claims of a token, besides issuer and audience.
 #[derive(Deserialize)]
 struct Claims {
-    /// When it ends, in seconds since 1970; with a fraction, where the provider likes (RFC 7519, section 2, `NumericDate`).
+    /// Expiry in seconds since 1970, possibly with a fraction (RFC 7519, section 2, `NumericDate`).
     exp: f64,
-    /// When it begins.
+    /// Start of validity, likewise.
     nbf: Option<f64>,
 }
 
-/// Verifies, with the keys that the provider has at the time.
+/// Verifies tokens with the provider's current keys.
 pub(crate) struct Verifier {
     rules: Rules,
     known: Known,
 }
 
-/// What a token must say.
+/// The required claims.
 struct Rules {
     issuer: String,
     audience: String,
 }
 
 impl Verifier {
-    /// One that keeps up with the provider's keys until `shutdown`.
+    /// Starts a verifier that follows the provider's keys until `shutdown`.
     pub(crate) fn start(oidc: Oidc, shutdown: CancellationToken) -> Self {
         let Oidc { issuer, audience, keys } = oidc;
         Self { rules: Rules { issuer, audience }, known: Known::follow(keys, shutdown) }
     }
 
-    /// What the bearer of `token` may see at `now`, in seconds since 1970, and until when. A key that is not known is asked
-    /// for, so this may take as long as the provider's answer.
-    pub(super) async fn verify(&self, token: &str, now: u64) -> Result<(Rights, u64), Refusal> {
+    /// The permissions of `token` at `now`, in seconds since 1970, and its expiry with the leeway. An unknown key is fetched, which may take as
+    /// long as the provider's response.
+    pub(super) async fn verify(&self, token: &str, now: u64) -> Result<(Permissions, u64), Refusal> {
         let verified = async {
             let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Unverified)?;
-            // What is public cannot be a secret (RFC 8725, section 2.1), and no extension is understood (RFC 7515, section 4.1.11).
+            // A public key must not serve as an HMAC secret (RFC 8725, section 2.1). No extension is supported (RFC 7515,
+            // section 4.1.11).
             if header.alg.family() == AlgorithmFamily::Hmac || header.crit.is_some() {
                 return Err(Refusal::Unverified);
             }
@@ -83,17 +84,17 @@ impl Verifier {
 }
 
 impl Rules {
-    fn judge(&self, token: &str, key: &Key, now: u64) -> Result<(Rights, u64), Refusal> {
+    fn judge(&self, token: &str, key: &Key, now: u64) -> Result<(Permissions, u64), Refusal> {
         let mut rules = Validation::new_for_family(key.decoding.family());
         rules.algorithms.clone_from(&key.algorithms);
         rules.set_required_spec_claims(&["exp", "iss", "aud"]);
         rules.set_issuer(&[&self.issuer]);
         rules.set_audience(&[&self.audience]);
-        // Time is the caller's.
+        // The caller supplies the time.
         rules.validate_exp = false;
         let decoded = jsonwebtoken::decode::<Claims>(token, &key.decoding, &rules);
         let Claims { exp, nbf } = decoded.map_err(|error| refusal(error.kind()))?.claims;
-        // A number that is out of range becomes the nearest one.
+        // An out-of-range number saturates.
         let (exp, nbf) = (exp as u64, nbf.map(|nbf| nbf as u64));
         if exp.saturating_add(LEEWAY) <= now {
             return Err(Refusal::SignedOut);
@@ -101,11 +102,11 @@ impl Rules {
         if nbf.is_some_and(|nbf| nbf > now + LEEWAY) {
             return Err(Refusal::Early);
         }
-        Ok((Rights::All, exp))
+        Ok((Permissions::All, exp.saturating_add(LEEWAY)))
     }
 }
 
-/// What is said after the signature was found right names the configuration, which may be what is wrong.
+/// Errors after a valid signature name the configuration, which may be the cause.
 fn refusal(error: &ErrorKind) -> Refusal {
     match error {
         ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience | ErrorKind::MissingRequiredClaim(_) => Refusal::NotForUs,
@@ -113,15 +114,15 @@ fn refusal(error: &ErrorKind) -> Refusal {
     }
 }
 
-/// The token that comes by itself with all that somebody asks for who has signed in.
+/// The token that Cloudflare's proxy or cookie adds to each request of a signed-in browser.
 pub(super) fn brought(headers: &HeaderMap) -> Option<&str> {
     headers.get(HEADER).and_then(|value| value.to_str().ok()).or_else(|| cookie::value(headers, COOKIE))
 }
 
-/// Looks at the provider's keys once, and gives their number.
+/// Fetches the provider's keys once and returns their number.
 ///
 /// # Errors
-/// When there are none to be had.
+/// See [`KeysError`].
 pub async fn look(source: &KeySource) -> Result<usize, KeysError> {
     Ok(source::load(source).await?.len())
 }

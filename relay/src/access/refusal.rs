@@ -1,38 +1,38 @@
-//! The sentences for those who may not watch.
+//! The error texts for requests that may not watch.
 
-/// Why somebody may not watch, as it is told in place of a picture.
+/// Why a request may not watch. The text is shown instead of the video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// Nothing was shown, or a wrong password, where there is one.
+    /// No credentials or a wrong password; a password is configured.
     #[error("this relay asks for a password: load the page anew to log in")]
     LogIn,
-    /// Nothing was shown, where there are only tokens.
+    /// No credentials; only tokens are configured.
     #[error("this relay asks for an access token: open it by a link that has one")]
     NoToken,
-    /// The token was good once.
+    /// The token has expired.
     #[error("the access token has expired: ask for a new one")]
     Expired,
-    /// The token will be good.
+    /// The token is not valid yet.
     #[error("the access token is not valid yet: try again later")]
     Early,
-    /// It was not made with this relay's key, or is no token at all.
+    /// The token is malformed or was signed with another key.
     #[error("the access token is not one of this relay's: ask for a new one")]
     Foreign,
-    /// The token is for something else.
+    /// The token does not name this stream.
     #[error("the access token is not for this: ask for one that names the stream")]
     OtherStream,
-    /// Nothing was shown, where there is an identity provider and no password.
+    /// No credentials; an identity provider and no password are configured.
     #[error(
         "this relay is for those who have signed in: open it by the address that asks you to, and load the page anew"
     )]
     SignIn,
-    /// The provider's token was good once.
+    /// The provider's token has expired.
     #[error("the sign-in has expired: load the page anew to sign in again")]
     SignedOut,
-    /// The provider has not signed it, as far as can be seen.
+    /// The signature of the provider's token cannot be verified.
     #[error("the sign-in cannot be verified: load the page anew to sign in again")]
     Unverified,
-    /// The provider has signed it, for somebody else.
+    /// The provider signed the token for another issuer or audience.
     #[error(
         "the sign-in is for something else: its issuer or its audience is not the one in the relay's configuration"
     )]
@@ -40,7 +40,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// Whether whoever makes such tokens has signed what was shown, so that it is no password.
+    /// Whether the credentials were a token with a valid signature, and so not a password.
     pub(super) fn is_of_a_token(self) -> bool {
         matches!(self, Self::Expired | Self::Early | Self::SignedOut | Self::NotForUs)
     }

@@ -1,11 +1,11 @@
-//! Tokens: what their bearer may see and until when, signed (JWT, RFC 7519, with HS256). The relay keeps nothing of them:
-//! whoever has the key makes them, the relay or a program of the operator's.
+//! Access tokens: the streams that the bearer may see and an expiry, signed (JWT, RFC 7519, with HS256). The relay stores no
+//! tokens; the relay or a program of the operator's issues them with the shared key.
 //!
-//! | where | who sends it there |
+//! | location | sender |
 //! | --- | --- |
-//! | `?token=` | links, and players that know only addresses |
+//! | `?token=` | links, and players that support only addresses |
 //! | `Authorization: Bearer` (RFC 6750) | programs, WHEP |
-//! | the subprotocol `sightline.token.TOKEN` | pages of other sites: a WebSocket of theirs has no headers |
+//! | the subprotocol `sightline.token.TOKEN` | pages of other sites: browsers set no headers on a WebSocket |
 //! | a cookie | the page, once it was opened by a link |
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -16,51 +16,56 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::rights::Rights;
+use super::permissions::Permissions;
 use super::{Refusal, cookie};
 use crate::config::TokenKey;
 
-/// The subprotocol in which a WebSocket brings a token. It is never the one that is agreed on.
+/// The subprotocol in which a WebSocket request sends a token. The relay never selects it.
 const PROTOCOL: &str = "sightline.token.";
-/// The query's parameter.
+/// The query parameter.
 pub(crate) const PARAMETER: &str = "token=";
-/// The longest that a browser keeps a cookie (RFC 6265bis, section 5.5); WebKitGTK drops one of more than 2^31 seconds.
+/// The longest `Max-Age` that browsers accept (RFC 6265bis, section 5.5). WebKitGTK drops a cookie with more than 2^31 seconds.
 const KEPT: u64 = 400 * 24 * 3600;
 /// Stands for all streams.
 const ALL: &str = "*";
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Claims {
-    /// When it ends, in seconds since 1970.
+    /// Expiry in seconds since 1970.
     exp: u64,
-    /// When it begins.
+    /// Start of validity in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<u64>,
-    /// Names of streams, or [`ALL`]. It has to be there: a claim that is misspelt must not open everything.
+    /// Stream names, or [`ALL`]. Required, because a misspelt claim must not allow every stream.
     streams: Vec<String>,
 }
 
-/// Verifies.
+/// Verifies tokens.
 pub(super) struct Verifier {
     key: DecodingKey,
     rules: Validation,
-    /// The cookie's name, another for each key, as that of a login.
+    /// The cookie's name, which differs per key as the login cookie's does.
     cookie: String,
 }
 
 impl Verifier {
     pub(super) fn new(key: &TokenKey) -> Self {
         let mut rules = Validation::new(Algorithm::HS256);
-        // Time is the caller's.
+        // The caller supplies the time.
         rules.validate_exp = false;
         let hash = digest(&SHA256, &[b"sightline token cookie", key.reveal()].concat());
         let cookie = format!("sightline-token-{}", BASE64.encode(&hash.as_ref()[..6]));
         Self { key: DecodingKey::from_secret(key.reveal()), rules, cookie }
     }
 
-    /// What the bearer of `token` may see at `now`, in seconds since 1970, and until when.
-    pub(super) fn verify(&self, token: &str, now: u64) -> Result<(Rights, u64), Refusal> {
+    /// The name of the cookie that keeps a link's token.
+    pub(super) fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
+    /// The permissions of `token` at `now`, in seconds since 1970, and its expiry.
+    pub(super) fn verify(&self, token: &str, now: u64) -> Result<(Permissions, u64), Refusal> {
         let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.rules);
         let Claims { exp, nbf, streams } = decoded.map_err(|_| Refusal::Foreign)?.claims;
         if exp <= now {
@@ -70,11 +75,13 @@ impl Verifier {
             return Err(Refusal::Early);
         }
         let all = streams.iter().any(|name| name == ALL);
-        let rights = if all { Rights::All } else { Rights::Streams(streams) };
-        Ok((rights, exp))
+        // An invalid name matches no stream.
+        let names = || streams.iter().filter_map(|name| name.parse().ok()).collect();
+        let permissions = if all { Permissions::All } else { Permissions::Streams(names()) };
+        Ok((permissions, exp))
     }
 
-    /// A `Set-Cookie` for a page that was opened with this token, for as long as it is good.
+    /// A `Set-Cookie` value for a page that is opened with this token. The cookie expires with the token.
     pub(super) fn keep(&self, token: &str, now: u64, encrypted: bool) -> Option<String> {
         let (_, until) = self.verify(token, now).ok()?;
         let secure = if encrypted { "; Secure" } else { "" };
@@ -87,22 +94,22 @@ impl Verifier {
     }
 }
 
-/// A token until `until`, in seconds since 1970, for the streams of these names, or for all if there are none.
+/// Issues a token for `streams`, or for all streams if that is empty. `until` is its expiry in seconds since 1970.
 ///
 /// # Errors
-/// What the cryptography says; it has no reason to.
+/// An error of the cryptography library, which is not expected.
 pub fn mint(key: &TokenKey, streams: &[String], until: u64) -> Result<String, jsonwebtoken::errors::Error> {
     let streams = if streams.is_empty() { vec![ALL.to_owned()] } else { streams.to_vec() };
     let claims = Claims { exp: until, nbf: None, streams };
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(key.reveal()))
 }
 
-/// The token of an address.
+/// The token in the query of an address.
 pub(super) fn in_query(uri: &Uri) -> Option<&str> {
     uri.query()?.split('&').find_map(|pair| pair.strip_prefix(PARAMETER))
 }
 
-/// The token of a WebSocket's subprotocols.
+/// The token in the subprotocols of a WebSocket request.
 pub(super) fn in_protocols(headers: &HeaderMap) -> Option<&str> {
     let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).find_map(|name| name.trim().strip_prefix(PROTOCOL))
@@ -129,15 +136,26 @@ mod tests {
     fn a_token_is_good_for_its_streams_and_its_time() {
         let verifier = Verifier::new(&key(1));
         let yard = mint(&key(1), &["yard".to_owned()], NOW + 60).unwrap();
-        let (rights, until) = verifier.verify(&yard, NOW).unwrap();
-        assert_eq!((rights, until), (Rights::Streams(vec!["yard".to_owned()]), NOW + 60));
+        let (permissions, until) = verifier.verify(&yard, NOW).unwrap();
+        assert_eq!((permissions, until), (Permissions::Streams(vec!["yard".parse().unwrap()]), NOW + 60));
         assert_eq!(verifier.verify(&yard, NOW + 60), Err(Refusal::Expired));
         for all in [vec![], vec!["yard".to_owned(), ALL.to_owned()]] {
             let token = mint(&key(1), &all, NOW + 60).unwrap();
-            assert_eq!(verifier.verify(&token, NOW), Ok((Rights::All, NOW + 60)));
+            assert_eq!(verifier.verify(&token, NOW), Ok((Permissions::All, NOW + 60)));
         }
+        let path = mint(&key(1), &["site/cam 1/ü".to_owned()], NOW + 60).unwrap();
+        let (permissions, _) = verifier.verify(&path, NOW).unwrap();
+        assert_eq!(permissions, Permissions::Streams(vec!["site/cam 1/ü".parse().unwrap()]));
+        // Only an exact stream name allows a stream.
+        let claims = ["site%2Fcam%201", "a//b", "../yard", "yard/", ""];
+        let odd = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": claims }));
+        assert_eq!(verifier.verify(&odd, NOW), Ok((Permissions::Streams(vec![]), NOW + 60)));
         let none = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": [] }));
-        assert_eq!(verifier.verify(&none, NOW), Ok((Rights::Streams(vec![]), NOW + 60)), "an empty list is of none");
+        assert_eq!(
+            verifier.verify(&none, NOW),
+            Ok((Permissions::Streams(vec![]), NOW + 60)),
+            "an empty list is of none"
+        );
     }
 
     #[test]
@@ -145,7 +163,7 @@ mod tests {
         let verifier = Verifier::new(&key(1));
         let good = mint(&key(1), &[], NOW + 60).unwrap();
         let [head, claims, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
-        // RFC 8725, section 2.1: who chooses the algorithm must not be the token.
+        // RFC 8725, section 2.1: the token must not choose the algorithm.
         let unsigned = format!("{}.{claims}.", BASE64.encode(r#"{"alg":"none","typ":"JWT"}"#));
         let other = signed(&Header::new(Algorithm::HS512), &serde_json::json!({ "exp": NOW + 60, "streams": ["*"] }));
         let endless = signed(&Header::default(), &serde_json::json!({ "streams": ["yard"] }));

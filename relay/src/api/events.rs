@@ -1,12 +1,13 @@
-//! `GET /api/events`: what `GET /api/streams` tells, when it changes, as server-sent events (HTML standard, section 9.2).
+//! `GET /api/events`: changes of `GET /api/streams` as server-sent events (HTML standard, section 9.2).
 //!
 //! | event | data | when |
 //! | --- | --- | --- |
-//! | `streams` | what `GET /api/streams` answers | at first, and when streams come or go |
-//! | `stream` | one of its `streams` | when that one's state, viewers, codec or notes change |
+//! | `streams` | the response of `GET /api/streams` | first, and when streams are added or removed |
+//! | `expired` | a sentence | last, when the token of the request expires |
+//! | `stream` | one element of its `streams` | when that stream's state, viewers, codec or notes change |
 //!
-//! Measured rates change all the time and are no event. Whoever was away asks again and is told everything: there are no
-//! event numbers to remember.
+//! Measured rates change all the time and cause no event. A client that reconnects gets the whole catalogue again, so events
+//! have no ids.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,15 +23,18 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Rights;
+use super::catalogue::catalogue;
+use crate::access::{Expiry, Permissions};
 use crate::hub::Hub;
 
-/// What changes together is told together: a viewer who comes starts a source.
+/// Collects changes with one cause into one event: a new viewer starts a source.
 const TOGETHER: Duration = Duration::from_millis(100);
-/// So that proxies do not take the connection for an idle one.
+/// Keep-alive interval, so that proxies do not close an idle connection.
 const ALIVE: Duration = Duration::from_secs(15);
+/// The data of the event `expired`.
+const EXPIRED: &str = "the access token or the sign-in has expired: ask for a new token, or sign in again";
 
-/// What the route needs.
+/// The route's state.
 #[derive(Debug, Clone)]
 pub(super) struct Feed {
     pub(super) hub: Arc<Hub>,
@@ -41,35 +45,39 @@ pub(super) struct Feed {
 /// The route's handler.
 pub(super) async fn events(
     State(feed): State<Feed>,
-    Extension(rights): Extension<Rights>,
+    Extension(permissions): Extension<Permissions>,
+    expiry: Option<Extension<Expiry>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let stopped = feed.shutdown.clone().cancelled_owned();
-    let listener = Listener { changes: feed.hub.changes().watch(), feed, rights, told: None };
+    let listener = Listener { changes: feed.hub.changes().watch(), feed, permissions, told: None };
     let news = stream::unfold(listener, Listener::next).flat_map(stream::iter);
+    let expired = Expiry::passed(expiry.map(|Extension(expiry)| expiry));
+    let farewell = stream::once(async { Event::default().event("expired").data(EXPIRED) });
+    let news = news.take_until(expired).chain(farewell);
     Sse::new(news.take_until(stopped).map(Ok)).keep_alive(KeepAlive::new().interval(ALIVE))
 }
 
-/// Somebody who is told.
+/// One client of the route.
 struct Listener {
     feed: Feed,
-    rights: Rights,
+    permissions: Permissions,
     changes: watch::Receiver<()>,
-    /// Nothing at first.
+    /// The streams of the last event; `None` before the first.
     told: Option<Vec<StreamInfo>>,
 }
 
 impl Listener {
-    /// The next events, once there are any.
+    /// Waits for the next events.
     async fn next(mut self) -> Option<(Vec<Event>, Self)> {
         loop {
             if self.told.is_some() {
-                // The hub has the sender.
+                // Ends if the hub is gone, which holds the sender.
                 self.changes.changed().await.ok()?;
                 sleep(TOGETHER).await;
             }
             self.changes.mark_unchanged();
-            let mut catalogue = self.feed.hub.catalogue(Instant::now(), self.feed.webrtc);
-            catalogue.streams.retain(|stream| self.rights.cover(stream.name.as_str()));
+            let mut catalogue = catalogue(&self.feed.hub, Instant::now(), self.feed.webrtc);
+            catalogue.streams.retain(|stream| self.permissions.cover(&stream.name));
             let news: Vec<_> = news(&mut self.told, catalogue).iter().filter_map(News::event).collect();
             if !news.is_empty() {
                 return Some((news, self));
@@ -78,7 +86,7 @@ impl Listener {
     }
 }
 
-/// What somebody is told.
+/// An event's content.
 #[derive(Debug, Clone, PartialEq)]
 enum News {
     All(Catalogue),
@@ -87,7 +95,7 @@ enum News {
 
 impl News {
     fn event(&self) -> Option<Event> {
-        // What we write as JSON has nothing that cannot be.
+        // Serialization does not fail for these types.
         match self {
             Self::All(catalogue) => Event::default().event("streams").json_data(catalogue).ok(),
             Self::One(stream) => Event::default().event("stream").json_data(stream).ok(),
@@ -95,7 +103,7 @@ impl News {
     }
 }
 
-/// What to tell somebody who was `told` that before, and what has been told then.
+/// The events for a client that has last seen `told`; updates `told`.
 fn news(told: &mut Option<Vec<StreamInfo>>, catalogue: Catalogue) -> Vec<News> {
     let now: Vec<_> = catalogue.streams.iter().map(without_measures).collect();
     let names = |streams: &[StreamInfo]| streams.iter().map(|stream| stream.name.clone()).collect::<Vec<_>>();
@@ -108,7 +116,7 @@ fn news(told: &mut Option<Vec<StreamInfo>>, catalogue: Catalogue) -> Vec<News> {
     }
 }
 
-/// What is not different by the time alone.
+/// The stream without values that change by time alone.
 fn without_measures(stream: &StreamInfo) -> StreamInfo {
     let state = |state: &StreamState| match state.clone() {
         StreamState::Offline { reason, message, .. } => StreamState::Offline { reason, message, retry_in_ms: 0 },
@@ -130,8 +138,8 @@ fn without_measures(stream: &StreamInfo) -> StreamInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::rendition::{Purpose, Status, Way};
-    use crate::hub::ring::Limits;
+    use crate::hub::rendition::{Protocol, Purpose, Status};
+    use crate::hub::ring::RingLimits;
     use sightline_protocol::message::OfflineReason;
     use sightline_protocol::stream::{StreamName, Variant};
 
@@ -141,19 +149,20 @@ mod tests {
 
     #[test]
     fn everything_is_told_once_and_then_what_has_changed() {
-        let hub = Hub::new([name("yard"), name("gate")], Limits::default(), true);
+        let hub = Hub::new([name("yard"), name("gate")], RingLimits::default(), true);
         let now = Instant::now();
         let mut told = None;
-        let mut ask = |now| news(&mut told, hub.catalogue(now, false));
+        let mut ask = |now| news(&mut told, catalogue(&hub, now, false));
         assert!(matches!(ask(now).as_slice(), [News::All(all)] if all.streams.len() == 2));
         assert_eq!(ask(now), []);
 
-        let viewer = hub.stream(&name("gate")).unwrap().rendition(Variant::Copy).subscribe(Purpose::View(Way::Mse));
+        let viewer =
+            hub.stream(&name("gate")).unwrap().rendition(Variant::Copy).subscribe(Purpose::View(Protocol::Mse));
         let told_now = ask(now);
         let [News::One(gate)] = told_now.as_slice() else { panic!("{told_now:?}") };
         assert_eq!((gate.name.as_str(), gate.variants[0].viewers), ("gate", 1));
 
-        // Nearer to the next try is nothing new.
+        // Only the time until the next retry changes, which causes no event.
         let retry_at = now + Duration::from_secs(8);
         viewer.rendition().fail(Status::Offline { reason: OfflineReason::Failed, message: "no".into(), retry_at });
         assert_eq!(ask(now).len(), 1);

@@ -1,7 +1,7 @@
-//! What a browser may do with the answers: the headers that keep a page to itself.
+//! Security headers of all responses, and the content security policy of pages.
 //!
-//! The policy is one for every page of ours, and strict enough that a text which came in as markup would do nothing: scripts
-//! and connections are the relay's own, and the page's only inline script is known by its hash.
+//! All pages share one policy. It makes injected markup harmless: scripts and connections must belong to the relay, and the
+//! pages' inline scripts are allowed by their hashes.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// W3C Permissions Policy: of what a page could ask for, a player needs none of these.
+/// W3C Permissions Policy: features that a player does not need.
 const PERMISSIONS: (&str, &str) = ("permissions-policy", "camera=(), geolocation=(), microphone=()");
 
-/// The policy of pages, as a header.
+/// The content security policy as a header value.
 #[derive(Debug, Clone)]
 pub(super) struct Policy(Arc<HeaderValue>);
 
 impl Policy {
-    /// For `pages` of ours, which `origins` may have in a frame; `*` stands for every origin.
+    /// The policy for `pages`. Pages of `origins` may embed them in a frame; `*` stands for every origin.
     pub(super) fn new(pages: &[&str], origins: &[String]) -> Self {
         let text = policy(pages, origins);
-        // An origin of the configuration may have anything in it.
+        // A configured origin may contain characters that are invalid in a header.
         Self(Arc::new(HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("default-src 'none'"))))
     }
 }
@@ -37,14 +37,14 @@ fn policy(pages: &[&str], origins: &[String]) -> String {
     let frames: String = origins.iter().map(|origin| format!(" {origin}")).collect();
     [
         "default-src 'none'".to_owned(),
-        // WebAssembly is compiled, which counts as evaluation (CSP 3, section 6.1.10).
+        // Compiling WebAssembly counts as evaluation (CSP 3, section 6.1.10).
         format!("script-src 'self' 'wasm-unsafe-eval'{scripts}"),
         format!("style-src 'self'{styles}"),
-        // Tiles are placed by their style attributes.
+        // Tiles are positioned by their style attributes.
         "style-src-attr 'unsafe-inline'".to_owned(),
         // Includes WebSockets to the same host (CSP 3, section 6.7.2.8).
         "connect-src 'self'".to_owned(),
-        // A MediaSource's address is a blob's.
+        // The address of a MediaSource is a `blob:` URL.
         "media-src 'self' blob:".to_owned(),
         "img-src 'self' data: blob:".to_owned(),
         "base-uri 'none'".to_owned(),
@@ -54,7 +54,7 @@ fn policy(pages: &[&str], origins: &[String]) -> String {
     .join("; ")
 }
 
-/// The texts of the elements with this tag that have one.
+/// The non-empty texts of the elements with this tag.
 fn inline<'a>(page: &'a str, tag: &str) -> impl Iterator<Item = &'a str> {
     let (begin, end) = (format!("<{tag}"), format!("</{tag}>"));
     let elements = page.match_indices(&begin).map(|(at, _)| &page[at..]).collect::<Vec<_>>();
@@ -68,14 +68,14 @@ fn hash(text: &str) -> String {
     format!(" 'sha256-{}'", BASE64.encode(digest(&SHA256, text.as_bytes())))
 }
 
-/// Adds the headers to every answer.
+/// Adds the headers to every response.
 pub(super) async fn secure(State(policy): State<Policy>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::clone(&policy.0));
-        // Addresses name streams, which is nobody else's business.
+        // Addresses contain stream names, which other sites must not learn.
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         headers.insert(HeaderName::from_static(PERMISSIONS.0), HeaderValue::from_static(PERMISSIONS.1));
     }

@@ -1,5 +1,5 @@
-//! `GET /metrics`: what an operator watches over months, as OpenMetrics text. Nothing is kept for it: the hub is asked when
-//! somebody asks. Labels are names of the configuration, and so are bounded.
+//! `GET /metrics`: long-term metrics as OpenMetrics text. Values are read from the hub at each request. Labels come from the
+//! configuration, so their number is bounded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use indexmap::IndexMap;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
@@ -15,34 +16,37 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use sightline_protocol::catalogue::ReaderName;
 use sightline_protocol::message::{GapReason, TrackKind};
+use sightline_protocol::stream::StreamName;
 
-use crate::hub::Hub;
-use crate::hub::rendition::{Rendition, Status, Tally, Way};
+use crate::hub::rendition::{Protocol, Rendition, RenditionStats, Status};
+use crate::hub::{Hub, Stream};
+use crate::net::rejections::Rejections;
 use process::Totals;
 
 mod process;
 
 /// OpenMetrics 1.0.0, section "Protocol Negotiation".
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The states of a rendition, as the catalogue has them.
+/// The states of a rendition, as in the catalogue.
 const STATES: [&str; 4] = ["idle", "starting", "live", "offline"];
-/// Why fragments are left out, as the WebSocket's `gap` has them.
+/// The reasons for skipped fragments, as in the WebSocket's `gap` message.
 const REASONS: [(GapReason, &str); 3] =
     [(GapReason::Behind, "behind"), (GapReason::Overrun, "overrun"), (GapReason::Paused, "paused")];
 
-/// What is asked.
+/// Collects the metrics of a hub, and the counts of rejections.
 #[derive(Debug)]
-struct Relay(Arc<Hub>);
+struct Relay(Arc<Hub>, Rejections);
 
-/// Answers with all of them.
-pub(super) async fn metrics(State(hub): State<Arc<Hub>>) -> Response {
+/// Responds with all metrics.
+pub(super) async fn metrics(State((hub, rejections)): State<(Arc<Hub>, Rejections)>) -> Response {
     let mut registry = Registry::with_prefix("sightline");
-    registry.register_collector(Box::new(Relay(hub)));
+    registry.register_collector(Box::new(Relay(hub, rejections)));
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => ([(CONTENT_TYPE, TEXT)], text).into_response(),
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         Err(fmt::Error) => axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -56,37 +60,39 @@ impl Collector for Relay {
 
         all.viewers()?;
         all.gauge("transcodes", "Transcodes that are made from it now", |rendition| {
-            Some(rendition.holders().borrow().transcoders as f64)
+            Some(rendition.subscribers().borrow().transcoders as f64)
         })?;
-        all.gauge("bit_rate", "Bits a second, measured over the newest media", |rendition| {
+        all.gauge("bitrate_bits_per_second", "Bits per second, measured over the newest media", |rendition| {
             rendition.bit_rate().map(|bits| bits as f64)
         })?;
         all.gauge("frame_rate", "Frames a second, measured over the newest media", Rendition::frame_rate)?;
         all.states()?;
+        readers(all.encoder, &streams)?;
         all.counter("fragments", "Fragments published, one for each frame", None, |rendition| {
-            rendition.tally().fragments()
+            rendition.stats().fragments()
         })?;
         all.counter("media", "Bytes of the fragments published", Some(&Unit::Bytes), |rendition| {
-            rendition.tally().bytes()
+            rendition.stats().bytes()
         })?;
         all.counter("epochs", "Epochs begun: starts of a source, and changes of what it sends", None, |rendition| {
-            rendition.tally().epochs()
+            rendition.stats().epochs()
         })?;
         all.counter(
             "source_failures",
             "Failures of the source, after each of which FFmpeg is started anew",
             None,
-            |rendition| rendition.tally().failures(),
+            |rendition| rendition.stats().failures(),
         )?;
         all.skipped()?;
         all.in_flight()?;
         all.histogram(
-            "capture_to_ring",
-            "From a frame's arrival at this machine to where viewers are sent it from",
-            Tally::delay,
+            "ingest_latency",
+            "From a frame's arrival at this machine to its publication",
+            RenditionStats::ingest_latency,
         )?;
-        let help = "From where viewers are sent it from to the acknowledgement of a viewer who has it";
-        all.histogram("acknowledged", help, Tally::acknowledged)?;
+        let help = "From a frame's publication to a viewer's acknowledgement";
+        all.histogram("delivery_latency", help, RenditionStats::delivery_latency)?;
+        rejected(&mut encoder, &self.1)?;
         process(&mut encoder, Totals::read())
     }
 }
@@ -115,7 +121,7 @@ impl Encode<'_, '_> {
         self.renditions.iter().try_for_each(|rendition| one(rendition, family.encode_family(&labels(rendition))?))
     }
 
-    /// Of those of which it is known.
+    /// Encodes a gauge for the renditions that have a value.
     fn gauge(&mut self, name: &str, help: &str, value: impl Fn(&Rendition) -> Option<f64>) -> fmt::Result {
         let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         let known = self.renditions.iter().filter_map(|rendition| Some((labels(rendition), value(rendition)?)));
@@ -160,10 +166,10 @@ impl Encode<'_, '_> {
         let help = "Viewers now; all that watch one variant by HLS are one";
         let mut family = self.encoder.encode_descriptor("viewers", help, None, MetricType::Gauge)?;
         for rendition in self.renditions {
-            let (holders, [stream, variant]) = (*rendition.holders().borrow(), labels(rendition));
-            for way in Way::ALL {
-                let labels = [stream.clone(), variant.clone(), ("protocol", way.name().to_owned())];
-                ConstGauge::new(holders.viewers_by(way) as f64).encode(family.encode_family(&labels)?)?;
+            let (subscribers, [stream, variant]) = (*rendition.subscribers().borrow(), labels(rendition));
+            for protocol in Protocol::ALL {
+                let labels = [stream.clone(), variant.clone(), ("protocol", protocol.name().to_owned())];
+                ConstGauge::new(subscribers.viewers_by(protocol) as f64).encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())
@@ -176,7 +182,7 @@ impl Encode<'_, '_> {
             let [stream, variant] = labels(rendition);
             for (reason, name) in REASONS {
                 let labels = [stream.clone(), variant.clone(), ("reason", name.to_owned())];
-                ConstCounter::new(rendition.tally().skipped(reason)).encode(family.encode_family(&labels)?)?;
+                ConstCounter::new(rendition.stats().skipped(reason)).encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())
@@ -185,18 +191,50 @@ impl Encode<'_, '_> {
     fn in_flight(&mut self) -> fmt::Result {
         let about = ("in_flight", "Bytes sent to viewers and not acknowledged yet", Some(&Unit::Bytes));
         self.family(about, MetricType::Gauge, |rendition, encoder| {
-            ConstGauge::new(rendition.tally().in_flight() as f64).encode(encoder)
+            ConstGauge::new(rendition.stats().in_flight() as f64).encode(encoder)
         })
     }
 
-    fn histogram(&mut self, name: &str, help: &str, of: impl Fn(&Tally) -> &Histogram) -> fmt::Result {
+    fn histogram(&mut self, name: &str, help: &str, of: impl Fn(&RenditionStats) -> &Histogram) -> fmt::Result {
         self.family((name, help, Some(&Unit::Seconds)), MetricType::Histogram, |rendition, encoder| {
-            of(rendition.tally()).encode(encoder)
+            of(rendition.stats()).encode(encoder)
         })
     }
 }
 
-/// The relay's own process, without its FFmpegs.
+/// What reads each source that has been watched.
+fn readers(encoder: &mut DescriptorEncoder<'_>, streams: &IndexMap<StreamName, Stream>) -> fmt::Result {
+    let help = "1 for what reads the source, with the reason where FFmpeg reads what the relay was to read itself";
+    let mut family = encoder.encode_descriptor("source_reader", help, None, MetricType::Gauge)?;
+    for (name, stream) in streams {
+        let Some(reader) = stream.reader().get() else { continue };
+        let by = match reader.name {
+            ReaderName::Direct => "direct",
+            ReaderName::Ffmpeg => "ffmpeg",
+        };
+        let reason = reader.fallback.map_or("", |fallback| fallback.cause);
+        let labels = [("stream", name.as_str()), ("reader", by), ("reason", reason)];
+        ConstGauge::new(1i64).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// Rejected requests and failed logins.
+fn rejected(encoder: &mut DescriptorEncoder<'_>, rejections: &Rejections) -> fmt::Result {
+    let help = "Requests rejected, by HTTP status or WebSocket close code";
+    let mut family = encoder.encode_descriptor("rejections", help, None, MetricType::Counter)?;
+    for (code, total) in rejections.codes() {
+        ConstCounter::new(total).encode(family.encode_family(&[("code", code.to_string())])?)?;
+    }
+    let help = "Wrong passwords and tokens, by the form or by a header";
+    let mut family = encoder.encode_descriptor("failed_logins", help, None, MetricType::Counter)?;
+    for (method, total) in rejections.failed_logins() {
+        ConstCounter::new(total).encode(family.encode_family(&[("method", method.name())])?)?;
+    }
+    Ok(())
+}
+
+/// Metrics of the relay's own process, without its FFmpeg processes.
 fn process(encoder: &mut DescriptorEncoder<'_>, totals: Totals) -> fmt::Result {
     let mut gauge = |name, help, unit: Option<Unit>, value: Option<u64>| match value {
         Some(value) => {
@@ -206,7 +244,7 @@ fn process(encoder: &mut DescriptorEncoder<'_>, totals: Totals) -> fmt::Result {
         None => Ok(()),
     };
     gauge("process_resident_memory", "Resident memory of the relay", Some(Unit::Bytes), totals.resident)?;
-    gauge("process_open_descriptors", "Open descriptors of the relay", None, totals.descriptors)?;
+    gauge("process_open_fds", "Open file descriptors of the relay", None, totals.descriptors)?;
     gauge("process_children", "Processes that the relay has started and that run: FFmpegs", None, totals.children)?;
     gauge("tasks", "Tasks of the relay: some for each connection, viewer and source", None, totals.tasks)?;
     if let Some(seconds) = totals.cpu_seconds {

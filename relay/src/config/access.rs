@@ -1,4 +1,4 @@
-//! `[access]`: who may watch.
+//! `[access]`: credentials.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,21 +7,21 @@ use serde::Deserialize;
 
 use super::ConfigError;
 
-/// Where the password may be instead of a file.
+/// Overrides `password_file`.
 const VARIABLE: &str = "SIGHTLINE_PASSWORD";
 
-/// `[access]` as it is written.
+/// The section's structure.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Section {
-    /// Beside the configuration, where it is not absolute.
+pub(super) struct AccessSection {
+    /// Relative to the configuration's folder.
     pub(super) password_file: Option<PathBuf>,
-    /// Likewise.
+    /// Relative to the configuration's folder.
     pub(super) token_key_file: Option<PathBuf>,
     pub(super) open: bool,
 }
 
-/// What those who watch have to know. It is not printed.
+/// The password. Its `Debug` output hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -31,7 +31,7 @@ impl Password {
         Self(text)
     }
 
-    /// The first line of a file.
+    /// Reads the first line of a file.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
         match text.lines().next() {
@@ -40,10 +40,10 @@ impl Password {
         }
     }
 
-    /// That of the environment, if there is one.
+    /// Reads the environment variable, if it is set.
     ///
     /// # Errors
-    /// When there is something else: whoever sets it does not want everybody to watch.
+    /// The value is empty or not UTF-8. An operator who sets the variable does not want an open relay.
     pub fn from_environment() -> Result<Option<Self>, ConfigError> {
         match std::env::var(VARIABLE) {
             Ok(text) if !text.is_empty() => Ok(Some(Self(text))),

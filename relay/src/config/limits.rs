@@ -1,74 +1,60 @@
-//! `[limits]`: what viewers, and those who are none, may take of the relay.
+//! `[limits]`: limits of viewers, connections and transcodes.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::Network;
+use super::network::Network;
 
-/// What one count may be: none would be a relay for nobody.
+/// The range of a count. Zero would refuse everyone.
 const COUNT: RangeInclusive<usize> = 1..=1_000_000;
-/// A head of a request: below, those of browsers with some cookies do not fit; above, nobody's is.
+/// The range of a request head's size. Browsers with some cookies need more than the minimum; no browser sends the maximum.
 const HEADER_BYTES: RangeInclusive<usize> = 8192..=1024 * 1024;
+
+/// Loopback addresses (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3).
+const LOOPBACK: [IpNet; 2] = [
+    IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+    IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+];
 
 /// The limits, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections to the HTTP port, of whatever kind.
+    /// Connections to the HTTP port, of any kind.
     pub connections: usize,
-    /// Those of them from one address.
+    /// Connections from one client: an IPv4 address or an IPv6 /64.
     pub connections_per_address: usize,
-    /// How long a connection may take for the head of a request, and be idle between two.
+    /// Time limit for a request head, and for the idle time between requests.
     pub header: Duration,
-    /// How long the head of a request may be.
+    /// Maximum size of a request head in bytes.
     pub header_bytes: usize,
-    /// Viewers at a time, each with a session of WebSocket or WebRTC.
+    /// Concurrent viewers, each with a WebSocket or WebRTC session.
     pub viewers: usize,
-    /// Those of them of one stream.
+    /// Concurrent viewers of one stream.
     pub viewers_per_stream: usize,
-    /// Those of them of one address.
+    /// Concurrent viewers from one client: an IPv4 address or an IPv6 /64.
     pub viewers_per_address: usize,
-    /// What a viewer may say by WebSocket, in messages a second.
+    /// WebSocket messages per second from one viewer.
     pub messages_per_second: usize,
-    /// Encoders of pictures at a time.
+    /// Concurrent video encoders.
     pub transcodes: usize,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<Network>,
+    /// Proxies with a trusted `X-Forwarded-For`.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Section::default().resolve().expect("the defaults are within their ranges")
+        LimitsSection::default().resolve().expect("the defaults are within their ranges")
     }
 }
 
-/// The limits in force, which another configuration may change. Shared by all who keep them.
-#[derive(Debug, Clone)]
-pub struct InForce(Arc<RwLock<Arc<Limits>>>);
-
-impl InForce {
-    /// These.
-    pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(limits))))
-    }
-
-    /// As they are now.
-    pub fn now(&self) -> Arc<Limits> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Others from now on. Who was let in by those before stays.
-    pub fn set(&self, limits: Limits) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
-    }
-}
-
-/// `[limits]` as it is written.
+/// The section's structure.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Section {
+pub(super) struct LimitsSection {
     connections: usize,
     connections_per_address: usize,
     header_seconds: f64,
@@ -81,27 +67,27 @@ pub(super) struct Section {
     trusted_proxies: Vec<Network>,
 }
 
-impl Default for Section {
+impl Default for LimitsSection {
     fn default() -> Self {
         Self {
             connections: 8192,
-            // A browser opens one for each tile, and six more.
+            // A browser opens one connection per tile, and up to six more.
             connections_per_address: 256,
             header_seconds: 10.0,
             header_bytes: 32 * 1024,
             viewers: 4096,
             viewers_per_stream: 4096,
-            // A wall of pictures in some windows, or the viewers of a house that shares one address.
+            // Enough for several windows of video walls, or for the viewers behind one NAT address.
             viewers_per_address: 128,
-            // Ours says some fifty while a link is being measured.
+            // The client sends about fifty while it measures a link.
             messages_per_second: 500,
             transcodes: 16,
-            trusted_proxies: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
+            trusted_proxies: LOOPBACK.map(Network).to_vec(),
         }
     }
 }
 
-impl Section {
+impl LimitsSection {
     pub(super) fn resolve(self) -> Result<Limits, String> {
         let of = |key, value| within(key, value, COUNT);
         Ok(Limits {
@@ -114,7 +100,7 @@ impl Section {
             viewers_per_address: of("viewers_per_address", self.viewers_per_address)?,
             messages_per_second: of("messages_per_second", self.messages_per_second)?,
             transcodes: of("transcodes", self.transcodes)?,
-            trusted_proxies: self.trusted_proxies,
+            trusted_proxies: self.trusted_proxies.into_iter().map(|network| network.0).collect(),
         })
     }
 }
@@ -131,7 +117,7 @@ mod tests {
     use super::*;
 
     fn resolve(text: &str) -> Result<Limits, String> {
-        toml::from_str::<Section>(text).map_err(|error| error.message().to_owned())?.resolve()
+        toml::from_str::<LimitsSection>(text).map_err(|error| error.message().to_owned())?.resolve()
     }
 
     #[test]
@@ -141,7 +127,8 @@ mod tests {
         assert_eq!((limits.header, limits.header_bytes), (Duration::from_secs(10), 32 * 1024));
         assert_eq!((limits.viewers, limits.viewers_per_stream, limits.viewers_per_address), (4096, 4096, 128));
         assert_eq!((limits.messages_per_second, limits.transcodes), (500, 16));
-        let trusts = |ip: &str| limits.trusted_proxies.iter().any(|network| network.contains(ip.parse().unwrap()));
+        let trusts =
+            |ip: &str| limits.trusted_proxies.iter().any(|network| network.contains(&ip.parse::<IpAddr>().unwrap()));
         assert!(trusts("127.0.0.1") && trusts("::1") && !trusts("192.168.1.1"));
     }
 

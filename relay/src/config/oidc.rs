@@ -1,40 +1,40 @@
-//! `[oidc]`: who else says who may watch.
+//! `[oidc]`: an identity provider.
 
 use std::path::{Path, PathBuf};
 
 use axum::http::Uri;
 use serde::Deserialize;
 
-/// An identity provider (OpenID Connect, Cloudflare Access) whose tokens let their bearers watch.
+/// An identity provider (OpenID Connect, Cloudflare Access). Its tokens allow every stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oidc {
-    /// What its tokens have as `iss`, to the letter.
+    /// The exact `iss` claim of its tokens.
     pub issuer: String,
-    /// What they have in `aud`, if they are for this relay.
+    /// The `aud` claim of tokens for this relay.
     pub audience: String,
-    /// Where its public keys are.
+    /// The location of its public keys.
     pub keys: KeySource,
 }
 
-/// Where a JSON Web Key Set is (RFC 7517, section 5).
+/// The location of a JSON Web Key Set (RFC 7517, section 5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// In a file.
+    /// A file.
     File(PathBuf),
-    /// At an address of HTTPS; or of HTTP, on this machine.
+    /// An HTTPS address; HTTP only on this machine.
     Url(Uri),
 }
 
-/// `[oidc]` as it is written.
+/// The section's structure.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Section {
+pub(super) struct OidcSection {
     issuer: String,
     audience: String,
     keys: String,
 }
 
-impl Section {
+impl OidcSection {
     pub(super) fn resolve(self) -> Result<Oidc, String> {
         let Self { issuer, audience, keys } = self;
         for (key, value) in [("issuer", &issuer), ("audience", &audience), ("keys", &keys)] {
@@ -48,7 +48,7 @@ impl Section {
 }
 
 impl Oidc {
-    /// The same, as seen from the configuration's place.
+    /// Resolves a file relative to the configuration's folder.
     pub(super) fn beside(mut self, configuration: &Path) -> Self {
         if let KeySource::File(file) = &mut self.keys {
             *file = configuration.with_file_name("").join(&*file);
@@ -57,7 +57,7 @@ impl Oidc {
     }
 }
 
-/// Whoever could change the keys on their way could let anybody in.
+/// Parses the address. Requires HTTPS: an attacker who replaces the keys in transit could admit anyone.
 fn address(text: &str) -> Result<Uri, String> {
     let example = "such as \"https://TEAM.cloudflareaccess.com/cdn-cgi/access/certs\"";
     let address: Uri = text.parse().map_err(|_| format!("oidc.keys = {text:?} is not an address {example}"))?;
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn resolved(keys: &str) -> Result<Oidc, String> {
-        Section { issuer: "https://id.example.org".into(), audience: "a".into(), keys: keys.into() }.resolve()
+        OidcSection { issuer: "https://id.example.org".into(), audience: "a".into(), keys: keys.into() }.resolve()
     }
 
     #[test]

@@ -61,24 +61,20 @@ fn audio_is_a_choice_of_each_stream() {
 }
 
 #[test]
-fn what_the_relay_reads_itself_is_rtsp_over_tcp_without_audio() {
+fn what_the_relay_reads_itself_is_rtsp_over_tcp() {
     let config = parse(
         "[streams.a]\nsource = \"rtsp://c/a\"\nreader = \"direct\"\n[streams.b]\nsource = \"rtsp://c/b\"\n\
          [mediamtx]\nsource = \"rtsp://m/{stream}\"\nstreams = [\"c\"]\nreader = \"direct\"",
     )
     .unwrap();
-    let read = |name: usize| (config.streams[name].reader, config.streams[name].audio);
-    assert_eq!(
-        [0, 1, 2].map(read),
-        [(Reader::Direct, Audio::Off), (Reader::Ffmpeg, Audio::Auto), (Reader::Direct, Audio::Off),]
-    );
+    let read = |name: usize| config.streams[name].reader;
+    assert_eq!([0, 1, 2].map(read), [Reader::Direct, Reader::Auto, Reader::Direct]);
     for (source, more, says) in [
         ("/dev/video0", "", "rtsp:// sources only"),
         ("rtsps://c/a", "", "rtsp:// sources only"),
         ("rtsp://c/a", "rtsp_transport = \"udp\"", "over TCP only"),
         ("rtsp://c/a", "encode = \"h264\"", "takes no FFmpeg"),
         ("rtsp://c/a", "input_options = [\"-re\"]", "takes no FFmpeg"),
-        ("rtsp://c/a", "audio = \"aac\"", "reads no audio"),
     ] {
         let error = parse(&format!("[streams.a]\nsource = \"{source}\"\nreader = \"direct\"\n{more}")).unwrap_err();
         assert!(error.contains(says) && error.contains("stream a"), "{error}");
@@ -111,6 +107,46 @@ fn webrtc_is_there_unless_it_is_turned_off() {
 }
 
 #[test]
+fn stream_names_are_paths() {
+    let config = parse(
+        "[streams.\"site/cam 1/ü\"]\nsource = \"x\"\n[mediamtx]\nsource = \"rtsp://m/{stream}\"\nstreams = [\"site/cam 2/ü\"]",
+    )
+    .unwrap();
+    let all: Vec<_> = config.streams.iter().map(|(name, source)| (name.as_str(), source.url.reveal())).collect();
+    assert_eq!(all, [("site/cam 1/ü", "x"), ("site/cam 2/ü", "rtsp://m/site/cam%202/%C3%BC")]);
+}
+
+#[test]
+fn refused_stream_name_is_told_with_its_line() {
+    for (name, says) in [
+        ("", "is empty"),
+        ("a//b", "contains //"),
+        ("/a", "begins with /"),
+        ("a/", "ends with /"),
+        ("a/../b", "segment .."),
+        ("a%2Fb", "contains %"),
+        ("a\\\\b", "backslash"),
+        ("a\\u0007", "U+0007"),
+        ("a\\u202E", "U+202E"),
+        ("*", "all streams"),
+    ] {
+        let error = parse(&format!("# {name}\n[streams.\"{name}\"]\nsource = \"x\"")).unwrap_err();
+        assert!(error.starts_with("2: stream name ") && error.contains(says), "{name}: {error}");
+        let pattern = format!("[mediamtx]\nsource = \"{{stream}}\"\nstreams = [\"{name}\"]");
+        let error = parse(&pattern).unwrap_err();
+        assert!(error.starts_with("3: stream name ") && error.contains(says), "{name}: {error}");
+    }
+}
+
+#[test]
+fn two_spellings_of_one_stream_name_are_refused() {
+    let text = "[streams.\"ü\"]\nsource = \"x\"\n[streams.\"u\u{308}\"]\nsource = \"y\"";
+    let error = parse(text).unwrap_err();
+    assert!(error.contains("appears twice"), "{error}");
+    assert_eq!(parse(text.split_once("[streams.\"u\u{308}").unwrap().0).unwrap().streams.len(), 1);
+}
+
+#[test]
 fn a_pattern_stands_for_many_streams() {
     let config = parse(
         "[mediamtx]\nsource = \"rtsp://127.0.0.1:8554/{stream}\"\nstreams = [\"b\", \"a\"]\n[streams.yard]\nsource = \"x\"",
@@ -127,7 +163,7 @@ fn mistakes_are_named() {
         ("", "names no stream"),
         ("[streams.cam0]\nsorce = \"x\"", "2: unknown field `sorce`"),
         ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
-        ("[streams.\"a b\"]\nsource = \"x\"", "\"a b\" is not a stream name"),
+        ("[streams.\"a//b\"]\nsource = \"x\"", "1: stream name \"a//b\" contains //; write"),
         ("[streams.a]\nsource = \"\"", "source of stream a is empty"),
         ("[mediamtx]\nsource = \"rtsp://h/x\"\nstreams = [\"a\"]", "has no {stream}"),
         (
@@ -151,7 +187,7 @@ fn mistakes_are_named() {
     }
 }
 
-/// A message may quote the line or the value it complains of, and that may hold a password.
+/// A message may quote the wrong line or value, which may contain a password.
 #[test]
 fn an_error_never_quotes_a_source() {
     for text in [

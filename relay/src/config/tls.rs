@@ -1,21 +1,21 @@
-//! `[tls]`: the certificate with which the relay speaks HTTPS itself.
+//! `[tls]`: the certificate for HTTPS.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// The files of a certificate. What is in them may change while the relay runs.
+/// The files of a certificate. Their contents may change while the relay runs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// The certificate and those between it and its root, in PEM; beside the configuration, where it is not absolute.
+    /// The certificate chain without the root, in PEM. Relative to the configuration's folder.
     pub certificate: PathBuf,
-    /// Its private key, likewise.
+    /// The private key in PEM. Relative to the configuration's folder.
     pub key: PathBuf,
 }
 
 impl Tls {
-    /// The same, as seen from the configuration's place.
+    /// Resolves both files relative to the configuration's folder.
     pub(super) fn beside(self, configuration: &Path) -> Self {
         let beside = |file: PathBuf| configuration.with_file_name("").join(file);
         Self { certificate: beside(self.certificate), key: beside(self.key) }

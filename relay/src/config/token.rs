@@ -5,20 +5,20 @@ use std::path::Path;
 
 use super::ConfigError;
 
-/// Where the key may be instead of a file.
+/// Overrides `token_key_file`.
 const VARIABLE: &str = "SIGHTLINE_TOKEN_KEY";
-/// RFC 7518, section 3.2: a key of HS256 is as long as its hash. A shorter one can be guessed from a token, at leisure.
+/// RFC 7518, section 3.2: a key of HS256 is at least as long as its hash. A shorter one could be guessed offline from a token.
 const LENGTH: usize = 32;
 
-/// What signs tokens. It is not printed.
+/// The key that signs access tokens. Its `Debug` output hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenKey(Vec<u8>);
 
 impl TokenKey {
-    /// A key of those bytes.
+    /// A key of these bytes.
     ///
     /// # Errors
-    /// When they are too few.
+    /// There are fewer than [`LENGTH`].
     pub fn new(bytes: Vec<u8>) -> Result<Self, String> {
         if bytes.len() < LENGTH {
             let remedy = "`openssl rand -base64 32` makes one";
@@ -27,17 +27,17 @@ impl TokenKey {
         Ok(Self(bytes))
     }
 
-    /// The first line of a file.
+    /// Reads the first line of a file.
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
         let error = |message| ConfigError::TokenKey(path.to_owned(), message);
         let text = std::fs::read_to_string(path).map_err(|problem| error(problem.to_string()))?;
         Self::new(text.lines().next().unwrap_or_default().into()).map_err(error)
     }
 
-    /// That of the environment, if there is one.
+    /// Reads the environment variable, if it is set.
     ///
     /// # Errors
-    /// When there is something else, as for the password.
+    /// The value is too short or not UTF-8.
     pub fn from_environment() -> Result<Option<Self>, ConfigError> {
         match std::env::var(VARIABLE) {
             Ok(text) => Self::new(text.into()).map(Some).map_err(ConfigError::TokenVariable),

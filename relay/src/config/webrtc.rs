@@ -1,32 +1,32 @@
-//! `[webrtc]`: where viewers of WebRTC reach the relay.
+//! `[webrtc]`: the addresses for WebRTC viewers.
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-/// WebRTC, as configured.
+/// The configuration of WebRTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webrtc {
-    /// Whether there is any.
+    /// Whether the relay offers WebRTC.
     pub enabled: bool,
-    /// The address for UDP and ICE-TCP; none for port 8190 of the address that HTTP has.
+    /// The address for UDP and ICE-TCP. `None` for port 8190 on the address of HTTP.
     pub listen: Option<SocketAddr>,
-    /// Whether over UDP.
+    /// Whether UDP is offered.
     pub udp: bool,
-    /// Whether over TCP.
+    /// Whether ICE-TCP is offered.
     pub tcp: bool,
-    /// Addresses beside this machine's own: those of a router that forwards the port.
+    /// Additional addresses to announce, such as those of a router that forwards the port.
     pub candidates: Vec<Announced>,
-    /// STUN and TURN servers for viewers to use.
+    /// STUN and TURN servers for viewers.
     pub ice_servers: Vec<IceServer>,
 }
 
-/// An address at which the relay can be reached.
+/// An address to announce to viewers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Announced {
     /// The address.
     pub ip: IpAddr,
-    /// The port; none for the one that the relay listens on.
+    /// The port. `None` for the port that the relay listens on.
     pub port: Option<u16>,
 }
 
@@ -36,9 +36,9 @@ pub struct Announced {
 pub struct IceServer {
     /// `stun:`, `stuns:`, `turn:` or `turns:` (RFC 7064, RFC 7065).
     pub url: String,
-    /// For TURN.
+    /// The user name for TURN.
     pub username: Option<String>,
-    /// For TURN. Every viewer is told it.
+    /// The password for TURN, sent to every viewer.
     pub credential: Option<String>,
 }
 
@@ -48,10 +48,10 @@ impl Default for Webrtc {
     }
 }
 
-/// `[webrtc]` as it is written.
+/// The section's structure.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Section {
+pub(super) struct WebrtcSection {
     enabled: bool,
     listen: Option<SocketAddr>,
     udp: bool,
@@ -60,14 +60,14 @@ pub(super) struct Section {
     ice_servers: Vec<IceServer>,
 }
 
-impl Default for Section {
+impl Default for WebrtcSection {
     fn default() -> Self {
         let Webrtc { enabled, listen, udp, tcp, .. } = Webrtc::default();
         Self { enabled, listen, udp, tcp, candidates: Vec::new(), ice_servers: Vec::new() }
     }
 }
 
-impl Section {
+impl WebrtcSection {
     pub(super) fn resolve(self) -> Result<Webrtc, String> {
         if self.enabled && !self.udp && !self.tcp {
             return Err("webrtc has neither udp nor tcp; to turn it off, say enabled = false".to_owned());
@@ -111,7 +111,7 @@ fn check(server: &IceServer) -> Result<(), String> {
     if turn && (username.is_none() || credential.is_none()) {
         return Err(format!("webrtc.ice_servers has {url:?}, which needs a username and a credential"));
     }
-    // They travel in a header line.
+    // The values are sent in a header line.
     let printable = |text: &String| text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
     if ![Some(url), username.as_ref(), credential.as_ref()].into_iter().flatten().all(printable) {
         return Err(format!("webrtc.ice_servers has {url:?} with characters other than printable ASCII"));

@@ -1,8 +1,7 @@
-//! Egress: turns a place in a rendition's ring into what a protocol sends.
+//! Egress: reads fragments at a cursor in a rendition's ring and sends them in each protocol's form.
 
+pub(crate) mod address;
 pub mod hls;
-pub(crate) mod origin;
-pub mod viewers;
 pub mod websocket;
 pub mod whep;
 

@@ -1,17 +1,17 @@
-//! Which variant a viewer gets: a pure function of what it asked for, what it can play, and what the camera sends.
+//! Selects a viewer's variant from its choice, its playable codecs and the camera's format. Pure.
 
 use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::message::VariantReason;
 use sightline_protocol::stream::{Variant, VariantChoice};
 
-/// What the camera sends.
+/// The format of the camera's video.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CameraFormat {
     pub(super) codec: VideoCodec,
     pub(super) b_frames: bool,
 }
 
-/// The variant for a viewer who plays `playable`, and why.
+/// The variant for a viewer that plays `playable`, and the reason.
 pub(super) fn select(
     choice: VariantChoice,
     playable: &[VideoCodec],
@@ -21,7 +21,7 @@ pub(super) fn select(
     match choice {
         VariantChoice::Copy => (Variant::Copy, VariantReason::Requested),
         VariantChoice::Low => (Variant::Low, VariantReason::Requested),
-        // Asking for H.264 from a camera that sends it is asking for the camera's own; an encoder would add nothing.
+        // A camera that sends playable H.264 needs no encoder: `h264` selects its own video.
         VariantChoice::H264 if !plays || camera.b_frames || camera.codec.family() != Family::H264 => {
             (Variant::H264, VariantReason::Requested)
         }
@@ -38,7 +38,7 @@ mod tests {
     use VariantReason::{BFrames, NotPlayable, Requested, Untouched};
 
     #[test]
-    fn the_camera_s_own_picture_wherever_it_plays() {
+    fn copy_is_selected_for_viewers_that_play_it() {
         let (avc, hevc) = ("avc1.640034", "hvc1.1.6.L186.B0");
         let case = |choice, playable: &[&str], camera: &str, b_frames| {
             let playable: Vec<VideoCodec> = playable.iter().map(|probe| probe.parse().unwrap()).collect();

@@ -25,7 +25,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Beside the seeds that were made, what fuzzing has found.
+/// Seeds are handwritten or come from fuzzing.
 #[test]
 fn every_seed_passes() {
     for (name, target) in TARGETS {
@@ -34,17 +34,17 @@ fn every_seed_passes() {
         assert!(!files.is_empty(), "{name} has no seed");
         for file in files {
             let data = std::fs::read(seeds.join(&file)).unwrap();
-            // Shown if it fails.
+            // Shown if the test fails.
             println!("fuzz/seeds/{name}/{file}");
             target(&data);
         }
     }
 }
 
-/// How many others each seed is made into.
+/// Mutations per seed.
 const CHANGED: u64 = 60;
 
-/// A glance at what `make fuzz` looks into: every seed with some bytes changed, taken out or said twice. The same ones each time.
+/// A small, deterministic sample of the input space of `make fuzz`: each seed with a few bytes changed, removed or duplicated.
 #[test]
 fn every_seed_passes_with_a_few_bytes_changed() {
     for (name, target) in TARGETS {
@@ -52,7 +52,7 @@ fn every_seed_passes_with_a_few_bytes_changed() {
         for file in names(&seeds) {
             let seed = std::fs::read(seeds.join(&file)).unwrap();
             for number in 0..CHANGED {
-                // Shown if it fails.
+                // Shown if the test fails.
                 println!("fuzz/seeds/{name}/{file}, changed the way {number}");
                 target(&changed(&seed, number));
             }
@@ -61,7 +61,7 @@ fn every_seed_passes_with_a_few_bytes_changed() {
 }
 
 fn changed(seed: &[u8], number: u64) -> Vec<u8> {
-    // SplitMix64 (Steele, Lea and Flood 2014): any numbers will do, as long as they are the same tomorrow.
+    // SplitMix64 (Steele, Lea and Flood 2014): any generator will do if its numbers are the same in each run.
     let mut state = number;
     let mut below = |limit: usize| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -84,7 +84,7 @@ fn changed(seed: &[u8], number: u64) -> Vec<u8> {
 }
 
 #[test]
-fn every_target_can_be_run() {
+fn every_fuzz_target_has_seeds_and_an_entry() {
     let targets: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     let files = targets.iter().map(|name| format!("{name}.rs")).collect();
     assert_eq!(names(&folder().join("targets")), files);

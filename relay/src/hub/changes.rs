@@ -1,4 +1,4 @@
-//! That something of the catalogue is no longer as it was. What it is, who wants to know looks up.
+//! Notifies watchers that the catalogue has changed. Carries no data; watchers read the hub.
 
 use tokio::sync::watch;
 
@@ -7,12 +7,12 @@ use tokio::sync::watch;
 pub struct Changes(watch::Sender<()>);
 
 impl Changes {
-    /// There is a change.
-    pub(super) fn say(&self) {
+    /// Notifies all watchers.
+    pub(super) fn notify(&self) {
         self.0.send_replace(());
     }
 
-    /// Changes from now on.
+    /// A receiver of changes from now on.
     pub fn watch(&self) -> watch::Receiver<()> {
         self.0.subscribe()
     }

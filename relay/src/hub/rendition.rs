@@ -1,12 +1,13 @@
-//! One variant of one stream, or its audio: its ring, what its source is doing, and who holds it.
+//! One variant of one stream, or its audio: its ring, its source's status and its subscribers.
 //!
-//! The ingest side publishes into it; viewers and transcoders hold a [`Subscription`] and read from it. A rendition
-//! holds no list of its viewers, only their number: that is what starts and stops the source.
+//! Ingest publishes to it; viewers and transcoders read through a [`Subscription`]. A rendition keeps only counts of its
+//! subscriptions; the counts start and stop the source.
 
-use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use sightline_media::fmp4::Fragment;
+use sightline_media::fmp4::init::{InitSegment, Reordering};
 use sightline_protocol::catalogue::VariantInfo;
 use sightline_protocol::message::{GapReason, OfflineReason, StreamState, TrackKind};
 use sightline_protocol::stream::{StreamName, Variant};
@@ -14,38 +15,35 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::changes::Changes;
-use super::ring::{Cursor, Limits, Ring, Step};
-use crate::clock;
-use crate::fmp4::Fragment;
-use crate::fmp4::init::{InitSegment, PictureOrder};
+use super::ring::{Cursor, Ring, RingLimits, Step};
 
-pub use tally::{OnTheWay, Tally};
+pub use stats::{InFlightBytes, RenditionStats};
 
-mod tally;
+mod stats;
 
-/// What the source of a rendition is doing.
+/// The status of a rendition's source.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Status {
-    /// Nobody watches; nothing runs.
+    /// No subscribers; nothing runs.
     #[default]
     Idle,
-    /// Started; no picture yet.
+    /// Started; no frame yet.
     Starting,
-    /// Fragments arrive, and a reader that joins gets a picture at once.
+    /// Fragments arrive, and a new reader gets a frame at once.
     Live,
-    /// Failed, and will be tried again.
+    /// Failed; a retry is scheduled.
     Offline {
         /// The kind of failure.
         reason: OfflineReason,
-        /// One sentence for the person, without credentials.
+        /// One sentence for the viewer, without credentials.
         message: Arc<str>,
-        /// When it will be tried again.
+        /// The time of the next retry.
         retry_at: Instant,
     },
 }
 
 impl Status {
-    /// The status as it goes over the wire at the time `now`.
+    /// The status in its wire form at `now`.
     pub fn to_wire(&self, now: Instant) -> StreamState {
         match self {
             Self::Idle => StreamState::Idle,
@@ -60,24 +58,24 @@ impl Status {
     }
 }
 
-/// By which way somebody watches.
+/// The protocol of a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Protocol {
     /// WebSocket, `sightline.v1`.
     Mse,
     /// WebSocket without a subprotocol.
     Plain,
     /// WebRTC.
     WebRtc,
-    /// HLS, all whose viewers hold a rendition together.
+    /// HLS; all HLS viewers share one subscription.
     Hls,
 }
 
-impl Way {
-    /// All of them.
+impl Protocol {
+    /// All protocols.
     pub const ALL: [Self; 4] = [Self::Mse, Self::Plain, Self::WebRtc, Self::Hls];
 
-    /// As metrics name it.
+    /// The protocol's label in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mse => "mse",
@@ -88,37 +86,37 @@ impl Way {
     }
 }
 
-/// Who holds a rendition.
+/// Subscriptions to a rendition, by purpose and protocol.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Holders {
-    viewers: [usize; Way::ALL.len()],
-    /// Transcoders that read it.
+pub struct SubscriberCounts {
+    viewers: [usize; Protocol::ALL.len()],
+    /// Transcoders that read the rendition.
     pub transcoders: usize,
 }
 
-impl Holders {
-    /// Whether anybody does.
+impl SubscriberCounts {
+    /// Whether there is a subscription.
     pub fn any(self) -> bool {
         self.viewers() + self.transcoders > 0
     }
 
-    /// Viewers.
+    /// Viewers of all protocols.
     pub fn viewers(self) -> usize {
         self.viewers.iter().sum()
     }
 
-    /// Viewers by that way.
-    pub fn viewers_by(self, way: Way) -> usize {
-        self.viewers[way as usize]
+    /// Viewers of one protocol.
+    pub fn viewers_by(self, protocol: Protocol) -> usize {
+        self.viewers[protocol as usize]
     }
 }
 
-/// What a [`Subscription`] is for.
+/// The purpose of a [`Subscription`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Somebody watches.
-    View(Way),
-    /// Another variant is made from it.
+    /// A viewer watches.
+    View(Protocol),
+    /// A transcoder makes another variant.
     Transcode,
 }
 
@@ -129,35 +127,26 @@ pub struct Rendition {
     kind: TrackKind,
     variant: Variant,
     ring: RwLock<Ring>,
-    /// Something was published, or the status has changed.
+    /// Notified after a publication and after a change of status.
     published: watch::Sender<()>,
     status: watch::Sender<Status>,
-    holders: watch::Sender<Holders>,
+    subscribers: watch::Sender<SubscriberCounts>,
     changes: Changes,
-    tally: Tally,
-}
-
-impl fmt::Display for Rendition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            TrackKind::Video => write!(f, "{}/{}", self.stream, self.variant),
-            TrackKind::Audio => write!(f, "{}/audio", self.stream),
-        }
-    }
+    stats: RenditionStats,
 }
 
 impl Rendition {
-    /// An idle rendition of the picture.
-    pub fn new(stream: StreamName, variant: Variant, limits: Limits, changes: Changes) -> Arc<Self> {
+    /// An idle rendition of video.
+    pub fn new(stream: StreamName, variant: Variant, limits: RingLimits, changes: Changes) -> Arc<Self> {
         Self::idle(stream, TrackKind::Video, variant, limits, changes)
     }
 
-    /// An idle rendition of the audio. It is the source's own, as [`Variant::Copy`] is, and goes with every variant.
-    pub fn audio(stream: StreamName, limits: Limits, changes: Changes) -> Arc<Self> {
+    /// An idle rendition of audio. Audio belongs to the source, as [`Variant::Copy`] does, and accompanies every variant.
+    pub fn audio(stream: StreamName, limits: RingLimits, changes: Changes) -> Arc<Self> {
         Self::idle(stream, TrackKind::Audio, Variant::Copy, limits, changes)
     }
 
-    fn idle(stream: StreamName, kind: TrackKind, variant: Variant, limits: Limits, changes: Changes) -> Arc<Self> {
+    fn idle(stream: StreamName, kind: TrackKind, variant: Variant, limits: RingLimits, changes: Changes) -> Arc<Self> {
         Arc::new(Self {
             stream,
             kind,
@@ -165,10 +154,18 @@ impl Rendition {
             ring: RwLock::new(Ring::new(limits)),
             published: watch::Sender::new(()),
             status: watch::Sender::new(Status::default()),
-            holders: watch::Sender::new(Holders::default()),
+            subscribers: watch::Sender::new(SubscriberCounts::default()),
             changes,
-            tally: Tally::default(),
+            stats: RenditionStats::default(),
         })
+    }
+
+    /// The rendition's name in log lines. A `String`, because the log quotes and escapes it: names may have spaces and quotes.
+    pub(crate) fn label(&self) -> String {
+        match self.kind {
+            TrackKind::Video => format!("{}/{}", self.stream, self.variant),
+            TrackKind::Audio => format!("{}/audio", self.stream),
+        }
     }
 
     /// The name of the stream.
@@ -176,32 +173,32 @@ impl Rendition {
         &self.stream
     }
 
-    /// Whether it is the stream's picture or its sound.
+    /// Whether the rendition is video or audio.
     pub fn kind(&self) -> TrackKind {
         self.kind
     }
 
-    /// What has happened to it so far.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    /// The rendition's counters.
+    pub fn stats(&self) -> &RenditionStats {
+        &self.stats
     }
 
-    /// Which variant of the stream this is.
+    /// The rendition's variant.
     pub fn variant(&self) -> Variant {
         self.variant
     }
 
-    /// Begins a new epoch.
+    /// Starts an epoch.
     pub fn start_epoch(&self, init: InitSegment) {
-        self.tally.epoch();
+        self.stats.epoch();
         self.write().start_epoch(Arc::new(init));
-        self.changes.say();
+        self.changes.notify();
     }
 
-    /// Publishes the newest fragment.
-    pub fn publish(&self, fragment: Fragment) {
-        let delay = fragment.head.capture.map(|capture| ((clock::unix_ms() - capture.unix_ms()) / 1e3).max(0.0));
-        self.tally.fragment(fragment.bytes.len(), delay);
+    /// Publishes a fragment at `now`, in milliseconds since the Unix epoch. Measures the fragment's ingest latency.
+    pub fn publish(&self, fragment: Fragment, now: f64) {
+        let latency = fragment.head.capture.map(|capture| ((now - capture.unix_ms()) / 1e3).max(0.0));
+        self.stats.fragment(fragment.bytes.len(), latency);
         let starts = {
             let mut ring = self.write();
             ring.push(fragment);
@@ -213,19 +210,19 @@ impl Rendition {
         self.published.send_replace(());
     }
 
-    /// Ends the epoch, because the source failed.
+    /// Ends the epoch because the source failed.
     pub fn fail(&self, status: Status) {
-        self.tally.failure();
+        self.stats.failure();
         self.stop(status);
     }
 
-    /// Ends the epoch, because the source ended or nobody watches.
+    /// Ends the epoch because the source ended or has no subscribers.
     pub fn stop(&self, status: Status) {
         self.write().stop();
         self.set_status(status);
     }
 
-    /// Says what the source is doing.
+    /// Sets the source's status.
     pub fn set_status(&self, status: Status) {
         let changed = self.status.send_if_modified(|current| {
             let changed = *current != status;
@@ -236,18 +233,18 @@ impl Rendition {
         });
         if changed {
             self.published.send_replace(());
-            self.changes.say();
+            self.changes.notify();
         }
     }
 
-    /// Who holds it, now and whenever that changes.
-    pub fn holders(&self) -> watch::Receiver<Holders> {
-        self.holders.subscribe()
+    /// The counts of subscriptions, and their changes.
+    pub fn subscribers(&self) -> watch::Receiver<SubscriberCounts> {
+        self.subscribers.subscribe()
     }
 
-    /// Takes hold of the rendition, which starts its source if nobody held it.
+    /// Subscribes. The first subscription starts the source.
     pub fn subscribe(self: &Arc<Self>, purpose: Purpose) -> Subscription {
-        self.hold(|holders| *holders.count(purpose) += 1);
+        self.update_subscribers(|subscribers| *subscribers.count(purpose) += 1);
         Subscription {
             published: self.published.subscribe(),
             status: self.status.subscribe(),
@@ -257,37 +254,47 @@ impl Rendition {
         }
     }
 
-    fn hold(&self, change: impl FnOnce(&mut Holders)) {
-        self.holders.send_modify(change);
-        self.changes.say();
+    fn update_subscribers(&self, change: impl FnOnce(&mut SubscriberCounts)) {
+        self.subscribers.send_modify(change);
+        self.changes.notify();
     }
 
-    /// In what order the pictures of the current epoch, or of the last one, are shown.
-    pub fn order(&self) -> Option<PictureOrder> {
-        Some(self.read().init()?.order)
+    /// The init segment of the current epoch, or of the last one.
+    pub fn init(&self) -> Option<Arc<InitSegment>> {
+        self.read().init().cloned()
     }
 
-    /// What its source is doing.
+    /// The frame order of the current epoch, or of the last one.
+    pub fn reordering(&self) -> Option<Reordering> {
+        Some(self.read().init()?.reordering)
+    }
+
+    /// The source's status.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
 
-    /// The number of the newest key frame that can be read.
+    /// The number of the newest key frame in the ring.
     pub fn newest_keyframe(&self) -> Option<u64> {
         self.read().newest_keyframe()
     }
 
-    /// Bits a second, where they can be measured.
+    /// Bits per second. `None` until the ring holds enough fragments.
     pub fn bit_rate(&self) -> Option<u64> {
         self.read().rates().map(|(_, bits)| bits)
     }
 
-    /// Frames a second, where they can be measured.
+    /// Frames per second. `None` until the ring holds enough fragments.
     pub fn frame_rate(&self) -> Option<f64> {
         self.read().rates().map(|(frames, _)| frames)
     }
 
-    /// The rendition as the catalogue shows it at the time `now`.
+    /// The median duration of a fragment, in ticks of the track. `None` until the ring holds enough fragments.
+    pub fn usual_duration(&self) -> Option<u64> {
+        self.read().usual_duration()
+    }
+
+    /// The rendition's entry in the catalogue at `now`.
     pub fn info(&self, now: Instant) -> VariantInfo {
         let ring = self.read();
         let rates = ring.rates();
@@ -298,11 +305,11 @@ impl Rendition {
             size: ring.init().and_then(|init| init.size),
             frame_rate: rates.map(|(frames, _)| (frames * 100.0).round() / 100.0),
             bit_rate: rates.map(|(_, bits)| bits),
-            viewers: self.holders.borrow().viewers(),
+            viewers: self.subscribers.borrow().viewers(),
         }
     }
 
-    // A panic while the lock was held leaves a ring that is at worst one fragment short: reading on serves viewers.
+    // A panic while the lock was held leaves at worst a ring without its newest fragment, which viewers can still read.
     fn read(&self) -> RwLockReadGuard<'_, Ring> {
         self.ring.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -312,27 +319,27 @@ impl Rendition {
     }
 }
 
-impl Holders {
+impl SubscriberCounts {
     fn count(&mut self, purpose: Purpose) -> &mut usize {
         match purpose {
-            Purpose::View(way) => &mut self.viewers[way as usize],
+            Purpose::View(protocol) => &mut self.viewers[protocol as usize],
             Purpose::Transcode => &mut self.transcoders,
         }
     }
 }
 
-/// What a [`Subscription`] waits for.
+/// An event of a [`Subscription`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// Something to read; never [`Step::Pending`].
+    /// The next item of the ring; never [`Step::Pending`].
     Step(Step),
-    /// The source does something else now.
+    /// The source's new status.
     Status(Status),
 }
 
-/// A hold on a rendition and a place in its ring; dropping it lets go.
+/// A subscription to a rendition with a position in its ring. Dropping it unsubscribes.
 #[derive(Debug)]
-#[must_use = "dropping it lets go of the rendition"]
+#[must_use = "dropping it unsubscribes"]
 pub struct Subscription {
     rendition: Arc<Rendition>,
     cursor: Cursor,
@@ -347,7 +354,7 @@ impl Subscription {
         &self.rendition
     }
 
-    /// The next thing to read, or [`Step::Pending`].
+    /// The next item of the ring, or [`Step::Pending`].
     pub fn step(&mut self) -> Step {
         let step = self.rendition.read().read(&mut self.cursor);
         if let Step::Overrun(lost) = step {
@@ -356,15 +363,14 @@ impl Subscription {
         step
     }
 
-    /// Takes note of what this reader was not given.
+    /// Counts fragments that this viewer was not sent.
     fn skipped(&self, fragments: u64, why: GapReason) {
         if matches!(self.purpose, Purpose::View(_)) {
-            self.rendition.tally.skip(fragments, why);
+            self.rendition.stats.skip(fragments, why);
         }
     }
 
-    /// The next thing to read or, when there is none, the source's next change of state; whatever comes first.
-    /// Cancel-safe.
+    /// The next item of the ring or the source's next change of status, whichever comes first. Cancel-safe.
     pub async fn event(&mut self) -> Event {
         loop {
             self.published.mark_unchanged();
@@ -372,64 +378,63 @@ impl Subscription {
                 Step::Pending => {}
                 step => return Event::Step(step),
             }
-            if let Some(status) = self.news().await {
+            if let Some(status) = self.status_or_publication().await {
                 return Event::Status(status);
             }
         }
     }
 
-    /// Waits until there is something to read, or returns the source's change of state, which is said with what is published:
-    /// a viewer waits in one queue and not in two.
-    async fn news(&mut self) -> Option<Status> {
-        // The senders live in `self.rendition`: they cannot be gone.
+    /// Waits until the ring has something new, or returns the source's change of status. Changes of status notify `published`
+    /// too, so that a viewer waits for one channel.
+    async fn status_or_publication(&mut self) -> Option<Status> {
+        // Neither receiver can fail: the senders live in `self.rendition`.
         if !self.status.has_changed().unwrap_or(false) {
             let _ = self.published.changed().await;
         }
         self.status.has_changed().unwrap_or(false).then(|| self.current_status())
     }
 
-    /// The source's next change of state, for a reader that does not read at the moment. Cancel-safe.
+    /// Waits for the source's next change of status without reading. Cancel-safe.
     pub async fn status_change(&mut self) -> Status {
         let _ = self.status.changed().await;
         self.current_status()
     }
 
-    /// Waits until a key frame newer than number `after` can be read, or for the source's next change of state, which is
-    /// then returned. Cancel-safe.
+    /// Waits for a key frame newer than number `after`. Returns early with the source's next change of status. Cancel-safe.
     pub async fn keyframe_or_status(&mut self, after: Option<u64>) -> Option<Status> {
         loop {
             self.published.mark_unchanged();
             if self.rendition.newest_keyframe() > after {
                 return None;
             }
-            if let Some(status) = self.news().await {
+            if let Some(status) = self.status_or_publication().await {
                 return Some(status);
             }
         }
     }
 
-    /// What the source is doing now; [`Self::event`] then tells of changes after it.
+    /// The source's status. Marks it as seen: [`Self::event`] returns later changes only.
     pub fn current_status(&mut self) -> Status {
         self.status.borrow_and_update().clone()
     }
 
-    /// How much media waits to be read.
+    /// The duration of media between the cursor and the newest fragment.
     pub fn lag(&self) -> Duration {
         self.rendition.read().lag(&self.cursor)
     }
 
-    /// Goes back to where a new reader begins: the init segment, then the newest key frame.
+    /// Moves the cursor to the start position of a new reader: the init segment, then the newest key frame.
     pub fn rewind(&mut self) {
         self.cursor = Cursor::default();
     }
 
-    /// Starts the epoch that has just begun at `time` of that timeline, where it is there.
+    /// Starts the epoch that has just begun at `time` of `timeline`, if the ring holds that time.
     pub fn start_at(&mut self, timeline: u32, time: Duration) {
         self.rendition.read().start_at(&mut self.cursor, timeline, time);
     }
 
-    /// Moves on to the newest key frame if the reader is more than `tolerated` behind, for the reason of `why`; returns how
-    /// many fragments that leaves out.
+    /// Moves the cursor to the newest key frame if its lag exceeds `tolerated`. Returns the number of skipped fragments, which
+    /// count under `why`.
     pub fn skip_if_behind(&mut self, tolerated: Duration, why: GapReason) -> u64 {
         let ring = self.rendition.read();
         let skipped = if ring.lag(&self.cursor) > tolerated { ring.skip(&mut self.cursor) } else { 0 };
@@ -442,6 +447,6 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let purpose = self.purpose;
-        self.rendition.hold(|holders| *holders.count(purpose) -= 1);
+        self.rendition.update_subscribers(|subscribers| *subscribers.count(purpose) -= 1);
     }
 }

@@ -1,67 +1,79 @@
 //! The ring: the init segment and the newest GOPs of one rendition.
 //!
-//! Fragments enter at the end in the order FFmpeg wrote them and leave at the front. A reader is a [`Cursor`], a few
-//! words; it never holds anything back, and a reader that falls out of the ring is moved to the newest key frame and
-//! told how much it missed. When full, the oldest fragments go, whoever has not read them.
+//! Fragments enter at the end in the source's order and leave at the front. A reader is a [`Cursor`], a few words; it never
+//! blocks the writer. When full, the ring drops the oldest fragments, read or not. A reader that has lost fragments resumes at
+//! the newest key frame and gets their number.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fmp4::Fragment;
-use crate::fmp4::init::InitSegment;
+use sightline_media::fmp4::Fragment;
+use sightline_media::fmp4::init::InitSegment;
 
-/// Fragments from which a rate is told: the first timestamps of an RTSP session are often bunched.
-const MEASURABLE: usize = 12;
+use crate::config::DEFAULT_RING_BYTES;
 
-/// What a ring keeps.
+/// Fragments needed to measure a rate: the first timestamps of an RTSP session are often bunched.
+const RATE_FRAGMENTS_MIN: usize = 12;
+
+/// Longer than any interruption after which a viewer still wants the media that it missed.
+const KEEP_MEDIA: Duration = Duration::from_secs(2);
+
+/// The limits of a ring.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Most bytes of fragments.
+pub struct RingLimits {
+    /// Maximum bytes of fragments.
     pub bytes: usize,
-    /// Media to keep beside the current GOP, so that a reader's hiccup costs it nothing.
+    /// Media to keep, in whole GOPs, so that a short stall costs a reader nothing. The current GOP is kept unless it exceeds
+    /// `bytes`.
     pub keep: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        // A 10 s GOP at 20 Mbit/s is 25 MB. Two seconds outlast any hiccup after which a viewer still wants the past.
-        Self { bytes: 32 * 1024 * 1024, keep: Duration::from_secs(2) }
+impl RingLimits {
+    /// RingLimits with the default [`keep`](Self::keep).
+    pub fn new(bytes: usize) -> Self {
+        Self { bytes, keep: KEEP_MEDIA }
     }
 }
 
-/// A reader's place in a [`Ring`].
+impl Default for RingLimits {
+    fn default() -> Self {
+        Self::new(DEFAULT_RING_BYTES)
+    }
+}
+
+/// A read position in a [`Ring`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cursor {
     epoch: u64,
-    /// The number of the fragment to read next; none until there is a key frame to start from.
+    /// The number of the fragment to read next. `None` until there is a key frame to start from.
     next: Option<u64>,
 }
 
-/// What a [`Cursor`] finds.
+/// The result of reading at a [`Cursor`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// Nothing new.
     Pending,
-    /// A new epoch begins; its fragments follow, from a key frame on.
+    /// A new epoch starts; its fragments follow, beginning with a key frame.
     Init(Arc<InitSegment>),
     /// The next fragment.
     Fragment(Fragment),
-    /// This many fragments were lost to the reader; the next one is a key frame.
+    /// The reader has lost this many fragments; the next fragment is a key frame.
     Overrun(u64),
 }
 
-/// See the [module](self). Nothing in it reads a clock.
+/// See the [module](self). Reads no clock.
 #[derive(Debug)]
 pub struct Ring {
-    limits: Limits,
-    /// Counts init segments; 0 before the first.
+    limits: RingLimits,
+    /// Number of init segments so far; 0 before the first.
     epoch: u64,
     init: Option<Arc<InitSegment>>,
     /// Whether the source still writes this epoch.
     live: bool,
     fragments: VecDeque<Fragment>,
-    /// The number of `fragments[0]`. Numbers go on over epochs, so that an old cursor never fits a new epoch.
+    /// The number of `fragments[0]`. Numbers continue across epochs, so that an old cursor never matches a new epoch.
     first: u64,
     /// The numbers of the key frames in `fragments`.
     keyframes: VecDeque<u64>,
@@ -70,7 +82,7 @@ pub struct Ring {
 
 impl Ring {
     /// An empty ring.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: RingLimits) -> Self {
         Self {
             limits,
             epoch: 0,
@@ -83,7 +95,7 @@ impl Ring {
         }
     }
 
-    /// Begins a new epoch: fragments of the one before can no longer be read.
+    /// Starts an epoch. Fragments of the previous epoch can no longer be read.
     pub fn start_epoch(&mut self, init: Arc<InitSegment>) {
         self.stop();
         self.epoch += 1;
@@ -91,7 +103,7 @@ impl Ring {
         self.live = true;
     }
 
-    /// Ends the epoch. Nothing can be read until the next; what is known of the stream stays known.
+    /// Ends the epoch. Nothing can be read until the next one; the init segment stays available.
     pub fn stop(&mut self) {
         self.first += self.fragments.len() as u64;
         self.fragments.clear();
@@ -100,7 +112,7 @@ impl Ring {
         self.live = false;
     }
 
-    /// Appends the newest fragment and lets go of what exceeds the limits.
+    /// Appends the newest fragment and evicts what exceeds the limits.
     pub fn push(&mut self, fragment: Fragment) {
         if fragment.head.keyframe {
             self.keyframes.push_back(self.end());
@@ -110,7 +122,7 @@ impl Ring {
         self.evict();
     }
 
-    /// The next thing for `cursor`, which moves past it.
+    /// The next item at `cursor`, which moves past it.
     pub fn read(&self, cursor: &mut Cursor) -> Step {
         let Some(init) = self.init.as_ref().filter(|_| self.live) else {
             return Step::Pending;
@@ -138,8 +150,8 @@ impl Ring {
         Step::Fragment(fragment.clone())
     }
 
-    /// Moves `cursor`, at the beginning of the epoch, to the first key frame that has not ended at `time` of that timeline.
-    /// Where there is none it stays, and starts with the newest.
+    /// Moves `cursor`, at the beginning of the epoch, to the first key frame that has not ended at `time` of `timeline`. If
+    /// there is none, the cursor starts with the newest key frame.
     pub fn start_at(&self, cursor: &mut Cursor, timeline: u32, time: Duration) {
         let of_epoch = |init: &&Arc<InitSegment>| init.timeline == timeline && cursor.epoch == self.epoch;
         if self.init.as_ref().filter(of_epoch).is_none() || cursor.next.is_some() {
@@ -152,8 +164,7 @@ impl Ring {
         cursor.next = self.keyframes.iter().find(number).copied();
     }
 
-    /// Moves `cursor` forward to the newest key frame, if that is ahead of it, and returns how many fragments it
-    /// leaves out.
+    /// Moves `cursor` forward to the newest key frame, if that is ahead. Returns the number of skipped fragments.
     pub fn skip(&self, cursor: &mut Cursor) -> u64 {
         match (cursor.next, self.keyframes.back()) {
             (Some(next), Some(&keyframe)) if cursor.epoch == self.epoch && keyframe > next => {
@@ -164,12 +175,12 @@ impl Ring {
         }
     }
 
-    /// The number of the newest key frame. Numbers go on over epochs.
+    /// The number of the newest key frame. Numbers continue across epochs.
     pub fn newest_keyframe(&self) -> Option<u64> {
         self.keyframes.back().copied()
     }
 
-    /// How much media lies between `cursor` and the newest fragment.
+    /// The duration of media between `cursor` and the newest fragment.
     pub fn lag(&self, cursor: &Cursor) -> Duration {
         let waiting = cursor
             .next
@@ -188,22 +199,29 @@ impl Ring {
         self.init.as_ref()
     }
 
-    /// Whether a reader that joins now gets a picture at once.
+    /// Whether a new reader gets a frame at once.
     pub fn has_keyframe(&self) -> bool {
         !self.keyframes.is_empty()
     }
 
-    /// Frames and bits a second over what the ring holds; `None` until that is [`MEASURABLE`].
+    /// Frames and bits per second over the ring's contents. `None` below [`RATE_FRAGMENTS_MIN`] fragments.
     pub fn rates(&self) -> Option<(f64, u64)> {
         let (first, last) = (self.fragments.front()?, self.fragments.back()?);
         let ticks = (last.head.decode_time + last.head.duration).saturating_sub(first.head.decode_time);
         let seconds = self.media_time(ticks).as_secs_f64();
         let frames: u32 = self.fragments.iter().map(|fragment| fragment.head.samples).sum();
-        (self.fragments.len() >= MEASURABLE && seconds > 0.0)
+        (self.fragments.len() >= RATE_FRAGMENTS_MIN && seconds > 0.0)
             .then(|| (f64::from(frames) / seconds, (self.bytes as f64 * 8.0 / seconds) as u64))
     }
 
-    /// The number that the next fragment will get.
+    /// The median duration of the ring's fragments, in ticks of the track. `None` below [`RATE_FRAGMENTS_MIN`] fragments.
+    pub fn usual_duration(&self) -> Option<u64> {
+        let mut durations: Vec<u64> = self.fragments.iter().map(|fragment| fragment.head.duration).collect();
+        durations.sort_unstable();
+        durations.get(durations.len() / 2).copied().filter(|_| durations.len() >= RATE_FRAGMENTS_MIN)
+    }
+
+    /// The number of the next fragment.
     fn end(&self) -> u64 {
         self.first + self.fragments.len() as u64
     }
@@ -212,7 +230,7 @@ impl Ring {
         while self.bytes > self.limits.bytes && self.fragments.len() > 1 {
             self.pop();
         }
-        // Whole GOPs, as long as the ones after the first hold enough.
+        // Evicts whole GOPs while the remaining ones hold enough media.
         while let Some(&second) = self.keyframes.get(usize::from(self.keyframes.front() == Some(&self.first)))
             && self.lag(&Cursor { epoch: self.epoch, next: Some(second) }) >= self.limits.keep
         {

@@ -1,18 +1,21 @@
-//! A source's audio: out of the FFmpeg that reads the source, and through another into the form that browsers play.
+//! A source's audio: from the FFmpeg that reads the source, through a second FFmpeg, into the form that browsers play.
 //!
-//! The FFmpeg that reads the source writes its audio beside the picture, copied and unexamined, into a pipe that has the
-//! place of its standard input: of the three descriptors that a process is given it is the one that FFmpeg has no use
-//! for, and a pipe leaves nothing behind, whatever ends either side. [`Intake`] reads it into the [`Tap`], always: an
-//! FFmpeg that cannot write its audio does not write its picture either.
+//! The first FFmpeg copies the audio, whatever its codec, into a pipe in place of its standard input: it needs no other input,
+//! and a pipe needs no clean-up. [`AudioIntake`] always reads that pipe into the [`AudioBuffer`], because an FFmpeg that cannot
+//! write its audio stops writing video as well.
 //!
-//! While somebody listens, a second FFmpeg reads the tap and writes fragments ([`run`]). Nobody else pays for it, what is
-//! wrong with the audio does not touch the picture, and codecs need not be known before the source is opened.
+//! While a viewer listens, the second FFmpeg reads the audio buffer and writes fragments ([`run`]). So audio costs nothing
+//! without listeners, an audio failure does not affect video, and no codec has to be known before the source is opened.
 
 use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sightline_media::fmp4::Fragment;
+use sightline_media::fmp4::demuxer::{Demuxer, Segment};
+use sightline_media::fmp4::init::InitSegment;
+use sightline_media::nut;
 use sightline_protocol::message::{OfflineReason, TrackKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -21,62 +24,68 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::attempt::{End, LAST_WORDS};
-use super::output::READ;
+use super::outcome::{RunOutcome, STDERR_GRACE};
+use super::publisher::READ;
 use super::{Settings, ffmpeg, stderr};
-use crate::fmp4::Fragment;
-use crate::fmp4::init::InitSegment;
-use crate::fmp4::splitter::{self, Splitter};
+use crate::clock;
+use crate::config::{Audio, Source};
+use crate::hub::audio_buffer::{AudioBuffer, AudioListener};
 use crate::hub::rendition::{Purpose, Rendition, Status};
-use crate::hub::tap::{Listener, Tap};
-use crate::nut;
 
-/// The relay's end of the pipe that carries a source's audio. Dropping it ends the run of the tap.
+/// Whether the reader of `source` fills `audio_buffer`: the configuration wants audio, and FFmpeg has not refused to copy it.
+pub(super) fn is_wanted(source: &Source, audio_buffer: &AudioBuffer) -> bool {
+    source.audio != Audio::Off && !audio_buffer.is_refused()
+}
+
+/// The relay's end of the pipe that carries a source's audio. Dropping it ends the run of the audio buffer.
 #[derive(Debug)]
-pub(super) struct Intake<'a> {
+pub(super) struct AudioIntake<'a> {
     pipe: pipe::Receiver,
-    tap: &'a Tap,
+    audio_buffer: &'a AudioBuffer,
     timeline: u32,
-    /// Tells that the tap has been told what audio there is.
+    /// Tells that the audio buffer has been told what audio there is.
     known: Option<oneshot::Sender<()>>,
 }
 
-impl<'a> Intake<'a> {
-    /// A pipe into `tap`, for a run on that timeline, its other end for FFmpeg, and what resolves once the tap has been
-    /// told what audio there is.
-    pub(super) fn new(tap: &'a Tap, timeline: u32) -> io::Result<(Self, Stdio, oneshot::Receiver<()>)> {
+impl<'a> AudioIntake<'a> {
+    /// Makes a pipe into `audio_buffer` for a run on that timeline. Returns it, its other end for FFmpeg, and what resolves
+    /// once the audio buffer knows what audio there is.
+    pub(super) fn new(
+        audio_buffer: &'a AudioBuffer,
+        timeline: u32,
+    ) -> io::Result<(Self, Stdio, oneshot::Receiver<()>)> {
         let (sender, pipe) = pipe::pipe()?;
         let (known, when_known) = oneshot::channel();
-        Ok((Self { pipe, tap, timeline, known: Some(known) }, sender.into_blocking_fd()?.into(), when_known))
+        Ok((Self { pipe, audio_buffer, timeline, known: Some(known) }, sender.into_blocking_fd()?.into(), when_known))
     }
 
     /// Reads for as long as it is polled.
     pub(super) async fn read(mut self) {
-        let mut splitter = nut::Splitter::default();
+        let mut demuxer = nut::NutDemuxer::default();
         loop {
-            splitter.buffer().reserve(READ);
-            match self.pipe.read_buf(splitter.buffer()).await {
+            demuxer.buffer().reserve(READ);
+            match self.pipe.read_buf(demuxer.buffer()).await {
                 // How FFmpeg ends shows at its other output.
                 Ok(0) | Err(_) => return std::future::pending().await,
                 Ok(_) => {}
             }
-            if let Err(error) = self.take(&mut splitter) {
+            if let Err(error) = self.take(&mut demuxer) {
                 warn!(%error, "the audio that FFmpeg copied cannot be read");
-                self.tap.end();
+                self.audio_buffer.end();
                 return self.discard().await;
             }
         }
     }
 
-    fn take(&mut self, splitter: &mut nut::Splitter) -> Result<(), nut::NutError> {
-        while let Some(unit) = splitter.next_unit()? {
-            match unit {
-                nut::Unit::Audio(audio) => {
-                    self.tap.describe(audio);
+    fn take(&mut self, demuxer: &mut nut::NutDemuxer) -> Result<(), nut::NutError> {
+        while let Some(chunk) = demuxer.next_chunk()? {
+            match chunk {
+                nut::NutChunk::Audio(audio) => {
+                    self.audio_buffer.describe(audio);
                     drop(self.known.take());
                 }
-                nut::Unit::Head(head) => self.tap.begin(self.timeline, head),
-                nut::Unit::Media { bytes, sync } => self.tap.push(bytes, sync),
+                nut::NutChunk::Head(head) => self.audio_buffer.begin(self.timeline, head),
+                nut::NutChunk::Media { bytes, sync } => self.audio_buffer.push(bytes, sync),
             }
         }
         Ok(())
@@ -89,41 +98,44 @@ impl<'a> Intake<'a> {
     }
 }
 
-impl Drop for Intake<'_> {
+impl Drop for AudioIntake<'_> {
     fn drop(&mut self) {
-        self.tap.end();
+        self.audio_buffer.end();
     }
 }
 
-/// Brings the audio of `tap`, which the source of `copy` fills, into `rendition`, until it ends or `released` does.
+/// Brings the audio of `audio_buffer`, which the source of `copy` fills, into `rendition`, until it ends or `idle` does.
 pub(super) async fn run(
     rendition: &Arc<Rendition>,
     settings: &Settings,
-    (copy, tap, encode): (&Arc<Rendition>, &Arc<Tap>, bool),
-    released: impl Future<Output = ()>,
-) -> End {
-    tokio::pin!(released);
+    (copy, audio_buffer, encode): (&Arc<Rendition>, &Arc<AudioBuffer>, bool),
+    idle: impl Future<Output = ()>,
+) -> RunOutcome {
+    tokio::pin!(idle);
     rendition.set_status(Status::Starting);
     let _source = copy.subscribe(Purpose::Transcode);
     let listener = tokio::select! {
-        listener = tap.listen() => listener,
-        () = &mut released => return End::Released,
+        listener = audio_buffer.listen() => listener,
+        () = &mut idle => return RunOutcome::Idle,
     };
     let args = ffmpeg::audio::convert(&listener.run().audio, encode);
     let mut child = match settings.launcher.start(&args, Stdio::piped()) {
         Ok(child) => child,
-        Err(error) => return failed(format!("FFmpeg cannot be started: {error}"), None),
+        Err(error) => {
+            let message = format!("FFmpeg cannot be started: {error}");
+            return RunOutcome::failed(OfflineReason::Failed, message, None);
+        }
     };
-    info!(%rendition, pid = child.id(), source = %listener.run().audio.codec, "FFmpeg started");
+    info!(rendition = rendition.label(), pid = child.id(), source = %listener.run().audio.codec, "FFmpeg started");
     let (stdin, stdout, stderr) = child.pipes();
     let findings = tokio::spawn(stderr::read(stderr, rendition.clone(), None));
-    let mut output = Output { rendition, timeline: listener.run().timeline, first: None };
+    let mut publisher = AudioPublisher { rendition, timeline: listener.run().timeline, first: None };
     let end = tokio::select! {
-        why = output.read(stdout) => Err(why),
-        () = feed(stdin, listener) => Ok(End::InputChanged),
-        () = released => Ok(End::Released),
+        why = publisher.read(stdout) => Err(why),
+        () = feed(stdin, listener) => Ok(RunOutcome::InputChanged),
+        () = idle => Ok(RunOutcome::Idle),
     };
-    let first = output.first;
+    let first = publisher.first;
     child.stop().await;
     match end {
         Ok(end) => {
@@ -131,20 +143,16 @@ pub(super) async fn run(
             end
         }
         Err(why) => {
-            let said = timeout(LAST_WORDS, findings).await.ok().and_then(Result::ok).and_then(|all| all.last_line);
-            failed(format!("the audio cannot be played: {}", said.unwrap_or(why)), first)
+            let said = timeout(STDERR_GRACE, findings).await.ok().and_then(Result::ok).and_then(|all| all.last_line);
+            let message = format!("the audio cannot be played: {}", said.unwrap_or(why));
+            RunOutcome::failed(OfflineReason::Failed, message, first.map(|first| first.elapsed()))
         }
     }
 }
 
-fn failed(message: String, first: Option<Instant>) -> End {
-    let played = first.map(|first| first.elapsed()).unwrap_or_default();
-    End::Failed { reason: OfflineReason::Failed, message, played }
-}
-
 /// Writes what `listener` hears to FFmpeg's standard input. Ends when the run does; an FFmpeg that no longer reads shows
 /// by its output.
-async fn feed(stdin: Option<ChildStdin>, mut listener: Listener) {
+async fn feed(stdin: Option<ChildStdin>, mut listener: AudioListener) {
     let fed = async {
         let mut stdin = stdin?;
         let head = listener.run().head.clone();
@@ -162,41 +170,41 @@ async fn feed(stdin: Option<ChildStdin>, mut listener: Listener) {
 }
 
 /// FFmpeg's standard output, on its way into the rendition. It may be silent for as long as the source's microphone is.
-struct Output<'a> {
+struct AudioPublisher<'a> {
     rendition: &'a Rendition,
     timeline: u32,
     /// When the first fragment came.
     first: Option<Instant>,
 }
 
-impl Output<'_> {
+impl AudioPublisher<'_> {
     /// Reads to the end, and says why that is.
     async fn read(&mut self, mut stdout: ChildStdout) -> String {
-        let mut splitter = Splitter::default();
+        let mut demuxer = Demuxer::default();
         loop {
-            splitter.buffer().reserve(READ);
-            match stdout.read_buf(splitter.buffer()).await {
+            demuxer.buffer().reserve(READ);
+            match stdout.read_buf(demuxer.buffer()).await {
                 Ok(0) | Err(_) => return "FFmpeg ended".to_owned(),
                 Ok(_) => {}
             }
-            if let Err(why) = self.publish(&mut splitter) {
+            if let Err(why) = self.publish(&mut demuxer) {
                 return why;
             }
         }
     }
 
-    fn publish(&mut self, splitter: &mut Splitter) -> Result<(), String> {
-        while let Some(unit) = splitter.next_unit().map_err(|error| error.to_string())? {
-            match unit {
-                splitter::Unit::Init(bytes) => {
+    fn publish(&mut self, demuxer: &mut Demuxer) -> Result<(), String> {
+        while let Some(segment) = demuxer.next_segment().map_err(|error| error.to_string())? {
+            match segment {
+                Segment::Init(bytes) => {
                     let init = InitSegment::parse(bytes, TrackKind::Audio, self.timeline);
                     let init = init.map_err(|error| error.to_string())?;
-                    info!(rendition = %self.rendition, codec = %init.codec, timescale = init.timescale, "new epoch");
+                    info!(rendition = self.rendition.label(), codec = %init.codec, timescale = init.timescale, "new epoch");
                     self.rendition.start_epoch(init);
                 }
-                splitter::Unit::Fragment(bytes) => {
+                Segment::Fragment(bytes) => {
                     let fragment = Fragment::parse(bytes, |_| None).map_err(|error| error.to_string())?;
-                    self.rendition.publish(fragment);
+                    self.rendition.publish(fragment, clock::unix_ms());
                     self.first.get_or_insert_with(Instant::now);
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The first wait. A camera that hiccups is back within a blink.
 const FIRST: Duration = Duration::from_millis(500);
-/// The longest wait: somebody may be standing beside the camera, waiting for it to show.
+/// The longest wait: a technician at the camera waits for its video.
 const LONGEST: Duration = Duration::from_secs(15);
 /// A source that played this long was healthy, and starts over with the shortest wait.
 const HEALTHY: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn waits_double_up_to_the_cap_and_start_over_after_health() {
+    fn delay_doubles_to_the_cap_and_resets_after_health() {
         let mut backoff = Backoff::default();
         let waits: Vec<u128> = (0..8).map(|_| backoff.after(Duration::ZERO, 1.0).as_millis()).collect();
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
@@ -44,7 +44,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_wait_is_never_zero_and_never_over_the_cap(failures: u32, spread in 0.0f64..=1.0) {
+        fn delay_is_never_zero_or_over_the_cap(failures: u32, spread in 0.0f64..=1.0) {
             let wait = Backoff { failures }.after(Duration::ZERO, spread);
             prop_assert!(wait >= FIRST / 2 && wait <= LONGEST);
         }

@@ -7,7 +7,7 @@ use sightline_protocol::message::OfflineReason;
 pub struct Diagnosis {
     /// The kind of failure.
     pub reason: OfflineReason,
-    /// What is wrong and what to do about it.
+    /// The cause and its remedy.
     pub message: String,
 }
 
@@ -54,8 +54,8 @@ pub fn refuses_audio(line: &str) -> bool {
     AUDIO_OUTPUT.iter().any(|output| line.contains(output)) && line.contains("Could not write header")
 }
 
-/// What FFmpeg says of every healthy source when it starts: an RTSP session's first packets come without timestamps, a
-/// fragment on a pipe is too little to guess a frame rate from, and telephone codecs do not say which channel is theirs.
+/// Warnings that FFmpeg logs at the start of every healthy source. The first packets of an RTSP session have no timestamps, one
+/// fragment on a pipe is too little to estimate a frame rate, and telephone codecs do not declare their channel.
 const HARMLESS: &[&str] = &[
     "codec frame size is not set",
     "guessed channel layout",
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ffmpeg_writes_is_understood() {
+    fn ffmpeg_errors_map_to_diagnoses() {
         for (line, reason) in [
             ("[rtsp @ 0x5] method DESCRIBE failed: 401 Unauthorized", OfflineReason::Unauthorized),
             ("rtsp://h/x: Server returned 404 Not Found", OfflineReason::NotFound),

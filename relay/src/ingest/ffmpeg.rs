@@ -6,13 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::source::{Encode, RtspTransport, Source};
-use light::Light;
+use crate::config::{Encode, Encoder, Encoding, RtspTransport, Source};
+use low::LowVariant;
 
 pub mod audio;
-pub mod light;
+pub mod low;
 
 /// The oldest release with every option used here (`-fps_mode`); Debian 12 has it.
 const OLDEST: (u32, u32) = (5, 1);
@@ -24,38 +22,11 @@ const GOP_SECONDS: u32 = 1;
 /// The clock of RTP video (RFC 6184, section 8.2.1) and so of most sources.
 const ENCODER_TIME_BASE: &str = "1:90000";
 
-/// The quality of libx264's pictures: x264's own default, at which artefacts are hard to find.
+/// The quality of libx264: x264's own default, at which artefacts are hard to find.
 const CRF: &str = "23";
 
-/// What encodes H.264.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Encoder {
-    /// In software, everywhere.
-    #[default]
-    Libx264,
-    /// Intel and AMD graphics on Linux.
-    Vaapi,
-    /// NVIDIA graphics.
-    Nvenc,
-    /// The encoders of ARM boards, such as the Raspberry Pi 4.
-    V4l2m2m,
-    /// Apple.
-    Videotoolbox,
-}
-
-/// How H.264 is encoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Encoding {
-    /// With what.
-    pub encoder: Encoder,
-    /// The device for [`Encoder::Vaapi`].
-    pub vaapi_device: String,
-}
-
-/// Where a source's timeline begins, in seconds: far enough from zero that what a camera places before its first frame,
-/// once its reports have told how its tracks belong together (RFC 3550, section 6.4.1), is not negative, which a decode
-/// time cannot be.
+/// The start of a source's timeline in seconds. Sender reports (RFC 3550, section 6.4.1) can place media before the camera's
+/// first frame. A decode time cannot be negative.
 const TIMELINE_START: &str = "10";
 
 /// Written by one frame's fragment, nothing held back: each fragment as soon as its duration is known, with the time
@@ -78,9 +49,9 @@ const OUTPUT: &[&str] = &[
     "pipe:1",
 ];
 
-/// The arguments that read `source`; a connection that stays silent for `silence` is given up. With `tap` its audio comes
-/// out beside the picture.
-pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, tap: bool) -> Vec<String> {
+/// The arguments that read `source`; a connection that stays silent for `silence` is given up. `with_audio`, its audio comes
+/// out beside the video.
+pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, with_audio: bool) -> Vec<String> {
     let mut args = global();
     if let Some(Encode::H264) = source.encode {
         extend(&mut args, before_input(encoding));
@@ -103,8 +74,8 @@ pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, tap:
     }
     extend(&mut args, ["-output_ts_offset", TIMELINE_START]);
     extend(&mut args, OUTPUT);
-    if tap {
-        extend(&mut args, audio::TAP);
+    if with_audio {
+        extend(&mut args, audio::COPY);
     }
     args
 }
@@ -118,9 +89,9 @@ pub fn hold(source: &Source) -> usize {
     }
 }
 
-/// The arguments that turn fragments on standard input into H.264 fragments, of the same picture or of a light one, on the
+/// The arguments that turn fragments on standard input into H.264 fragments, of the same size or as the low variant, on the
 /// same timeline.
-pub fn transcode(encoding: &Encoding, light: Option<Light>) -> Vec<String> {
+pub fn transcode(encoding: &Encoding, low: Option<LowVariant>) -> Vec<String> {
     let mut args = global();
     extend(&mut args, before_input(encoding));
     // One decoder thread: frame threads hold a frame each. The init segment tells all, so there is nothing to probe.
@@ -128,7 +99,7 @@ pub fn transcode(encoding: &Encoding, light: Option<Light>) -> Vec<String> {
     extend(&mut args, ["-copyts", "-f", "mp4", "-i", "pipe:0"]);
     // Frames keep their places exactly: by itself FFmpeg moves them to whole multiples of the frame's usual duration.
     extend(&mut args, ["-map", "0:v:0", "-fps_mode", "passthrough", "-enc_time_base", ENCODER_TIME_BASE]);
-    extend(&mut args, h264(encoding, light));
+    extend(&mut args, h264(encoding, low));
     extend(&mut args, OUTPUT);
     args
 }
@@ -150,10 +121,10 @@ fn before_input(encoding: &Encoding) -> Vec<&str> {
 
 /// H.264 that every browser shows at once: no B-frames, nothing held back in the encoder, a key frame a second
 /// whatever the frame rate.
-fn h264(encoding: &Encoding, light: Option<Light>) -> Vec<String> {
+fn h264(encoding: &Encoding, low: Option<LowVariant>) -> Vec<String> {
     let mut args = Vec::new();
     let upload = (encoding.encoder == Encoder::Vaapi).then(|| "format=nv12,hwupload".to_owned());
-    let filters: Vec<_> = light.map(Light::filters).into_iter().chain(upload).collect();
+    let filters: Vec<_> = low.map(LowVariant::filters).into_iter().chain(upload).collect();
     if !filters.is_empty() {
         extend(&mut args, ["-vf", &filters.join(",")]);
     }
@@ -167,7 +138,7 @@ fn h264(encoding: &Encoding, light: Option<Light>) -> Vec<String> {
         Encoder::Videotoolbox => &["-c:v", "h264_videotoolbox", "-realtime", "1"],
     };
     extend(&mut args, encoder);
-    extend(&mut args, rate_control(encoding.encoder, light));
+    extend(&mut args, rate_control(encoding.encoder, low));
     if encoding.encoder != Encoder::Vaapi {
         extend(&mut args, ["-pix_fmt", "yuv420p"]);
     }
@@ -177,17 +148,17 @@ fn h264(encoding: &Encoding, light: Option<Light>) -> Vec<String> {
     args
 }
 
-/// As many bits as the picture needs; for a light one no more than it may have.
-fn rate_control(encoder: Encoder, light: Option<Light>) -> Vec<String> {
+/// As many bits as the video needs; for the low variant no more than it may have.
+fn rate_control(encoder: Encoder, low: Option<LowVariant>) -> Vec<String> {
     let mut args = Vec::new();
     if encoder == Encoder::Libx264 {
         extend(&mut args, ["-crf", CRF]);
     }
-    let Some(light) = light else { return args };
-    let (rate, buffer) = (format!("{}k", light.kbps), format!("{}k", light.buffer_kbit()));
+    let Some(low) = low else { return args };
+    let (rate, buffer) = (format!("{}k", low.kbps), format!("{}k", low.buffer_kbit()));
     if encoder == Encoder::Libx264 {
         // Its rate control takes frames to come at the source's rate unless it looks at their times. One thread is
-        // enough for a light picture, and better for it than slices.
+        // enough for the low variant, and better for it than slices.
         extend(&mut args, ["-x264-params", "force-cfr=0", "-threads", "1"]);
     } else {
         extend(&mut args, ["-b:v", &rate]);

@@ -1,34 +1,49 @@
-//! Ingest: one FFmpeg for each rendition that somebody holds, however many hold it.
+//! Runs the sources: one reader or encoder for each rendition that has subscribers, however many.
 //!
-//! For each rendition one task lives as long as the relay ([`supervise`]). It waits until somebody holds the rendition,
-//! runs FFmpeg, publishes what it writes, restarts it when it ends or falls silent, and stops it when nobody has held
-//! the rendition for a while. `copy` reads the source; `h264` and `low` read the fragments that `copy` publishes, as
-//! a viewer does, so a camera sees one connection however many variants run. A source that says `reader = "direct"` is read
-//! without FFmpeg ([`direct`]), for as long as the relay can. The source's audio comes out of the FFmpeg
-//! that reads it, and is brought into form by one of its own ([`audio`]).
+//! For each rendition one task lives as long as its stream ([`supervise`]). It waits for a subscriber, runs FFmpeg, publishes
+//! what FFmpeg writes, restarts it when it ends or falls silent, and stops it when the rendition has had no subscriber for a
+//! while. `copy` reads the source. `h264` and `low` read the fragments of `copy`, as a viewer does, so a camera has one
+//! connection however many variants run.
+//!
+//! | module | task |
+//! | --- | --- |
+//! | [`supervisor`] | the streams of the configuration: starts and stops their tasks |
+//! | [`run`], [`outcome`] | one run of a source or an encoder, and how it ended |
+//! | [`publisher`], [`order`] | fragmented MP4 into a rendition, with the order of frames examined first |
+//! | [`reader`] | decides what reads a source: the relay or FFmpeg |
+//! | [`rtsp`], [`frame_timer`], [`rtsp_audio`], [`audio_clock`] | reads a camera without FFmpeg, and its audio |
+//! | [`ffmpeg`], [`process`], [`stderr`], [`diagnosis`] | FFmpeg's arguments, its process, and what it says |
+//! | [`encoder_input`] | feeds an encoder |
+//! | [`audio`] | the source's audio, in the form that browsers play |
+//! | [`backoff`] | the waits between runs |
 
 pub mod backoff;
 pub mod diagnosis;
 pub mod ffmpeg;
-pub mod places;
 pub mod process;
-pub mod source;
+pub mod supervisor;
 
-mod attempt;
 mod audio;
-mod cadence;
-mod direct;
-mod feed;
+mod audio_clock;
+mod encoder_input;
+mod frame_order;
+mod frame_timer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod order;
-mod output;
+mod outcome;
+mod publisher;
+mod reader;
+mod rtsp;
+mod rtsp_audio;
+mod run;
 mod stderr;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
+use sightline_protocol::catalogue::ReaderName;
 use sightline_protocol::message::OfflineReason;
 use sightline_protocol::stream::Variant;
 use tokio::sync::watch;
@@ -37,16 +52,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::config::{Audio, Config, Encoding, Source};
 use crate::hub::Stream;
-use crate::hub::rendition::{Holders, Rendition, Status};
-use crate::hub::tap::Tap;
-use attempt::{Attempt, End};
+use crate::hub::audio_buffer::AudioBuffer;
+use crate::hub::rendition::{Rendition, Status, SubscriberCounts};
+use crate::hub::source_reader::{CurrentReader, Fallback, SourceReader};
+use crate::limits::LiveLimits;
+use crate::limits::transcodes::TranscodeLimiter;
 use backoff::Backoff;
-use ffmpeg::Encoding;
-use order::Order;
-use places::Places;
+use frame_order::FrameOrder;
+use outcome::RunOutcome;
 use process::Launcher;
-use source::{Audio, Reader, Source};
+use reader::{Choice, ReaderPolicy, UnsupportedAction};
+use run::Run;
 
 /// How sources are run.
 #[derive(Debug, Clone)]
@@ -55,38 +73,47 @@ pub struct Settings {
     pub launcher: Launcher,
     /// How H.264 is encoded.
     pub encoding: Encoding,
-    /// The bit rate of `low` where its picture is as large as it gets, in thousands a second.
+    /// The bit rate of `low` at its maximum size, in kbit/s.
     pub low_kbps: u32,
-    /// How long FFmpeg runs on after the last viewer has left, for the one who comes back.
-    pub linger: Duration,
+    /// How long the source keeps running without subscribers.
+    pub idle_timeout: Duration,
     /// How long a source may send nothing before it counts as dead.
     pub silence: Duration,
     /// How many transcodes run at once.
-    pub transcodes: Places,
+    pub transcodes: TranscodeLimiter,
+}
+
+impl Settings {
+    /// The settings of `config`, within `limits`. `relay` is this program, see [`Launcher::relay`].
+    pub fn new(config: &Config, relay: Option<PathBuf>, limits: LiveLimits) -> Self {
+        Self {
+            launcher: Launcher { ffmpeg: config.ffmpeg.clone(), relay },
+            encoding: config.encoding.clone(),
+            low_kbps: config.low_kbps,
+            idle_timeout: config.linger,
+            silence: config.silence,
+            transcodes: TranscodeLimiter::new(limits),
+        }
+    }
 }
 
 /// Where a rendition's fragments come from.
 #[derive(Debug, Clone)]
 enum Input {
-    /// FFmpeg reads the source, whose audio goes into the tap.
-    Source(Source, Arc<Tap>),
+    /// FFmpeg or the relay reads the source; its audio goes into the audio buffer.
+    Source(Source, Arc<AudioBuffer>, Arc<SourceReader>),
     /// FFmpeg reads what this rendition publishes.
     Rendition(Arc<Rendition>),
-    /// FFmpeg reads the tap, which the source of this rendition fills, and encodes what could be copied or does not.
-    Audio(Arc<Rendition>, Arc<Tap>, bool),
+    /// FFmpeg reads the audio buffer, which the source of this rendition fills, and encodes what could be copied or does not.
+    Audio(Arc<Rendition>, Arc<AudioBuffer>, bool),
 }
 
 impl Input {
-    fn reader(&self) -> Reader {
+    /// What decides who reads it, where it is a source.
+    fn reader_policy(&self) -> Option<(ReaderPolicy, Arc<SourceReader>)> {
         match self {
-            Self::Source(source, _) => source.reader,
-            Self::Rendition(_) | Self::Audio(..) => Reader::Ffmpeg,
-        }
-    }
-
-    fn set_reader(&mut self, reader: Reader) {
-        if let Self::Source(source, _) = self {
-            source.reader = reader;
+            Self::Source(source, _, reader) => Some((ReaderPolicy::new(source), reader.clone())),
+            Self::Rendition(_) | Self::Audio(..) => None,
         }
     }
 }
@@ -103,14 +130,14 @@ pub fn start(
     let amend = source.amend_sps;
     for rendition in stream.renditions() {
         let input = match rendition.variant() {
-            Variant::Copy => Input::Source(source.clone(), stream.tap().clone()),
+            Variant::Copy => Input::Source(source.clone(), stream.audio_buffer().clone(), stream.reader().clone()),
             Variant::H264 | Variant::Low => Input::Rendition(copy.clone()),
         };
         let rendition = rendition.clone();
         tasks.spawn(keep_supervised(rendition, input, amend, settings.clone(), shutdown.clone()));
     }
     if source.audio != Audio::Off {
-        let input = Input::Audio(copy.clone(), stream.tap().clone(), source.audio == Audio::Aac);
+        let input = Input::Audio(copy.clone(), stream.audio_buffer().clone(), source.audio == Audio::Aac);
         tasks.spawn(keep_supervised(stream.audio().clone(), input, amend, settings.clone(), shutdown.clone()));
     }
 }
@@ -130,7 +157,7 @@ async fn keep_supervised(
         match tokio::spawn(task).await {
             Ok(()) => return,
             Err(panic) => {
-                error!(%rendition, %panic, "the task that reads the source failed; starting it again");
+                error!(rendition = rendition.label(), %panic, "the source task panicked; restarting it");
                 let message = "an internal error; the log has the details";
                 rendition.fail(offline(OfflineReason::Failed, message, again));
                 sleep(again).await;
@@ -141,71 +168,106 @@ async fn keep_supervised(
 
 async fn supervise(
     rendition: Arc<Rendition>,
-    mut input: Input,
+    input: Input,
     amend: bool,
     settings: Arc<Settings>,
     shutdown: CancellationToken,
 ) {
     let mut backoff = Backoff::default();
-    let mut order = Order::new(amend);
-    let mut holders = rendition.holders();
-    // What reads it, but for a run in another's place.
-    let mut reader = input.reader();
+    let mut order = FrameOrder::new(amend);
+    let mut subscribers = rendition.subscribers();
+    let mut policy = input.reader_policy();
+    if let Some((_, shown)) = &policy {
+        // The source may be another one than before.
+        shown.set(None);
+    }
     loop {
         tokio::select! {
-            _ = holders.wait_for(|holders| holders.any()) => {}
+            _ = subscribers.wait_for(|subscribers| subscribers.any()) => {}
             () = shutdown.cancelled() => return,
         }
         let started = Instant::now();
-        let attempt = Attempt { rendition: &rendition, settings: &settings };
-        let released = released(rendition.holders(), settings.linger, &shutdown);
+        let run = Run { rendition: &rendition, settings: &settings };
+        let idle = idle(rendition.subscribers(), settings.idle_timeout, &shutdown);
         // Held while it runs.
-        let place = match &input {
-            Input::Rendition(_) => settings.transcodes.take().map(Some),
+        let permit = match &input {
+            Input::Rendition(_) => settings.transcodes.acquire().map(Some),
             Input::Source(..) | Input::Audio(..) => Ok(None),
         };
-        let end = match &place {
-            Ok(_) => attempt.run(&input, &mut order, released).await,
-            Err(taken) => {
-                End::Failed { reason: OfflineReason::Failed, message: taken.to_string(), played: Duration::ZERO }
+        let choice = match &mut policy {
+            Some((policy, shown)) => {
+                let choice = policy.choose(started);
+                shown.set(Some(current_reader(choice)));
+                choice
             }
+            None => Choice::Ffmpeg(None),
         };
-        drop(place);
-        match end {
-            End::Released => {
-                input.set_reader(reader);
+        let by_ffmpeg = choice != Choice::Direct;
+        let outcome = match &permit {
+            Ok(_) => run.run(&input, choice, &mut order, idle).await,
+            Err(refused) => RunOutcome::Failed {
+                reason: OfflineReason::Failed,
+                message: refused.to_string(),
+                played: Duration::ZERO,
+            },
+        };
+        drop(permit);
+        if let Some((policy, _)) = policy.as_mut().filter(|_| by_ffmpeg) {
+            policy.ffmpeg_ended(had_video(&outcome, &rendition), Instant::now());
+        }
+        let outcome = match (outcome, &mut policy) {
+            (RunOutcome::Unsupported { unsupported, played }, Some((policy, _))) => {
+                warn!(
+                    rendition = rendition.label(),
+                    cause = unsupported.cause.label(),
+                    "the relay cannot read the camera itself: {unsupported}"
+                );
+                match policy.unsupported(unsupported, played, Instant::now()) {
+                    UnsupportedAction::Fallback => RunOutcome::Fallback,
+                    UnsupportedAction::Fail(reason, message) => RunOutcome::Failed { reason, message, played },
+                }
+            }
+            (outcome, _) => outcome,
+        };
+        match outcome {
+            RunOutcome::Idle => {
                 rendition.stop(Status::Idle);
                 backoff = Backoff::default();
-                info!(%rendition, "stopped: nobody watches");
+                info!(rendition = rendition.label(), "stopped: no subscribers");
             }
-            End::AudioRefused => {
-                warn!(%rendition, "FFmpeg cannot copy this source's audio; going on without (audio = \"off\" says so)");
-                if let Input::Source(_, tap) = &input {
-                    tap.refuse();
+            RunOutcome::AudioRefused => {
+                warn!(
+                    rendition = rendition.label(),
+                    "FFmpeg cannot copy this source's audio; continuing without audio (audio = \"off\" avoids the attempt)"
+                );
+                if let Input::Source(_, audio_buffer, _) = &input {
+                    audio_buffer.refuse();
                 }
                 rendition.stop(Status::Starting);
             }
-            End::NotDirectly { why, lasting } => {
-                warn!(%rendition, "{why}; FFmpeg reads it instead (without reader = \"direct\" it does from the start)");
-                if lasting {
-                    reader = Reader::Ffmpeg;
-                }
-                input.set_reader(Reader::Ffmpeg);
+            RunOutcome::Fallback => {
+                info!(rendition = rendition.label(), "FFmpeg reads the camera instead");
                 rendition.stop(Status::Starting);
             }
-            // The new epoch, or the state of the rendition this one is made from, is taken up by the next attempt.
-            End::InputChanged => rendition.stop(Status::Starting),
-            End::Failed { reason, message, played } => {
-                input.set_reader(reader);
+            // The new epoch, or the state of the rendition this one is made from, is taken up by the next run. Only a source is
+            // unsupported, and then its policy has decided.
+            RunOutcome::InputChanged | RunOutcome::Unsupported { .. } => rendition.stop(Status::Starting),
+            RunOutcome::Failed { reason, message, played } => {
                 let wait = backoff.after(played, rand::rng().random());
-                warn!(%rendition, ?reason, ran_s = started.elapsed().as_secs(), retry_in_ms = wait.as_millis(), "{message}");
+                warn!(
+                    rendition = rendition.label(),
+                    ?reason,
+                    ran_s = started.elapsed().as_secs(),
+                    retry_in_ms = wait.as_millis(),
+                    "{message}"
+                );
                 rendition.fail(offline(reason, &message, wait));
                 tokio::select! {
                     () = sleep(wait) => {}
                     () = shutdown.cancelled() => return,
                 }
-                // Whoever comes next finds a source that is about to be tried, not one that failed a while ago.
-                if !holders.borrow().any() {
+                // The next viewer sees a source that is being started, and not an old failure.
+                if !subscribers.borrow().any() {
                     rendition.set_status(Status::Idle);
                 }
             }
@@ -216,23 +278,47 @@ async fn supervise(
     }
 }
 
+/// As the catalogue shows it.
+fn current_reader(choice: Choice<'_>) -> CurrentReader {
+    match choice {
+        Choice::Direct => CurrentReader { name: ReaderName::Direct, fallback: None },
+        Choice::Ffmpeg(reason) => {
+            let fallback =
+                reason.map(|reason| Fallback { cause: reason.cause.label(), message: reason.message.clone() });
+            CurrentReader { name: ReaderName::Ffmpeg, fallback }
+        }
+    }
+}
+
+/// Whether the run that ended with `outcome`, and that `rendition` still shows, had video.
+fn had_video(outcome: &RunOutcome, rendition: &Rendition) -> bool {
+    match outcome {
+        RunOutcome::Failed { played, .. } => !played.is_zero(),
+        _ => rendition.status() == Status::Live,
+    }
+}
+
 fn offline(reason: OfflineReason, message: &str, wait: Duration) -> Status {
     Status::Offline { reason, message: message.into(), retry_at: Instant::now() + wait }
 }
 
-/// Returns when nobody has held the rendition for `linger`, or on shutdown.
-async fn released(mut holders: watch::Receiver<Holders>, linger: Duration, shutdown: &CancellationToken) {
-    let unheld = async {
+/// Returns when the rendition has had no subscriber for `idle_timeout`, or on shutdown.
+async fn idle(
+    mut subscribers: watch::Receiver<SubscriberCounts>,
+    idle_timeout: Duration,
+    shutdown: &CancellationToken,
+) {
+    let unsubscribed = async {
         loop {
             // The sender lives in the rendition, which the caller holds: these do not fail.
-            let _ = holders.wait_for(|holders| !holders.any()).await;
-            if timeout(linger, holders.wait_for(|holders| holders.any())).await.is_err() {
+            let _ = subscribers.wait_for(|subscribers| !subscribers.any()).await;
+            if timeout(idle_timeout, subscribers.wait_for(|subscribers| subscribers.any())).await.is_err() {
                 return;
             }
         }
     };
     tokio::select! {
-        () = unheld => {}
+        () = unsubscribed => {}
         () = shutdown.cancelled() => {}
     }
 }

@@ -6,7 +6,7 @@
 //! | its task panics or is dropped | [`Child`]'s `Drop`: SIGKILL to the process group |
 //! | SIGKILL of the relay | the kernel, as FFmpeg's parent death signal (prctl(2), Linux) |
 //!
-//! Setting the death signal between fork and exec takes unsafe code in the parent, so the relay starts itself anew
+//! Setting the death signal between fork and exec takes unsafe code in the parent, so the relay starts itself
 //! instead: the child sets the signal for itself and then becomes FFmpeg ([`become_ffmpeg`]).
 
 use std::ffi::OsString;
@@ -24,14 +24,14 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 pub const BECOME_FFMPEG: &str = "--become-ffmpeg";
 
 /// What FFmpeg gets to end by itself after SIGTERM: an RTSP TEARDOWN takes one round trip to the camera.
-const FAREWELL: Duration = Duration::from_secs(1);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// How to start FFmpeg.
 #[derive(Debug, Clone)]
 pub struct Launcher {
     /// FFmpeg.
     pub ffmpeg: PathBuf,
-    /// This program, where it is one whose `main` calls [`become_ffmpeg`].
+    /// This program, if its `main` calls [`become_ffmpeg`].
     pub relay: Option<PathBuf>,
 }
 
@@ -39,7 +39,7 @@ pub struct Launcher {
 #[derive(Debug)]
 pub struct Child {
     process: tokio::process::Child,
-    /// The process group, until it has been reaped and its number may belong to somebody else.
+    /// The process group, until it has been reaped and its number may belong to another process group.
     group: Option<Pid>,
 }
 
@@ -94,11 +94,11 @@ impl Child {
     /// waits for a reader does not see the request.
     pub async fn stop(mut self) {
         self.signal(Signal::TERM);
-        if tokio::time::timeout(FAREWELL, self.process.wait()).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_GRACE, self.process.wait()).await.is_err() {
             self.signal(Signal::KILL);
             // SIGKILL cannot be refused, but a process that a driver or a network file system holds up in the kernel
             // ends later; the runtime reaps it then.
-            let _ = tokio::time::timeout(FAREWELL, self.process.wait()).await;
+            let _ = tokio::time::timeout(SHUTDOWN_GRACE, self.process.wait()).await;
         }
         // What it may have started is in its group.
         self.signal(Signal::KILL);
@@ -109,7 +109,7 @@ impl Child {
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
-            // The only error is that nobody is left in the group, which is what is wanted.
+            // The only error is that the group is empty, which is the goal.
             let _ = kill_process_group(group, signal);
         }
     }
@@ -165,18 +165,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stopping_ends_a_process_that_refuses_and_what_it_started() {
+    async fn stop_kills_stubborn_process_and_its_children() {
         let child = shell("trap '' TERM; sleep 100 & while :; do sleep 1; done");
         let group = child.group.unwrap();
         sleep(Duration::from_millis(100)).await;
         let start = Instant::now();
         child.stop().await;
-        assert!(start.elapsed() >= FAREWELL, "it was asked first");
+        assert!(start.elapsed() >= SHUTDOWN_GRACE, "it was asked first");
         assert!(group_is_gone(group).await);
     }
 
     #[tokio::test]
-    async fn a_panic_of_the_owner_ends_the_process() {
+    async fn owner_panic_kills_the_process() {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let owner = tokio::spawn(async move {
             let child = shell("sleep 100 & sleep 100");

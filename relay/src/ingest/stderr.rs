@@ -7,17 +7,18 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tracing::{debug, warn};
 
 use super::diagnosis::{Diagnosis, diagnose, is_harmless, refuses_audio};
-use super::source::SourceUrl;
+use crate::config::SourceUrl;
 use crate::hub::rendition::Rendition;
+use crate::net::foreign::Foreign;
 
 /// FFmpeg's lines are short; a library that dumps a buffer must not fill ours.
 const LINE_MAX: u64 = 2048;
 /// Lines of one process that reach the log, before the rest is only counted: a damaged stream can cause thousands.
 const LOGGED_MAX: u64 = 50;
 
-/// What was learned from FFmpeg's log.
+/// Facts from FFmpeg's log.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct StderrFindings {
     /// The first line that says why it failed.
     pub(super) diagnosis: Option<Diagnosis>,
     /// Whether FFmpeg could not begin the output that carries the source's audio.
@@ -31,8 +32,8 @@ pub(super) async fn read(
     stderr: impl AsyncRead + Unpin,
     rendition: Arc<Rendition>,
     url: Option<SourceUrl>,
-) -> Findings {
-    let mut findings = Findings::default();
+) -> StderrFindings {
+    let mut findings = StderrFindings::default();
     let mut reader = BufReader::with_capacity(1024, stderr);
     let mut line = Vec::new();
     let mut lines = 0u64;
@@ -49,19 +50,19 @@ pub(super) async fn read(
         }
         let text = url.as_ref().map_or_else(|| text.to_owned(), |url| url.redact(text));
         if is_harmless(&text) {
-            debug!(target: "ffmpeg", %rendition, "{text}");
+            debug!(target: "ffmpeg", rendition = rendition.label(), "{}", Foreign(&text));
             continue;
         }
         lines += 1;
         if lines <= LOGGED_MAX {
-            warn!(target: "ffmpeg", %rendition, "{text}");
+            warn!(target: "ffmpeg", rendition = rendition.label(), "{}", Foreign(&text));
         }
         findings.audio_refused |= refuses_audio(&text);
         findings.diagnosis = findings.diagnosis.or_else(|| diagnose(&text));
         findings.last_line = Some(text);
     }
     if lines > LOGGED_MAX {
-        warn!(target: "ffmpeg", %rendition, "and {} lines more", lines - LOGGED_MAX);
+        warn!(target: "ffmpeg", rendition = rendition.label(), "{} more lines not logged", lines - LOGGED_MAX);
     }
     findings
 }

@@ -1,12 +1,12 @@
-//! Accepts connections and serves HTTP/1 on each, with TLS if there is a certificate, within limits. A connection that is
-//! upgraded counts until it ends.
+//! Accepts connections and serves HTTP/1 on each, within limits, and with TLS if there is a certificate. An upgraded connection
+//! counts until it ends.
 //!
-//! | what | beyond the limit |
+//! | resource | beyond the limit |
 //! | --- | --- |
-//! | connections, in all and of one address | 429 and a sentence; those that come too fast for that are closed |
-//! | time for the handshake of TLS, and for the head of a request | the connection is closed |
-//! | length of the head of a request | 431 |
-//! | file descriptors | connections wait in the system's queue; a line in the log, one a minute |
+//! | connections, in total and per client | 429 and a sentence; closed without an answer if many are refused at once |
+//! | time for the TLS handshake and for the request head | the connection is closed |
+//! | size of the request head | 431 |
+//! | file descriptors | 429 before the last ones are used ([`crate::limits::descriptors`]); without any, connections wait in the system's queue; one log line per minute |
 
 use std::convert::Infallible;
 use std::io;
@@ -32,32 +32,35 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::ledger::{Counted, Ledger, Refused};
-use super::{Reached, give_up_when_stuck, hurry, tls};
-use crate::config::InForce;
+use super::counted::Counted;
+use crate::config::Limits;
+use crate::limits::LiveLimits;
+use crate::limits::connections::{ConnectionLimiter, TooManyConnections};
+use crate::net::log_interval::LogInterval;
+use crate::net::peer::PeerInfo;
+use crate::net::{tcp, tls};
 
-/// Between tries to accept while the system has no descriptor: viewers leave all the time, and nobody notices a wait so
-/// short.
+/// Interval between attempts to accept while the system has no free descriptor. Viewers leave all the time, and the delay is
+/// too short to notice.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between lines in the log about that.
-const TELL: Duration = Duration::from_secs(60);
-/// How many are told at a time that there are too many: a few descriptors more than the limit says.
-const FAREWELLS: usize = 32;
-/// What they get to ask and to take the answer: a connection that is closed with bytes unread is reset, and the peer never
+/// Maximum of concurrent refusals with an answer. They use descriptors beyond the connection limit.
+const REFUSALS: usize = 32;
+/// Time limit to read a request and write the refusal. Closing a connection with unread bytes resets it, and the peer never
 /// sees the answer.
-const FAREWELL: Duration = Duration::from_secs(1);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves `app` until `shutdown`, then until every connection that was not upgraded has ended.
 pub(super) async fn serve(
     listener: TcpListener,
-    certificate: Option<tls::Current>,
+    certificate: Option<tls::CurrentTls>,
     app: Router,
-    limits: &InForce,
+    limits: &LiveLimits,
+    limiter: ConnectionLimiter,
     shutdown: CancellationToken,
 ) {
-    let (ledger, farewells) = (Ledger::new(limits.clone()), Arc::new(Semaphore::new(FAREWELLS)));
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     let tasks = TaskTracker::new();
-    let mut trouble = Trouble::default();
+    let mut log_interval = LogInterval::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -67,7 +70,7 @@ pub(super) async fn serve(
             Ok(accepted) => accepted,
             Err(error) if is_of_the_connection(&error) => continue,
             Err(error) => {
-                if trouble.is_to_be_told(Instant::now()) {
+                if log_interval.is_due(Instant::now()) {
                     warn!(%error, "connections cannot be accepted and wait; raise the limit of open files (ulimit -n)");
                 }
                 sleep(PAUSE).await;
@@ -75,17 +78,15 @@ pub(super) async fn serve(
             }
         };
         let tls = certificate.as_ref().map(|certificate| certificate.borrow().clone());
-        match ledger.admit(peer) {
-            Ok(slot) => {
-                hurry(&stream);
-                give_up_when_stuck(&stream);
-                let address = stream.local_addr().ok().map(|address| address.ip());
-                let reached = Reached { address, peer: peer.ip(), encrypted: tls.is_some() };
+        match limiter.acquire(peer) {
+            Ok(permit) => {
+                tcp::set_nodelay(&stream);
+                tcp::set_user_timeout(&stream);
+                let local = stream.local_addr().ok().map(|address| address.ip());
+                let peer = PeerInfo { local, address: peer.ip(), encrypted: tls.is_some() };
                 let limits = limits.now();
-                let mut http = http1::Builder::new();
-                http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);
-                let serving = Serving { http, app: app.clone(), reached, shutdown: shutdown.clone() };
-                let connection = Counted::new(stream, slot);
+                let serving = Serving::new(app.clone(), peer, &limits, shutdown.clone());
+                let connection = Counted::new(stream, permit);
                 match tls {
                     Some(tls) => tasks.spawn(serving.encrypted(connection, tls, limits.header)),
                     None => tasks.spawn(serving.converse(connection)),
@@ -93,10 +94,10 @@ pub(super) async fn serve(
             }
             Err(refused) => {
                 debug!(%peer, "{refused}");
-                if let Ok(place) = farewells.clone().try_acquire_owned() {
+                if let Ok(permit) = refusals.clone().try_acquire_owned() {
                     tokio::spawn(async move {
-                        let _ = timeout(FAREWELL, refuse(stream, tls, &refused)).await;
-                        drop(place);
+                        let _ = timeout(SHUTDOWN_GRACE, refuse(stream, tls, &refused)).await;
+                        drop(permit);
                     });
                 }
             }
@@ -107,19 +108,25 @@ pub(super) async fn serve(
     tasks.wait().await;
 }
 
-/// What is done with one connection.
-struct Serving {
+/// Serves one connection.
+pub(super) struct Serving {
     http: http1::Builder,
     app: Router,
-    reached: Reached,
+    peer: PeerInfo,
     shutdown: CancellationToken,
 }
 
 impl Serving {
-    /// The handshake of TLS, which has to be done `within` that time, and what follows it.
+    pub(super) fn new(app: Router, peer: PeerInfo, limits: &Limits, shutdown: CancellationToken) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);
+        Self { http, app, peer, shutdown }
+    }
+
+    /// Performs the TLS handshake within the time limit `within`, then serves HTTP.
     async fn encrypted(self, connection: Counted<TcpStream>, tls: Arc<ServerConfig>, within: Duration) {
         let handshake = async {
-            if tls::is_spoken(connection.inner()).await? {
+            if tls::is_tls(connection.inner()).await? {
                 return tls::accept(connection, tls).await;
             }
             tell(connection, &unencrypted()).await?;
@@ -136,10 +143,10 @@ impl Serving {
         }
     }
 
-    /// HTTP, until the connection ends or is upgraded.
-    async fn converse(self, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { http, app, reached, shutdown } = self;
-        let service = service_fn(move |request| answer(app.clone(), reached, request));
+    /// Serves HTTP until the connection ends or is upgraded.
+    pub(super) async fn converse(self, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { http, app, peer, shutdown } = self;
+        let service = service_fn(move |request| answer(app.clone(), peer, request));
         let mut connection = pin!(http.serve_connection(TokioIo::new(connection), service).with_upgrades());
         let served = tokio::select! {
             served = connection.as_mut() => served,
@@ -154,44 +161,28 @@ impl Serving {
     }
 }
 
-async fn answer(app: Router, reached: Reached, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(app: Router, peer: PeerInfo, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let mut request = request.map(Body::new);
-    request.extensions_mut().insert(ConnectInfo(reached));
+    request.extensions_mut().insert(ConnectInfo(peer));
     TowerToHyperService::new(app).call(request).await
 }
 
-/// Whether it was the peer that went away before it was accepted, which is nobody's trouble.
+/// Whether the peer closed the connection before it was accepted, which is no error of the relay.
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// When to tell of a trouble that goes on.
-#[derive(Debug, Default)]
-struct Trouble {
-    told: Option<Instant>,
-}
-
-impl Trouble {
-    fn is_to_be_told(&mut self, now: Instant) -> bool {
-        let due = self.told.is_none_or(|told| now >= told + TELL);
-        if due {
-            self.told = Some(now);
-        }
-        due
-    }
-}
-
-/// Tells a peer why there is no more for it, in the language that it speaks.
-async fn refuse(stream: TcpStream, tls: Option<Arc<ServerConfig>>, refused: &Refused) -> io::Result<()> {
+/// Sends the reason of the refusal, with TLS if the peer speaks it.
+async fn refuse(stream: TcpStream, tls: Option<Arc<ServerConfig>>, refused: &TooManyConnections) -> io::Result<()> {
     match tls {
-        Some(tls) if tls::is_spoken(&stream).await? => tell(tls::accept(stream, tls).await?, &refusal(refused)).await,
+        Some(tls) if tls::is_tls(&stream).await? => tell(tls::accept(stream, tls).await?, &refusal(refused)).await,
         _ => tell(stream, &refusal(refused)).await,
     }
 }
 
-/// Gives the same answer whatever is asked, and lets the peer take it. An answer before there is a request is none: clients
-/// drop it with the connection.
+/// Answers any request with `answer` and waits until the peer has closed the connection. Clients discard an answer that arrives
+/// before they have sent a request.
 async fn tell(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str) -> io::Result<()> {
     let mut unread = [0; 1024];
     if stream.read(&mut unread).await? == 0 {
@@ -203,17 +194,17 @@ async fn tell(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str) -> 
     Ok(())
 }
 
-/// RFC 6585, section 4.
-fn refusal(refused: &Refused) -> String {
+/// A 429 response (RFC 6585, section 4).
+fn refusal(refused: &TooManyConnections) -> String {
     written("429 Too Many Requests\r\nRetry-After: 5", &refused.to_string())
 }
 
-/// What browsers get that try `http://` where `https://` is spoken.
+/// The response to `http://` on an HTTPS port.
 fn unencrypted() -> String {
     written("400 Bad Request", "this relay speaks HTTPS here: begin its address with https://")
 }
 
-/// An answer that does without the request.
+/// A response that does not depend on the request.
 fn written(status: &str, sentence: &str) -> String {
     let length = sentence.len() + 1;
     format!(
@@ -228,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_an_answer_that_names_the_limit() {
-        let text = refusal(&Refused::Address(7));
+        let text = refusal(&TooManyConnections::Client(7));
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 429 ") && head.contains("\r\nRetry-After: 5"), "{head}");
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
@@ -239,12 +230,5 @@ mod tests {
     fn http_where_https_is_spoken_is_told_so() {
         let text = unencrypted();
         assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("https://"), "{text}");
-    }
-
-    #[test]
-    fn trouble_is_told_once_a_minute() {
-        let (mut trouble, begun) = (Trouble::default(), Instant::now());
-        let told = (0..1200).filter(|&tick| trouble.is_to_be_told(begun + PAUSE * tick)).count();
-        assert_eq!(told, 2);
     }
 }

@@ -1,5 +1,5 @@
-//! `make screenshots`: both pages with the built-in cameras as a phone, a laptop and a wall screen show them, light and dark,
-//! in `target/screenshots/`, to be looked at.
+//! `make screenshots`: captures both pages with the built-in cameras, in light and dark, at the sizes of a phone, a laptop and
+//! a wall screen. The files in `target/screenshots/` are for review by eye.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use sightline_tests::relay::Setup;
 const SIZES: [(&str, (u32, u32)); 3] = [("phone", (390, 844)), ("laptop", (1440, 900)), ("wall", (3840, 2160))];
 const STREAMS: [&str; 5] = ["cam0", "cam1", "cam2", "cam3", "mixer_program"];
 const LIVE: Duration = Duration::from_secs(40);
-/// The pictures are as fresh as they stay, and the statistics' curves show something.
+/// Video has reached its steady latency by then, and the statistics' curves have data.
 const LATER: Duration = Duration::from_secs(6);
 
 #[tokio::main]

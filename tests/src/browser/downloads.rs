@@ -1,4 +1,4 @@
-//! What a page saves as a file, caught in the page: the browser makes no download of it.
+//! Intercepts the files that a page saves, inside the page: the browser starts no download.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Browser;
 use crate::run::until;
 
-/// A page saves by clicking on a link to a blob.
+/// A page saves a file by clicking on a link to a blob.
 const INSTALL: &str = "
     window.sightlineSaved = [];
     const [blobs, create, click] = [new Map(), URL.createObjectURL, HTMLAnchorElement.prototype.click];
@@ -28,7 +28,7 @@ const INSTALL: &str = "
     };
 ";
 
-/// The file of this number, once its bytes can be had.
+/// The file with this index, once its bytes are available.
 const TAKE: &str = "
     const file = window.sightlineSaved[arguments[0]];
     return file && file.hex !== null ? { name: file.name, mime: file.mime, hex: file.hex } : null;
@@ -41,7 +41,7 @@ pub struct Saved {
     pub name: String,
     /// Its MIME type.
     pub mime: String,
-    /// What is in it.
+    /// Its contents.
     pub bytes: Vec<u8>,
 }
 
@@ -53,13 +53,12 @@ struct Taken {
 }
 
 impl Browser {
-    /// Catches what the page saves from now on, until it is left or loaded anew.
+    /// Intercepts the page's saved files until the page is left or reloaded.
     pub async fn catch_files(&self) {
         self.script(INSTALL, vec![]).await;
     }
 
-    /// The file that the page saves as number `index`, counted from 0. In the page its blob stays
-    /// `sightlineSaved[index].blob`.
+    /// The file that the page saved with this `index`, counted from 0. The page keeps its blob as `sightlineSaved[index].blob`.
     ///
     /// # Panics
     /// When there is none within `limit`.

@@ -1,10 +1,11 @@
-// Watches the clock in the picture of a tile, or of whatever page: see eye.rs. Its argument is the stream, null for the first
-// video that plays; it replaces an earlier eye. videos.js goes before it.
+// The latency probe: reads the clock in the frames of a tile, or of any page, see eye.rs. Its argument is the stream, or null
+// for the first playing video. It replaces an earlier probe. videos.js and painted.js precede it. Of a tile that plays by
+// WebCodecs it reads the canvas, at the first animation frame after a frame was painted.
 const stream = arguments[0];
 const [CELLS, BITS, ROWS] = [32, 24, 15];
-// More than are ever there between two collections: a minute of 60 frames a second.
+// Above the number of samples between two collections: a minute at 60 frames per second.
 const KEEP = 3600;
-// Callbacks come within a refresh, and clocks are rounded: by so many ms a frame may be drawn before its time.
+// Callbacks come within a refresh, and clocks are rounded: a frame may be drawn this many ms early.
 const EARLY = 4;
 
 window.sightlineEye?.close();
@@ -12,16 +13,16 @@ const canvas = document.createElement('canvas');
 const context = canvas.getContext('2d', { willReadFrequently: true });
 const eye = { samples: [], unreadable: 0, lost: 0, video: null, tile: null, offset: 0 };
 
-// The Unix clock in performance.now()'s resolution: timeOrigin is right when the page is loaded, and drifts.
+// The Unix clock in performance.now()'s resolution: timeOrigin is correct at page load and drifts afterwards.
 eye.setClock = () => {
     const [start, limit] = [Date.now(), performance.now() + 5];
     while (Date.now() === start && performance.now() < limit);
     eye.offset = Date.now() - performance.now();
 };
 
-// The 24 bits of the clock; null when there is none, or it is blurred or torn.
+// The 24 bits of the clock. Null if there is none, or if it is blurred or torn.
 const read = video => {
-    const [width, height] = [video.videoWidth, video.videoHeight];
+    const [width, height] = [video.videoWidth ?? video.width, video.videoHeight ?? video.height];
     if (!width) return null;
     if (canvas.width !== width) [canvas.width, canvas.height] = [width, 1];
     context.drawImage(video, 0, Math.floor(height / ROWS / 2), width, 1, 0, 0, width, 1);
@@ -37,7 +38,7 @@ const read = video => {
 };
 
 const see = (video, mediaTime, presented, shown) => {
-    // Firefox tells of a frame a refresh before it is there to be seen, and to be drawn.
+    // Firefox reports a frame one refresh before it is visible and can be drawn.
     if (shown - performance.now() > EARLY) {
         requestAnimationFrame(() => eye.video === video && see(video, mediaTime, presented, shown));
         return;
@@ -58,8 +59,21 @@ const see = (video, mediaTime, presented, shown) => {
     }
 };
 
+const paint = (canvas, mediaTime) => {
+    if (eye.video !== canvas) return;
+    if (eye.painted === undefined) {
+        requestAnimationFrame(() => {
+            const time = eye.painted;
+            eye.painted = undefined;
+            if (eye.video === canvas) see(canvas, time, null, performance.now());
+        });
+    }
+    eye.painted = mediaTime;
+};
+
 const follow = video => {
-    // Times are those of the frame that the video is in.
+    if (video.localName === 'canvas') return;
+    // Times are relative to the document that contains the video, which may be in a frame.
     const clock = video.ownerDocument.defaultView.performance;
     const shift = clock.timeOrigin - performance.timeOrigin;
     if (video.requestVideoFrameCallback) {
@@ -80,12 +94,12 @@ const follow = video => {
     requestAnimationFrame(next);
 };
 
-// The page may put another element in the place of the one that is watched.
+// The page may replace the watched element.
 const plays = video => video.isConnected && video.videoWidth && !video.paused;
 const find = () => {
     eye.tile = [...document.querySelectorAll('article.tile')].find(tile => tile.dataset.stream === stream);
     const first = () => eye.video && plays(eye.video) ? eye.video : [...videos(document)].find(plays);
-    const video = (stream === null ? first() : eye.tile?.querySelector('video')) ?? null;
+    const video = (stream === null ? first() : eye.tile?.querySelector(eye.tile.dataset.protocol === 'webcodecs' ? 'canvas' : 'video')) ?? null;
     if (video === eye.video) return;
     eye.video = video;
     if (video) follow(video);
@@ -93,9 +107,11 @@ const find = () => {
 
 eye.setClock();
 find();
+painted.listeners.add(paint);
 const timer = setInterval(find, 100);
 eye.close = () => {
     clearInterval(timer);
+    painted.listeners.delete(paint);
     eye.video = null;
 };
 eye.take = () => {

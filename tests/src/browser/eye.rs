@@ -1,9 +1,9 @@
-//! The eye: reads the clock that the camera burns into every picture back from a page's video, and so knows how old
-//! each picture really is when it is presented, whatever the page says about it.
+//! The latency probe: reads the clock that the camera burns into every frame back from a page's video. The result is each
+//! frame's true age when it is presented, independent of the page's claim.
 //!
-//! Enters: the pictures of one tile, or of the first video that plays in a page of anybody's. Leaves: a [`Watch`], with a
-//! [`Sample`] for each presented frame. Between two collections the page holds them, a minute's worth at most; of more the
-//! oldest go, and are counted.
+//! Input: the frames of one tile, or of the first playing video of any page. Output: a [`Watch`] with a [`Sample`] for each
+//! presented frame. Between two collections the page stores at most one minute of samples. Beyond that the oldest are dropped
+//! and counted.
 
 use std::time::Duration;
 
@@ -12,101 +12,102 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::Browser;
-use crate::figures::percentile;
+use crate::stats::percentile;
 
 /// Follows every frame of a video.
-const INSTALL: &str = concat!(include_str!("videos.js"), include_str!("eye.js"));
+const INSTALL: &str = concat!(include_str!("videos.js"), include_str!("painted.js"), include_str!("eye.js"));
 
-/// Null where the page has been loaded anew, and with it forgot the eye.
+/// Null after a reload of the page, which removes the probe.
 const TAKE: &str = "return window.sightlineEye ? window.sightlineEye.take() : null";
 
-/// How often samples leave the page: seldom enough to leave it alone, often enough to leave its heap alone.
+/// The collection interval: long enough not to disturb the page, short enough to keep its heap small.
 const COLLECT: Duration = Duration::from_secs(2);
 
-/// The claim may be an average over half a second, so it is compared with one.
+/// The claim may be an average over half a second, so it is compared with such an average.
 const CLAIM_SPAN_MS: f64 = 500.0;
 
-/// A picture that is not renewed for so long is seen to stand still: six frames of a camera.
+/// A longer interval between two frames is a stall: six frames of a camera.
 pub const STALL: Duration = Duration::from_millis(250);
 
 /// A presented frame.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub struct Sample {
-    /// When it was presented, in ms of Unix time.
+    /// The presentation time, in ms of Unix time.
     pub at: f64,
-    /// How old it was then in ms, by the clock in it.
+    /// Its true age at that time in ms, by the clock in it.
     pub truth_ms: f64,
-    /// What the page said about its age then: `data-latency-ms`.
+    /// The age that the page claimed at that time: `data-latency-ms`.
     pub claimed_ms: Option<f64>,
-    /// Its place on the video's timeline in seconds.
+    /// Its position on the video's timeline in seconds.
     pub media_time: f64,
-    /// How many frames the video element has presented; not known in an engine without `requestVideoFrameCallback`.
+    /// The number of frames that the video element has presented. None in engines without `requestVideoFrameCallback`, and by
+    /// WebCodecs.
     pub presented: Option<u64>,
 }
 
 impl Sample {
-    /// When the camera made it, in ms of Unix time.
+    /// The time at which the camera made the frame, in ms of Unix time.
     pub fn made_at(&self) -> f64 {
         self.at - self.truth_ms
     }
 }
 
-/// What the eye saw.
+/// The samples of one observation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Watch {
-    /// From when, in ms of Unix time.
+    /// Start, in ms of Unix time.
     pub from: f64,
-    /// Until when.
+    /// End, in ms of Unix time.
     pub until: f64,
-    /// Every presented frame, in the order of presentation; one that is presented twice is there once.
+    /// Presented frames in order of presentation. A frame that is presented twice occurs once.
     pub samples: Vec<Sample>,
-    /// Frames whose clock could not be read.
+    /// Frames with an unreadable clock.
     pub unreadable: u64,
 }
 
-/// A [`Watch`] in figures.
+/// The statistics of a [`Watch`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
-    /// Over how long.
+    /// The duration of the watch.
     pub span: Duration,
-    /// Frames with a clock that were presented.
+    /// Presented frames with a clock.
     pub frames: usize,
-    /// Frames that the page presented and the eye missed or could not read.
+    /// Frames that the page presented and the probe missed or could not read.
     pub missed: u64,
-    /// Frames older than the one before.
+    /// Frames older than their predecessor.
     pub backward: usize,
-    /// Their age when presented, in ms: the median.
+    /// The median of the ages at presentation, in ms.
     pub p50: f64,
-    /// 95 of 100 were younger.
+    /// The 95th percentile of the ages.
     pub p95: f64,
-    /// The oldest.
+    /// The maximum of the ages.
     pub max: f64,
-    /// The age that a picture on screen had reached when the next one came, or the watch ended: the most.
+    /// The greatest age of a frame on the screen when its successor came or the watch ended.
     pub oldest: f64,
-    /// How often the picture stood still.
+    /// The number of stalls.
     pub stalls: usize,
-    /// How long it did, in sum.
+    /// The total duration of the stalls.
     pub frozen: Duration,
-    /// How far the page's claim is from the truth, both as averages: 95 of 100 are nearer. None where it claims nothing.
+    /// The error of the page's claimed age, as averages: 95th percentile. None without a claim.
     pub claim_error_p95: Option<f64>,
 }
 
 impl Summary {
-    /// Stalls in a minute.
+    /// Stalls per minute.
     pub fn stalls_per_minute(&self) -> f64 {
         self.stalls as f64 * 60.0 / self.span.as_secs_f64().max(f64::EPSILON)
     }
 }
 
 impl Watch {
-    /// The part of it between two moments of Unix time in ms.
+    /// The part of the watch between two moments of Unix time in ms.
     pub fn between(&self, from: f64, until: f64) -> Self {
         let samples = self.samples.iter().filter(|sample| (from..until).contains(&sample.at)).copied().collect();
         Self { from: from.max(self.from), until: until.min(self.until), samples, unreadable: 0 }
     }
 
-    /// From when on, after `since`, the picture was fresh and stayed so to the end: never older than `age_ms`, which is
-    /// also how long it may stand still. None if it is not so at the end.
+    /// The time after `since` from which the video was fresh until the end. Fresh means that no frame is older than `age_ms`
+    /// and no interval between frames is longer. None if the video is not fresh at the end.
     pub fn fresh_since(&self, since: f64, age_ms: f64) -> Option<f64> {
         let mut fresh = None;
         let mut last = since;
@@ -121,7 +122,7 @@ impl Watch {
         fresh.filter(|_| self.until - last <= age_ms)
     }
 
-    /// Its figures; a picture that is not renewed for longer than `stall` stands still. None when nothing was seen.
+    /// The statistics. An interval longer than `stall` is a stall. None without samples.
     pub fn summary(&self, stall: Duration) -> Option<Summary> {
         let last = self.samples.last()?;
         let mut ages: Vec<f64> = self.samples.iter().map(|sample| sample.truth_ms).collect();
@@ -166,10 +167,10 @@ impl Watch {
 
     fn add(&mut self, taken: Taken) {
         self.until = taken.now;
-        // What was lost in the page was not read.
+        // Samples that the page dropped were not read.
         self.unreadable += taken.unreadable + taken.lost;
         for sample in taken.samples {
-            // The clock in a picture is in whole ms.
+            // The clock in a frame has a resolution of 1 ms.
             let again = self.samples.last().is_some_and(|last| (last.made_at() - sample.made_at()).abs() < 2.0);
             if !again {
                 self.samples.push(sample);
@@ -178,7 +179,7 @@ impl Watch {
     }
 }
 
-/// What the page had collected.
+/// The page's collected samples.
 #[derive(Debug, Deserialize)]
 struct Taken {
     now: f64,
@@ -188,10 +189,10 @@ struct Taken {
 }
 
 impl Browser {
-    /// Watches the clock in a stream's picture for `span`. Nothing need be shown yet; one eye at a time.
+    /// Reads the clock in a stream's video for `span`. The video need not have started. A page has one probe at a time.
     ///
     /// # Panics
-    /// When the page is left or loaded anew meanwhile.
+    /// When the page is left or reloaded meanwhile.
     pub async fn watch_clock(&self, stream: &str, span: Duration) -> Watch {
         let mut watch = self.open_eye(stream).await;
         self.collect_for(&mut watch, span).await;
@@ -199,12 +200,12 @@ impl Browser {
         watch
     }
 
-    /// Begins to watch the clock in a stream's picture, until the page is left: what is seen is for [`Self::collect`].
+    /// Starts the probe on a stream's video, until the page is left. [`Self::collect`] takes its samples.
     pub async fn open_eye(&self, stream: &str) -> Watch {
         self.open_eye_on(json!(stream)).await
     }
 
-    /// The same in a page of anybody's: of its first video that plays, in open shadow roots and in frames of its origin too.
+    /// Starts the probe on the first playing video of any page, including open shadow roots and frames of its origin.
     pub async fn open_eye_on_page(&self) -> Watch {
         self.open_eye_on(Value::Null).await
     }
@@ -214,7 +215,7 @@ impl Browser {
         Watch { from: self.take().await.now, ..Watch::default() }
     }
 
-    /// Adds what is seen for `span`.
+    /// Adds the samples of `span`.
     ///
     /// # Panics
     /// As [`Self::collect`].
@@ -226,10 +227,10 @@ impl Browser {
         }
     }
 
-    /// Adds what was seen since the last time, at most a minute ago.
+    /// Adds the samples since the last collection, at most a minute ago.
     ///
     /// # Panics
-    /// When the page was left or loaded anew meanwhile.
+    /// When the page was left or reloaded meanwhile.
     pub async fn collect(&self, watch: &mut Watch) {
         watch.add(self.take().await);
     }

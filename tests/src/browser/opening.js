@@ -1,5 +1,5 @@
-// Notes when a page shows its first picture, in ms since its navigation began, and when it first asked for one: see
-// opening.rs. It runs before the page's own scripts; videos.js goes before it.
+// Records the time of a page's first frame and of its first request for media, in ms since the navigation began: see
+// opening.rs. It runs before the page's own scripts. videos.js precedes it.
 const opening = window.sightlineOpening = { connected: null, shown: null };
 const connects = () => opening.connected ??= performance.now();
 for (const name of ['WebSocket', 'RTCPeerConnection']) {
@@ -13,7 +13,7 @@ XMLHttpRequest.prototype.open = function (...args) { asks(args[1]); return open.
 
 const shows = () => opening.shown ??= performance.now();
 const followed = new WeakSet();
-// Where there is no callback for frames, they are counted.
+// Without a frame callback, polls the count of frames.
 const count = video => video.getVideoPlaybackQuality().totalVideoFrames > 0 ? shows() : requestAnimationFrame(() => count(video));
 const look = setInterval(() => {
     if (opening.shown !== null) clearInterval(look);

@@ -1,5 +1,5 @@
-//! How long a page of anybody's takes to its first picture. The page is opened by way of an [`Injector`], so that a script
-//! that looks on is there before the page's own.
+//! Measures any page's time to its first frame. The page is opened through an [`Injector`], so that the measuring script runs
+//! before the page's own.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use super::Browser;
 use crate::http::Injector;
 use crate::run::until;
 
-/// Notes both times in the page.
+/// Records both times in the page.
 pub const LOOK_ON: &str = concat!("{", include_str!("videos.js"), include_str!("opening.js"), "}");
 
-/// When things happened in a page, in ms since its navigation began.
+/// Times of a page's events, in ms since its navigation began.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub struct Opening {
-    /// It first asked for media: opened a WebSocket, made a peer connection, requested a playlist. None where the browser does
-    /// that by itself.
+    /// The first request for media: a WebSocket, a peer connection or a playlist request. None if the browser requests media
+    /// itself.
     pub connected: Option<f64>,
-    /// It showed its first picture.
+    /// The first frame.
     pub shown: Option<f64>,
 }
 
 impl Browser {
-    /// Opens a page by a way that carries [`LOOK_ON`], and waits for its first picture; none has come after `limit` where
-    /// `shown` is none.
+    /// Opens a page through an injector of [`LOOK_ON`] and waits for its first frame. `shown` is none if no frame came within
+    /// `limit`.
     pub async fn time_opening(&self, way: &Injector, path: &str, limit: Duration) -> Opening {
         self.leave().await;
         self.open(&way.url(path)).await;

@@ -1,6 +1,7 @@
-//! What a browser's page shows. The page is read by its document only: `article.tile` with its data attributes, the
-//! `video` in it, and `.tile-message`.
+//! Reads the state of a page from its document only: `article.tile` with its data attributes, the `video` in it, the `canvas` by
+//! WebCodecs, and `.tile-message`.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,15 +14,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Browser;
-use crate::run::{say, until};
+use crate::run::until;
 
 /// A colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rgb(pub u8, pub u8, pub u8);
 
 impl Rgb {
-    /// How far apart two colours may be in each channel and still be the same: coding, chroma subsampling and the
-    /// choice between the matrices of BT.601 and BT.709 move saturated colours by up to 30.
+    /// The tolerance per channel: coding, chroma subsampling and the choice between the matrices of BT.601 and BT.709 shift
+    /// saturated colours by up to 30.
     const TOLERANCE: u8 = 45;
 
     /// The median of each channel.
@@ -37,7 +38,7 @@ impl Rgb {
         Self(median(0), median(1), median(2))
     }
 
-    /// Whether it is the same colour but for what coding does.
+    /// Whether the colours are equal within `TOLERANCE`.
     pub fn is_like(self, other: Self) -> bool {
         let near = |a: u8, b: u8| a.abs_diff(b) <= Self::TOLERANCE;
         near(self.0, other.0) && near(self.1, other.1) && near(self.2, other.2)
@@ -50,25 +51,42 @@ impl fmt::Display for Rgb {
     }
 }
 
+/// Sums presented frames over resets of the video element's counter. WebKit resets it with its decoder, and each new element
+/// starts at 0.
+#[derive(Debug, Default)]
+pub struct FrameCounter {
+    last: Option<u64>,
+    sum: u64,
+}
+
+impl FrameCounter {
+    /// Takes the counter's value and returns the frames since the first call.
+    pub fn add(&mut self, frames: u64) -> u64 {
+        let last = self.last.replace(frames).unwrap_or(frames);
+        self.sum += if frames >= last { frames - last } else { frames };
+        self.sum
+    }
+}
+
 /// `data-state` of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TileState {
-    /// The WebSocket is being opened.
+    /// The client opens the WebSocket.
     Connecting,
-    /// The relay is starting the source.
+    /// The relay starts the source.
     Starting,
-    /// Pictures are shown.
+    /// Video plays.
     Live,
-    /// A picture is on screen and no longer renewed.
+    /// A frame is on the screen and no new one comes.
     Stalled,
-    /// Nobody can see it, so nothing is sent.
+    /// The tile is not visible, so the relay sends nothing.
     Paused,
-    /// The relay has no picture from the source.
+    /// The relay receives no video from the source.
     Offline,
-    /// The relay is out of reach.
+    /// The relay is unreachable.
     Reconnecting,
-    /// It will not work without somebody changing something.
+    /// Playback fails until a user or operator changes something.
     Error,
 }
 
@@ -87,26 +105,29 @@ pub struct Tile {
     pub epoch: Option<u32>,
     /// `data-first-picture-ms`.
     pub first_picture_ms: Option<f64>,
-    /// The text of `.tile-message`, when it is shown.
+    /// The text of `.tile-message`, if it, or the fault that contains it, is visible.
     pub message: String,
-    /// Frames the video element has presented since its source was set.
+    /// Frames that the video element has presented since its source was set; by WebCodecs, painted since the first read.
     pub frames: u64,
-    /// Its `currentTime` in seconds.
+    /// Its `currentTime` in seconds; by WebCodecs, the painted frame's timestamp.
     pub time: f64,
-    /// Its size in pixels; 0 before the first picture.
+    /// Its width in pixels, 0 before the first frame.
     pub width: u32,
     /// Its decoding error, if any.
     pub error: Option<String>,
 }
 
-/// Reads a tile; null when there is none.
-const READ_TILE: &str = r"
+/// Reads a tile. Null if there is none.
+const READ_TILE: &str = concat!(
+    include_str!("painted.js"),
+    r"
 const tile = [...document.querySelectorAll('article.tile')].find(t => t.dataset.stream === arguments[0]);
 if (!tile) return null;
 const video = tile.querySelector('video');
 const message = tile.querySelector('.tile-message');
 const number = text => text === undefined || text === '' ? null : Number(text);
 const quality = video.getVideoPlaybackQuality();
+const canvas = tile.dataset.protocol === 'webcodecs' ? tile.querySelector('canvas') : null;
 return {
     state: tile.dataset.state,
     protocol: tile.dataset.protocol ?? null,
@@ -114,15 +135,17 @@ return {
     codec: tile.dataset.codec ?? null,
     epoch: number(tile.dataset.epoch),
     first_picture_ms: number(tile.dataset.firstPictureMs),
-    message: message && message.checkVisibility() ? message.textContent.trim() : '',
-    // WebKitGTK counts less than none while its decoder is set up anew.
-    frames: Math.max(0, quality.totalVideoFrames - quality.droppedVideoFrames),
-    time: video.currentTime,
-    width: video.videoWidth,
+    message: (message?.closest('.tile-fault') ?? message)?.checkVisibility() ? message.textContent.trim() : '',
+    // WebKitGTK's count is negative while it replaces its decoder.
+    frames: canvas ? painted.counts.get(canvas) ?? 0 : Math.max(0, quality.totalVideoFrames - quality.droppedVideoFrames),
+    time: canvas ? painted.times.get(canvas) ?? 0 : video.currentTime,
+    width: canvas ? canvas.width : video.videoWidth,
     error: video.error ? `${video.error.code} ${video.error.message}` : null,
-};";
+};"
+);
 
-/// Reads five pixels of a tile's picture, which is the video's or the one that lies over it, given as fractions of its size, as `[r, g, b]` each; null without a picture.
+/// Reads pixels of a tile's image: the video's, or that of the visible canvas over it. Positions are fractions of its size.
+/// Returns `[r, g, b]` for each, or null without an image.
 const READ_PIXELS: &str = r"
 const tile = [...document.querySelectorAll('article.tile')].find(t => t.dataset.stream === arguments[0]);
 const [video, curtain] = [tile.querySelector('video'), tile.querySelector('canvas')];
@@ -136,16 +159,16 @@ context.drawImage(covered ? curtain : video, 0, 0);
 return arguments[1].map(([x, y]) =>
     [...context.getImageData(Math.floor(x * width), Math.floor(y * height), 1, 1).data].slice(0, 3));";
 
-/// From the page's load to its contents, and what a seek takes at most.
+/// The time limit of a page's load, and of a seek.
 const READABLE: Duration = Duration::from_secs(10);
 
-/// How often a count of frames is read: a count that starts over loses what it had gained since.
+/// The polling interval of the frame counter: a reset loses the frames since the last poll.
 const SAMPLE: Duration = Duration::from_millis(200);
 
-/// Where the mark is read: the ball covers at most one of these at a time.
+/// The points that show the mark. The ball covers at most one of them at a time.
 pub const MARK_POINTS: [(f64, f64); 5] = [(0.1, 0.1), (0.9, 0.1), (0.5, 0.5), (0.1, 0.9), (0.9, 0.9)];
 
-/// Between two looks at what may be moving.
+/// The interval between two readings of a position that may still change.
 const STILL: Duration = Duration::from_millis(150);
 
 impl Browser {
@@ -154,12 +177,12 @@ impl Browser {
         self.client.goto(url).await.unwrap_or_else(|e| panic!("{}: {url}: {e}", self.engine()));
     }
 
-    /// The first element that a selector finds, once the page has it.
+    /// Waits for the first element that matches a selector.
     async fn find(&self, selector: &str) -> Result<Element, CmdError> {
         self.client.wait().at_most(READABLE).for_element(Locator::Css(selector)).await
     }
 
-    /// Clicks on the first element that a selector finds, as a user does.
+    /// Clicks on the first element that matches a selector, as a user does.
     ///
     /// # Panics
     /// When there is none, or it cannot be clicked.
@@ -167,7 +190,7 @@ impl Browser {
         let begun = Instant::now();
         loop {
             match async { self.find(selector).await?.click().await }.await {
-                // It is there and not yet laid out.
+                // The element exists but has no layout yet.
                 Err(e) if begun.elapsed() < READABLE && e.to_string().contains("scrolled into view") => {
                     tokio::time::sleep(SAMPLE).await;
                 }
@@ -176,8 +199,22 @@ impl Browser {
         }
     }
 
-    /// Clicks twice on the middle of the first element that a selector finds, once it stands still: what moves to its
-    /// place is where it was when the click comes.
+    /// Moves the pointer to the centre of the first element that matches a selector.
+    ///
+    /// # Panics
+    /// When there is none, or it is outside the window.
+    pub async fn hover(&self, selector: &str) {
+        let moved = async {
+            let element = self.find(selector).await?;
+            let to = |x| PointerAction::MoveToElement { element: element.clone(), duration: None, x, y: 0.0 };
+            // A pointer that is there already causes no event.
+            self.client.perform_actions(MouseActions::new("mouse".to_owned()).then(to(1.0)).then(to(0.0))).await
+        };
+        moved.await.unwrap_or_else(|e| panic!("{}: pointer to {selector}: {e}", self.engine()));
+    }
+
+    /// Double-clicks on the centre of the first element that matches a selector, once its position is stable: a click on a
+    /// moving element misses it.
     ///
     /// # Panics
     /// When there is none.
@@ -204,8 +241,8 @@ impl Browser {
         clicked.await.unwrap_or_else(|e| panic!("{}: double click on {selector}: {e}", self.engine()));
     }
 
-    /// Presses a key, by its code point in WebDriver (section 17.4.2) where it has no character, in the first element that
-    /// a selector finds.
+    /// Presses a key in the first element that matches a selector. A key without a character is given by its code point in
+    /// WebDriver (section 17.4.2).
     ///
     /// # Panics
     /// When there is none, or it takes no keys.
@@ -214,7 +251,7 @@ impl Browser {
         pressed.unwrap_or_else(|e| panic!("{}: a key in {selector}: {e}", self.engine()));
     }
 
-    /// Presses a key wherever the focus is, as [`Self::press`] names it, while `held` are held down.
+    /// Presses a key at the focus, named as for [`Self::press`], while `held` are held down.
     ///
     /// # Panics
     /// When the browser takes no keys.
@@ -225,9 +262,14 @@ impl Browser {
         self.client.perform_actions(keys).await.unwrap_or_else(|e| panic!("{}: a key: {e}", self.engine()));
     }
 
-    /// Loads the page anew.
+    /// Reloads the page.
     pub async fn reload(&self) {
         self.client.refresh().await.unwrap_or_else(|e| panic!("{}: reload: {e}", self.engine()));
+    }
+
+    /// Goes back in the history.
+    pub async fn back(&self) {
+        self.client.back().await.unwrap_or_else(|e| panic!("{}: back: {e}", self.engine()));
     }
 
     /// Leaves the page, so that the relay loses this viewer.
@@ -235,14 +277,14 @@ impl Browser {
         self.open("about:blank").await;
     }
 
-    /// Runs a script in the page and gives its result.
+    /// Runs a script in the page and returns its result.
     pub async fn script(&self, script: &str, arguments: Vec<Value>) -> Value {
         let result = self.client.execute(script, arguments).await;
         result.unwrap_or_else(|e| panic!("{}: {e}\n{script}", self.engine()))
     }
 
-    /// Runs a script that changes nothing and returns its value. WebKitGTK's driver now and then loses the answer of one
-    /// while the page is busy, and says that it could not parse it: then it is asked again.
+    /// Runs a read-only script and returns its value. WebKitGTK's driver sometimes loses a result while the page is busy and
+    /// reports a parse error: the script then runs again.
     async fn read(&self, script: &str, arguments: Vec<Value>) -> Value {
         for _ in 0..3 {
             match self.client.execute(script, arguments.clone()).await {
@@ -259,16 +301,18 @@ impl Browser {
     /// The names of the streams that have a tile, in the page's order.
     pub async fn streams(&self) -> Vec<String> {
         let script = "return [...document.querySelectorAll('article.tile')].map(t => t.dataset.stream)";
-        serde_json::from_value(self.script(script, vec![]).await).expect("names")
+        // WebKitGTK returns null during a navigation.
+        let names = serde_json::from_value::<Option<Vec<String>>>(self.read(script, vec![]).await);
+        names.expect("names").unwrap_or_default()
     }
 
-    /// The whole text of the page, as a person reads it.
+    /// The visible text of the page.
     pub async fn text(&self) -> String {
         let text = self.script("return document.body ? document.body.innerText : ''", vec![]).await;
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Everything in the page's document, attributes included.
+    /// The page's whole document, attributes included.
     pub async fn document(&self) -> String {
         let text = self.script("return document.documentElement.outerHTML", vec![]).await;
         text.as_str().unwrap_or_default().to_owned()
@@ -281,10 +325,10 @@ impl Browser {
         serde_json::from_value(tile).unwrap_or_else(|e| panic!("{described}: {e}"))
     }
 
-    /// Waits until the tile of a stream is as wanted.
+    /// Waits until the tile of a stream satisfies `wanted`.
     ///
     /// # Panics
-    /// After `limit`, with what the tile was instead.
+    /// After `limit`, with the tile's last state.
     pub async fn wait_for_tile(
         &self,
         stream: &str,
@@ -300,13 +344,13 @@ impl Browser {
         match tokio::time::timeout(limit, found).await {
             Ok(tile) => tile,
             Err(_) => {
-                let _ = self.screenshot(&format!("failed-{}-{stream}", self.engine())).await;
+                let _ = self.screenshot(&format!("failed-{}-{}", self.engine(), stream.replace('/', "_"))).await;
                 panic!("{}: waited {limit:?} for {what}; the tile of {stream} is {last:?}", self.engine())
             }
         }
     }
 
-    /// Waits until a stream is live, with frames on screen.
+    /// Waits until a stream is live, with frames on the screen.
     ///
     /// # Panics
     /// After `limit`.
@@ -315,50 +359,51 @@ impl Browser {
         self.wait_for_tile(stream, "a live picture", limit, live).await
     }
 
-    /// Watches a stream for `span` and gives how many frames were presented in it.
+    /// The number of frames of a stream that are presented within `span`.
     pub async fn frames_in(&self, stream: &str, span: Duration) -> u64 {
-        let frames = async || self.tile(stream).await.expect("the tile is there").frames;
-        let (start, mut last, mut sum) = (Instant::now(), frames().await, 0);
-        while start.elapsed() < span {
+        let (start, mut frames) = (Instant::now(), FrameCounter::default());
+        loop {
+            let presented = frames.add(self.tile(stream).await.expect("the tile is there").frames);
+            if start.elapsed() >= span {
+                return presented;
+            }
             tokio::time::sleep(SAMPLE).await;
-            let now = frames().await;
-            // WebKit counts from 0 again when its decoder has been set up anew.
-            sum += if now >= last { now - last } else { now };
-            last = now;
         }
-        sum
     }
 
-    /// Waits until a stream shows at least so many frames within `span`, for whatever else the machine is busy with. What
-    /// was too slow before is said, with the tile at each look.
+    /// Waits until a stream shows at least `least` frames within a window of `span`. A busy machine's decoder may be slow at
+    /// first.
     ///
     /// # Panics
-    /// When it takes longer than `limit`.
+    /// After `limit`, with the last samples.
     pub async fn wait_moving(&self, stream: &str, span: Duration, least: u64, limit: Duration) {
-        let begun = Instant::now();
+        let (begun, mut frames, mut samples) =
+            (Instant::now(), FrameCounter::default(), VecDeque::<(Instant, u64, Tile)>::new());
         loop {
-            let (start, mut last, mut sum, mut looks) = (Instant::now(), None, 0, Vec::new());
-            while start.elapsed() < span {
-                let tile = self.tile(stream).await.expect("the tile is there");
-                // WebKit counts from 0 again when its decoder has been set up anew.
-                sum += last.map_or(0, |last| if tile.frames >= last { tile.frames - last } else { tile.frames });
-                last = Some(tile.frames);
-                looks.push(format!("{:?} {} at {:.2}", tile.state, tile.frames, tile.time));
-                tokio::time::sleep(SAMPLE).await;
+            let tile = self.tile(stream).await.expect("the tile is there");
+            let (now, presented) = (Instant::now(), frames.add(tile.frames));
+            while samples.front().is_some_and(|&(at, ..)| now - at > span) {
+                samples.pop_front();
             }
-            if sum >= least {
+            if samples.front().is_some_and(|&(_, before, _)| presented - before >= least) {
                 return;
             }
-            say(&format!("{}: {stream}: {sum} frames in {span:?}: {}", self.engine(), looks.join(", ")));
-            assert!(begun.elapsed() < limit, "{}: {stream} does not move as it should", self.engine());
+            samples.push_back((now, presented, tile));
+            if begun.elapsed() > limit {
+                let last =
+                    samples.iter().map(|(_, _, tile)| format!("{:?} {} at {:.2}", tile.state, tile.frames, tile.time));
+                let last = last.collect::<Vec<_>>().join(", ");
+                panic!("{}: {stream} never showed {least} frames in {span:?}; at last {last}", self.engine());
+            }
+            tokio::time::sleep(SAMPLE).await;
         }
     }
 
-    /// The colour of a stream's background: the median of five points, since the ball covers one at most. A video that
-    /// seeks shows its last picture and gives it to nobody, so that is waited out.
+    /// The colour of a stream's background: the median of five points, of which the ball covers at most one. A seeking video
+    /// shows its last frame but does not return its pixels, so this waits for the seek to end.
     ///
     /// # Panics
-    /// When there is no picture.
+    /// When there is no frame.
     pub async fn mark(&self, stream: &str) -> Rgb {
         let points: Vec<_> = MARK_POINTS.iter().map(|(x, y)| json!([x, y])).collect();
         let what = format!("{}: a picture of {stream} to read", self.engine());
@@ -370,7 +415,7 @@ impl Browser {
         Rgb::median(&pixels)
     }
 
-    /// Keeps a picture of the window as `target/screenshots/NAME.png`.
+    /// Saves a screenshot of the window as `target/screenshots/NAME.png`.
     pub async fn screenshot(&self, name: &str) -> PathBuf {
         let png = self.client.screenshot().await.unwrap_or_else(|e| panic!("{}: screenshot: {e}", self.engine()));
         let folder = crate::relay::target_folder().join("screenshots");
@@ -378,5 +423,16 @@ impl Browser {
         let path = folder.join(format!("{name}.png"));
         std::fs::write(&path, png).expect("target is writable");
         path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FrameCounter;
+
+    #[test]
+    fn counter_that_begins_again_loses_nothing() {
+        let mut frames = FrameCounter::default();
+        assert_eq!([100, 110, 4, 10].map(|value| frames.add(value)), [0, 10, 14, 20]);
     }
 }

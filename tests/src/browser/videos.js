@@ -1,4 +1,4 @@
-// Every video of a document, in open shadow roots and in frames of its own origin too.
+// All videos of a document, including open shadow roots and frames of its own origin.
 const videos = function* (root) {
     for (const element of root.querySelectorAll('*')) {
         if (element.localName === 'video') yield element;

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A player of which time, position and buffer are set by hand.
+/// A player with time, position and buffer set by hand.
 struct Player {
     edge: Edge,
     ms: f64,
@@ -21,7 +21,7 @@ impl Player {
         Self { edge, ms: 0.0, position: 0.0, ranges, keyframe: Some(0.0), appended: true, live: None, showing: true }
     }
 
-    /// The same, with its first picture on screen and settled.
+    /// The same, with its first frame presented, and settled.
     fn playing(end: f64, position: f64) -> Self {
         let mut player = Self { position, ..Self::new(end) };
         player.edge.frame_presented(position);
@@ -42,7 +42,7 @@ impl Player {
         })
     }
 
-    /// `ms` later, `played` seconds on, with `received` more seconds buffered.
+    /// Advances by `ms`, with `played` seconds of playback and `received` more seconds buffered.
     fn later(&mut self, ms: f64, played: f64, received: f64) -> Option<Action> {
         self.ms += ms;
         self.position += played;
@@ -95,7 +95,7 @@ fn a_source_that_starts_in_bursts_is_followed_for_some_jumps() {
     player.edge.frame_presented(0.0);
     let mut jumps = 0;
     for _ in 0..4 {
-        // A burst with a key frame in it.
+        // A burst that contains a key frame.
         player.keyframe = Some(player.ranges[0].end + 0.3);
         if let Some(Action::Seek(target)) = player.later(500.0, 0.1, 0.8) {
             player.position = target;

@@ -1,6 +1,6 @@
-//! What belongs to one MediaSource and goes with it: its SourceBuffer, what waits for it, where it was put.
+//! The state that belongs to one MediaSource and is dropped with it: SourceBuffers, queued media, and their positions.
 //!
-//! One operation at a time goes to the SourceBuffer, each in answer to the end of the one before.
+//! The video's SourceBuffer performs one operation at a time; the end of one starts the next.
 
 use std::rc::Rc;
 
@@ -24,13 +24,13 @@ use crate::player::timeline::Timeline;
 use crate::player::trim;
 use crate::time::Moment;
 
-/// Audio that is later than its video by so much, in seconds, for so long is not coming. It takes a moment to start.
+/// Audio that is this much later than its video, in seconds, for this long is not coming. It takes a moment to start.
 const SOUND_LATE: f64 = 1.0;
 const SOUND_LOST_MS: f64 = 4_000.0;
 
-/// What decoders need before a frame is to be shown, where they have not shown otherwise: software decoders a few
-/// milliseconds, and a frame of the screen; WebKit's pipeline more, and it stops for long where it gets too little. Sound
-/// needs a sound card's buffer, and Chrome plays none before it has 200 ms of it.
+/// The initial decoder margin, in seconds: the time that a decoder needs before a frame is presented. Software decoders take a
+/// few milliseconds and one screen refresh. WebKit's pipeline takes more, and stalls for long when it underruns. Audio adds the
+/// sound card's buffer; Chrome plays no audio before it has 200 ms of it.
 fn margin(steering: Steering, sound: bool) -> f64 {
     match (steering, sound) {
         (Steering::Rate, false) => 0.035,
@@ -46,21 +46,21 @@ pub(super) struct Attachment {
     pub(super) source: MediaSource,
     buffer: Option<SourceBuffer>,
     mime: String,
-    /// What the browser had no room for.
+    /// The append that the browser refused for lack of room.
     refused: Option<ArrayBuffer>,
     pub(super) queue: Queue<ArrayBuffer>,
     pub(super) timeline: Timeline,
     pub(super) edge: Edge,
     pub(super) pace: Pace,
     pub(super) captures: Captures,
-    /// How many frames have been appended.
+    /// The number of appended frames.
     pub(super) given: u64,
-    /// Where the last frame of what is being appended starts.
+    /// The start of the last frame of the append in progress.
     appending: Option<f64>,
     alignment: Alignment,
-    /// Which of the source's timelines the video that is being appended is on.
+    /// The source timeline of the video being appended.
     source_timeline: u32,
-    /// The audio, if it is to be heard.
+    /// The audio, if it is on.
     pub(super) sound: Option<Sound>,
     silent_since: Option<Moment>,
     quota: Quota,
@@ -101,7 +101,7 @@ impl Attachment {
         })
     }
 
-    /// One operation at most; returns whether it began an epoch.
+    /// Starts at most one operation. Returns whether it began an epoch.
     pub(super) fn pump(&mut self, video: &HtmlVideoElement, signal: &Rc<dyn Fn(Signal)>) -> Result<bool, DomError> {
         let busy = self.buffer.as_ref().is_some_and(SourceBuffer::updating);
         if self.failed || busy || !self.source.is_open() || !self.source.wants_data() {
@@ -178,7 +178,7 @@ impl Attachment {
         }
     }
 
-    /// Evicts more at each refusal; the refused append is tried again when the removal has ended.
+    /// Evicts more at each refusal. The refused append is retried when the removal ends.
     fn make_room(&mut self, video: &HtmlVideoElement) -> Result<(), DomError> {
         let Some(buffer) = &self.buffer else { return Ok(()) };
         let oldest = video::buffered(video).first().map_or(f64::INFINITY, |range| range.start);
@@ -209,7 +209,7 @@ impl Attachment {
         }
     }
 
-    /// Whether the audio has ended while video goes on: the browser plays neither then.
+    /// Whether audio has been missing for too long while video arrives: the browser then plays neither.
     pub(super) fn lacks_sound(&mut self, video: &HtmlVideoElement, now: Moment) -> bool {
         let end = || video::buffered(video).last().map_or(0.0, |range| range.end);
         let begun = self.sound.as_ref().is_none_or(Sound::has_begun);
@@ -220,14 +220,14 @@ impl Attachment {
         now.ms_since(*self.silent_since.get_or_insert(now)) > SOUND_LOST_MS
     }
 
-    /// The operation of the audio's SourceBuffer ended.
+    /// Handles the end of the audio SourceBuffer's operation.
     pub(super) fn sound_appended(&mut self, now: Moment) {
         if let Some(start) = self.sound.as_mut().and_then(Sound::appended) {
             self.pace.sound_arrived(start, now);
         }
     }
 
-    /// The SourceBuffer's operation ended.
+    /// Handles the end of the video SourceBuffer's operation.
     pub(super) fn appended(&mut self, now: Moment) {
         if let Some(start) = self.appending.take() {
             self.pace.arrived(start, now);

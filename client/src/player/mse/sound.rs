@@ -1,8 +1,8 @@
-//! The audio track of one MediaSource: its SourceBuffer and what waits for it.
+//! The audio track of one MediaSource: its SourceBuffer and the queue in front of it.
 //!
-//! It has to be there from the start, since Chrome adds no SourceBuffer to a source that plays; a player that is to be
-//! heard starts over with one. Where its fragments go is [`Alignment`]'s to say. Waiting fragments are bounded; when full
-//! the oldest go.
+//! The SourceBuffer must exist from the start, since Chrome adds none to a MediaSource that plays; turning audio on starts the
+//! player over. [`Alignment`] decides the position of each fragment. The queue is bounded; when full, the oldest fragment is
+//! dropped.
 
 use std::collections::VecDeque;
 
@@ -15,17 +15,17 @@ use crate::browser::source_buffer::SourceBuffer;
 use crate::player::alignment::{Alignment, Place};
 use crate::player::pace::Steering;
 
-/// Some seconds of audio: more than video is ever late.
+/// Maximum number of queued fragments: some seconds of audio, more than video is ever late.
 const WAITING_MAX: usize = 256;
-/// By how much sound is put after the picture it belongs to, in seconds, where the rate of playing changes: Chrome plays it
-/// 7 ms late by itself, Firefox 15 ms early and after a change of rate 43 ms, files included (measured at a sound card).
+/// Delay of audio against its video, in seconds, where the playback rate changes. Chrome plays audio 7 ms late by itself.
+/// Firefox plays it 15 ms early, and 43 ms after a change of rate, in files as well (measured at a sound card).
 const LATER: f64 = 0.017;
-/// Played audio that is kept, and how much is removed at a time, in seconds.
+/// Played audio that is kept, and the length of one removal, in seconds.
 const KEEP: f64 = 8.0;
 
 /// See the module.
 pub(super) struct Sound {
-    /// None before the video's is there: browsers want to know of both at once.
+    /// None before the video's SourceBuffer exists: browsers need both before the first init segment.
     buffer: Option<SourceBuffer>,
     mime: String,
     later: f64,
@@ -33,9 +33,9 @@ pub(super) struct Sound {
     timescale: f64,
     init: Option<ArrayBuffer>,
     waiting: VecDeque<(f64, ArrayBuffer)>,
-    /// Where the last fragment of what is being appended starts on the video's timeline.
+    /// The start on the video's timeline of the last fragment of the append in progress.
     appending: Option<f64>,
-    /// Whether it has had its first init segment.
+    /// Whether an init segment has arrived.
     begun: bool,
 }
 
@@ -54,22 +54,23 @@ impl Sound {
         }
     }
 
-    /// The MIME type of what comes.
+    /// The MIME type of the announced track.
     pub(super) fn mime(&self) -> &str {
         &self.mime
     }
 
-    /// Whether it has had an init segment. Before, the browser plays nothing, and does not count it in `buffered`.
+    /// Whether an init segment has arrived. Until then the browser plays nothing, and leaves this SourceBuffer out of the
+    /// video's `buffered`.
     pub(super) fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// From now on it has a SourceBuffer, of that type.
+    /// Sets the SourceBuffer, created with [`Self::mime`].
     pub(super) fn attach(&mut self, buffer: SourceBuffer) {
         self.buffer = Some(buffer);
     }
 
-    /// Audio begins, or begins anew.
+    /// Begins audio, or begins it again, with a new init segment.
     pub(super) fn begin(&mut self, track: &Track, init: ArrayBuffer) -> Result<(), DomError> {
         if track.mime != self.mime {
             if let Some(buffer) = &self.buffer {
@@ -84,7 +85,7 @@ impl Sound {
         Ok(())
     }
 
-    /// A fragment arrived.
+    /// Queues a fragment.
     pub(super) fn push(&mut self, head: &FragmentHead, payload: ArrayBuffer) {
         if !self.begun {
             return;
@@ -95,12 +96,12 @@ impl Sound {
         self.waiting.push_back((head.decode_time as f64 / self.timescale, payload));
     }
 
-    /// The SourceBuffer's operation ended: where the last fragment starts that was appended, if any was.
+    /// Handles the end of the SourceBuffer's operation. Returns the start of the last fragment appended, if any.
     pub(super) fn appended(&mut self) -> Option<f64> {
         self.appending.take()
     }
 
-    /// Gives the SourceBuffer its next operation, if it takes one; `position` is the playhead's.
+    /// Gives the SourceBuffer its next operation if it is idle. `position` is the playhead's.
     pub(super) fn pump(&mut self, alignment: &Alignment, position: f64) -> Result<(), DomError> {
         let Some(buffer) = self.buffer.take_if(|buffer| !buffer.updating()) else { return Ok(()) };
         let result = self.operate(&buffer, alignment, position);
@@ -118,13 +119,13 @@ impl Sound {
         let Some((offset, payloads)) = self.next(alignment) else { return Ok(()) };
         buffer.set_timestamp_offset(offset)?;
         match buffer.append(&crate::browser::bytes::join(payloads)) {
-            // Sound is small: where there is no room for it, video makes some. What is lost is some tens of milliseconds.
+            // Audio is small: video's eviction makes room for it. The loss is some tens of milliseconds.
             Err(DomError::QuotaExceeded) => Ok(()),
             result => result,
         }
     }
 
-    /// What can be appended with one offset.
+    /// Takes the fragments that can be appended with one offset.
     fn next(&mut self, alignment: &Alignment) -> Option<(f64, Vec<ArrayBuffer>)> {
         let mut batch: Option<(f64, Vec<ArrayBuffer>)> = None;
         while let Some(&(time, _)) = self.waiting.front() {

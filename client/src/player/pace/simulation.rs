@@ -1,29 +1,29 @@
-//! A camera, a way to the browser and a browser, simulated to the millisecond, with seeds.
+//! Simulates a camera, a network path and a browser, to the millisecond, with seeds.
 
 use super::*;
 
-/// Numbers that look random and are the same in every run (Knuth's MMIX generator).
+/// A reproducible pseudo-random generator (Knuth's MMIX).
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    /// From 0 to 1.
+    /// Returns a number from 0 to 1.
     pub(super) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
-/// What is simulated. Times in seconds.
+/// The parameters of a simulation. Times are in seconds.
 pub(super) struct Scene {
-    /// Between two frames.
+    /// Frame interval.
     pub(super) frame: f64,
-    /// From capture to the browser, by frame; order is kept whatever it says.
+    /// Delay from capture to the browser, by frame. Frames stay in order even if delays would reorder them.
     pub(super) way: Box<dyn FnMut(usize) -> f64>,
-    /// From the browser to a decoded frame.
+    /// Delay from arrival to the decoded frame.
     pub(super) decoder: f64,
-    /// `currentTime` is renewed this seldom.
+    /// Interval at which `currentTime` is updated.
     pub(super) renewed: f64,
-    /// How much faster than the page's clock the camera's runs.
+    /// Relative speed of the camera's clock against the page's, minus 1.
     pub(super) drift: f64,
     pub(super) steering: Steering,
     pub(super) margin: f64,
@@ -43,7 +43,7 @@ impl Default for Scene {
     }
 }
 
-/// A frame that was shown.
+/// A presented frame.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown {
     pub(super) at: f64,
@@ -52,11 +52,11 @@ pub(super) struct Shown {
     pub(super) waited: f64,
 }
 
-/// What was seen.
+/// The presented frames of a run.
 pub(super) struct Seen(pub(super) Vec<Shown>);
 
 impl Seen {
-    /// What was shown between these times.
+    /// The frames presented between these times.
     pub(super) fn between(&self, from: f64, to: f64) -> Self {
         Self(self.0.iter().copied().filter(|shown| (from..to).contains(&shown.at)).collect())
     }
@@ -75,7 +75,7 @@ impl Seen {
 }
 
 impl Scene {
-    /// Plays for so many seconds. The playhead starts 100 ms before the newest frame's end, as after the first jump.
+    /// Plays for this many seconds. The playhead starts 100 ms before the newest frame's end, as after the first seek.
     pub(super) fn play(mut self, seconds: f64) -> Seen {
         let mut pace = Pace::new(self.steering, self.margin);
         let (mut seen, mut ready) = (Vec::new(), Vec::<f64>::new());

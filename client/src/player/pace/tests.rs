@@ -1,7 +1,7 @@
 use super::simulation::{Random, Scene};
 use super::*;
 
-/// Up to `jitter` late, evenly.
+/// A delay that is up to `jitter` longer, evenly distributed.
 fn jittery(jitter: f64, seed: u64) -> Box<dyn FnMut(usize) -> f64> {
     let mut random = Random(seed);
     Box::new(move |_| 0.08 + jitter * random.next())
@@ -72,7 +72,7 @@ fn few_frames_a_second_are_no_reason_to_wait_longer() {
 
 #[test]
 fn bursts_of_loss_that_come_again_are_played_out() {
-    // The link stands still for 300 ms every ten seconds.
+    // The link delivers nothing for 300 ms every ten seconds.
     let mut random = Random(11);
     let way = Box::new(move |n: usize| {
         let (second, jitter) = (n as f64 * 0.04 % 10.0, 0.01 * random.next());
@@ -139,7 +139,7 @@ fn a_sound_card_that_starts_teaches_nothing() {
 #[test]
 fn the_burst_that_a_viewer_starts_with_is_not_jitter() {
     let mut pace = Pace::new(Steering::Rate, 0.05);
-    // Ten seconds within 100 ms, then live.
+    // Ten seconds of media within 100 ms, then live.
     for n in 0..250 {
         pace.arrived(0.04 * f64::from(n), Moment::from_ms(0.4 * f64::from(n)));
     }

@@ -6,7 +6,7 @@ fn init(payload: u64) -> Init<u64> {
     Init { mime: "video/mp4".into(), timescale: TIMESCALE, timeline: 1, payload }
 }
 
-/// A 40 ms fragment at `n` frames; its payload is its number.
+/// A 40 ms fragment at frame `n`; its payload is its number.
 fn frame(n: u64, keyframe: bool) -> Fragment<u64> {
     Fragment {
         decode_time: n * 40,

@@ -17,14 +17,14 @@ fn plan(chosen: Protocol, host: &str) -> Plan {
 const PRESENTED: TileEvent = TileEvent::Presented { first_picture_ms: None };
 const LOST: TileEvent = TileEvent::Lost { retry_ms: 0.0 };
 
-/// The first moment, in milliseconds, at which it moves though nothing happens.
+/// The time in milliseconds at which the plan changes without any event.
 fn moves_at(plan: &mut Plan, from: f64) -> Option<f64> {
     (1..400).map(|n| from + f64::from(n) * 250.0).find(|&ms| plan.tick(at(ms)).is_some())
 }
 
 #[test]
 fn what_was_chosen_by_name_is_all_that_is_tried() {
-    for chosen in [Protocol::Mse, Protocol::WebRtc, Protocol::Hls] {
+    for chosen in [Protocol::Mse, Protocol::WebCodecs, Protocol::WebRtc, Protocol::Hls] {
         let mut plan = plan(chosen, "10.0.0.1");
         assert_eq!(plan.current(), (chosen, "you chose it"));
         assert_eq!((plan.report(&LOST, at(0.0)), plan.report(&LOST, at(0.0))), (None, None));
@@ -42,6 +42,18 @@ fn auto_has_an_order_for_near_and_far_and_for_what_the_browser_has() {
     assert_eq!(order(&iphone, "recorder.local"), [WebRtc, Hls]);
     assert_eq!(order(&iphone, "cameras.example.org"), [Hls]);
     assert_eq!(order(&Abilities::default(), "x.org"), [Mse], "which says what is missing");
+}
+
+#[test]
+fn webcodecs_is_first_where_the_browser_has_it_once_auto_uses_it() {
+    use Protocol::{Hls, Mse, WebCodecs};
+    let decodes = Abilities { webcodecs: true, ..everything() };
+    let host = "cameras.example.org";
+    assert_eq!(ways(Protocol::Auto, &decodes, host), auto(AUTO_WEBCODECS, &decodes, host));
+    assert_eq!(auto(true, &decodes, host), [WebCodecs, Mse, Hls]);
+    assert_eq!(auto(true, &everything(), host), [Mse, Hls]);
+    assert_eq!(auto(false, &decodes, host), [Mse, Hls]);
+    assert_eq!(auto(true, &Abilities { media_source: None, ..decodes }, host), [Hls], "MSE is its fallback");
 }
 
 #[test]
@@ -139,12 +151,12 @@ fn only_what_the_network_does_is_remembered_of_it() {
         plan.report(&PRESENTED, at(50_000.0));
         (plan.current().0, plan.lesson())
     };
-    // The camera's codec, say: its connection was made.
+    // For example the camera's codec: the connection was made.
     let mut undecodable = plan(Protocol::Auto, "example.org");
     undecodable.report(&TileEvent::Connected, at(0.0));
     undecodable.report(&TileEvent::Failed(Failure::Undecodable, String::new()), at(10.0));
     assert_eq!(lesson(&mut undecodable), (Protocol::Hls, None));
-    // The relay was away for a while.
+    // The relay was unavailable for a while.
     let mut away = plan(Protocol::Auto, "example.org");
     away.report(&PRESENTED, at(0.0));
     away.report(&LOST, at(1_000.0));
@@ -188,7 +200,7 @@ fn when_all_have_failed_the_one_that_worked_last_waits() {
     plan.report(&LOST, at(0.0));
     plan.report(&LOST, at(0.0));
     plan.report(&PRESENTED, at(1_000.0));
-    // Nothing gets through any more.
+    // From here on no protocol connects.
     plan.report(&LOST, at(1_000.0));
     let left = moves_at(&mut plan, 1_000.0).unwrap();
     assert_eq!(plan.current().0, Protocol::Mse);

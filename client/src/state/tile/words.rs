@@ -1,15 +1,18 @@
-//! What the page says of a stream, in words.
+//! The texts that the page shows about a stream.
 
 use sightline_protocol::codec::VideoCodec;
 use sightline_protocol::message::{StreamState, VariantReason};
 use sightline_protocol::stream::Variant;
 
-use super::{Failure, Link, Tile, TileEvent};
-use crate::state::Phase;
+use super::{Cause, Failure, Tile, TileEvent};
 use crate::state::log::Level;
+use crate::state::{Phase, Protocol};
+
+/// The message for a stale video.
+pub(super) const NO_NEW_VIDEO: &str = "No new video arrives.";
 
 impl Tile {
-    /// How old the picture on screen is, in words, where it is not a live one.
+    /// The age of the frame on screen, in words, while the tile is not live.
     pub fn old_picture(&self) -> Option<String> {
         let old = matches!(self.phase(), Phase::Stalled | Phase::Offline | Phase::Reconnecting | Phase::Error);
         let seconds = self.age_ms.filter(|_| old)? / 1e3;
@@ -22,7 +25,7 @@ impl Tile {
         Some(format!("This picture is {age} old."))
     }
 
-    /// How old the picture on screen is, for a live one: in seconds, or that it is not known.
+    /// The age of the presented frame while the tile is live: in seconds, or that it is unknown.
     pub fn age_label(&self) -> Option<String> {
         (self.phase() == Phase::Live).then(|| match self.age_ms {
             Some(ms) => format!("{:.2} s old", ms / 1e3),
@@ -30,37 +33,26 @@ impl Tile {
         })
     }
 
-    /// One sentence about the state, except while live.
+    /// One sentence about the state, except while live or paused.
     pub fn message(&self) -> Option<String> {
-        if let Some((_, message)) = &self.failure {
-            return Some(message.clone());
+        if let Some(fault) = self.fault() {
+            return Some(fault.reason.clone());
         }
-        let message = match (self.phase(), self.link, &self.source) {
-            (Phase::Live | Phase::Paused, ..) => return None,
-            (Phase::Stalled, ..) => "No new picture arrives.".to_owned(),
-            (Phase::Offline, _, StreamState::Offline { message, retry_in_ms, .. }) => {
-                format!("{} {}", sentence(message), again(*retry_in_ms as f64))
-            }
-            (Phase::Reconnecting, Link::Lost { retry_ms }, _) if self.was_connected => {
-                format!("The connection to the relay was lost. {}", again(retry_ms))
-            }
-            (Phase::Reconnecting, Link::Lost { retry_ms }, _) => {
-                format!("The relay cannot be reached. {}", again(retry_ms))
-            }
-            (Phase::Reconnecting, ..) => "The connection to the relay was lost. Reconnecting…".to_owned(),
-            (Phase::Connecting, ..) => "Connecting to the relay…".to_owned(),
-            _ if self.trouble == Some(Failure::Undecodable) => {
-                "The browser failed to decode this: starting over…".to_owned()
-            }
-            _ if self.trouble.is_some() => "The browser stopped playing this: starting over…".to_owned(),
-            _ if self.tap_needed => "The browser plays this only after a tap.".to_owned(),
-            (_, _, StreamState::Live) => "Waiting for the first picture…".to_owned(),
-            _ => "Starting the camera…".to_owned(),
+        let message = match (self.phase(), &self.source) {
+            (Phase::Live | Phase::Paused, _) => return None,
+            (Phase::Stalled, _) => NO_NEW_VIDEO,
+            (Phase::Reconnecting, _) => "The connection to the relay was lost. Reconnecting…",
+            (Phase::Connecting, _) => "Connecting to the relay…",
+            _ if self.trouble == Some(Failure::Undecodable) => "The browser failed to decode this: starting over…",
+            _ if self.trouble.is_some() => "The browser stopped playing this: starting over…",
+            _ if self.tap_needed => "The browser plays this only after a tap.",
+            (_, StreamState::Live) => "Waiting for the first picture…",
+            _ => "Starting the camera…",
         };
-        Some(message)
+        Some(message.to_owned())
     }
 
-    /// The codec's family and what was done to the picture, with the reason where it is not the camera's own.
+    /// The codec's family and the processing of the video, with the reason if it is not the camera's original.
     pub fn codec_label(&self) -> Option<String> {
         let picture = self.picture.as_ref()?;
         let family = match picture.codec.parse::<VideoCodec>() {
@@ -77,13 +69,20 @@ impl Tile {
         })
     }
 
-    /// What the statistics show: names and values.
+    /// The protocol in use, and the reason where it is not the selected one.
+    fn protocol_label(&self) -> Option<String> {
+        let (protocol, why) = self.using.as_ref()?;
+        let selected = [Protocol::Auto, *protocol].contains(&self.protocol);
+        Some(if selected { protocol.to_string() } else { format!("{protocol} — {why}") })
+    }
+
+    /// The statistics: names and values.
     pub fn statistics(&self) -> Vec<(&'static str, String)> {
         let picture = self.picture.as_ref();
         let sample = self.history.last();
         let size = picture.and_then(|picture| picture.size);
         vec![
-            ("Protocol", known(self.using.as_ref().map(|(protocol, _)| protocol.to_string()))),
+            ("Protocol", known(self.protocol_label())),
             ("Codec", known(picture.map(|picture| picture.codec.clone()))),
             ("Variant", known(picture.map(|picture| picture.variant.to_string()))),
             ("Resolution", known(size.map(|size| format!("{}×{}", size.width, size.height)))),
@@ -95,7 +94,7 @@ impl Tile {
         ]
     }
 
-    /// What there is beside, for whoever looks for a fault.
+    /// Further statistics for troubleshooting.
     pub fn details(&self) -> Vec<(&'static str, String)> {
         let sample = self.history.last();
         vec![
@@ -111,13 +110,14 @@ impl Tile {
         ]
     }
 
-    /// What to write into the log after `event` has been taken note of, if anything.
+    /// The log entry for an event that has been applied, if any.
     pub fn log_line(&self, event: &TileEvent) -> Option<(Level, String)> {
         let (level, text) = match event {
             TileEvent::Connecting => (Level::Info, "Connecting to the relay.".to_owned()),
             TileEvent::Connected => (Level::Info, "Connected.".to_owned()),
-            TileEvent::Lost { .. } | TileEvent::Source(StreamState::Offline { .. }) => {
-                (Level::Warning, self.message()?)
+            TileEvent::Lost { retry_ms } => (Level::Warning, format!("{} {}", self.message()?, again(*retry_ms))),
+            TileEvent::Source(StreamState::Offline { message, retry_in_ms, .. }) => {
+                (Level::Warning, format!("{} {}", sentence(message), again(*retry_in_ms as f64)))
             }
             TileEvent::Source(StreamState::Starting) => (Level::Info, "The source is started.".to_owned()),
             TileEvent::Source(_) => return None,
@@ -131,7 +131,7 @@ impl Tile {
                 (Level::Info, format!("First picture after {ms:.0} ms."))
             }
             TileEvent::Presented { .. } => (Level::Info, "The first picture is shown.".to_owned()),
-            TileEvent::Stale(true) => (Level::Warning, "No new picture arrives.".to_owned()),
+            TileEvent::Stale(true) => (Level::Warning, NO_NEW_VIDEO.to_owned()),
             TileEvent::Stale(false) => (Level::Info, "Pictures arrive again.".to_owned()),
             TileEvent::Trouble(failure) => {
                 (Level::Warning, format!("Playing failed ({}): starting over.", failure.as_str()))
@@ -141,25 +141,36 @@ impl Tile {
             TileEvent::Watched(false) => (Level::Info, "Paused, because nobody can see it.".to_owned()),
             TileEvent::TapNeeded(true) => (Level::Warning, "The browser plays this only after a tap.".to_owned()),
             TileEvent::FellBack => (Level::Warning, "This browser failed to decode the camera's own codec.".to_owned()),
-            TileEvent::Using(protocol, why) => (Level::Info, format!("{protocol}: {}", sentence(why))),
+            TileEvent::Using(protocol, why) | TileEvent::PlayedBy(protocol, why) => {
+                (Level::Info, format!("{protocol}: {}", sentence(why)))
+            }
             TileEvent::Note(level, text) => (*level, sentence(text)),
             TileEvent::FrameRate(_)
             | TileEvent::Age(_)
             | TileEvent::Sample(_)
             | TileEvent::Listening(_)
+            | TileEvent::RetryPlanned(_)
             | TileEvent::TapNeeded(false)
             | TileEvent::Recording(_) => return None,
         };
         Some((level, text))
     }
 
-    /// Size and frame rate of the picture.
+    /// Size and frame rate of the video.
     pub fn picture_label(&self) -> Option<String> {
         let picture = self.picture.as_ref()?;
         let size = picture.size.map(|size| format!("{}×{}", size.width, size.height));
         let rate = picture.frame_rate.map(|rate| format!("{} fps", (rate * 10.0).round() / 10.0));
         let parts: Vec<_> = size.into_iter().chain(rate).collect();
         (!parts.is_empty()).then(|| parts.join(" · "))
+    }
+}
+
+/// The message while there is no connection to the relay.
+pub(super) fn disconnected(cause: Cause) -> String {
+    match cause {
+        Cause::NoRelay => "The relay cannot be reached.".to_owned(),
+        _ => "The connection to the relay was lost.".to_owned(),
     }
 }
 
@@ -175,7 +186,7 @@ fn figure(value: Option<f64>, decimals: usize, unit: &str) -> String {
     known(value.map(|value| format!("{value:.decimals$} {unit}")))
 }
 
-/// Bits a second, in the unit that is read best.
+/// Formats bits per second in the most readable unit.
 pub fn bit_rate(bits: f64) -> String {
     if bits < 1e6 { format!("{:.0} kbit/s", bits / 1e3) } else { format!("{:.1} Mbit/s", bits / 1e6) }
 }
@@ -187,8 +198,8 @@ fn again(retry_ms: f64) -> String {
     }
 }
 
-/// Errors are written to be put into other texts: on the page they stand alone. They begin with ASCII, and the tables
-/// of all other scripts' capitals are worth several kilobytes.
+/// Errors are phrased for embedding in other texts; on the page they stand alone. They begin with ASCII: the capitals of other
+/// scripts would cost tables of several kilobytes.
 pub(super) fn sentence(text: &str) -> String {
     let mut sentence = text.trim().to_owned();
     if let Some(first) = sentence.get_mut(..1) {

@@ -1,4 +1,4 @@
-//! What can be done with a picture.
+//! The controls of a tile.
 
 use yew::prelude::*;
 
@@ -11,8 +11,8 @@ use crate::ui::icons::{self, button};
 const ALL: &str = "All pictures (Esc)";
 const ONE: &str = "One picture large (Enter)";
 
-/// The bar of buttons. What this browser or this stream has not got is not offered. `solo` is whether the tile fills the grid,
-/// where there is one.
+/// The bar of buttons. It leaves out features that this browser or stream does not support. `solo` is whether the tile fills
+/// the grid; none without a grid.
 pub(super) fn bar(tile: &Tile, solo: Option<bool>, act: &Callback<Act>) -> Html {
     let on = |what: Act| act.reform(move |_: MouseEvent| what);
     let recording = tile.recording.is_some();
@@ -21,7 +21,7 @@ pub(super) fn bar(tile: &Tile, solo: Option<bool>, act: &Callback<Act>) -> Html 
         <div class="tile-bar" role="group" aria-label={format!("Controls of {}", tile.name)}>
             { sound(tile, act) }
             if tile.stream.is_some() {
-                <span class={classes!("tile-more", recording.then_some("tile-held"))}>
+                <span class="tile-more">
                     { button("tile-snapshot", "Save the picture (C)", icons::SNAPSHOT, on(Act::Snapshot)) }
                     if !tile.can_record() {
                     } else if recording {
@@ -42,7 +42,7 @@ pub(super) fn bar(tile: &Tile, solo: Option<bool>, act: &Callback<Act>) -> Html 
     }
 }
 
-/// Turns sound on and off, where there is any, and sets how loud it is.
+/// Renders the buttons for audio and volume, if the stream has audio.
 fn sound(tile: &Tile, act: &Callback<Act>) -> Html {
     let (label, sign) = if tile.listening { ("Mute", icons::LOUD) } else { ("Unmute", icons::MUTED) };
     let onclick = act.reform(|_: MouseEvent| Act::Listen);

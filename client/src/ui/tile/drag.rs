@@ -1,21 +1,21 @@
-//! Moving a tile to another's place with the mouse or a pen. Fingers scroll; the sidebar and the keyboard move tiles too.
+//! Drags a tile to another's position with a mouse or a pen. A finger scrolls; the sidebar and the keyboard move tiles as well.
 
 use wasm_bindgen::JsCast;
 use web_sys::{Element, PointerEvent};
 
 use crate::browser;
 
-/// A click may tremble by so many pixels.
+/// Movement within a click, in CSS pixels.
 const TREMOR: f64 = 8.0;
 
-/// What the pointer did.
+/// The kind of pointer event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// Its button was pressed.
+    /// The button was pressed.
     Down,
-    /// It moved.
+    /// The pointer moved.
     Move,
-    /// Its button was let go, or the browser took the pointer away.
+    /// The button was released, or the browser cancelled the pointer.
     Up,
 }
 
@@ -27,13 +27,12 @@ pub(super) struct Drag {
 }
 
 impl Drag {
-    /// Whether the tile is being moved.
+    /// Whether the tile is being dragged.
     pub(super) fn moves(&self) -> bool {
         self.moves
     }
 
-    /// Takes note of what the pointer did. Returns whether that changes how the tile looks, and the name of the tile that
-    /// this one is over.
+    /// Handles a pointer event. Returns whether the tile must be rendered again, and the name of the tile below the pointer.
     pub(super) fn pointer(&mut self, what: What, event: &PointerEvent, article: &Element) -> (bool, Option<String>) {
         let at = (f64::from(event.client_x()), f64::from(event.client_y()));
         match (what, self.pressed) {
@@ -45,7 +44,7 @@ impl Drag {
             (What::Move, Some(start)) if self.moves || (at.0 - start.0).hypot(at.1 - start.1) > TREMOR => {
                 let begins = !std::mem::replace(&mut self.moves, true);
                 if begins {
-                    // From now on the pointer is this tile's, wherever it is.
+                    // From now on all events of the pointer go to this tile.
                     let _ = article.set_pointer_capture(event.pointer_id());
                 }
                 (begins, if begins { None } else { tile_at(at) })
@@ -59,15 +58,15 @@ impl Drag {
     }
 }
 
-/// The name of the tile at a point of the window. The one that is moved is not found: the style sheet takes it out of the
-/// pointer's way.
+/// The name of the tile at a point of the window. The dragged tile is skipped: the style sheet makes it transparent to the
+/// pointer.
 fn tile_at((x, y): (f64, f64)) -> Option<String> {
     let element = browser::document().element_from_point(x as f32, y as f32)?;
     element.closest("article.tile").ok()??.get_attribute("data-stream")
 }
 
-/// Whether an event is a button's or an input's own business.
+/// Whether a button or an input handles the event itself.
 pub(super) fn is_of_control(event: &web_sys::Event) -> bool {
     let target: Option<Element> = event.target().and_then(|target| target.dyn_into().ok());
-    target.is_some_and(|target| target.closest("button, input, select").ok().flatten().is_some())
+    target.is_some_and(|target| target.closest("button, input, select, details").ok().flatten().is_some())
 }

@@ -1,10 +1,10 @@
-//! The provider's public keys: a JSON Web Key Set (RFC 7517, section 5), and which of them has signed a token.
+//! The provider's public keys as a JSON Web Key Set (RFC 7517, section 5), and the selection of a token's key.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use serde::Deserialize;
 
-/// What a key may have signed with, if it does not say.
+/// The algorithms of an RSA key without `alg`.
 const RSA: &[Algorithm] =
     &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
 
@@ -13,19 +13,18 @@ const RSA: &[Algorithm] =
 pub(super) struct Key {
     /// `kid`.
     pub(super) id: Option<String>,
-    /// With what it may have signed. The token's own word is not enough (RFC 8725, section 3.1).
+    /// The algorithms that the key accepts. The token's own `alg` is not sufficient (RFC 8725, section 3.1).
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) decoding: DecodingKey,
 }
 
-/// A set as it is written.
+/// The key set as JSON.
 #[derive(Deserialize)]
 struct Set {
     keys: Vec<serde_json::Value>,
 }
 
-/// The keys of a set. Those that are for something else, or of a kind that is not known, are passed over; nothing, if it is no
-/// set at all.
+/// The keys of a set, without keys for other uses or of unknown types. `None` if `json` is not a key set.
 pub(super) fn parse(json: &[u8]) -> Option<Vec<Key>> {
     let set: Set = serde_json::from_slice(json).ok()?;
     Some(set.keys.into_iter().filter_map(|key| Key::new(&serde_json::from_value(key).ok()?)).collect())
@@ -41,7 +40,7 @@ impl Key {
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => &[Algorithm::ES256],
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => &[Algorithm::ES384],
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => &[Algorithm::EdDSA],
-            // A secret that is published is none.
+            // A published symmetric key is no secret.
             _ => &[][..],
         };
         let named = |&&able: &&Algorithm| common.key_algorithm.is_none_or(|named| named == KeyAlgorithm::from(able));
@@ -52,8 +51,8 @@ impl Key {
     }
 }
 
-/// The key that a token says it is signed with. One that says nothing can only mean the only one there is (OpenID Connect
-/// Core 1.0, section 10.1).
+/// The key that the token's header names. A header without `kid` is accepted only for a set with one key (OpenID Connect Core
+/// 1.0, section 10.1).
 pub(super) fn find<'a>(keys: &'a [Key], header: &Header) -> Option<&'a Key> {
     match (&header.kid, keys) {
         (Some(_), keys) => keys.iter().find(|key| key.id == header.kid),
@@ -62,7 +61,7 @@ pub(super) fn find<'a>(keys: &'a [Key], header: &Header) -> Option<&'a Key> {
     }
 }
 
-/// Whether the provider may have a key for this token that is not among these.
+/// Whether the provider may have a key for this token that is missing in `keys`.
 pub(super) fn may_be_new(keys: &[Key], header: &Header) -> bool {
     match &header.kid {
         Some(_) => keys.iter().all(|key| key.id != header.kid),

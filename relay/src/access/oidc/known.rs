@@ -1,6 +1,6 @@
-//! The keys as they are known: renewed by and by, and sooner for a token whose key is not among them, which is how a provider
-//! changes its keys. Tokens come from strangers, so what they ask for is bounded: one look in half a minute, whoever asks,
-//! for which all wait who need it.
+//! Caches the provider's keys. It refreshes them periodically, and earlier for a token with an unknown key, which is how a
+//! provider rotates its keys. Clients are untrusted, so early refreshes are limited to one per half minute. All requests that
+//! need a refresh wait for the same one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,16 @@ use tracing::{error, info};
 use super::keys::{self, Key};
 use super::source::{self, KeysError};
 use crate::config::KeySource;
+use crate::net::foreign::Foreign;
 
-/// Between looks that nobody has asked for: a key that the provider has taken back is good no longer than that.
+/// Interval of periodic refreshes, and so the longest time that a revoked key stays valid while refreshes succeed.
 const PERIOD: Duration = Duration::from_secs(3600);
-/// Between looks that were asked for, and between tries.
+/// Minimum interval of early refreshes, and the retry interval after an error.
 const PAUSE: Duration = Duration::from_secs(30);
-/// The same of a file, which costs nobody anything.
+/// Both intervals for a file, which is cheap to read.
 const FILE: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// See the [module](self).
 pub(super) struct Known {
     state: watch::Receiver<State>,
     ask: Arc<Notify>,
@@ -32,12 +33,12 @@ pub(super) struct Known {
 #[derive(Default)]
 struct State {
     keys: Vec<Key>,
-    /// Until when there is no use in asking.
+    /// No early refresh before this time.
     quiet: Option<Instant>,
 }
 
 impl Known {
-    /// Those of `source` until `shutdown`; none, as long as there are none to be had.
+    /// Follows `source` until `shutdown`. Has no keys until the first successful refresh.
     pub(super) fn follow(source: KeySource, shutdown: CancellationToken) -> Self {
         let (period, pause) = match &source {
             KeySource::File(_) => (FILE, FILE),
@@ -62,7 +63,7 @@ impl Known {
         Self { state, ask }
     }
 
-    /// The key that a token with this header is signed with.
+    /// The key that signed a token with this header. Waits for a refresh if the key is unknown.
     pub(super) async fn find(&self, header: &Header) -> Option<Key> {
         let mut state = self.state.clone();
         {
@@ -74,19 +75,19 @@ impl Known {
             }
         }
         self.ask.notify_one();
-        // A look has its own limit, and there may be one on its way already.
+        // A fetch has its own time limit, and an earlier one may be in progress.
         let _ = timeout(source::LIMIT * 2, state.changed()).await;
         keys::find(&state.borrow().keys, header).cloned()
     }
 }
 
-/// Looks.
+/// The task that refreshes the keys.
 struct Keeper {
     state: watch::Sender<State>,
     ask: Arc<Notify>,
     period: Duration,
     pause: Duration,
-    /// What was said last.
+    /// The last logged message.
     told: Option<String>,
 }
 
@@ -103,7 +104,7 @@ impl Keeper {
             if asked {
                 quiet = Some(Instant::now() + self.pause);
             }
-            // Whoever has asked until now has the answer.
+            // Requests until now are answered by this refresh.
             let _ = self.ask.notified().now_or_never();
             self.state.send_modify(|state| {
                 state.quiet = quiet;
@@ -124,7 +125,7 @@ impl Keeper {
         }
     }
 
-    /// What has become of the keys, once, however long it stays so.
+    /// Logs the result of a refresh if it differs from the previous one.
     fn tell(&mut self, found: &Result<Vec<Key>, KeysError>) {
         let news = match found {
             Ok(keys) => {
@@ -136,9 +137,9 @@ impl Keeper {
             return;
         }
         if found.is_ok() {
-            info!(kid = news, "the identity provider's keys are those");
+            info!(kid = %Foreign(&news), "the identity provider's keys are those");
         } else {
-            error!("what is known of the identity provider's keys stays as it is: {news}");
+            error!("what is known of the identity provider's keys stays as it is: {}", Foreign(&news));
         }
         self.told = Some(news);
     }
@@ -154,7 +155,7 @@ mod tests {
     use super::super::tests::Signer;
     use super::*;
 
-    /// What a provider of a test has, and how often it was asked.
+    /// A provider's keys, and the number of fetches.
     #[derive(Default)]
     struct Provider {
         keys: Mutex<Vec<Key>>,
@@ -168,7 +169,7 @@ mod tests {
                 let provider = provider.clone();
                 async move {
                     provider.looks.fetch_add(1, Ordering::Relaxed);
-                    // As long as an answer may take.
+                    // The longest time that a response may take.
                     sleep(source::LIMIT).await;
                     let keys = provider.keys.lock().unwrap().clone();
                     if keys.is_empty() { Err(KeysError::NoSet("nowhere".to_owned())) } else { Ok(keys) }
@@ -188,7 +189,7 @@ mod tests {
         let provider = Arc::new(Provider::default());
         provider.keys.lock().unwrap().push(old.key());
         let known = Arc::new(provider.known());
-        // Before there are any keys, one waits for them.
+        // Before the first fetch has ended, requests wait.
         assert!(known.find(&old.header()).await.is_some());
         assert_eq!(provider.looks(), 1);
         *provider.keys.lock().unwrap() = vec![new.key()];

@@ -1,5 +1,4 @@
-//! Where the provider's keys are: a file, or an address that is asked by HTTPS. The certificates that are trusted for that are
-//! the system's, as they are at the time.
+//! Loads the provider's keys from a file or over HTTPS. HTTPS trusts the system's current root certificates.
 
 use std::io;
 use std::path::PathBuf;
@@ -24,24 +23,24 @@ use tokio_rustls::{TlsConnector, rustls};
 use super::keys::{self, Key};
 use crate::config::KeySource;
 
-/// How long the provider may take, from its name to the last byte.
+/// Time limit of a fetch, from name resolution to the last byte.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
-/// How long its answer may be, in bytes. A set with certificates in it has some ten thousand.
+/// Maximum size of the response in bytes. A set with certificates has about ten thousand.
 const SIZE: usize = 256 * 1024;
 
-/// Why there are no keys.
+/// Why the keys cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// A file that the relay cannot read.
+    /// The relay cannot read the file.
     #[error("cannot read oidc.keys {0:?}: {1}")]
     Read(PathBuf, io::Error),
-    /// An address that does not give them.
+    /// The fetch failed.
     #[error("cannot fetch oidc.keys from {0}: {1}")]
     Fetch(Uri, io::Error),
-    /// It is something else.
+    /// The content is not a key set.
     #[error("oidc.keys {0} is no JSON Web Key Set, which begins with {{\"keys\": [")]
     NoSet(String),
-    /// Nothing in it can be used.
+    /// The set has no usable key.
     #[error(
         "oidc.keys {0} has no public key that verifies signatures: RSA, EC with P-256 or P-384, or OKP with Ed25519, and not \
          for encryption"
@@ -49,12 +48,12 @@ pub enum KeysError {
     NoKey(String),
 }
 
-/// The keys that are there now; at least one.
+/// The current keys; at least one.
 pub(super) async fn load(source: &KeySource) -> Result<Vec<Key>, KeysError> {
     let (name, json) = match source {
         KeySource::File(path) => {
             let (read, error) = (path.clone(), |error| KeysError::Read(path.clone(), error));
-            // It may be on a disk that does not answer.
+            // Blocking: the file may be on a disk that does not answer.
             let read = spawn_blocking(|| std::fs::read(read)).await.map_err(io::Error::other).map_err(error)?;
             (format!("{path:?}"), Bytes::from(read.map_err(error)?))
         }
@@ -84,7 +83,7 @@ async fn fetch(address: &Uri) -> io::Result<Bytes> {
     get(TlsConnector::from(settings).connect(name, stream).await?, address).await
 }
 
-/// Whom to trust.
+/// The TLS configuration with the system's root certificates.
 fn settings() -> io::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -96,7 +95,7 @@ fn settings() -> io::Result<Arc<ClientConfig>> {
     Ok(Arc::new(client.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a connection of its own.
 async fn get(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, address: &Uri) -> io::Result<Bytes> {
     let path = address.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::get(path)
@@ -106,7 +105,7 @@ async fn get(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, addre
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    // It ends with the answer, or with whoever waits for it.
+    // The connection task ends with the response, or is aborted with this future.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let answer = sender.send_request(request).await.map_err(io::Error::other)?;
@@ -124,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    /// Loads from a server on this machine that says this, whatever it is asked, and gives what it was asked.
+    /// Loads from a local server that sends `answer` to any request. Returns the result and the request.
     async fn from(answer: impl AsRef<[u8]>) -> (Result<usize, String>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/keys?v=1", listener.local_addr().unwrap());
@@ -133,7 +132,7 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut asked = vec![0; 4096];
             let length = stream.read(&mut asked).await.unwrap();
-            // Whoever has read enough closes it.
+            // The client closes the connection once it has read enough.
             let _ = stream.write_all(answer.as_ref()).await;
             String::from_utf8_lossy(&asked[..length]).into_owned()
         };

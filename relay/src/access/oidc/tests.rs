@@ -18,7 +18,7 @@ const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://team.cloudflareaccess.com";
 const AUDIENCE: &str = "32eafc7626e737a3";
 
-/// Someone who signs tokens.
+/// A key pair of a test's identity provider.
 pub(super) struct Signer {
     algorithm: Algorithm,
     signing: EncodingKey,
@@ -48,7 +48,7 @@ impl Signer {
 
     fn rsa(id: &str, algorithm: Algorithm) -> Self {
         let der = RsaKeyPair::generate(KeySize::Rsa2048).unwrap().as_der().unwrap();
-        // What PKCS #8 has around the key (RFC 5208, section 5), which is as long for all of that size.
+        // Skips the PKCS #8 header (RFC 5208, section 5), which has the same length for all keys of this size.
         Self::new(id, algorithm, EncodingKey::from_rsa_der(&der.as_ref()[26..]))
     }
 
@@ -84,15 +84,15 @@ fn rules() -> Rules {
     Rules { issuer: ISSUER.to_owned(), audience: AUDIENCE.to_owned() }
 }
 
-/// What becomes of a token where these keys are known.
-fn verified(token: &str, known: &[Key]) -> Result<(Rights, u64), Refusal> {
+/// The verification result of `token` with the keys `known`.
+fn verified(token: &str, known: &[Key]) -> Result<(Permissions, u64), Refusal> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Unverified)?;
     rules().judge(token, keys::find(known, &header).ok_or(Refusal::Unverified)?, NOW)
 }
 
 #[test]
 fn what_the_provider_has_signed_for_us_is_good_whatever_it_signs_with() {
-    let good = Ok((Rights::All, NOW + 60));
+    let good = Ok((Permissions::All, NOW + 60 + LEEWAY));
     for signer in [
         Signer::rsa("a", Algorithm::RS256),
         Signer::rsa("a", Algorithm::PS512),
@@ -103,7 +103,7 @@ fn what_the_provider_has_signed_for_us_is_good_whatever_it_signs_with() {
         assert_eq!(verified(&signer.sign(&ours()), &[signer.key()]), good, "{:?}", signer.algorithm);
     }
     let signer = Signer::es256("a");
-    // As others write it: one audience as a text, time with a fraction, no beginning.
+    // Other providers' forms: the audience as a string, a fractional time, no `nbf`.
     for claims in [
         with("aud", AUDIENCE),
         with("aud", json!(["b", AUDIENCE])),
@@ -138,7 +138,7 @@ fn what_is_for_others_or_not_for_now_is_refused_with_its_reason() {
     ] {
         assert_eq!(verified(&signer.sign(&claims), &[signer.key()]), Err(why), "{claims}");
     }
-    // Clocks differ a little.
+    // Clock differences up to the leeway are tolerated.
     for claims in [with("exp", NOW - LEEWAY + 1), with("nbf", NOW + LEEWAY)] {
         assert!(verified(&signer.sign(&claims), &[signer.key()]).is_ok(), "{claims}");
     }
@@ -151,7 +151,7 @@ async fn what_the_provider_has_not_signed_is_refused() {
     let [head, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
     let header = |header: Value| BASE64.encode(header.to_string());
     let unsigned = format!("{}.{claims}.", header(json!({ "alg": "none", "kid": "a" })));
-    // RFC 8725, section 2.1: the public key, taken for a secret.
+    // RFC 8725, section 2.1: the public key used as an HMAC secret.
     let public = signer.jwk["n"].as_str().unwrap();
     let confused = [public.as_bytes().to_vec(), BASE64.decode(public).unwrap()].map(|secret| {
         let header = Header { kid: Some("a".to_owned()), ..Header::new(Algorithm::HS256) };
@@ -174,7 +174,7 @@ async fn what_the_provider_has_not_signed_is_refused() {
     std::fs::write(&folder, json!({ "keys": [signer.jwk] }).to_string()).unwrap();
     let oidc = Oidc { issuer: ISSUER.into(), audience: AUDIENCE.into(), keys: KeySource::File(folder.clone()) };
     let verifier = Verifier::start(oidc, CancellationToken::new());
-    assert_eq!(verifier.verify(&token, NOW).await, Ok((Rights::All, NOW + 60)));
+    assert_eq!(verifier.verify(&token, NOW).await, Ok((Permissions::All, NOW + 60 + LEEWAY)));
     let [confused, decoded] = &confused;
     for token in
         ["", "..", "a.b.c", &unsigned, confused, decoded, &other, &other_algorithm, &extended, &changed, &cut, &own_key]
@@ -184,8 +184,8 @@ async fn what_the_provider_has_not_signed_is_refused() {
     std::fs::remove_file(folder).unwrap();
 }
 
-/// RFC 7515, appendices A.2 and A.3: signatures that others have made. They are for nobody, which is seen only after they were
-/// found right.
+/// Signatures from RFC 7515, appendices A.2 and A.3. Their claims name no audience, which is checked only after a valid
+/// signature.
 #[test]
 fn the_signatures_of_the_standard_are_right() {
     let claims = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -230,7 +230,7 @@ fn keys_of_a_set_that_are_no_use_are_passed_over() {
     for nonsense in ["", "{}", "[]", "<html>", "{\"keys\": {}}"] {
         assert!(keys::parse(nonsense.as_bytes()).is_none(), "{nonsense}");
     }
-    // A token that does not say which key means the only one.
+    // A token without `kid` means the only key.
     let nameless = Header::new(Algorithm::ES256);
     assert!(keys::find(&keys, &nameless).is_some());
     let two = [keys[0].clone(), Signer::es256("other").key()];

@@ -1,18 +1,18 @@
-//! What the kernel knows of this process (proc(5)), nothing where there is no such file system; and how many tasks it has.
+//! Reads metrics of this process from procfs (proc(5)), and its number of tasks. Without procfs, its values are absent.
 
 use std::fs;
 
 use rustix::param::{clock_ticks_per_second, page_size};
 use tokio::runtime::Handle;
 
-/// See the module.
+/// See the [module](self).
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(super) struct Totals {
     /// Bytes.
     pub(super) resident: Option<u64>,
     pub(super) descriptors: Option<u64>,
     pub(super) children: Option<u64>,
-    /// Of the runtime that asks: each connection, viewer and source is some.
+    /// Tasks of the current runtime: several for each connection, viewer and source.
     pub(super) tasks: Option<u64>,
     pub(super) cpu_seconds: Option<f64>,
 }
@@ -40,7 +40,8 @@ fn field(text: &str, index: usize) -> Option<u64> {
     text.split_whitespace().nth(index)?.parse().ok()
 }
 
-/// `utime` and `stime` of `/proc/PID/stat`, which are the 14th and 15th; the second is a name in brackets that may hold blanks.
+/// The CPU time: `utime` and `stime` of `/proc/PID/stat`, fields 14 and 15. Field 2 is a name in brackets that may contain
+/// spaces.
 fn cpu(stat: &str, ticks_per_second: u64) -> Option<f64> {
     let (_, rest) = stat.rsplit_once(')')?;
     Some((field(rest, 11)? + field(rest, 12)?) as f64 / ticks_per_second as f64)

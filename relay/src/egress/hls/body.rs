@@ -1,5 +1,4 @@
-//! The body of an answer made of bytes that every viewer shares: none is copied for one of them, and the length is known
-//! before.
+//! A response body of shared bytes: no copy per viewer, and a known length.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -11,15 +10,15 @@ use hyper::body::{Body, Frame, SizeHint};
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(super) struct Shared(VecDeque<Bytes>);
+pub(super) struct SharedBody(VecDeque<Bytes>);
 
-impl From<Vec<Bytes>> for Shared {
+impl From<Vec<Bytes>> for SharedBody {
     fn from(pieces: Vec<Bytes>) -> Self {
         Self(pieces.into())
     }
 }
 
-impl Body for Shared {
+impl Body for SharedBody {
     type Data = Bytes;
     type Error = Infallible;
 

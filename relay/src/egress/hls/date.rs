@@ -1,11 +1,11 @@
-//! Dates as playlists have them (ISO 8601; RFC 8216bis, section 4.4.4.6).
+//! Formats dates for playlists (ISO 8601; RFC 8216bis, section 4.4.4.6).
 
-/// Days in 400 years of the Gregorian calendar, after which it repeats.
+/// Days in 400 years, the period of the Gregorian calendar.
 const DAYS_IN_400_YEARS: i64 = 146_097;
 /// Days from 0000-03-01 to 1970-01-01.
 const DAYS_TO_1970: i64 = 719_468;
 
-/// The moment, in seconds since the Unix epoch, to the millisecond, in UTC.
+/// `unix` seconds since the Unix epoch as a UTC date with milliseconds.
 pub(super) fn iso_8601(unix: f64) -> String {
     let milliseconds = (unix * 1e3).round() as i64;
     let (days, of_day) = (milliseconds.div_euclid(86_400_000), milliseconds.rem_euclid(86_400_000));
@@ -14,15 +14,14 @@ pub(super) fn iso_8601(unix: f64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", of_day % 1000)
 }
 
-/// Year, month and day of the day that is so many after 1970-01-01. Years are counted from March, so that the day that
-/// not every year has is the last.
+/// Year, month and day of the day `days` after 1970-01-01. Years count from March, so that a leap day is the last day.
 fn civil(days: i64) -> (i64, i64, i64) {
     let since = days + DAYS_TO_1970;
     let (cycle, of_cycle) = (since.div_euclid(DAYS_IN_400_YEARS), since.rem_euclid(DAYS_IN_400_YEARS));
-    // Of every 4 years one has a day more, of every 100 none, of every 400 one.
+    // Every 4th year has an extra day, except every 100th, but including every 400th.
     let year = (of_cycle - of_cycle / 1460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
     let of_year = of_cycle - (365 * year + year / 4 - year / 100);
-    // From March on the months are 31, 30, 31, 30, 31 days long, twice, and what is left of that.
+    // From March, months have 31, 30, 31, 30, 31 days twice, and then the rest of that pattern.
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
     let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
@@ -34,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn known_dates_match() {
         for (unix, date) in [
             (0.0, "1970-01-01T00:00:00.000Z"),
             (951_782_400.0, "2000-02-29T00:00:00.000Z"),
@@ -49,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_of_centuries_follows_the_one_before() {
+    fn consecutive_days_have_consecutive_dates() {
         let mut before = civil(-1);
         for days in 0..200_000 {
             let (year, month, day) = civil(days);

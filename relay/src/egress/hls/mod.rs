@@ -1,87 +1,89 @@
-//! `GET /hls/{stream}/index.m3u8`: Low-Latency HLS (RFC 8216bis) from the fragments that every other viewer gets, of the
-//! picture alone so far.
+//! `GET /hls/{stream}/index.m3u8` and the addresses in it: Low-Latency HLS (RFC 8216bis) from the shared fragments. Video only.
 //!
 //! | step | module |
 //! | --- | --- |
-//! | requests hold the rendition and wait for what is not there yet | [`feed`] |
-//! | fragments become parts and segments | [`window`], [`segment`], [`shape`] |
-//! | a request is read and judged | [`name`], [`reload`] |
-//! | a playlist is written | [`multivariant`], [`playlist`], [`date`]; [`carry`] takes a token on |
-//! | an answer, with what caches and pages of other sites may do with it | [`answer`], [`body`] |
+//! | requests subscribe to the rendition and wait for new media | [`packager`] |
+//! | fragments become parts and segments | [`window`], [`segment`], [`target_duration`]; [`lead`] aligns variants |
+//! | a request is parsed and decided | [`file_name`], [`reload`] |
+//! | a playlist is written | [`multivariant`], [`playlist`], [`date`]; [`append_token`] appends a token |
+//! | a response, with its caching and CORS headers | [`response`], [`body`] |
 //!
-//! A request that waits is the only thing there is of a viewer, and it waits for a few segments at most.
+//! A viewer costs one waiting request, and waits for a few segments at most.
 
-mod answer;
+mod append_token;
 mod body;
-mod carry;
 mod date;
-mod feed;
+mod file_name;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod lead;
 mod multivariant;
-mod name;
+mod packager;
 mod playlist;
 mod reload;
+mod response;
 mod segment;
-mod shape;
+mod target_duration;
 mod window;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
+use sightline_protocol::address::{Address, BadAddress};
 use sightline_protocol::stream::{StreamName, Variant};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::ByLink;
-use crate::hub::rendition::{Rendition, Status};
+use crate::access::QueryToken;
+use crate::egress::address::Requested;
+use crate::hub::rendition::Status;
 use crate::hub::{Hub, Stream};
-use crate::ingest::ffmpeg::light;
-use crate::server::is_encrypted;
-use answer::{Answer, Refusal};
-use feed::{Feed, Unanswered};
-use multivariant::{Camera, Known, Light};
-use name::Name;
-use playlist::Report;
-use reload::{Decision, Reload};
-use window::{Found, Window};
+use crate::ingest::ffmpeg::low::LowVariant;
+use crate::net::peer::is_encrypted;
+use file_name::FileName;
+use multivariant::{CameraInfo, MeasuredVariant};
+use packager::{Packager, WaitError};
+use playlist::RenditionReport;
+use reload::{Reload, ReloadDecision};
+use response::{HlsError, HlsResponse};
+use window::{Lookup, Window};
 
-/// How long a viewer waits for a source that is starting: longer than the slowest that still comes.
-const START: Duration = Duration::from_secs(25);
-/// How long a request waits for what comes next, in target durations (RFC 8216bis, section 6.2.5.2).
-const BLOCK: u32 = 3;
-/// What a window may hold, in rings of a rendition: the list is longer than the ring.
-const RINGS: usize = 2;
+/// Time limit for a starting source, longer than the slowest one takes.
+const SOURCE_START_TIMEOUT: Duration = Duration::from_secs(25);
+/// Time limit of a blocking request, in target durations (RFC 8216bis, section 6.2.5.2).
+const BLOCKING_TARGET_DURATIONS: u32 = 3;
+/// Maximum size of a window, relative to a rendition's ring: a playlist is longer than the ring.
+const RINGS_PER_WINDOW: usize = 2;
 
-/// What the requests of HLS need: one for the relay.
+/// The state of all HLS routes.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub struct HlsContext {
     hub: Arc<Hub>,
-    /// Of the streams that somebody has asked for.
-    feeds: Arc<Mutex<HashMap<StreamName, Arc<Feeds>>>>,
-    /// What each may hold, in bytes.
+    /// The packagers of requested streams.
+    packagers: Arc<Mutex<HashMap<StreamName, Arc<StreamPackagers>>>>,
+    /// Maximum bytes of each window.
     limit: usize,
     shutdown: CancellationToken,
     allowed_origins: Arc<[String]>,
     low_kbps: u32,
 }
 
-/// A stream and the feeds of its variants.
+/// A stream and the packagers of its variants.
 #[derive(Debug)]
-struct Feeds {
+struct StreamPackagers {
     stream: Stream,
-    feeds: Vec<(Variant, Arc<Feed>)>,
+    packagers: Vec<(Variant, Arc<Packager>)>,
 }
 
-impl Context {
-    /// For the streams of `hub`, whose rings hold `ring` bytes each and whose light variant, where there is one, has
-    /// `low_kbps`. All that waits ends with `shutdown`.
+impl HlsContext {
+    /// The routes' state for the streams of `hub`. Each ring holds `ring` bytes; the variant `low`, if there is one, has
+    /// `low_kbps`. Waiting requests end at `shutdown`.
     pub fn new(
         hub: Arc<Hub>,
         ring: usize,
@@ -89,192 +91,205 @@ impl Context {
         allowed_origins: Arc<[String]>,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { hub, feeds: Arc::default(), limit: ring * RINGS, shutdown, allowed_origins, low_kbps }
+        Self { hub, packagers: Arc::default(), limit: ring * RINGS_PER_WINDOW, shutdown, allowed_origins, low_kbps }
     }
 
-    fn stream(&self, name: &str) -> Result<Arc<Feeds>, Refusal> {
-        let parsed = name.parse::<StreamName>().ok();
-        let found = parsed.and_then(|name| Some((self.hub.stream(&name)?, name)));
-        let unknown = || Refusal::UnknownStream(name.chars().take(StreamName::MAX_LEN).collect());
-        let (stream, name) = found.ok_or_else(unknown)?;
-        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = feeds.get(&name).filter(|known| known.stream.is(&stream)) {
+    fn stream(&self, name: &StreamName) -> Result<Arc<StreamPackagers>, HlsError> {
+        let stream = self.hub.stream(name).ok_or_else(|| HlsError::UnknownStream(name.clone()))?;
+        let mut packagers = self.packagers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = packagers.get(name).filter(|known| known.stream.is(&stream)) {
             return Ok(known.clone());
         }
-        // A good moment to forget streams that the relay no longer has.
+        // Drops the packagers of streams that were removed.
         let streams = self.hub.streams();
-        feeds.retain(|name, _| streams.contains_key(name));
-        let made = Arc::new(Feeds::new(stream, self.limit, &self.shutdown));
-        feeds.insert(name, made.clone());
+        packagers.retain(|name, _| streams.contains_key(name));
+        let made = Arc::new(StreamPackagers::new(stream, self.limit, &self.shutdown));
+        packagers.insert(name.clone(), made.clone());
         Ok(made)
     }
 }
 
-impl Feeds {
+impl StreamPackagers {
     fn new(stream: Stream, limit: usize, shutdown: &CancellationToken) -> Self {
-        let feed = |rendition: &Arc<Rendition>| Feed::new(rendition.clone(), limit, shutdown.clone());
-        let feeds = stream.renditions().map(|rendition| (rendition.variant(), feed(rendition))).collect();
-        Self { stream, feeds }
+        let mut packagers = Vec::<(Variant, Arc<Packager>)>::new();
+        for rendition in stream.renditions() {
+            // The first rendition is `copy`.
+            let leader = packagers.first().map(|(_, leader)| leader.clone());
+            packagers.push((rendition.variant(), Packager::new(rendition.clone(), leader, limit, shutdown.clone())));
+        }
+        Self { stream, packagers }
     }
 
-    fn feed(&self, variant: &str) -> Result<&Arc<Feed>, Refusal> {
-        let named = |(known, _): &&(Variant, Arc<Feed>)| known.to_string() == variant;
-        let found = self.feeds.iter().find(named).map(|(_, feed)| feed);
-        found.ok_or_else(|| Refusal::UnknownVariant {
+    fn packager(&self, variant: &str) -> Result<&Arc<Packager>, HlsError> {
+        let matches = |(known, _): &&(Variant, Arc<Packager>)| known.to_string() == variant;
+        let found = self.packagers.iter().find(matches).map(|(_, packager)| packager);
+        found.ok_or_else(|| HlsError::UnknownVariant {
             named: variant.chars().take(StreamName::MAX_LEN).collect(),
-            known: self.feeds.iter().map(|(variant, _)| variant.to_string()).collect::<Vec<_>>().join(", "),
+            known: self.packagers.iter().map(|(variant, _)| variant.to_string()).collect::<Vec<_>>().join(", "),
         })
     }
 
-    fn copy(&self) -> &Arc<Feed> {
-        // It is the first of every stream's.
-        &self.feeds[0].1
+    fn copy(&self) -> &Arc<Packager> {
+        // Every stream's first packager.
+        &self.packagers[0].1
     }
 }
 
-/// Every address of HLS.
-pub(crate) fn router(context: Context) -> Router {
-    let addresses = Router::new()
-        .route("/{stream}/index.m3u8", get(index))
-        .route("/{stream}/{variant}/{name}", get(named))
-        .fallback(|| async { Refusal::UnknownAddress })
+/// All addresses of HLS.
+pub(crate) fn router(context: HlsContext) -> Router {
+    Router::new()
+        .route("/hls/{*rest}", get(serve))
         .layer(middleware::from_fn_with_state(context.allowed_origins.clone(), origins))
-        .with_state(context);
-    Router::new().nest("/hls", addresses)
+        .with_state(context)
 }
 
-/// Refuses pages of other sites that the configuration does not name, and tells browsers that the others may read.
+/// Refuses pages of origins that are not allowed, and adds CORS headers for the others.
 async fn origins(State(allowed): State<Arc<[String]>>, request: Request, next: Next) -> Response {
-    match answer::page(request.headers(), is_encrypted(request.extensions()), &allowed) {
+    match response::page(request.headers(), is_encrypted(request.extensions()), &allowed) {
         Ok(permission) => permission.on(next.run(request).await),
-        Err(refusal) => answer::Permission::default().on(axum::response::IntoResponse::into_response(refusal)),
+        Err(refusal) => response::CorsPermission::default().on(axum::response::IntoResponse::into_response(refusal)),
     }
 }
 
-/// The multivariant playlist, once it is known what the camera sends. It holds `copy`, which every variant is made from.
-async fn index(
-    State(context): State<Context>,
-    Path(name): Path<String>,
-    link: Option<Extension<ByLink>>,
-) -> Result<Answer, Refusal> {
-    let feeds = context.stream(&name)?;
-    let feed = feeds.copy();
-    let lease = feed.lease();
-    let camera = lease.until(Instant::now() + START, |state| {
+async fn serve(
+    State(context): State<HlsContext>,
+    Requested(address): Requested,
+    RawQuery(query): RawQuery,
+    link: Option<Extension<QueryToken>>,
+) -> Result<HlsResponse, HlsError> {
+    let link = link.as_deref();
+    match address {
+        Ok(Address::HlsIndex(stream)) => index(&*context.stream(&stream)?, context.low_kbps, link).await,
+        Ok(Address::HlsFile { stream, variant, file }) => {
+            serve_file(&*context.stream(&stream)?, (&variant, &file), query.as_deref().unwrap_or_default(), link).await
+        }
+        Ok(_) | Err(BadAddress::Unknown) => Err(HlsError::UnknownAddress),
+        Err(BadAddress::Name(error)) => Err(HlsError::BadName(error)),
+    }
+}
+
+/// The multivariant playlist, once the camera's format is known. Subscribes to `copy`, the source of all variants.
+async fn index(packagers: &StreamPackagers, low_kbps: u32, link: Option<&QueryToken>) -> Result<HlsResponse, HlsError> {
+    let packager = packagers.copy();
+    let lease = packager.lease();
+    let camera = lease.until(Instant::now() + SOURCE_START_TIMEOUT, |state| {
         let init = state.window.as_ref().and_then(Window::init).filter(|_| state.status == Status::Live);
         let camera = init.and_then(|init| {
-            Some(Camera {
+            Some(CameraInfo {
                 codec: init.video_codec()?.clone(),
-                b_frames: init.order == crate::fmp4::init::PictureOrder::Reordered,
+                b_frames: init.reordering == sightline_media::fmp4::init::Reordering::Present,
                 size: init.size,
             })
         });
         camera.map(Ok).or_else(|| offline(&state.status).map(Err))
     });
-    let camera = camera.await.map_err(|unanswered| late(unanswered, &feed.look(|state| state.status.clone())))??;
-    let light = camera.size.filter(|_| feeds.stream.has_low()).map(|size| {
-        let light::Light { size, kbps } = light::Light::of(size, context.low_kbps);
-        Light { size, kbps }
-    });
+    let camera = camera.await.map_err(|error| wait_error(error, &packager.read(|state| state.status.clone())))??;
+    let low = camera.size.filter(|_| packagers.stream.has_low()).map(|size| LowVariant::of(size, low_kbps));
     let known = |variant| {
-        let info = feeds.stream.rendition(variant).info(Instant::now());
-        Known { codec: info.codec, size: info.size, bit_rate: info.bit_rate, frame_rate: info.frame_rate }
+        let info = packagers.stream.rendition(variant).info(Instant::now());
+        MeasuredVariant { codec: info.codec, size: info.size, bit_rate: info.bit_rate, frame_rate: info.frame_rate }
     };
-    Ok(Answer::multivariant(carried(multivariant::multivariant(&camera, light, known), link.as_deref())))
+    Ok(HlsResponse::multivariant(with_token(multivariant::multivariant(&camera, low, known), link)))
 }
 
-/// What a variant consists of, by its name.
-async fn named(
-    State(context): State<Context>,
-    Path((stream, variant, name)): Path<(String, String, String)>,
-    RawQuery(query): RawQuery,
-    link: Option<Extension<ByLink>>,
-) -> Result<Answer, Refusal> {
-    let feeds = context.stream(&stream)?;
-    let feed = feeds.feed(&variant)?;
-    match name.parse().map_err(|name::Unknown| Refusal::UnknownAddress)? {
-        Name::Playlist => {
-            let reload = Reload::parse(query.as_deref().unwrap_or_default()).map_err(Refusal::BadRequest)?;
-            media(&feeds, feed, reload, link.as_deref()).await
+/// A playlist, init segment, segment or part of a variant, by its name.
+async fn serve_file(
+    packagers: &StreamPackagers,
+    (variant, name): (&str, &str),
+    query: &str,
+    link: Option<&QueryToken>,
+) -> Result<HlsResponse, HlsError> {
+    let packager = packagers.packager(variant)?;
+    match name.parse().map_err(|file_name::UnknownFile| HlsError::UnknownAddress)? {
+        FileName::Playlist => {
+            let reload = Reload::parse(query).map_err(HlsError::BadRequest)?;
+            media(packagers, packager, reload, link).await
         }
-        Name::Init(id) => {
-            let map = window(feed, |window| window.map(id).cloned());
-            map.flatten().map(|bytes| Answer::media(vec![bytes])).ok_or(Refusal::Gone)
+        FileName::Init(id) => {
+            let map = window(packager, |window| window.map(id).cloned());
+            map.flatten().map(|bytes| HlsResponse::media(vec![bytes])).ok_or(HlsError::Gone)
         }
-        Name::Segment(msn) => match window(feed, |window| window.segment(msn)) {
-            Some(Found::Here(bytes)) => Ok(Answer::media(bytes)),
-            Some(Found::Soon | Found::Never) => Err(Refusal::NotYet),
-            Some(Found::Gone) | None => Err(Refusal::Gone),
+        FileName::Segment(msn) => match window(packager, |window| window.segment(msn)) {
+            Some(Lookup::Here(bytes)) => Ok(HlsResponse::media(bytes)),
+            Some(Lookup::Soon | Lookup::Never) => Err(HlsError::NotYet),
+            Some(Lookup::Gone) | None => Err(HlsError::Gone),
         },
-        Name::Part(msn, number) => part(feed, msn, number).await,
+        FileName::Part(msn, number) => part(packager, msn, number).await,
     }
 }
 
-/// Looks into the window if there is one. What has a name is or was in a playlist, so asking for it alone starts nothing;
-/// but it keeps alive what there is.
-fn window<T>(feed: &Arc<Feed>, look: impl FnOnce(&Window) -> T) -> Option<T> {
-    let _lease = feed.look(|state| state.window.is_some()).then(|| feed.lease())?;
-    feed.look(|state| state.window.as_ref().map(look))
+/// Reads the window if there is one. Names come from a playlist, so requesting one starts no source, but it keeps a running one
+/// alive.
+fn window<T>(packager: &Arc<Packager>, read: impl FnOnce(&Window) -> T) -> Option<T> {
+    let _lease = packager.read(|state| state.window.is_some()).then(|| packager.lease())?;
+    packager.read(|state| state.window.as_ref().map(read))
 }
 
-async fn media(feeds: &Feeds, feed: &Arc<Feed>, reload: Reload, link: Option<&ByLink>) -> Result<Answer, Refusal> {
-    let reports: Vec<Report> = feeds
-        .feeds
+async fn media(
+    packagers: &StreamPackagers,
+    packager: &Arc<Packager>,
+    reload: Reload,
+    link: Option<&QueryToken>,
+) -> Result<HlsResponse, HlsError> {
+    let reports: Vec<RenditionReport> = packagers
+        .packagers
         .iter()
-        .filter(|(_, other)| !Arc::ptr_eq(other, feed))
-        .filter_map(|(variant, other)| other.look(|state| Report::of(*variant, state.window.as_ref()?)))
+        .filter(|(_, other)| !Arc::ptr_eq(other, packager))
+        .filter_map(|(variant, other)| other.read(|state| RenditionReport::of(*variant, state.window.as_ref()?)))
         .collect();
-    let lease = feed.lease();
-    let known = feed.look(|state| state.window.as_ref().and_then(Window::shape));
-    let wait = known.map_or(START, |shape| Duration::from_secs(u64::from(shape.target_duration)) * BLOCK);
-    let answered = lease.until(Instant::now() + wait, |state| {
+    let lease = packager.lease();
+    let known = packager.read(|state| state.window.as_ref().and_then(Window::durations));
+    let wait = known.map_or(SOURCE_START_TIMEOUT, |durations| {
+        Duration::from_secs(u64::from(durations.target_duration)) * BLOCKING_TARGET_DURATIONS
+    });
+    let response = lease.until(Instant::now() + wait, |state| {
         let window = state.window.as_ref()?;
-        let Some(shape) = window.shape() else { return offline(&state.status).map(Err) };
-        // Players outlive a short outage on what they have, if they are not told of it.
-        let patience = Duration::from_secs(u64::from(shape.target_duration)) * BLOCK;
-        if state.fed.is_some_and(|fed| fed.elapsed() >= patience)
+        let Some(durations) = window.durations() else { return offline(&state.status).map(Err) };
+        // Players survive a short outage with buffered media unless the playlist returns an error.
+        let patience = Duration::from_secs(u64::from(durations.target_duration)) * BLOCKING_TARGET_DURATIONS;
+        if state.last_fragment.is_some_and(|at| at.elapsed() >= patience)
             && let Some(refusal) = offline(&state.status)
         {
             return Some(Err(refusal));
         }
         match reload.decide(window) {
-            Decision::Answer => {
-                let text = carried(playlist::media(window, reload.delta, &reports)?, link);
-                Some(Ok(Answer::playlist(text, shape.target_duration, reload.blocks())))
+            ReloadDecision::Respond => {
+                let text = with_token(playlist::media(window, reload.delta, &reports)?, link);
+                Some(Ok(HlsResponse::playlist(text, durations.target_duration, reload.blocks())))
             }
-            Decision::Wait => None,
-            Decision::Refuse(why) => Some(Err(Refusal::BadRequest(why))),
+            ReloadDecision::Wait => None,
+            ReloadDecision::Refuse(why) => Some(Err(HlsError::BadRequest(why))),
         }
     });
-    answered.await.map_err(|unanswered| late(unanswered, &feed.look(|state| state.status.clone())))?
+    response.await.map_err(|error| wait_error(error, &packager.read(|state| state.status.clone())))?
 }
 
-/// A playlist for somebody who came by a link, or not.
-fn carried(text: String, link: Option<&ByLink>) -> String {
+/// The playlist with the link's token, if the request has one.
+fn with_token(text: String, link: Option<&QueryToken>) -> String {
     match link {
-        Some(ByLink(token)) => carry::carry(&text, token),
+        Some(QueryToken(token)) => append_token::append_token(&text, token),
         None => text,
     }
 }
 
-/// A part, which may be one that was only announced.
-async fn part(feed: &Arc<Feed>, msn: u64, number: usize) -> Result<Answer, Refusal> {
-    let shape = window(feed, Window::shape).flatten().ok_or(Refusal::Gone)?;
-    let lease = feed.lease();
-    let wait = Duration::from_secs(u64::from(shape.target_duration)) * BLOCK;
+/// A part, which may only be announced so far.
+async fn part(packager: &Arc<Packager>, msn: u64, number: usize) -> Result<HlsResponse, HlsError> {
+    let durations = window(packager, Window::durations).flatten().ok_or(HlsError::Gone)?;
+    let lease = packager.lease();
+    let wait = Duration::from_secs(u64::from(durations.target_duration)) * BLOCKING_TARGET_DURATIONS;
     let found = lease.until(Instant::now() + wait, |state| match state.window.as_ref()?.part(msn, number) {
-        Found::Here(bytes) => Some(Ok(Answer::media(bytes))),
-        Found::Soon => None,
-        Found::Gone => Some(Err(Refusal::Gone)),
-        Found::Never => Some(Err(Refusal::NotYet)),
+        Lookup::Here(bytes) => Some(Ok(HlsResponse::media(bytes))),
+        Lookup::Soon => None,
+        Lookup::Gone => Some(Err(HlsError::Gone)),
+        Lookup::Never => Some(Err(HlsError::NotYet)),
     });
-    found.await.map_err(|unanswered| late(unanswered, &feed.look(|state| state.status.clone())))?
+    found.await.map_err(|error| wait_error(error, &packager.read(|state| state.status.clone())))?
 }
 
-/// The refusal that an offline source means.
-fn offline(status: &Status) -> Option<Refusal> {
+/// The refusal for an offline source.
+fn offline(status: &Status) -> Option<HlsError> {
     match status {
-        Status::Offline { message, retry_at, .. } => Some(Refusal::Offline {
+        Status::Offline { message, retry_at, .. } => Some(HlsError::Offline {
             message: message.clone(),
             retry: retry_at.saturating_duration_since(Instant::now()),
         }),
@@ -282,10 +297,10 @@ fn offline(status: &Status) -> Option<Refusal> {
     }
 }
 
-fn late(unanswered: Unanswered, status: &Status) -> Refusal {
-    match unanswered {
-        Unanswered::Stopping => Refusal::Stopping,
-        Unanswered::Late => offline(status).unwrap_or(Refusal::Late),
+fn wait_error(error: WaitError, status: &Status) -> HlsError {
+    match error {
+        WaitError::Stopping => HlsError::Stopping,
+        WaitError::Late => offline(status).unwrap_or(HlsError::Late),
     }
 }
 

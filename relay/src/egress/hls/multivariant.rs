@@ -1,72 +1,84 @@
-//! The multivariant playlist (RFC 8216bis, section 4.4.6): what the camera sends in, its text out.
+//! Writes the multivariant playlist (RFC 8216bis, section 4.4.6). Input: the camera's format and the variants' known
+//! properties.
 //!
-//! A variant that is made for HLS viewers alone should not run before one asks for it. Until it has run, its codec string is
-//! the one its encoder will most likely write: players leave out what they cannot play by it.
-
-use std::fmt::Write as _;
+//! A variant for HLS viewers alone should not run before one requests it. Until it has run, its codec string is the one that
+//! its encoder will most likely produce: players ignore a variant with a codec that they do not play.
 
 use sightline_protocol::codec::VideoCodec;
 use sightline_protocol::message::Size;
 use sightline_protocol::stream::Variant;
 
-use super::name::Name;
+use super::file_name::FileName;
 use super::playlist::VERSION;
+use crate::ingest::ffmpeg::low::LowVariant;
 
-/// How much more than on average a segment may take, in tenths: BANDWIDTH is what the largest takes.
+/// Ratio of a variant's peak to its average bit rate, in tenths: BANDWIDTH is the peak.
 const PEAK_TENTHS: u64 = 15;
-/// Bits of a pixel that a camera or our encoder takes, where none has been measured.
+/// Minimum ratio between the listed bandwidths of adjacent variants, in tenths.
+const STEP_TENTHS: u64 = 11;
+/// Bits per pixel of a camera or of the relay's encoder, if none has been measured.
 const BITS_A_PIXEL: f64 = 0.1;
-/// Frames a second that go with that.
+/// The frame rate for that estimate.
 const USUAL_RATE: f64 = 25.0;
 
-/// What the camera sends.
+/// The camera's format.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Camera {
+pub(super) struct CameraInfo {
     pub(super) codec: VideoCodec,
     pub(super) b_frames: bool,
     pub(super) size: Option<Size>,
 }
 
-/// What is known of a variant that has run.
+/// The measured properties of a variant that has run.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Known {
+pub(super) struct MeasuredVariant {
     pub(super) codec: Option<String>,
     pub(super) size: Option<Size>,
     pub(super) bit_rate: Option<u64>,
     pub(super) frame_rate: Option<f64>,
 }
 
-/// The light variant, where there is one.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Light {
-    pub(super) size: Size,
-    pub(super) kbps: u32,
-}
-
-/// The variants to offer, the best first: the camera's own where players can show it as other viewers do, a transcode
-/// where not all can, the light one.
-pub(super) fn offered(camera: &Camera, has_light: bool) -> Vec<Variant> {
-    // Baseline, Main and High: every player's.
+/// The variants to offer, the best first: `copy` if players can show it, a transcode if some players cannot, and `low`.
+pub(super) fn offered(camera: &CameraInfo, has_low: bool) -> Vec<Variant> {
+    // Baseline, Main and High play everywhere.
     let plays_everywhere = matches!(camera.codec, VideoCodec::Avc { profile: 66 | 77 | 100, .. });
     let copy = (!camera.b_frames).then_some(Variant::Copy);
     let h264 = (camera.b_frames || !plays_everywhere).then_some(Variant::H264);
-    let low = has_light.then_some(Variant::Low);
+    let low = has_low.then_some(Variant::Low);
     copy.into_iter().chain(h264).chain(low).collect()
 }
 
-/// The playlist of a stream with this camera; `known` tells what is known of each variant.
-pub(super) fn multivariant(camera: &Camera, light: Option<Light>, known: impl Fn(Variant) -> Known) -> String {
-    let mut text = format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    for variant in offered(camera, light.is_some()) {
-        let line = stream_inf(camera, light, variant, &known(variant));
-        writeln!(text, "{line}\n{variant}/{}", Name::Playlist).expect("a String takes everything");
+/// The playlist of a stream with this camera. `known` returns the properties of a variant.
+///
+/// Players rank variants by bandwidth (hls.js by AVERAGE-BANDWIDTH, VLC and GStreamer by BANDWIDTH). A camera with a static
+/// scene may send less than its transcodes, so each variant is listed with more than the next lower one.
+pub(super) fn multivariant(
+    camera: &CameraInfo,
+    low: Option<LowVariant>,
+    known: impl Fn(Variant) -> MeasuredVariant,
+) -> String {
+    let mut entries = Vec::new();
+    let mut least = 0;
+    for variant in offered(camera, low.is_some()).into_iter().rev() {
+        let (average, line) = stream_inf(camera, low, variant, &known(variant), least);
+        entries.push(format!("{line}\n{variant}/{}\n", FileName::Playlist));
+        least = average * STEP_TENTHS / 10;
     }
-    text
+    entries.push(format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS\n"));
+    entries.reverse();
+    entries.concat()
 }
 
-fn stream_inf(camera: &Camera, light: Option<Light>, variant: Variant, known: &Known) -> String {
-    let expected = match (variant, light) {
-        (Variant::Low, Some(light)) => Some(light.size),
+/// The listed average bandwidth of a variant, at least `least`, and its tag.
+fn stream_inf(
+    camera: &CameraInfo,
+    low: Option<LowVariant>,
+    variant: Variant,
+    known: &MeasuredVariant,
+    least: u64,
+) -> (u64, String) {
+    let expected = match (variant, low) {
+        (Variant::Low, Some(low)) => Some(low.size),
         _ => camera.size,
     };
     let size = known.size.or(expected);
@@ -74,11 +86,11 @@ fn stream_inf(camera: &Camera, light: Option<Light>, variant: Variant, known: &K
         Variant::Copy => camera.codec.to_string(),
         Variant::H264 | Variant::Low => encoded(size).to_string(),
     });
-    let usual = || match (variant, light) {
-        (Variant::Low, Some(light)) => u64::from(light.kbps) * 1000,
+    let usual = || match (variant, low) {
+        (Variant::Low, Some(low)) => u64::from(low.kbps) * 1000,
         _ => size.map_or(2_000_000, |size| (pixels(size) * USUAL_RATE * BITS_A_PIXEL) as u64),
     };
-    let average = known.bit_rate.unwrap_or_else(usual);
+    let average = known.bit_rate.unwrap_or_else(usual).max(least);
     let mut line = format!(
         "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={average},CODECS=\"{codec}\"",
         average * PEAK_TENTHS / 10
@@ -89,16 +101,16 @@ fn stream_inf(camera: &Camera, light: Option<Light>, variant: Variant, known: &K
     if let Some(rate) = known.frame_rate {
         line += &format!(",FRAME-RATE={rate:.3}");
     }
-    // Required where there are no captions in the picture (section 4.4.6.2), or players offer some.
-    line + ",CLOSED-CAPTIONS=NONE"
+    // Required without captions in the video (section 4.4.6.2); otherwise players offer some.
+    (average, line + ",CLOSED-CAPTIONS=NONE")
 }
 
 fn pixels(Size { width, height }: Size) -> f64 {
     f64::from(width) * f64::from(height)
 }
 
-/// The codec that the encoder makes of a picture of that size: the High profile, at the level that has room for it at 30
-/// frames a second (Rec. ITU-T H.264, table A-1).
+/// The encoder's codec for video of that size: the High profile, at a level that suffices for 30 frames per second (Rec. ITU-T
+/// H.264, table A-1).
 fn encoded(size: Option<Size>) -> VideoCodec {
     let macroblocks = |size: Size| u32::from(size.width.div_ceil(16)) * u32::from(size.height.div_ceil(16));
     let level = match size.map_or(u32::MAX, macroblocks) {
@@ -115,14 +127,14 @@ mod tests {
     use super::*;
 
     const HD: Size = Size { width: 1920, height: 1080 };
-    const LIGHT: Light = Light { size: Size { width: 640, height: 360 }, kbps: 360 };
+    const LOW: LowVariant = LowVariant { size: Size { width: 640, height: 360 }, kbps: 360 };
 
-    fn camera(codec: &str, b_frames: bool) -> Camera {
-        Camera { codec: codec.parse().unwrap(), b_frames, size: Some(HD) }
+    fn camera(codec: &str, b_frames: bool) -> CameraInfo {
+        CameraInfo { codec: codec.parse().unwrap(), b_frames, size: Some(HD) }
     }
 
     #[test]
-    fn only_what_can_be_played_is_offered() {
+    fn only_playable_variants_are_offered() {
         use Variant::{Copy, H264, Low};
         assert_eq!(offered(&camera("hvc1.1.6.L93.90", false), true), [Copy, H264, Low]);
         assert_eq!(offered(&camera("hvc1.1.6.L93.90", true), true), [H264, Low], "B-frames");
@@ -133,23 +145,40 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_run_is_estimated() {
-        let text = multivariant(&camera("hvc1.1.6.L120.90", false), Some(LIGHT), |_| Known::default());
+    fn variant_that_has_not_run_is_estimated() {
+        let text = multivariant(&camera("hvc1.1.6.L120.90", false), Some(LOW), |_| MeasuredVariant::default());
         assert_eq!(text, include_str!("golden/multivariant-estimated.m3u8"));
     }
 
     #[test]
-    fn what_has_run_is_told_as_it_is() {
+    fn better_variant_has_more_bandwidth_for_a_static_scene() {
+        let quiet = |variant| MeasuredVariant {
+            bit_rate: (variant == Variant::Copy).then_some(70_000),
+            ..MeasuredVariant::default()
+        };
+        for codec in ["avc1.64001F", "hvc1.1.6.L93.90"] {
+            let text = multivariant(&camera(codec, false), Some(LOW), quiet);
+            for name in ["BANDWIDTH", "AVERAGE-BANDWIDTH"] {
+                let values =
+                    text.lines().filter_map(|line| line.split([',', ':']).find_map(|part| part.strip_prefix(name)));
+                let values: Vec<u64> = values.map(|value| value[1..].parse().unwrap()).collect();
+                assert!(values.len() >= 2 && values.windows(2).all(|pair| pair[0] > pair[1]), "{name} in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn variant_that_has_run_has_measured_properties() {
         let known = |variant| match variant {
-            Variant::Low => Known::default(),
-            _ => Known {
+            Variant::Low => MeasuredVariant::default(),
+            _ => MeasuredVariant {
                 codec: Some("avc1.640028".to_owned()),
                 size: Some(HD),
                 bit_rate: Some(3_000_001),
                 frame_rate: Some(24.98),
             },
         };
-        let text = multivariant(&camera("avc1.4D0028", true), Some(LIGHT), known);
+        let text = multivariant(&camera("avc1.4D0028", true), Some(LOW), known);
         assert_eq!(text, include_str!("golden/multivariant-b-frames.m3u8"));
     }
 }

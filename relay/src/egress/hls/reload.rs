@@ -1,26 +1,26 @@
-//! What a playlist is asked for (RFC 8216bis, section 6.2.5), and whether it can be answered now.
+//! Parses the delivery directives of a playlist request (RFC 8216bis, section 6.2.5) and decides whether to respond now.
 
 use super::window::Window;
 
 /// The delivery directives of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Reload {
-    /// `_HLS_msn`: not before this segment is there.
+    /// `_HLS_msn`: wait for this segment.
     pub(super) msn: Option<u64>,
-    /// `_HLS_part`: or this part of it.
+    /// `_HLS_part`: wait for this part of it.
     pub(super) part: Option<usize>,
-    /// `_HLS_skip`: what is long known may be left out.
+    /// `_HLS_skip`: older segments may be skipped.
     pub(super) delta: bool,
 }
 
-/// What to do about a request.
+/// How to handle a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Decision {
-    /// The playlist has what was asked for.
-    Answer,
-    /// It soon will.
+pub(super) enum ReloadDecision {
+    /// The playlist contains the requested media.
+    Respond,
+    /// It will soon.
     Wait,
-    /// It will not for long: this is what is wrong with the request.
+    /// The request is wrong; the text says why.
     Refuse(&'static str),
 }
 
@@ -31,10 +31,10 @@ const FAR_MSN: &str = "_HLS_msn is more than two segments ahead of the newest; r
 const FAR_PART: &str = "_HLS_part is too far ahead of the newest; reload the playlist without it first";
 
 impl Reload {
-    /// Reads the directives; other parameters are passed over, for proxies and pages add their own.
+    /// Parses the directives. Ignores other parameters, which proxies and pages may add.
     ///
     /// # Errors
-    /// One sentence on what is wrong.
+    /// One sentence.
     pub(super) fn parse(query: &str) -> Result<Self, &'static str> {
         let mut reload = Self::default();
         for (name, value) in query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
@@ -52,30 +52,30 @@ impl Reload {
         if reload.part.is_some() && reload.msn.is_none() { Err(PART_ALONE) } else { Ok(reload) }
     }
 
-    /// Whether it waits for something.
+    /// Whether the request waits for media.
     pub(super) fn blocks(&self) -> bool {
         self.msn.is_some()
     }
 
-    /// What to do about it, once `window` has something to list.
-    pub(super) fn decide(&self, window: &Window) -> Decision {
-        let (Some(msn), Some(shape)) = (self.msn, window.shape()) else { return Decision::Answer };
+    /// How to handle the request once `window` lists something.
+    pub(super) fn decide(&self, window: &Window) -> ReloadDecision {
+        let (Some(msn), Some(durations)) = (self.msn, window.durations()) else { return ReloadDecision::Respond };
         let (open, parts) = window.edge();
         let (msn, part) = match self.part {
-            // More parts than the segment has got are those of the next.
+            // A part number beyond the segment's end means a part of the next segment.
             Some(part) if window.parts_of(msn).is_some_and(|parts| part >= parts) => (msn + 1, Some(0)),
             part => (msn, part),
         };
-        // A complete segment `n` is there once `n + 1` is the open one.
+        // Segment `n` is complete once `n + 1` is open.
         let ahead = msn.saturating_sub(open);
-        let part_limit = (3.0 / shape.part_target.min(1.0)).ceil() as usize;
+        let part_limit = (3.0 / durations.part_target.min(1.0)).ceil() as usize;
         match part {
-            _ if msn < open => Decision::Answer,
-            // The newest complete one is `open - 1`.
-            _ if ahead > 1 => Decision::Refuse(FAR_MSN),
-            Some(part) if ahead == 0 && part < parts => Decision::Answer,
-            Some(part) if part >= parts * usize::from(ahead == 0) + part_limit => Decision::Refuse(FAR_PART),
-            _ => Decision::Wait,
+            _ if msn < open => ReloadDecision::Respond,
+            // The newest complete segment is `open - 1`.
+            _ if ahead > 1 => ReloadDecision::Refuse(FAR_MSN),
+            Some(part) if ahead == 0 && part < parts => ReloadDecision::Respond,
+            Some(part) if part >= parts * usize::from(ahead == 0) + part_limit => ReloadDecision::Refuse(FAR_PART),
+            _ => ReloadDecision::Wait,
         }
     }
 }
@@ -88,12 +88,12 @@ fn number(text: &str) -> Result<u64, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::super::window::tests::{FIRST, filled};
-    use super::Decision::{Answer, Refuse, Wait};
+    use super::ReloadDecision::{Refuse, Respond, Wait};
     use super::*;
     use proptest::prelude::*;
 
     #[test]
-    fn directives_are_read_and_others_passed_over() {
+    fn known_directives_are_parsed_and_others_ignored() {
         let all = Reload { msn: Some(7), part: Some(0), delta: true };
         assert_eq!(Reload::parse("_HLS_msn=7&_HLS_part=0&_HLS_skip=YES"), Ok(all));
         assert_eq!(Reload::parse("token=x&_HLS_skip=v2&y"), Ok(Reload { delta: true, ..Reload::default() }));
@@ -107,19 +107,19 @@ mod tests {
     }
 
     #[test]
-    fn a_playlist_waits_for_what_comes_next_and_refuses_what_is_far() {
+    fn reload_waits_for_the_next_part_and_refuses_distant_ones() {
         // Segments FIRST and FIRST + 1 are complete; FIRST + 2 has two parts.
         let window = filled(60);
         assert_eq!(window.edge(), (FIRST + 2, 2));
         let decide =
             |msn: u64, part: Option<usize>| Reload { msn: Some(FIRST + msn), part, delta: false }.decide(&window);
         for (msn, part, decision) in [
-            (0, None, Answer),
-            (1, None, Answer),
-            (1, Some(4), Answer),
-            (1, Some(5), Answer),
-            (2, Some(0), Answer),
-            (2, Some(1), Answer),
+            (0, None, Respond),
+            (1, None, Respond),
+            (1, Some(4), Respond),
+            (1, Some(5), Respond),
+            (2, Some(0), Respond),
+            (2, Some(1), Respond),
             (2, Some(2), Wait),
             (2, Some(3), Wait),
             (2, Some(15), Wait),
@@ -134,14 +134,14 @@ mod tests {
         ] {
             assert_eq!(decide(msn, part), decision, "{msn} {part:?}");
         }
-        assert_eq!(Reload::default().decide(&window), Answer);
+        assert_eq!(Reload::default().decide(&window), Respond);
         let past = Reload { msn: Some(0), part: Some(9), delta: false };
-        assert_eq!(past.decide(&window), Answer, "long gone");
+        assert_eq!(past.decide(&window), Respond, "long gone");
     }
 
     proptest! {
         #[test]
-        fn any_query_is_read_or_refused(query in "(_HLS_(msn|part|skip)=?[0-9A-Za-z]{0,4}&?){0,4}\\PC{0,10}", n in 0usize..90) {
+        fn any_query_parses_or_is_refused(query in "(_HLS_(msn|part|skip)=?[0-9A-Za-z]{0,4}&?){0,4}\\PC{0,10}", n in 0usize..90) {
             if let Ok(reload) = Reload::parse(&query) {
                 reload.decide(&filled(n));
             }

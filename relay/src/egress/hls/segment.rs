@@ -1,17 +1,18 @@
-//! Media segments and their parts (RFC 8216bis, sections 3 and 4.4.4.9): runs of the fragments that every viewer shares.
+//! Media segments and their parts (RFC 8216bis, sections 3 and 4.4.4.9), made of the shared fragments.
 //!
-//! Times are in seconds; a start is counted since the Unix epoch.
+//! Times are in seconds; start times count from the Unix epoch.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sightline_media::fmp4::init::InitSegment;
 
-use crate::fmp4::init::InitSegment;
+use super::lead::MediaTime;
 
-/// An init segment and the name it is asked for by.
+/// An init segment and its name.
 #[derive(Debug, Clone)]
 pub(super) struct Map {
-    /// The media sequence number of the first segment that needs it: as unique as that is.
+    /// The media sequence number of the first segment that needs it, which makes the name unique.
     pub(super) id: u64,
     pub(super) init: Arc<InitSegment>,
 }
@@ -21,7 +22,7 @@ pub(super) struct Map {
 pub(super) struct Part {
     pub(super) fragments: Vec<Bytes>,
     pub(super) duration: f64,
-    /// Whether it starts with a key frame.
+    /// Whether the part starts with a key frame.
     pub(super) independent: bool,
 }
 
@@ -31,25 +32,27 @@ impl Part {
     }
 }
 
-/// A segment; complete, but for the last one of a window.
+/// A segment. Complete, except for the last one of a window.
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
-    /// Its media sequence number.
+    /// The media sequence number.
     pub(super) msn: u64,
     pub(super) map: Map,
-    /// Whether another epoch begins with it.
+    /// Whether another epoch starts with the segment.
     pub(super) discontinuity: bool,
-    /// Its discontinuity sequence number (RFC 8216bis, section 4.4.3.3).
+    /// The discontinuity sequence number (RFC 8216bis, section 4.4.3.3).
     pub(super) discontinuity_sequence: u64,
-    /// When its first frame was captured.
+    /// Capture time of the first frame.
     pub(super) start: f64,
-    /// Of its parts.
+    /// Media time of the first frame. `None` for a gap.
+    pub(super) time: Option<MediaTime>,
+    /// Total duration of the parts.
     pub(super) duration: f64,
-    /// Of its parts.
+    /// Total size of the parts.
     pub(super) bytes: usize,
-    /// Whether it starts with a key frame.
+    /// Whether the segment starts with a key frame.
     pub(super) independent: bool,
-    /// Whether it stands for media that nobody has.
+    /// Whether the segment stands for missing media.
     pub(super) gap: bool,
     pub(super) parts: Vec<Part>,
 }
@@ -61,12 +64,12 @@ impl Segment {
         self.parts.push(part);
     }
 
-    /// Where the next one starts.
+    /// The start of the next segment.
     pub(super) fn end(&self) -> f64 {
         self.start + self.duration
     }
 
-    /// All its fragments.
+    /// All fragments of the segment.
     pub(super) fn fragments(&self) -> Vec<Bytes> {
         self.parts.iter().flat_map(|part| &part.fragments).cloned().collect()
     }

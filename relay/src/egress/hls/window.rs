@@ -1,99 +1,119 @@
-//! The window: the newest segments of one rendition, cut from its fragments while somebody watches by HLS.
+//! The window: the newest segments of one rendition, made from its fragments while there are HLS viewers.
 //!
-//! Fragments enter as the ring gives them out; what a playlist says, and what its names stand for, leaves. It is one for
-//! all viewers of the rendition, and what it holds are the ring's own bytes, kept alive a while longer. When there are too
-//! many of them, the oldest segments go, whoever wanted them; a segment that alone is half of what is allowed is ended
-//! without waiting for a key frame.
+//! Input: fragments in the ring's order. Output: playlists and the media of their names. All viewers of the rendition share the
+//! window. It holds the ring's own bytes for longer. When full, it drops the oldest segments; a segment of half the limit ends
+//! without a key frame.
 //!
-//! Nothing is listed until it is known what to promise ([`Shape`]): until the first segment is complete, or [`GATHER`] of
-//! media have shown that it is a long one.
+//! The window of a transcode follows that of `copy` ([`Lead`]).
+//!
+//! Nothing is listed until [`TargetDurations`] are known: until the first segment is complete, or [`GATHER_SECONDS`] of media
+//! have shown that it is a long one.
 
-mod cut;
+mod segmenter;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::lead::{Lead, MediaTime, Position};
 use super::segment::{Map, Part, Segment};
-use super::shape::Shape;
-use crate::fmp4::Fragment;
-use crate::fmp4::init::InitSegment;
+use super::target_duration::TargetDurations;
+use sightline_media::fmp4::Fragment;
+use sightline_media::fmp4::init::InitSegment;
+use sightline_protocol::fragment::FragmentHead;
 
-/// Media after which a first segment that has not ended is taken for a long one. Most GOPs are shorter, and players give a
-/// playlist ten seconds.
-const GATHER: f64 = 5.0;
-/// A segment with less than this goes on at the next key frame: a GOP of a second, unevenly timed, is a segment.
+/// Media after which an unfinished first segment counts as long. Most GOPs are shorter, and players wait ten seconds for a
+/// playlist.
+const GATHER_SECONDS: f64 = 5.0;
+/// A shorter segment continues at the next key frame: an uneven GOP of about a second is one segment.
 const SEGMENT_MIN: f64 = 0.9;
-/// A segment with more than this ends without a key frame: some cameras send one a minute.
+/// A longer segment ends without a key frame: some cameras send one per minute.
 const SEGMENT_MAX: f64 = 12.0;
 
-/// Where the numbers of a window begin. Both must never go back while the address of the playlist is the same.
+/// The longest target duration, in seconds, that transcodes follow.
+const FOLLOWED_TARGET_MAX: u32 = 4;
+
+/// The first numbers of a window. Both must never decrease for the same playlist address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Numbers {
+pub(super) struct SequenceNumbers {
     pub(super) msn: u64,
     pub(super) discontinuity: u64,
 }
 
-/// What a name stands for.
+/// The media of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Lookup {
     /// These bytes, in this order.
     Here(Vec<Bytes>),
-    /// It comes next.
+    /// The media comes next.
     Soon,
-    /// It was here.
+    /// The media has left the window.
     Gone,
-    /// It is not, and nobody was told that it would be.
+    /// The media does not exist and was not announced.
     Never,
 }
 
-/// See the [module](self). Nothing in it reads a clock.
+/// See the [module](self). Reads no clock.
 #[derive(Debug)]
 pub(super) struct Window {
-    /// Most bytes of segments, but for one fragment.
+    /// Maximum bytes of segments; exceeded by one fragment at most.
     limit: usize,
-    shape: Option<Shape>,
-    /// What has come before there was a shape.
+    durations: Option<TargetDurations>,
+    /// Fragments from before the durations were known, with their arrival times.
     gathered: Vec<(Fragment, f64)>,
-    /// The current init segment, which gets its name with the first segment that needs it.
+    /// Seconds of media from before the leading window's start.
+    skipped: f64,
+    /// The current init segment. It gets its name with the first segment that needs it.
     init: Option<Arc<InitSegment>>,
     map: Option<Map>,
     /// Complete segments.
     segments: VecDeque<Segment>,
-    /// The one that grows.
+    /// The open segment.
     open: Option<Segment>,
-    /// The part of it that grows.
+    /// Its open part.
     part: Part,
     /// The number of the next segment, and of the newest discontinuity.
-    next: Numbers,
-    /// The number of the first listed segment; never goes back, even where a longer list would fit again.
+    next: SequenceNumbers,
+    /// The lowest number that the first segment may have.
+    floor: u64,
+    /// The number of the first listed segment. Never decreases, even if a longer playlist would fit again.
     listed_from: u64,
-    /// Whether what comes next does not go on from what came last.
+    /// Whether the next media does not continue the previous.
     broken: bool,
+    /// The leading window's segment at the start of the open one.
+    led: Option<u64>,
 }
 
 impl Window {
     /// An empty window that holds at most `limit` bytes.
-    pub(super) fn new(limit: usize, first: Numbers) -> Self {
+    pub(super) fn new(limit: usize, first: SequenceNumbers) -> Self {
         Self {
             limit,
-            shape: None,
+            durations: None,
             gathered: Vec::new(),
+            skipped: 0.0,
             init: None,
             map: None,
             segments: VecDeque::new(),
             open: None,
             part: Part::default(),
             next: first,
+            floor: first.msn,
             listed_from: first.msn,
             broken: false,
+            led: None,
         }
     }
 
-    /// A new epoch begins.
+    /// Allows lower numbers, from `floor` on, for a leading window with lower ones. No earlier window has used these.
+    pub(super) fn led_from(self, floor: u64) -> Self {
+        Self { floor: floor.min(self.floor), ..self }
+    }
+
+    /// Starts an epoch.
     pub(super) fn start_epoch(&mut self, init: Arc<InitSegment>) {
-        if self.shape.is_none() {
+        if self.durations.is_none() {
             self.gathered.clear();
         }
         self.end_segment();
@@ -102,52 +122,97 @@ impl Window {
         self.broken = true;
     }
 
-    /// Fragments were lost; the next is a key frame.
+    /// Records lost fragments; the next one is a key frame.
     pub(super) fn lost(&mut self) {
-        if self.shape.is_none() {
+        if self.durations.is_none() {
             self.gathered.clear();
         }
         self.end_segment();
         self.broken = true;
     }
 
-    /// The next fragment has come, at `now`. Whether there is more to be had.
-    pub(super) fn push(&mut self, fragment: Fragment, now: f64) -> bool {
-        if self.shape.is_some() {
-            return self.append(&fragment, now);
+    /// Appends a fragment at `now`. `leader` returns the leading window's position at a time. Returns whether new media is
+    /// available.
+    pub(super) fn push(&mut self, fragment: Fragment, now: f64, leader: impl Fn(MediaTime) -> Lead) -> bool {
+        if self.durations.is_some() {
+            return self.append(&fragment, now, &leader);
         }
         self.gathered.push((fragment, now));
-        let Some(shape) = self.first_shape() else { return false };
-        self.shape = Some(shape.0);
-        if !shape.1 {
+        let mut lead = self.lead_at_start(&leader);
+        while lead == Lead::Later && self.skip_to_key_frame() {
+            lead = self.lead_at_start(&leader);
+        }
+        let Some((mut durations, complete)) = self.first_durations(lead, &leader) else { return false };
+        if let Some(position) = lead.position() {
+            durations.target_duration = durations.target_duration.max(position.target_duration);
+            self.join(position, u64::from(!complete));
+        }
+        self.durations = Some(durations);
+        if !complete {
             self.announce_gap();
         }
         for (fragment, now) in std::mem::take(&mut self.gathered) {
-            self.append(&fragment, now);
+            self.append(&fragment, now, &leader);
         }
         true
     }
 
-    /// What can be promised by what has been gathered, if that is enough, and whether the first segment has ended in it.
-    fn first_shape(&self) -> Option<(Shape, bool)> {
+    /// The leading window's position at the start of the gathered media.
+    fn lead_at_start(&self, leader: &impl Fn(MediaTime) -> Lead) -> Lead {
+        match self.gathered.first() {
+            None => Lead::Pending,
+            // The rest of a GOP that was skipped.
+            Some((first, _)) if !first.head.keyframe && self.skipped > 0.0 => Lead::Later,
+            Some((first, _)) => self.lead_of(first, leader),
+        }
+    }
+
+    /// Skips gathered media up to the next key frame. Returns false if that skips too much.
+    fn skip_to_key_frame(&mut self) -> bool {
+        let next = self.gathered.iter().skip(1).position(|(fragment, _)| fragment.head.keyframe);
+        let skipped = next.map_or(self.gathered.len(), |next| next + 1);
+        let seconds: f64 =
+            self.gathered[..skipped].iter().map(|(skipped, _)| self.seconds(skipped.head.duration)).sum();
+        self.skipped += seconds;
+        let may = self.skipped < GATHER_SECONDS;
+        if may {
+            self.gathered.drain(..skipped);
+        }
+        may
+    }
+
+    /// Starts with the leading window's numbers, after `gaps` gap segments.
+    fn join(&mut self, position: Position, gaps: u64) {
+        self.next.msn = position.msn.saturating_sub(gaps).max(self.floor);
+        self.next.discontinuity = self.next.discontinuity.max(position.discontinuity);
+        self.listed_from = self.next.msn;
+    }
+
+    /// The target durations from the gathered media, once there is enough, and whether the first segment is complete. `lead` is
+    /// the leading window's position at the start.
+    fn first_durations(&self, lead: Lead, leader: &impl Fn(MediaTime) -> Lead) -> Option<(TargetDurations, bool)> {
         let seconds = |fragment: &Fragment| self.seconds(fragment.head.duration);
         let (mut first, mut total, mut bytes) = (None, 0.0, 0);
         for (fragment, _) in &self.gathered {
             if first.is_none() && fragment.head.keyframe && total >= SEGMENT_MIN {
-                first = Some(total);
+                let goes_on = |position: Position| {
+                    self.lead_of(fragment, leader).position().is_none_or(|at| at.msn <= position.msn)
+                };
+                first = (!lead.position().is_some_and(goes_on)).then_some(total);
             }
             total += seconds(fragment);
             bytes += fragment.bytes.len();
         }
-        (first.is_some() || total >= GATHER || bytes > self.limit / 2).then(|| {
+        let enough = first.is_some() && lead != Lead::Pending;
+        (enough || total >= GATHER_SECONDS || bytes > self.limit / 2).then(|| {
             let frames: Vec<f64> = self.gathered.iter().map(|(fragment, _)| seconds(fragment)).collect();
-            (Shape::of(&frames, first), first.is_some())
+            (TargetDurations::of(&frames, first), first.is_some())
         })
     }
 
-    /// What the playlist promises; none until there is something to list.
-    pub(super) fn shape(&self) -> Option<Shape> {
-        self.shape
+    /// The target durations of the playlist. `None` until something is listed.
+    pub(super) fn durations(&self) -> Option<TargetDurations> {
+        self.durations
     }
 
     /// The init segment of the current epoch.
@@ -155,29 +220,49 @@ impl Window {
         self.init.as_ref()
     }
 
-    /// The complete segments of the playlist.
+    /// The listed complete segments.
     pub(super) fn listed(&self) -> impl DoubleEndedIterator<Item = &Segment> {
         self.segments.iter().filter(|segment| segment.msn >= self.listed_from)
     }
 
-    /// The segment that grows, once it has a part.
+    /// The open segment, once it has a part.
     pub(super) fn open(&self) -> Option<&Segment> {
         self.open.as_ref().filter(|open| !open.parts.is_empty())
     }
 
-    /// The number of the segment that grows, or will, and how many parts it has.
+    /// The position of a following window's frame at `time`.
+    pub(super) fn lead_at(&self, time: MediaTime) -> Lead {
+        let Some(durations) = self.durations else { return Lead::Pending };
+        if durations.target_duration > FOLLOWED_TARGET_MAX {
+            return Lead::None;
+        }
+        self.at(time).map_or(Lead::Later, |segment| {
+            Lead::At(Position {
+                msn: segment.msn,
+                discontinuity: segment.discontinuity_sequence,
+                target_duration: durations.target_duration,
+            })
+        })
+    }
+
+    /// The newest segment that starts at `time` or before.
+    fn at(&self, time: MediaTime) -> Option<&Segment> {
+        let begun = |segment: &&Segment| segment.time.is_some_and(|start| time.is_from(&start));
+        self.segments.iter().chain(&self.open).rev().find(begun)
+    }
+
+    /// The number of the open or next segment, and its number of parts.
     pub(super) fn edge(&self) -> (u64, usize) {
         self.open.as_ref().map_or((self.next.msn, 0), |open| (open.msn, open.parts.len()))
     }
 
-    /// The part that comes next, as far as it can be told: where the segment is as long as the one before, that is the
-    /// first of the next one.
+    /// The expected next part. If the segment is as long as the previous one, that is the first part of the next segment.
     pub(super) fn hint(&self) -> (u64, usize) {
         let (msn, parts) = self.edge();
         let before = self.segments.back().filter(|before| !before.gap);
-        match (self.open(), before, self.shape) {
-            (Some(open), Some(before), Some(shape))
-                if open.duration + shape.part_target / 2.0 >= before.duration && !open.discontinuity =>
+        match (self.open(), before, self.durations) {
+            (Some(open), Some(before), Some(durations))
+                if open.duration + durations.part_target / 2.0 >= before.duration && !open.discontinuity =>
             {
                 (msn + 1, 0)
             }
@@ -185,45 +270,45 @@ impl Window {
         }
     }
 
-    /// How many parts the complete segment `msn` has.
+    /// The number of parts of the complete segment `msn`.
     pub(super) fn parts_of(&self, msn: u64) -> Option<usize> {
         Some(self.find(msn)?.parts.len())
     }
 
-    /// The init segment of that name.
+    /// The init segment with the name `id`.
     pub(super) fn map(&self, id: u64) -> Option<&Bytes> {
         let maps = self.segments.iter().chain(&self.open).map(|segment| &segment.map);
         Some(&maps.into_iter().find(|map| map.id == id)?.init.bytes)
     }
 
-    /// The segment of that number.
-    pub(super) fn segment(&self, msn: u64) -> Found {
+    /// The media of the segment `msn`.
+    pub(super) fn segment(&self, msn: u64) -> Lookup {
         match self.find(msn) {
-            Some(segment) => Found::Here(segment.fragments()),
-            None if msn < self.oldest() => Found::Gone,
-            None => Found::Never,
+            Some(segment) => Lookup::Here(segment.fragments()),
+            None if msn < self.oldest() => Lookup::Gone,
+            None => Lookup::Never,
         }
     }
 
-    /// A part of the segment of that number.
-    pub(super) fn part(&self, msn: u64, part: usize) -> Found {
+    /// The media of a part of the segment `msn`.
+    pub(super) fn part(&self, msn: u64, part: usize) -> Lookup {
         let (open, parts) = self.edge();
         let segment = self.find(msn).or(self.open.as_ref().filter(|open| open.msn == msn));
         match segment.and_then(|segment| segment.parts.get(part)) {
-            Some(part) => Found::Here(part.fragments.clone()),
-            None if msn < self.oldest() => Found::Gone,
-            None if (msn, part) == (open, parts) || (msn, part) == (open + 1, 0) => Found::Soon,
-            None => Found::Never,
+            Some(part) => Lookup::Here(part.fragments.clone()),
+            None if msn < self.oldest() => Lookup::Gone,
+            None if (msn, part) == (open, parts) || (msn, part) == (open + 1, 0) => Lookup::Soon,
+            None => Lookup::Never,
         }
     }
 
-    /// Where a window that comes after this one may begin.
-    pub(super) fn numbers(&self) -> Numbers {
+    /// The first numbers of a later window.
+    pub(super) fn numbers(&self) -> SequenceNumbers {
         let msn = self.next.msn + u64::from(self.open.is_some());
-        Numbers { msn, discontinuity: self.next.discontinuity + 1 }
+        SequenceNumbers { msn, discontinuity: self.next.discontinuity + 1 }
     }
 
-    /// The number of the oldest segment that can be had.
+    /// The number of the oldest available segment.
     fn oldest(&self) -> u64 {
         self.segments.front().map_or(self.edge().0, |segment| segment.msn)
     }
@@ -235,6 +320,16 @@ impl Window {
 
     fn seconds(&self, ticks: u64) -> f64 {
         self.init.as_ref().map_or(0.0, |init| init.time(ticks).as_secs_f64())
+    }
+
+    fn media_time(&self, head: &FragmentHead) -> Option<MediaTime> {
+        let init = self.init.as_ref()?;
+        Some(MediaTime { timeline: init.timeline, seconds: init.time(head.decode_time).as_secs_f64() })
+    }
+
+    /// The leading window's position at the start of a fragment.
+    fn lead_of(&self, fragment: &Fragment, leader: &impl Fn(MediaTime) -> Lead) -> Lead {
+        self.media_time(&fragment.head).map_or(Lead::None, leader)
     }
 }
 

@@ -1,34 +1,34 @@
-//! The target `viewer`: the bytes that a viewer sends after the handshake, in either dialect.
+//! The target `viewer`: a viewer's bytes after the handshake, in either dialect.
 
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use sightline_protocol::message::ClientMessage;
 
-use super::ladder::Rates;
-use super::steering::Steering;
-use super::{plain, served, session};
+use super::abr_controller::AbrController;
+use super::variant_selector::Rates;
+use super::{plain, session, websocket_stream};
 
-/// What was sent before the viewer said anything: more than it can have received at once.
+/// Messages sent before the viewer's first message, more than it can have received.
 const SENT: usize = 50;
-/// Between its messages.
+/// Interval of the viewer's messages.
 const TICK: Duration = Duration::from_millis(40);
-/// What the pictures take, in bytes a second.
-const RATES: Rates = Rates { full: 500_000.0, light: 45_000.0 };
+/// Bit rates of both variants, in bytes per second.
+const RATES: Rates = Rates { full: 500_000.0, low: 45_000.0 };
 
 /// See [`crate::fuzz`].
 pub fn viewer(data: &[u8]) {
-    let mut socket = served(tokio::io::join(data, tokio::io::sink()));
-    let mut steering = Steering::default();
+    let mut socket = websocket_stream(tokio::io::join(data, tokio::io::sink()));
+    let mut abr = AbrController::default();
     let mut now = Duration::ZERO;
-    steering.set_free(true, now);
+    abr.set_free(true, now);
     for n in 0..SENT {
-        steering.sent(1000, Duration::ZERO, now);
-        steering.asked(n as f64, n, n % 2 == 1, now);
+        abr.on_sent(1000, Duration::ZERO, now);
+        abr.on_ping_sent(n as f64, n, n % 2 == 1, now);
     }
-    // Everything is there already, so nothing waits.
+    // All input is available, so nothing blocks.
     while let Some(Some(Ok(message))) = socket.next().now_or_never() {
-        plain::wished(&message);
+        plain::parse_request(&message);
         now += TICK;
         let Ok(message) = session::parse(&message) else { continue };
         assert_eq!(serde_json::from_str::<ClientMessage>(&message.to_json()).ok().as_ref(), Some(&message));
@@ -37,14 +37,14 @@ pub fn viewer(data: &[u8]) {
                 session::playable(&play);
                 true
             }
-            ClientMessage::Ack(ack) => steering.acknowledged(ack.received, ack.at, now).is_ok(),
-            ClientMessage::Pong(pong) => steering.answered(pong.sent, pong.at, pong.received, now).is_ok(),
+            ClientMessage::Ack(ack) => abr.on_ack(ack.received, ack.at, now).is_ok(),
+            ClientMessage::Pong(pong) => abr.on_pong(pong.sent, pong.at, pong.received, now).is_ok(),
             _ => true,
         };
         if !possible {
             break;
         }
-        steering.permit(now);
-        steering.ask(Some(RATES), now);
+        abr.send_decision(now);
+        abr.ping_due(Some(RATES), now);
     }
 }

@@ -1,6 +1,6 @@
-//! The opening handshake (RFC 6455, section 4.2) on top of axum, which hands over the connection's own bytes.
+//! The opening handshake (RFC 6455, section 4.2). axum then hands over the connection's own bytes.
 //!
-//! axum's WebSocket is not used because its library copies each message into a buffer per viewer.
+//! axum's own WebSocket is not used because its library copies each message into a buffer per viewer.
 
 use std::net::IpAddr;
 
@@ -15,10 +15,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use sha1::{Digest, Sha1};
+use sightline_protocol::SUBPROTOCOL_PARAMETER;
 use tracing::debug;
 
-use crate::egress::{origin, viewers};
-use crate::server::is_encrypted;
+use crate::net::origin;
+use crate::net::peer::{is_encrypted, peer_address};
 
 /// Appended to the key before it is hashed (RFC 6455, section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -28,6 +29,8 @@ pub(crate) struct Handshake {
     on_upgrade: OnUpgrade,
     accept: HeaderValue,
     protocols: Vec<String>,
+    /// The subprotocol in the query.
+    queried: Option<String>,
     headers: HeaderMap,
     peer: Option<IpAddr>,
     encrypted: bool,
@@ -44,25 +47,31 @@ impl Handshake {
         &self.headers
     }
 
-    /// The address that its connection came from.
+    /// The address of the connection's peer.
     pub(super) fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
 
-    /// Whether the client offers the subprotocol `name`.
-    pub(super) fn offers(&self, name: &str) -> bool {
+    /// Whether the client selects the subprotocol `name`, by the header or by the query.
+    pub(super) fn selects(&self, name: &str) -> bool {
+        self.offers(name) || self.queried.as_deref() == Some(name)
+    }
+
+    fn offers(&self, name: &str) -> bool {
         self.protocols.iter().any(|offered| offered == name)
     }
 
-    /// Answers with 101 and runs `session` once the connection is ours.
+    /// Responds with 101 and runs `session` after the upgrade. Confirms `protocol` only if the client offers it in the header:
+    /// a browser fails a connection that confirms a subprotocol it did not offer (RFC 6455, section 4.1).
     pub(super) fn accept<F>(
         self,
-        protocol: Option<&'static str>,
+        protocol: &'static str,
         session: impl FnOnce(Upgraded) -> F + Send + 'static,
     ) -> Response
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        let confirmed = self.offers(protocol);
         tokio::spawn(async move {
             match self.on_upgrade.await {
                 Ok(upgraded) => session(upgraded).await,
@@ -73,7 +82,7 @@ impl Handshake {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);
-        if let Some(protocol) = protocol {
+        if confirmed {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
         }
         (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
@@ -104,14 +113,20 @@ impl<S: Sync> FromRequestParts<S> for Handshake {
         let accept = accept(key.as_bytes());
         let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(NotWebSocket)?;
         let protocols = values(&parts.headers, SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
-        let (peer, encrypted) = (viewers::peer(parts), is_encrypted(&parts.extensions));
-        Ok(Self { on_upgrade, accept, protocols, headers: parts.headers.clone(), peer, encrypted })
+        let queried = parts.uri.query().and_then(queried).map(str::to_owned);
+        let (peer, encrypted) = (peer_address(&parts.extensions), is_encrypted(&parts.extensions));
+        Ok(Self { on_upgrade, accept, protocols, queried, headers: parts.headers.clone(), peer, encrypted })
     }
 }
 
 fn accept(key: &[u8]) -> HeaderValue {
     let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     HeaderValue::try_from(BASE64.encode(hash)).expect("base64 is ASCII")
+}
+
+/// The subprotocol in a query.
+fn queried(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(SUBPROTOCOL_PARAMETER)?.strip_prefix('='))
 }
 
 /// The members of a comma-separated header.
@@ -133,13 +148,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_answered_as_in_the_specification() {
+    fn accept_key_matches_rfc_6455() {
         // RFC 6455, section 1.3.
         assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]
-    fn header_lists_are_read_whatever_their_form() {
+    fn query_selects_the_subprotocol() {
+        assert_eq!(queried("token=a.b.c&subprotocol=sightline.v1"), Some("sightline.v1"));
+        assert_eq!(queried("subprotocols=sightline.v1&xsubprotocol=sightline.v1"), None);
+        assert_eq!(queried("subprotocol"), None);
+    }
+
+    #[test]
+    fn header_lists_parse_in_any_form() {
         let mut headers = HeaderMap::new();
         headers.append(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
         headers.append(CONNECTION, HeaderValue::from_static("x"));

@@ -1,120 +1,144 @@
-//! `GET /ws/mse/{stream}`: fragments over WebSocket (RFC 6455), in two dialects.
+//! `GET /ws/mse/{stream}`, where the name may contain slashes: fragments over WebSocket (RFC 6455), in two dialects.
 //!
-//! | subprotocol | dialect | flow control |
+//! | subprotocol, in the header or the query | dialect | flow control |
 //! | --- | --- | --- |
-//! | none | [`plain`]: a line of text, then media | the socket's own back-pressure |
-//! | `sightline.v1` | [`session`]: JSON both ways, media between | acknowledgements, end to end |
+//! | none | [`plain`]: a line of text, then media | the socket's back-pressure |
+//! | `sightline.v1` | [`session`]: JSON in both directions, media in between | acknowledgements, end to end |
 //!
-//! A viewer costs a cursor and a socket. A fragment leaves in one write from the bytes that all viewers share, the frame's
-//! header among them ([`Framed`]); nothing is queued for one viewer but the message being written, and a viewer that does not
-//! take it within [`WRITE_TIMEOUT`] is closed.
+//! A viewer costs a cursor and a socket. One write sends a fragment from bytes that all viewers share, including its WebSocket
+//! header ([`WebSocketFrame`]). For a plain viewer, a head with the viewer's media times replaces the first bytes
+//! ([`PendingFrame`]). No queue exists per viewer, only the message being written. A viewer that does not take it within
+//! [`WRITE_TIMEOUT`] is closed.
 
-mod flow;
+mod abr_controller;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod handshake;
-mod ladder;
+mod metered;
+mod pending_frame;
 mod plain;
-mod rate;
+mod rate_limiter;
+mod send_window;
 mod session;
 #[cfg(test)]
 mod simulation;
-mod steering;
+mod variant_selector;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use sightline_protocol::stream::StreamName;
+use sightline_media::fmp4::media_times::Retiming;
+use sightline_media::fmp4::websocket_frame::WebSocketFrame;
 use sightline_protocol::{SUBPROTOCOL, close};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
 use tracing::{debug, info};
 
-use crate::access::NotAdmitted;
-use crate::egress::origin;
-use crate::egress::viewers::Viewers;
-use crate::fmp4::framed::Framed;
+use crate::access::{Expiry, Unauthorized};
+use crate::egress::address::Requested;
 use crate::hub::Hub;
+use crate::limits::viewers::ViewerLimiter;
+use crate::net::foreign::Foreign;
+use crate::net::origin;
+use crate::net::rejections::Rejections;
 use handshake::Handshake;
-use rate::Rate;
+use metered::Metered;
+use pending_frame::PendingFrame;
+use rate_limiter::RateLimiter;
 
-/// The largest message a viewer may send: the longest list of codecs is a tenth of it.
+/// Maximum size of a viewer's message, ten times the longest list of codecs.
 const MESSAGE_MAX: usize = 16 * 1024;
-/// How long one message may take to leave. Behind it stand the kernel's buffers, so the viewer has read nothing for
-/// longer than this.
+/// Messages at once, in seconds of their rate: a link delivers everything at once after a stall.
+const BURST_SECONDS: f64 = 2.0;
+/// Time limit to write one message. The kernel's buffers come first, so the viewer has read nothing for even longer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a viewer gets to answer a close.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// Larger than any fragment, so that a message is one frame.
-const FRAME_MAX: usize = crate::fmp4::splitter::MAX_UNIT;
+/// Time limit for a viewer to answer a close.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+/// Larger than any fragment, so that each message is one WebSocket frame.
+const FRAME_MAX: usize = sightline_media::fmp4::demuxer::SEGMENT_MAX;
+/// Close codes that the client causes. A source that is unavailable is none of them.
+const REJECTIONS: [u16; 4] = [close::BAD_REQUEST, close::FORBIDDEN, close::UNKNOWN_STREAM, close::TOO_MANY];
+/// Ends the session when its token does.
+const EXPIRED: &str = "the access token or the sign-in has expired: ask for a new token, or sign in again";
+/// Ends the session, so that the next one starts at 0 again. Happens after 13 hours with 32-bit decode times, which neither
+/// FFmpeg nor the relay writes.
+const RETIME_FAILED: &str = "a decode time on the viewer's timeline does not fit the fragment";
 
-/// Why a viewer's session ended; for the log.
+/// Why a session ended, for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Ended {
+enum CloseReason {
     #[error("the viewer left")]
     Left,
     #[error("the connection broke: {0}")]
     Broken(String),
     #[error("closed: {0}")]
     Closed(String),
-    #[error("closed: it took nothing for {} s", WRITE_TIMEOUT.as_secs())]
+    #[error("closed: the viewer read nothing for {} s", WRITE_TIMEOUT.as_secs())]
     Stuck,
 }
 
-/// What both dialects need.
+/// The state that both dialects need.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub struct WebSocketContext {
     /// The streams.
     pub hub: Arc<Hub>,
-    /// Origins beside the relay's own whose pages may connect; `*` for any.
+    /// Origins of pages, besides the relay's own, that may connect; `*` for any.
     pub allowed_origins: Arc<[String]>,
-    /// Who watches, and whether there is room.
-    pub viewers: Viewers,
-    /// Ends every session when the relay stops.
+    /// The limits of viewers.
+    pub viewers: ViewerLimiter,
+    /// Ends every session at shutdown.
     pub shutdown: tokio_util::sync::CancellationToken,
+    /// The running sessions. The server does not wait for a connection after its upgrade.
+    pub sessions: TaskTracker,
+    /// Counts refused viewers.
+    pub rejections: Rejections,
 }
 
-/// The route's handler. A name that is unknown or none at all is answered inside the WebSocket, where a page can read
-/// the reason; a browser shows a script nothing of a refused upgrade.
+/// The route's handler. Errors such as an unknown stream are sent inside the WebSocket, where the page can read them. A browser
+/// tells a script nothing about a refused upgrade.
 pub(crate) async fn handle(
-    State(context): State<Context>,
-    Path(name): Path<String>,
-    stranger: Option<Extension<NotAdmitted>>,
+    State(context): State<WebSocketContext>,
+    Requested(address): Requested,
+    stranger: Option<Extension<Unauthorized>>,
+    expiry: Option<Extension<Expiry>>,
     handshake: Handshake,
 ) -> Response {
-    let v1 = handshake.offers(SUBPROTOCOL);
-    let address = context.viewers.address(handshake.peer(), handshake.headers());
+    let v1 = handshake.selects(SUBPROTOCOL);
+    let client = context.viewers.client(handshake.peer(), handshake.headers());
     let foreign = handshake.foreign_origin(&context.allowed_origins);
-    handshake.accept(v1.then_some(SUBPROTOCOL), move |socket| async move {
+    let running = context.sessions.token();
+    handshake.accept(SUBPROTOCOL, move |socket| async move {
+        let _running = running;
         let mut socket = Socket::new(socket, context.viewers.limits().messages_per_second);
-        // One of its own: to look at the one of all is to wait for its lock, at every wake-up of every viewer.
+        // A child token per session: polling the shared token would take its lock at each wake-up of each viewer.
         let shutdown = context.shutdown.child_token();
         let session = async {
             if let Some(origin) = foreign {
                 return refuse(&mut socket, v1, close::FORBIDDEN, &origin::refusal(&origin)).await;
             }
-            if let Some(Extension(NotAdmitted(why))) = stranger {
+            if let Some(Extension(Unauthorized(why))) = stranger {
                 return refuse(&mut socket, v1, close::FORBIDDEN, &why.to_string()).await;
             }
-            let name = match name.parse::<StreamName>() {
-                Ok(name) => name,
+            let name = match &address {
+                Ok(address) => address.stream(),
                 Err(error) => return refuse(&mut socket, v1, close::BAD_REQUEST, &error.to_string()).await,
             };
-            let Some(stream) = context.hub.stream(&name) else {
+            let Some(stream) = context.hub.stream(name) else {
                 let message =
                     format!("there is no stream named {name}; the relay's configuration names those there are");
                 return refuse(&mut socket, v1, close::UNKNOWN_STREAM, &message).await;
             };
-            let _place = match context.viewers.admit(&name, address) {
-                Ok(place) => place,
+            let _permit = match context.viewers.acquire(name, client) {
+                Ok(permit) => permit,
                 Err(full) => return refuse(&mut socket, v1, close::TOO_MANY, &full.to_string()).await,
             };
             if v1 { session::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }
@@ -123,13 +147,33 @@ pub(crate) async fn handle(
             biased;
             ended = session => ended,
             () = shutdown.cancelled() => socket.close(close::GOING_AWAY, "the relay is stopping").await,
+            () = Expiry::passed(expiry.map(|Extension(expiry)| expiry)) => {
+                expire(&mut socket, v1).await
+            }
         };
+        if let Some(code) = socket.refused.filter(|code| socket.sent == 0 && REJECTIONS.contains(code)) {
+            context.rejections.count(code, client);
+            debug!(code, "viewer refused: {}", Foreign(&ended));
+            return;
+        }
         let seconds = socket.began.elapsed().as_secs_f64();
-        info!(stream = name, v1, seconds, messages = socket.sent, bytes = socket.bytes, "viewer ended: {ended}");
+        // The log quotes and escapes the name.
+        let stream = address.as_ref().map_or("", |address| address.stream().as_str());
+        info!(stream, v1, seconds, messages = socket.sent, bytes = socket.bytes, "viewer ended: {}", Foreign(&ended));
     })
 }
 
-async fn refuse(socket: &mut Socket, v1: bool, code: u16, message: &str) -> Ended {
+/// Ends the session of a token that has expired.
+async fn expire(socket: &mut Socket, v1: bool) -> CloseReason {
+    // Expiry may have cancelled the write of a fragment.
+    if let Err(reason) = with_write_timeout(socket.finish()).await {
+        return reason;
+    }
+    refuse(socket, v1, close::FORBIDDEN, EXPIRED).await
+}
+
+async fn refuse(socket: &mut Socket, v1: bool, code: u16, message: &str) -> CloseReason {
+    socket.refused = Some(code);
     let text = if v1 { session::error(code, message) } else { format!("error:{message}") };
     match socket.send_text(text).await {
         Ok(()) => socket.close(code, message).await,
@@ -137,39 +181,54 @@ async fn refuse(socket: &mut Socket, v1: bool, code: u16, message: &str) -> Ende
     }
 }
 
-/// A viewer's socket: bounded in what it reads and in how long it writes.
+/// A viewer's socket with limits on message size, message rate and write time.
 struct Socket {
-    inner: WebSocketStream<TokioIo<Upgraded>>,
-    /// What is left of the fragment that is being written, past the library. Nothing else may be sent before it.
-    unsent: Bytes,
+    inner: WebSocketStream<Metered<TokioIo<Upgraded>>>,
+    /// The fragment that is being written without the library. Nothing else may be sent before it.
+    pending: PendingFrame,
+    /// The close code of a refusal.
+    refused: Option<u16>,
     /// Binary messages sent.
     sent: u64,
-    /// Their bytes.
+    /// Bytes of these messages.
     bytes: u64,
     messages_per_second: usize,
-    rate: Rate,
+    rate_limiter: RateLimiter,
     began: Instant,
 }
 
 impl Socket {
     fn new(upgraded: Upgraded, messages_per_second: usize) -> Self {
-        let inner = served(TokioIo::new(upgraded));
-        let rate = Rate::new(messages_per_second);
-        Self { inner, unsent: Bytes::new(), sent: 0, bytes: 0, messages_per_second, rate, began: Instant::now() }
+        let inner = websocket_stream(Metered::new(TokioIo::new(upgraded)));
+        let rate = messages_per_second as f64;
+        let rate_limiter = RateLimiter::new(rate, rate * BURST_SECONDS);
+        let (pending, began) = (PendingFrame::default(), Instant::now());
+        Self { inner, pending, refused: None, sent: 0, bytes: 0, messages_per_second, rate_limiter, began }
     }
 
-    async fn send_init(&mut self, bytes: Bytes) -> Result<(), Ended> {
+    async fn send_init(&mut self, bytes: Bytes) -> Result<(), CloseReason> {
         self.count(bytes.len());
         self.send(Message::binary(bytes)).await
     }
 
-    async fn send_fragment(&mut self, fragment: &Framed) -> Result<(), Ended> {
+    async fn send_fragment(&mut self, fragment: &WebSocketFrame) -> Result<(), CloseReason> {
         self.count(fragment.len());
-        let frame = fragment.frame().clone();
-        in_time(async {
-            // An answer to a ping may be on its way.
+        with_write_timeout(async {
+            // The library may hold an unsent pong.
             self.inner.flush().await?;
-            self.unsent = frame;
+            self.pending.set_shared(fragment.frame().clone());
+            self.finish().await
+        })
+        .await
+    }
+
+    /// Sends a fragment with the media times of `retiming`.
+    async fn send_retimed(&mut self, fragment: &WebSocketFrame, retiming: Retiming) -> Result<(), CloseReason> {
+        self.count(fragment.len());
+        with_write_timeout(async {
+            self.inner.flush().await?;
+            let retimed = self.pending.set_with_head(|head| fragment.retimed(retiming, head));
+            retimed.ok_or_else(|| std::io::Error::other(RETIME_FAILED))?;
             self.finish().await
         })
         .await
@@ -180,41 +239,35 @@ impl Socket {
         self.bytes += bytes as u64;
     }
 
-    /// Writes what is left of a fragment. Cancel-safe.
+    /// Writes the rest of the pending fragment. Cancel-safe.
     async fn finish(&mut self) -> Result<(), tokio_websockets::Error> {
         let connection = self.inner.get_mut();
-        while !self.unsent.is_empty() {
-            match connection.write(&self.unsent).await? {
-                0 => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
-                written => self.unsent.advance(written),
-            }
-        }
-        // TLS keeps what a full socket did not take.
+        self.pending.write_to(connection).await?;
+        // A TLS stream buffers what a full socket did not take.
         Ok(connection.flush().await?)
     }
 
-    async fn send_text(&mut self, text: String) -> Result<(), Ended> {
+    async fn send_text(&mut self, text: String) -> Result<(), CloseReason> {
         self.send(Message::text(text)).await
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), Ended> {
-        in_time(self.inner.send(message)).await
+    async fn send(&mut self, message: Message) -> Result<(), CloseReason> {
+        with_write_timeout(self.inner.send(message)).await
     }
 
-    /// The next text or binary message. Cancel-safe, but for a message that ends the session.
-    async fn receive(&mut self) -> Result<Message, Ended> {
+    /// The next text or binary message. Cancel-safe, except for a message that ends the session.
+    async fn receive(&mut self) -> Result<Message, CloseReason> {
         loop {
-            // The library queues an answer to each ping: none is read before the last has been answered, so that the
-            // queue cannot grow.
+            // The library queues a pong for each ping. Flushing before each read bounds that queue.
             self.inner.flush().await.map_err(|error| ended_by(&error))?;
             let message = self.inner.next().await;
-            if !self.rate.allows(self.began.elapsed()) {
+            if !self.rate_limiter.allows(1.0, self.began.elapsed()) {
                 let allowed = self.messages_per_second;
                 let reason = format!("more messages a second than limits.messages_per_second allows ({allowed})");
                 return Err(self.close(close::TOO_MANY, &reason).await);
             }
             match message {
-                None => return Err(Ended::Left),
+                None => return Err(CloseReason::Left),
                 Some(Err(error @ tokio_websockets::Error::PayloadTooLong { .. })) => {
                     let reason = ended_by(&error).to_string();
                     return Err(self.close(close::TOO_BIG, &reason).await);
@@ -225,7 +278,7 @@ impl Socket {
                 }
                 Some(Ok(message)) if message.is_close() => {
                     self.drain().await;
-                    return Err(Ended::Left);
+                    return Err(CloseReason::Left);
                 }
                 Some(Ok(message)) if message.is_ping() || message.is_pong() => {}
                 Some(Ok(message)) => return Ok(message),
@@ -233,29 +286,29 @@ impl Socket {
         }
     }
 
-    /// Closes with `code`, and says that it did.
-    async fn close(&mut self, code: u16, reason: &str) -> Ended {
+    /// Closes the socket with `code` and returns the outcome.
+    async fn close(&mut self, code: u16, reason: &str) -> CloseReason {
         // A close frame has room for 123 bytes of reason (RFC 6455, section 5.5).
         let mut end = reason.len().min(123);
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
         let code = CloseCode::try_from(code).unwrap_or(CloseCode::NORMAL_CLOSURE);
-        // An error is that the library, or the peer, has closed already.
+        // An error means that the library or the peer has closed already.
         let close = async {
-            // Of a fragment whose sending was given up when the relay stops.
+            // Shutdown may have cancelled the write of a fragment.
             self.finish().await?;
             self.inner.send(Message::close(Some(code), &reason[..end])).await
         };
-        if timeout(FAREWELL, close).await.is_err() {
+        if timeout(SHUTDOWN_GRACE, close).await.is_err() {
             debug!("the viewer did not take the close");
         }
         self.drain().await;
-        Ended::Closed(reason.to_owned())
+        CloseReason::Closed(reason.to_owned())
     }
 
-    /// Sends what is left to be said (the answer to a close, RFC 6455, section 5.5.1) and reads, for a moment, what the
-    /// peer still sends: a connection that is closed with bytes unread is reset, and the peer then never sees the close.
+    /// Flushes the answer to a close (RFC 6455, section 5.5.1), then reads and discards for a moment. Closing a connection with
+    /// unread bytes resets it, and the peer never sees the close.
     async fn drain(&mut self) {
         let last_words = async {
             let _ = self.inner.flush().await;
@@ -264,34 +317,36 @@ impl Socket {
             let mut unread = [0; 4096];
             while connection.read(&mut unread).await.is_ok_and(|length| length > 0) {}
         };
-        let _ = timeout(FAREWELL, last_words).await;
+        let _ = timeout(SHUTDOWN_GRACE, last_words).await;
     }
 }
 
-/// The relay's side of a WebSocket whose handshake is done.
-fn served<T: AsyncRead + AsyncWrite + Unpin>(connection: T) -> WebSocketStream<T> {
+/// The server side of a WebSocket after its handshake.
+fn websocket_stream<T: AsyncRead + AsyncWrite + Unpin>(connection: T) -> WebSocketStream<T> {
     ServerBuilder::new()
         .limits(Limits::default().max_payload_len(Some(MESSAGE_MAX)))
         .config(Config::default().frame_size(FRAME_MAX))
         .serve(connection)
 }
 
-/// A message leaves, if the viewer takes it in time.
-async fn in_time(sending: impl Future<Output = Result<(), tokio_websockets::Error>>) -> Result<(), Ended> {
+/// Awaits `sending` for at most [`WRITE_TIMEOUT`].
+async fn with_write_timeout(
+    sending: impl Future<Output = Result<(), tokio_websockets::Error>>,
+) -> Result<(), CloseReason> {
     match timeout(WRITE_TIMEOUT, sending).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(ended_by(&error)),
-        Err(_) => Err(Ended::Stuck),
+        Err(_) => Err(CloseReason::Stuck),
     }
 }
 
-fn ended_by(error: &tokio_websockets::Error) -> Ended {
+fn ended_by(error: &tokio_websockets::Error) -> CloseReason {
     match error {
         tokio_websockets::Error::PayloadTooLong { len, max_len } => {
-            Ended::Closed(format!("a message of {len} bytes, where {max_len} are allowed"))
+            CloseReason::Closed(format!("a message of {len} bytes, where {max_len} are allowed"))
         }
-        tokio_websockets::Error::Protocol(error) => Ended::Closed(format!("not WebSocket: {error}")),
-        tokio_websockets::Error::AlreadyClosed => Ended::Left,
-        error => Ended::Broken(error.to_string()),
+        tokio_websockets::Error::Protocol(error) => CloseReason::Closed(format!("not WebSocket: {error}")),
+        tokio_websockets::Error::AlreadyClosed => CloseReason::Left,
+        error => CloseReason::Broken(error.to_string()),
     }
 }

@@ -1,14 +1,19 @@
-//! The plain dialect, the original contract that existing clients speak:
+//! The plain dialect, the original contract that existing clients use:
 //!
-//! 1. the client may send the text `h264` first;
-//! 2. the relay answers `codec:hevc` or `codec:h264`, which is what the stream really is;
-//! 3. then come the init segment and the fragments; put end to end they are a playable file.
+//! 1. The client may send the text `h264` first.
+//! 2. The relay sends `codec:hevc` or `codec:h264`, the stream's actual codec.
+//! 3. The relay sends the init segment and the fragments, on a timeline of the viewer's own that starts at 0 ([`Timeline`]).
+//!    Concatenated, they are a playable file.
 //!
-//! What fails is told as `error:<reason>` and a close code of [`close`].
+//! All other messages of the client are ignored: binary messages, other texts, `h264` after the relay's response. An error is
+//! sent as `error:<reason>` with a close code of [`close`].
+
+mod timeline;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::close;
 use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::message::GapReason;
@@ -16,38 +21,43 @@ use sightline_protocol::stream::Variant;
 use tokio::time::{Instant, timeout};
 use tokio_websockets::Message;
 
-use super::{Ended, Socket};
-use crate::fmp4::init::InitSegment;
+use super::{CloseReason, Socket};
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Purpose, Status, Subscription, Way};
+use crate::hub::rendition::{Event, Protocol, Purpose, Status, Subscription};
 use crate::hub::ring::Step;
+use timeline::Timeline;
 
-/// How long the relay waits for the client's wish.
-const WISH: Duration = Duration::from_millis(300);
-/// How long a viewer waits for a source that is starting: longer than the slowest that still comes.
-const START: Duration = Duration::from_secs(25);
-/// The socket is the only measure of a plain viewer: one that is this far behind resumes at a key frame.
+/// Time to wait for the client's `h264`.
+const REQUEST_WAIT: Duration = Duration::from_millis(300);
+/// Time limit for a starting source, longer than the slowest one takes.
+const SOURCE_START_TIMEOUT: Duration = Duration::from_secs(25);
+/// A viewer with a longer lag resumes at a key frame. The socket is the only measure of a plain viewer's link.
 const TOLERATED_LAG: Duration = Duration::from_secs(1);
+/// The same limit while frames with an earlier presentation time are still to come.
+const TOLERATED_LAG_MAX: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Ended {
-    // The source starts while we wait for the wish.
-    let copy = stream.rendition(Variant::Copy).subscribe(Purpose::View(Way::Plain));
-    let wish = match wish(socket).await {
+pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> CloseReason {
+    // Starts the source while waiting for the client's first message.
+    let copy = stream.rendition(Variant::Copy).subscribe(Purpose::View(Protocol::Plain));
+    let wish = match requested_codec(socket).await {
         Ok(wish) => wish,
         Err(ended) => return ended,
     };
     let started = tokio::select! {
         started = start(stream, copy, wish) => started,
-        ended = left(socket) => return ended,
+        ended = wait_for_close(socket) => return ended,
     };
     match started {
-        Ok((subscription, family, init)) => {
-            let codec = format!("codec:{}", family.plain_name());
+        Ok((subscription, init)) => {
+            let codec = format!("codec:{}", family_of(&init).plain_name());
             if let Err(ended) = socket.send_text(codec).await {
                 return ended;
             }
-            match socket.send_init(init).await {
-                Ok(()) => play(socket, subscription).await,
+            match socket.send_init(init.bytes.clone()).await {
+                Ok(()) => {
+                    let timeline = Timeline::new(&init, subscription.rendition().usual_duration());
+                    play(socket, subscription, timeline).await
+                }
                 Err(ended) => ended,
             }
         }
@@ -55,21 +65,26 @@ pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Ended {
     }
 }
 
-/// What the client asks for; nothing, if it asks for nothing in time.
-async fn wish(socket: &mut Socket) -> Result<Option<Family>, Ended> {
-    match timeout(WISH, socket.receive()).await {
-        Ok(message) => Ok(wished(&message?)),
-        Err(_) => Ok(None),
-    }
+/// The codec that the client's first text requests. `None` if no text arrives in time.
+async fn requested_codec(socket: &mut Socket) -> Result<Option<Family>, CloseReason> {
+    let first_text = async {
+        loop {
+            let message = socket.receive().await?;
+            if message.is_text() {
+                return Ok(parse_request(&message));
+            }
+        }
+    };
+    timeout(REQUEST_WAIT, first_text).await.unwrap_or(Ok(None))
 }
 
-/// What a message asks for.
-pub(super) fn wished(message: &Message) -> Option<Family> {
+/// The codec that a message requests.
+pub(super) fn parse_request(message: &Message) -> Option<Family> {
     (message.as_text() == Some("h264")).then_some(Family::H264)
 }
 
-/// Reads, and passes over, what the client says until it leaves. Cancel-safe.
-async fn left(socket: &mut Socket) -> Ended {
+/// Reads and ignores messages until the client leaves. Cancel-safe.
+async fn wait_for_close(socket: &mut Socket) -> CloseReason {
     loop {
         if let Err(ended) = socket.receive().await {
             return ended;
@@ -77,24 +92,23 @@ async fn left(socket: &mut Socket) -> Ended {
     }
 }
 
-/// Waits for the epoch of the variant to send. An error is the reason for the viewer.
+/// Waits for the epoch of the selected variant. An error is the reason for the viewer.
 async fn start(
     stream: &Stream,
     mut copy: Subscription,
     wish: Option<Family>,
-) -> Result<(Subscription, Family, bytes::Bytes), String> {
-    let deadline = Instant::now() + START;
+) -> Result<(Subscription, Arc<InitSegment>), String> {
+    let deadline = Instant::now() + SOURCE_START_TIMEOUT;
     let init = first_init(&mut copy, deadline).await?;
-    let family = family_of(&init);
-    if wish.is_none_or(|wish| wish == family) {
-        return Ok((copy, family, init.bytes.clone()));
+    if wish.is_none_or(|wish| wish == family_of(&init)) {
+        return Ok((copy, init));
     }
-    let mut h264 = stream.rendition(Variant::H264).subscribe(Purpose::View(Way::Plain));
+    let mut h264 = stream.rendition(Variant::H264).subscribe(Purpose::View(Protocol::Plain));
     let init = first_init(&mut h264, deadline).await?;
-    Ok((h264, family_of(&init), init.bytes.clone()))
+    Ok((h264, init))
 }
 
-/// The family of a variant's codec, which is video's.
+/// The codec family of a video track.
 fn family_of(init: &InitSegment) -> Family {
     init.video_codec().map_or(Family::H264, VideoCodec::family)
 }
@@ -108,23 +122,31 @@ async fn first_init(subscription: &mut Subscription, deadline: Instant) -> Resul
             Ok(Event::Step(Step::Init(init))) => return Ok(init),
             Ok(Event::Status(Status::Offline { message, .. })) => return Err(message.to_string()),
             Ok(_) => {}
-            Err(_) => return Err(format!("the source sent no picture for {} s; check the camera", START.as_secs())),
+            Err(_) => {
+                return Err(format!(
+                    "the source sent no video for {} s; check the camera",
+                    SOURCE_START_TIMEOUT.as_secs()
+                ));
+            }
         }
     }
 }
 
-async fn play(socket: &mut Socket, mut subscription: Subscription) -> Ended {
+async fn play(socket: &mut Socket, mut subscription: Subscription, mut timeline: Timeline) -> CloseReason {
     loop {
         let event = tokio::select! {
             event = subscription.event() => event,
-            ended = left(socket) => return ended,
+            ended = wait_for_close(socket) => return ended,
         };
         match event {
             Event::Step(Step::Fragment(fragment)) => {
-                if let Err(ended) = socket.send_fragment(&fragment.bytes).await {
+                if let Some(retiming) = timeline.retime(&fragment.head)
+                    && let Err(ended) = socket.send_retimed(&fragment.bytes, retiming).await
+                {
                     return ended;
                 }
-                subscription.skip_if_behind(TOLERATED_LAG, GapReason::Behind);
+                let tolerated = if timeline.is_whole() { TOLERATED_LAG } else { TOLERATED_LAG_MAX };
+                subscription.skip_if_behind(tolerated, GapReason::Behind);
             }
             Event::Step(Step::Init(_)) => {
                 let message = "the source restarted; connect again";

@@ -1,7 +1,7 @@
-//! A camera, an encoder, a link and a viewer on a clock of their own, and between them the relay's real rings, window and
-//! ladder: what a viewer sees through links that cannot be had on one machine. Seeded: the same every time.
+//! Simulates a camera, an encoder, a link and a viewer on a virtual clock. The rings, the send window and the selector are the
+//! relay's own. Covers links that one machine cannot provide. Seeded, and so deterministic.
 //!
-//! A step is a millisecond. [`World`](world::World) does what a session does, in the same order and with the same calls.
+//! A step is a millisecond. [`World`](world::World) makes the same calls in the same order as a session.
 
 mod link;
 mod source;

@@ -1,13 +1,13 @@
-//! The addresses at which a viewer can reach the relay, and the two forms that an IPv4 address has.
+//! The addresses at which viewers reach the relay, and the two forms of an IPv4 address.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use crate::config::Announced;
 
-/// The addresses to tell a viewer: those of the configuration, then those of this machine.
+/// The candidate addresses for a viewer: the configured ones, then this machine's.
 ///
-/// Where the relay listens on all of its addresses these are the one that the viewer's HTTP connection `reached`, which
-/// so is known to work unless a proxy stands before the relay, and that of the `route` to other networks.
+/// A wildcard socket has two local candidates. One is the address that the viewer's HTTP connection `reached`; it works unless
+/// there is a proxy. The other is that of the `route` to other networks.
 pub(super) fn candidates(
     configured: &[Announced],
     bound: SocketAddr,
@@ -30,20 +30,20 @@ pub(super) fn candidates(
     all
 }
 
-/// This machine's address on the way to other networks, where there is one. Nothing is sent.
+/// This machine's address for other networks, if there is a route. Sends nothing.
 pub(super) fn route() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    // An address for documentation (RFC 5737): any that is not on this network would do.
+    // An address for documentation (RFC 5737): any address outside this network will do.
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// An IPv4 address as such, also where it came through an IPv6 socket.
+/// Converts an IPv4-mapped IPv6 address to IPv4.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// The form in which a socket takes `address`.
+/// Converts `address` to the family of the local socket.
 pub(super) fn for_socket(address: SocketAddr, local_is_v6: bool) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if local_is_v6 => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_is_told_where_the_relay_can_be_reached() {
+    fn candidates_are_the_reachable_addresses() {
         let (lan, wide) = (ip("192.168.1.5"), ip("10.0.0.7"));
         assert_eq!(texts(&[], "127.0.0.1:8190", lan, wide), ["127.0.0.1:8190"], "what it listens on");
         assert_eq!(texts(&[], "0.0.0.0:8190", lan, wide), ["192.168.1.5:8190", "10.0.0.7:8190"]);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_has_two_forms() {
+    fn ipv4_address_maps_to_and_from_ipv6() {
         let plain: SocketAddr = "192.0.2.1:5".parse().unwrap();
         let mapped: SocketAddr = "[::ffff:192.0.2.1]:5".parse().unwrap();
         assert_eq!((canonical(mapped), canonical(plain)), (plain, plain));

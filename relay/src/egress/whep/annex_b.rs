@@ -1,22 +1,21 @@
-//! Access units as MP4 holds them into the byte stream format (Rec. ITU-T H.264 and H.265, Annex B), which is what the
-//! packetizers of RTP take.
+//! Converts access units from MP4's length-prefixed form to the byte stream format (Rec. ITU-T H.264 and H.265, Annex B), the
+//! input of RTP packetizers.
 
+use sightline_media::nal::Layout;
 use sightline_protocol::codec::Family;
-
-use crate::nal::Layout;
 
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
-/// An access unit as a byte stream, behind these parameter sets.
+/// An access unit as a byte stream, after `parameter_sets`.
 ///
-/// A key frame is given those of the init segment, because a viewer that joins has none and RTP carries them nowhere
-/// else. Where the access unit has its own they follow, and a decoder takes the later ones.
+/// A key frame gets the parameter sets of the init segment: a new viewer has none, and RTP sends them nowhere else. The access
+/// unit's own parameter sets follow, and a decoder uses the later ones.
 pub(super) fn convert<'a>(
     layout: Layout,
     parameter_sets: impl IntoIterator<Item = &'a [u8]>,
     access_unit: &[u8],
 ) -> Vec<u8> {
-    // Start codes are as long as the lengths that cameras' files have, so this is nearly always enough.
+    // A start code is as long as the length field of most cameras, so this capacity nearly always suffices.
     let mut out = Vec::with_capacity(access_unit.len() + 256);
     let mut append = |unit: &[u8]| {
         out.extend_from_slice(&START_CODE);
@@ -28,7 +27,7 @@ pub(super) fn convert<'a>(
     out
 }
 
-/// An access unit delimiter: it has to come first, says nothing that RTP's marker does not, and is left out.
+/// Whether the unit is an access unit delimiter. It would have to come first, and RTP's marker bit replaces it.
 fn is_delimiter(family: Family, unit: &[u8]) -> bool {
     match family {
         Family::H264 => unit[0] & 0x1f == 9,
@@ -45,7 +44,7 @@ mod tests {
     const HEVC: Layout = Layout { family: Family::H265, length_size: 2 };
 
     #[test]
-    fn a_key_frame_comes_behind_its_parameter_sets() {
+    fn parameter_sets_precede_a_key_frame() {
         let unit = [0, 0, 0, 2, 9, 16, 0, 0, 0, 3, 0x65, 1, 2, 0, 0, 0, 1, 6];
         let sets: [&[u8]; 2] = [&[0x67, 7], &[0x68]];
         assert_eq!(
@@ -57,20 +56,20 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_any_size_are_read() {
+    fn any_length_size_is_parsed() {
         let unit = [0, 2, 35 << 1, 1, 0, 3, 19 << 1, 1, 5];
         assert_eq!(convert(HEVC, [&[32 << 1, 1][..]], &unit), [0, 0, 0, 1, 64, 1, 0, 0, 0, 1, 38, 1, 5]);
     }
 
     #[test]
-    fn what_is_cut_off_or_empty_is_left_out() {
+    fn truncated_and_empty_units_are_dropped() {
         assert!(convert(AVC, [], &[0, 0, 0, 0, 0, 0, 0, 9, 0x65]).is_empty());
         assert!(convert(AVC, [], &[]).is_empty());
     }
 
     proptest! {
         #[test]
-        fn every_unit_is_there_in_order(units in proptest::collection::vec(proptest::collection::vec(2u8..8, 1..20), 0..6)) {
+        fn all_units_keep_their_order(units in proptest::collection::vec(proptest::collection::vec(2u8..8, 1..20), 0..6)) {
             let unit: Vec<u8> =
                 units.iter().flat_map(|unit| [&(unit.len() as u32).to_be_bytes(), &unit[..]].concat()).collect();
             let expected: Vec<u8> = units.iter().flat_map(|unit| [&START_CODE, &unit[..]].concat()).collect();

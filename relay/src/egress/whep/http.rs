@@ -1,64 +1,65 @@
-//! The HTTP side of WHEP (draft-ietf-wish-whep): reads requests, asks [`Endpoint`], writes answers.
+//! The HTTP routes of WHEP (draft-ietf-wish-whep): parse requests, call [`Endpoint`], write responses.
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, LINK,
     LOCATION, ORIGIN, VARY,
 };
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, patch, post};
+use axum::routing::{MethodRouter, post};
 use futures_util::StreamExt;
 use serde::Deserialize;
+use sightline_protocol::address::{self, Address, BadAddress};
 use sightline_protocol::stream::{StreamName, VariantChoice};
 use tokio::time::timeout;
 
-use super::network::Message;
-use super::refusal::{ACCEPT_POST, Refusal, SDP, SDP_FRAGMENT};
-use super::table::SessionId;
-use super::{Whep, fragment};
-use crate::access::ByLink;
-use crate::egress::origin;
-use crate::server::{Reached, is_encrypted};
+use super::demux::SessionId;
+use super::error::{ACCEPT_POST, SDP, SDP_FRAGMENT, WhepError};
+use super::network::InboxMessage;
+use super::{Whep, sdp_fragment};
+use crate::access::QueryToken;
+use crate::egress::address::Requested;
+use crate::net::origin;
+use crate::net::peer::{PeerInfo, is_encrypted};
 
-/// The longest offer: a browser's with every codec and a dozen candidates has 8 KiB.
+/// Maximum size of an offer: a browser's with every codec and a dozen candidates has 8 KiB.
 const OFFER_MAX: usize = 64 * 1024;
-/// A body that is too long is read to its end, up to here: a peer that is still sending when the connection closes
-/// does not read the answer.
+/// Maximum number of bytes to read of a body that is too long. A peer that is still sending when the connection closes does not
+/// read the response.
 const DRAIN_MAX: usize = 4 * 1024 * 1024;
-/// How long a body may take to come.
+/// Time limit for a body.
 const BODY: Duration = Duration::from_secs(10);
 
-const RESOURCE_METHODS: &str = "POST, OPTIONS";
-const SESSION_METHODS: &str = "PATCH, DELETE, OPTIONS";
+/// The methods of an endpoint and a session. They share a route, because the path alone does not distinguish them.
+const METHODS: &str = "POST, PATCH, DELETE, OPTIONS";
+/// The session's variant (`copy`, `h264`, `low`), if the camera's format is known.
+const VARIANT: HeaderName = HeaderName::from_static("sightline-variant");
+/// Response headers that pages of other origins may read.
+const EXPOSED: &str = "Location, Link, ETag, Retry-After, Sightline-Variant";
 
 /// The routes.
 pub(crate) fn router(whep: Whep) -> Router {
-    let refused = |allowed| move || async move { Refusal::Method(allowed) };
-    let resource: MethodRouter<Whep> =
-        post(create).options(async || preflight(RESOURCE_METHODS)).fallback(refused(RESOURCE_METHODS));
-    let session: MethodRouter<Whep> =
-        patch(trickle).delete(delete).options(async || preflight(SESSION_METHODS)).fallback(refused(SESSION_METHODS));
+    let methods: MethodRouter<Whep> = post(create).patch(trickle).delete(delete).options(preflight);
     Router::new()
-        .route("/whep/{stream}", resource)
-        .route("/whep/{stream}/{session}", session)
+        .route("/whep/{*rest}", methods.fallback(async || WhepError::Method(METHODS)))
         .layer(from_fn_with_state(whep.clone(), cross_origin))
         .with_state(whep)
 }
 
-/// Refuses pages of other sites, and lets those that may connect read the answers (WHATWG Fetch, section 3.3).
+/// Refuses pages of origins that are not allowed, and adds CORS headers for the others (WHATWG Fetch, section 3.3).
 async fn cross_origin(State(whep): State<Whep>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
     if let Some(foreign) =
         origin::foreign(request.headers(), is_encrypted(request.extensions()), whep.allowed_origins())
     {
-        return Refusal::Foreign(foreign).into_response();
+        return WhepError::Foreign(foreign).into_response();
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -66,29 +67,29 @@ async fn cross_origin(State(whep): State<Whep>, request: Request, next: Next) ->
     headers.insert(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Location, Link, ETag, Retry-After"));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
     response
 }
 
-fn preflight(methods: &'static str) -> Response {
+async fn preflight() -> Response {
     let headers = [
-        (ALLOW, methods),
+        (ALLOW, METHODS),
         (ACCEPT_POST, SDP),
-        (ACCESS_CONTROL_ALLOW_METHODS, methods),
+        (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
         (ACCESS_CONTROL_ALLOW_HEADERS, "Content-Type, If-Match, Authorization"),
         (ACCESS_CONTROL_MAX_AGE, "3600"),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-/// `?codec=auto|h265|h264`, as the page takes it, and `low`.
+/// `?codec=auto|h265|h264`, as in the page, and `low`.
 #[derive(Debug, Default, Deserialize)]
-struct Wish {
+struct VariantQuery {
     codec: Option<String>,
 }
 
-impl Wish {
+impl VariantQuery {
     fn choice(&self) -> VariantChoice {
         match self.codec.as_deref() {
             Some("h265") => VariantChoice::Copy,
@@ -101,29 +102,34 @@ impl Wish {
 
 async fn create(
     State(whep): State<Whep>,
-    Path(name): Path<String>,
-    Query(wish): Query<Wish>,
-    reached: Option<axum::Extension<ConnectInfo<Reached>>>,
-    link: Option<axum::Extension<ByLink>>,
+    Requested(address): Requested,
+    Query(wish): Query<VariantQuery>,
+    peer: Option<axum::Extension<ConnectInfo<PeerInfo>>>,
+    link: Option<axum::Extension<QueryToken>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, WhepError> {
     let endpoint = whep.endpoint()?;
-    let (name, stream) = endpoint.stream(&name)?;
+    let address = address?;
+    let name = address.stream();
+    let stream = endpoint.stream(name)?;
+    let path = request.uri().path().to_owned();
     let sent = request.headers().clone();
     let text = body(request, SDP).await?;
-    let offer = text.map_err(|_| Refusal::NotSdp("it is not text".to_owned()))?;
-    let reached = reached.map(|axum::Extension(ConnectInfo(reached))| reached);
-    let address = whep.viewers.address(reached.map(|reached| reached.peer), &sent);
-    let viewer = whep.viewers.admit(&name, address)?;
-    let reached = reached.and_then(|reached| reached.address);
-    let answer = endpoint.create(viewer, &name, &stream, &offer, wish.choice(), reached).await?;
+    let offer = text.map_err(|_| WhepError::NotSdp("it is not text".to_owned()))?;
+    let peer = peer.map(|axum::Extension(ConnectInfo(peer))| peer);
+    let client = whep.viewers.client(peer.map(|peer| peer.address), &sent);
+    let permit = whep.viewers.acquire(name, client)?;
+    let local = peer.and_then(|peer| peer.local);
+    let answer = endpoint.create(permit, name, &stream, &offer, wish.choice(), local).await?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
+    headers.extend(answer.variant.map(|variant| (VARIANT, HeaderValue::from_static(variant.as_str()))));
     headers.extend(endpoint.links.iter().map(|link| (LINK, link.clone())));
-    // Whoever has only an address ends the session by the one that it is given.
-    let token = link.map(|axum::Extension(ByLink(token))| format!("?token={token}")).unwrap_or_default();
-    // Relative to the request's own address (RFC 9110, section 10.2.2): a proxy may have put a path before it.
-    for (header, text) in [(LOCATION, format!("{name}/{}{token}", answer.id)), (ETAG, etag(&answer.ufrag))] {
+    // A client that supports only addresses needs the token to end the session.
+    let token = link.map(|axum::Extension(QueryToken(token))| format!("?token={token}")).unwrap_or_default();
+    // Relative to the request's address (RFC 9110, section 10.2.2): a proxy may have added a path prefix.
+    let location = format!("{}{token}", address::whep_session(&path, &answer.id.to_string()));
+    for (header, text) in [(LOCATION, location), (ETAG, etag(&answer.ufrag))] {
         headers.extend(HeaderValue::try_from(text).map(|value| (header, value)));
     }
     Ok((StatusCode::CREATED, headers, answer.sdp).into_response())
@@ -131,61 +137,74 @@ async fn create(
 
 async fn trickle(
     State(whep): State<Whep>,
-    Path((name, id)): Path<(String, String)>,
+    Requested(address): Requested,
     request: Request,
-) -> Result<StatusCode, Refusal> {
+) -> Result<StatusCode, WhepError> {
     let endpoint = whep.endpoint()?;
-    let (name, id) = session(&name, &id)?;
+    let (name, id) = session(address?)?;
     let (inbox, names) = endpoint.session(id, &name)?;
     let expected = request.headers().get(IF_MATCH).cloned();
-    let text = body(request, SDP_FRAGMENT).await?.map_err(|_| Refusal::NotFragment)?;
+    let text = body(request, SDP_FRAGMENT).await?.map_err(|_| WhepError::NotFragment)?;
     if expected.is_some_and(|expected| expected != "*" && expected != etag(&names.ours).as_str()) {
-        return Err(Refusal::OtherIceSession);
+        return Err(WhepError::OtherIceSession);
     }
-    let fragment = fragment::read(&text).ok_or(Refusal::NotFragment)?;
+    let fragment = sdp_fragment::parse(&text).ok_or(WhepError::NotFragment)?;
     if fragment.ufrag.is_some() && names.theirs.is_some() && fragment.ufrag != names.theirs {
-        return Err(Refusal::IceRestart);
+        return Err(WhepError::IceRestart);
     }
     for candidate in fragment.candidates {
-        inbox.send(Message::Candidate(candidate)).await.map_err(|_| Refusal::UnknownSession)?;
+        inbox.send(InboxMessage::Candidate(candidate)).await.map_err(|_| WhepError::UnknownSession)?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn delete(State(whep): State<Whep>, Path((name, id)): Path<(String, String)>) -> Result<&'static str, Refusal> {
+async fn delete(State(whep): State<Whep>, Requested(address): Requested) -> Result<&'static str, WhepError> {
     let endpoint = whep.endpoint()?;
-    let (name, id) = session(&name, &id)?;
+    let (name, id) = session(address?)?;
     endpoint.delete(id, &name).await?;
     Ok("The session has ended.\n")
 }
 
-fn session(name: &str, id: &str) -> Result<(StreamName, SessionId), Refusal> {
-    let name = name.parse().map_err(|_| Refusal::UnknownSession)?;
-    Ok((name, id.parse().map_err(|_| Refusal::UnknownSession)?))
+fn session(address: Address) -> Result<(StreamName, SessionId), WhepError> {
+    let Address::WhepSession { stream, session } = address else { return Err(WhepError::UnknownSession) };
+    Ok((stream, session.parse().map_err(|_| WhepError::UnknownSession)?))
 }
 
-/// Names the ICE session (draft-ietf-wish-whep, section 4.6).
+impl From<BadAddress> for WhepError {
+    fn from(bad: BadAddress) -> Self {
+        match bad {
+            // A session's address is longer.
+            BadAddress::Unknown => Self::UnknownSession,
+            BadAddress::Name(error) => Self::BadName(error),
+        }
+    }
+}
+
+/// Identifies the ICE session (draft-ietf-wish-whep, section 4.6).
 fn etag(ufrag: &str) -> String {
     format!("\"{ufrag}\"")
 }
 
-/// The body, of that type, whole; whether it is text is the caller's to judge.
-async fn body(request: Request, expected: &'static str) -> Result<Result<String, std::string::FromUtf8Error>, Refusal> {
+/// Reads the whole body, which must have the type `expected`. The caller handles a body that is not UTF-8.
+async fn body(
+    request: Request,
+    expected: &'static str,
+) -> Result<Result<String, std::string::FromUtf8Error>, WhepError> {
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     let fits = essence.eq_ignore_ascii_case(expected);
-    let bytes = timeout(BODY, read(request.into_body())).await.unwrap_or(Err(Refusal::CutOff));
+    let bytes = timeout(BODY, read(request.into_body())).await.unwrap_or(Err(WhepError::CutOff));
     if !fits {
-        return Err(Refusal::ContentType(expected));
+        return Err(WhepError::ContentType(expected));
     }
     bytes.map(String::from_utf8)
 }
 
-async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
+async fn read(body: Body) -> Result<Vec<u8>, WhepError> {
     let (mut bytes, mut length) = (Vec::new(), 0);
     let mut pieces = body.into_data_stream();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| Refusal::CutOff)?;
+        let piece = piece.map_err(|_| WhepError::CutOff)?;
         length += piece.len();
         if length <= OFFER_MAX {
             bytes.extend_from_slice(&piece);
@@ -193,5 +212,5 @@ async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
             break;
         }
     }
-    if length > OFFER_MAX { Err(Refusal::TooLarge(OFFER_MAX)) } else { Ok(bytes) }
+    if length > OFFER_MAX { Err(WhepError::TooLarge(OFFER_MAX)) } else { Ok(bytes) }
 }

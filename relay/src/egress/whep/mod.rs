@@ -1,36 +1,39 @@
-//! `POST /whep/{stream}`: the same fragments over WebRTC (draft-ietf-wish-whep), from the relay itself.
+//! `POST /whep/{stream}`: the shared fragments over WebRTC (draft-ietf-wish-whep), from the relay itself.
 //!
-//! | module | what it knows |
+//! | module | responsibility |
 //! | --- | --- |
-//! | [`http`], [`refusal`], [`links`], [`fragment`] | requests and answers |
-//! | [`endpoint`] | makes sessions and finds them |
-//! | [`payload`] | which codecs the viewer takes, and how they are numbered |
-//! | [`network`], [`table`], [`address`] | one port for all viewers, and whose a packet is |
-//! | [`session`] | one viewer: the loop around str0m, which knows ICE, DTLS, SRTP and SDP |
-//! | [`feed`], [`annex_b`], [`rtp_time`] | from the ring to pictures as RTP takes them |
-//! | [`pace`], [`replay`], [`life`] | how fast, how often again, how long |
+//! | [`http`], [`error`], [`ice_links`], [`sdp_fragment`] | requests and responses |
+//! | [`endpoint`] | creates and finds sessions |
+//! | [`payload`], [`answer`] | the viewer's codecs, and the SDP answer |
+//! | [`network`], [`demux`], [`address`] | one port for all viewers, and the session of each packet |
+//! | [`session`] | one viewer: the loop around str0m, which implements ICE, DTLS, SRTP and SDP |
+//! | [`frame_reader`], [`annex_b`], [`rtp_time`] | from the ring to frames in RTP's form |
+//! | [`channel`] | announces epochs to the viewer |
+//! | [`pacer`], [`keyframe_limiter`], [`timeout`] | bursts, repeated GOPs, time limits |
 //!
-//! A viewer is a cursor and an ICE-lite agent. A picture is converted when it is its turn, and nothing is queued behind it.
-//! Those that have been answered and do not come are bounded in number and in time.
+//! A viewer costs a cursor and an ICE-lite agent. A frame is converted when it is sent, and no queue follows. Sessions without
+//! a connected viewer are limited in number and time.
 
 mod address;
 mod annex_b;
+mod answer;
+mod channel;
+mod demux;
 mod endpoint;
-mod feed;
-mod fragment;
+mod error;
+mod frame_reader;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod http;
-mod life;
-mod links;
+mod ice_links;
+mod keyframe_limiter;
 mod network;
-mod pace;
+mod pacer;
 mod payload;
-mod refusal;
-mod replay;
 mod rtp_time;
+mod sdp_fragment;
 mod session;
-mod table;
+mod timeout;
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,26 +43,26 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::Webrtc;
-use crate::egress::viewers::Viewers;
 use crate::hub::Hub;
+use crate::limits::viewers::ViewerLimiter;
 use endpoint::Endpoint;
+use error::WhepError;
 use network::Port;
-use refusal::Refusal;
 
 pub(crate) use http::router;
 
-/// The port where the configuration has none: beside those of MediaMTX and go2rtc, which may run on the same machine.
+/// The default port, different from those of MediaMTX and go2rtc, which may run on the same machine.
 const DEFAULT_PORT: u16 = 8190;
 
-/// The port, taken before anything is said or started.
+/// The bound port.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct BoundPort {
     port: Port,
     settings: Webrtc,
 }
 
-/// Takes the port; none where WebRTC is turned off. `http` is where HTTP listens.
-pub(crate) async fn bind(settings: &Webrtc, http: SocketAddr) -> Result<Option<Bound>, (SocketAddr, io::Error)> {
+/// Binds the port. `None` if WebRTC is disabled. `http` is HTTP's address.
+pub(crate) async fn bind(settings: &Webrtc, http: SocketAddr) -> Result<Option<BoundPort>, (SocketAddr, io::Error)> {
     if !settings.enabled {
         return Ok(None);
     }
@@ -67,42 +70,42 @@ pub(crate) async fn bind(settings: &Webrtc, http: SocketAddr) -> Result<Option<B
     let listen = settings.listen.unwrap_or(default);
     let port = match Port::bind(settings, listen).await {
         Err(error) if settings.listen.is_none() && error.kind() == io::ErrorKind::AddrInUse => {
-            warn!(%listen, "another program has the port for WebRTC; webrtc.listen chooses one, now the system does");
+            warn!(%listen, "the WebRTC port is in use; using a port that the system chose (webrtc.listen sets one)");
             Port::bind(settings, SocketAddr::new(http.ip(), 0)).await
         }
         taken => taken,
     };
     let port = port.map_err(|error| (listen, error))?;
-    Ok(Some(Bound { port, settings: settings.clone() }))
+    Ok(Some(BoundPort { port, settings: settings.clone() }))
 }
 
-/// WHEP, or the knowledge that it is turned off.
+/// The state of WHEP's routes; without an endpoint if WebRTC is disabled.
 #[derive(Clone)]
 pub struct Whep {
     allowed_origins: Arc<[String]>,
-    viewers: Viewers,
+    viewers: ViewerLimiter,
     endpoint: Option<Arc<Endpoint>>,
 }
 
 impl Whep {
-    /// Serves the port until `shutdown`; without one, says that there is none.
+    /// Serves the port until `shutdown`. Without a port, refuses all requests.
     pub(crate) fn start(
-        bound: Option<Bound>,
+        bound: Option<BoundPort>,
         hub: Arc<Hub>,
         allowed_origins: Arc<[String]>,
-        viewers: Viewers,
+        viewers: ViewerLimiter,
         shutdown: CancellationToken,
     ) -> Self {
         let endpoint = bound.and_then(|bound| Endpoint::start(bound, hub, shutdown)).map(Arc::new);
         Self { allowed_origins, viewers, endpoint }
     }
 
-    /// Whether there is a port for it.
+    /// Whether WebRTC is enabled.
     pub(crate) fn is_on(&self) -> bool {
         self.endpoint.is_some()
     }
 
-    /// Waits until every session has ended, which they do on shutdown.
+    /// Waits until every session has ended after shutdown.
     pub(crate) async fn ended(&self) {
         if let Some(endpoint) = &self.endpoint {
             endpoint.tasks.wait().await;
@@ -113,7 +116,7 @@ impl Whep {
         &self.allowed_origins
     }
 
-    fn endpoint(&self) -> Result<&Endpoint, Refusal> {
-        self.endpoint.as_deref().ok_or(Refusal::TurnedOff)
+    fn endpoint(&self) -> Result<&Endpoint, WhepError> {
+        self.endpoint.as_deref().ok_or(WhepError::TurnedOff)
     }
 }

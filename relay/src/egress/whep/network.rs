@@ -1,6 +1,7 @@
-//! The one port of all viewers, UDP and TCP. A thin loop around [`Table`]: whose a packet is, is decided there.
+//! The UDP and TCP port of all viewers: a thin loop around [`SessionDemux`], which finds the session of each packet.
 //!
-//! Packets that come wait in their session's inbox. When that is full they are dropped, as the network may drop any.
+//! Received packets wait in their session's inbox. A full inbox drops datagrams, as a network may, and makes a TCP connection
+//! wait.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,70 +23,70 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::address::{canonical, for_socket};
-use super::table::Table;
+use super::demux::SessionDemux;
 use crate::config::Webrtc;
+use crate::net::tcp;
 
-/// The largest packet that WebRTC sends, with room.
+/// The largest packet of WebRTC, with a margin.
 const PACKET_MAX: usize = 2048;
-/// Packets that may wait for their session: a burst of reports from all that a viewer has.
+/// Packets in an inbox: enough for a burst of reports from a viewer.
 const INBOX: usize = 128;
-/// Packets that may wait for a TCP connection to take them, 300 KB. When full, the session waits and its cursor falls
-/// behind.
+/// Packets in the queue of a TCP connection, 300 KB. When full, the session waits and its cursor falls behind.
 const OUTBOX: usize = 256;
-/// What the kernel holds of what comes in for all viewers, and of what goes out.
+/// Size of the kernel's receive and send buffers, shared by all viewers.
 const KERNEL_BUFFER: usize = 1024 * 1024;
-/// How often the system may choose a port.
-const CHOICES: u32 = 20;
-/// How long a TCP connection may take to say whose it is.
-const INTRODUCTION: Duration = Duration::from_secs(5);
-/// TCP connections that have not said whose they are.
-const STRANGERS_MAX: usize = 128;
+/// Attempts to let the system choose a port.
+const PORT_ATTEMPTS: u32 = 20;
+/// Time limit for a TCP connection's first packet, which identifies the session.
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum number of TCP connections that have not been identified.
+const UNIDENTIFIED_MAX: usize = 128;
 
-/// What a session is told.
+/// A message to a session.
 #[derive(Debug)]
-pub(super) enum Message {
-    /// A packet for it came.
+pub(super) enum InboxMessage {
+    /// A packet of the session.
     Packet { protocol: Protocol, source: SocketAddr, bytes: Bytes },
-    /// A TCP connection of its viewer, and how to send on it. It ends when either side lets go of its end.
+    /// A TCP connection of the viewer, with the sender of its packets. It ends when either side drops its end.
     Connection(SocketAddr, mpsc::Sender<Bytes>),
-    /// The viewer trickles a candidate.
+    /// The viewer trickled a candidate.
     Candidate(Candidate),
-    /// The viewer deletes the session.
+    /// The viewer deleted the session.
     Delete,
 }
 
-/// How a session is reached.
-pub(super) type Inbox = mpsc::Sender<Message>;
+/// The sender of messages to a session.
+pub(super) type Inbox = mpsc::Sender<InboxMessage>;
 
 /// The sessions.
-pub(super) type Sessions = Arc<Mutex<Table<Inbox>>>;
+pub(super) type Sessions = Arc<Mutex<SessionDemux<Inbox>>>;
 
-/// A session's own way to be reached.
-pub(super) fn inbox() -> (Inbox, mpsc::Receiver<Message>) {
+/// A session's inbox.
+pub(super) fn inbox() -> (Inbox, mpsc::Receiver<InboxMessage>) {
     mpsc::channel(INBOX)
 }
 
-// A panic while the lock was held leaves a session too many or too few: serving goes on.
-pub(super) fn lock(sessions: &Sessions) -> MutexGuard<'_, Table<Inbox>> {
+// A panic while the lock was held leaves at worst a session too many or too few, which does not disturb the others.
+pub(super) fn lock(sessions: &Sessions) -> MutexGuard<'_, SessionDemux<Inbox>> {
     sessions.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The port, taken.
+/// The bound port.
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) udp: Option<Arc<UdpSocket>>,
     tcp: Option<TcpListener>,
-    /// Whether there is ICE-TCP.
+    /// Whether ICE-TCP is offered.
     has_tcp: bool,
-    /// What was taken; where the configuration says port 0, the port that the system chose.
+    /// The bound address. If the configuration has port 0, it contains the port that the system chose.
     pub(super) address: SocketAddr,
 }
 
 impl Port {
-    /// Takes `listen` for the protocols that the configuration has.
+    /// Binds `listen` for the configured protocols.
     pub(super) async fn bind(settings: &Webrtc, listen: SocketAddr) -> io::Result<Self> {
-        // The port that the system chooses for the one protocol may be taken for the other.
-        let mut tries = if listen.port() == 0 { CHOICES } else { 1 };
+        // A port that the system chooses for one protocol may be in use for the other.
+        let mut tries = if listen.port() == 0 { PORT_ATTEMPTS } else { 1 };
         loop {
             tries -= 1;
             match Self::take(settings, listen).await {
@@ -102,7 +103,7 @@ impl Port {
             let socket = UdpSocket::bind(address).await?;
             address = socket.local_addr()?;
             let buffers = SockRef::from(&socket);
-            // A system that grants less grants its most.
+            // A system with a lower maximum grants that.
             let _ = buffers.set_recv_buffer_size(KERNEL_BUFFER).and(buffers.set_send_buffer_size(KERNEL_BUFFER));
             udp = Some(Arc::new(socket));
         }
@@ -115,7 +116,7 @@ impl Port {
         Ok(Self { udp, has_tcp: tcp.is_some(), tcp, address })
     }
 
-    /// What is to be run for ever.
+    /// The tasks that serve the port; they never end.
     pub(super) fn serve(&mut self, sessions: &Sessions, tasks: &TaskTracker) -> Vec<BoxFuture<'static, ()>> {
         let udp = self.udp.clone().map(|socket| serve_udp(socket, sessions.clone()).boxed());
         let tcp = self.tcp.take().map(|listener| serve_tcp(listener, sessions.clone(), tasks.clone()).boxed());
@@ -132,14 +133,14 @@ impl Port {
     }
 }
 
-/// Gives every datagram to its session, for ever.
+/// Routes every datagram to its session. Never ends.
 async fn serve_udp(socket: Arc<UdpSocket>, sessions: Sessions) {
     let mut buffer = [0; PACKET_MAX];
     loop {
         let (length, source) = match socket.recv_from(&mut buffer).await {
             Ok(received) => received,
             Err(error) => {
-                // What the network says of a packet sent before (ICMP), above all.
+                // Mostly ICMP errors of earlier packets.
                 debug!(%error, "UDP");
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 continue;
@@ -149,12 +150,12 @@ async fn serve_udp(socket: Arc<UdpSocket>, sessions: Sessions) {
         let inbox = lock(&sessions).route(source, &buffer[..length]);
         if let Some(inbox) = inbox {
             let bytes = Bytes::copy_from_slice(&buffer[..length]);
-            let _ = inbox.try_send(Message::Packet { protocol: Protocol::Udp, source, bytes });
+            let _ = inbox.try_send(InboxMessage::Packet { protocol: Protocol::Udp, source, bytes });
         }
     }
 }
 
-/// Sends a datagram; what the network makes of it is not known anyway.
+/// Sends a datagram. Ignores errors, as the network may drop it too.
 pub(super) async fn send_udp(socket: &UdpSocket, destination: SocketAddr, datagram: &[u8]) {
     let local_is_v6 = socket.local_addr().is_ok_and(|address| address.is_ipv6());
     if let Err(error) = socket.send_to(datagram, for_socket(destination, local_is_v6)).await {
@@ -162,18 +163,18 @@ pub(super) async fn send_udp(socket: &UdpSocket, destination: SocketAddr, datagr
     }
 }
 
-/// Accepts ICE-TCP connections (RFC 6544), for ever.
+/// Accepts ICE-TCP connections (RFC 6544). Never ends.
 async fn serve_tcp(listener: TcpListener, sessions: Sessions, tasks: TaskTracker) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let strangers = Arc::new(Semaphore::new(UNIDENTIFIED_MAX));
     loop {
         match listener.accept().await {
             Ok((stream, source)) => {
-                // Beyond the limit a connection is closed at once.
-                let Ok(place) = strangers.clone().try_acquire_owned() else { continue };
+                // Beyond the limit, a connection is closed at once.
+                let Ok(guard) = strangers.clone().try_acquire_owned() else { continue };
                 let (sessions, tasks) = (sessions.clone(), tasks.clone());
                 tokio::spawn(async move {
-                    let introduced = introduce(stream, canonical(source), &sessions, &tasks).await;
-                    drop(place);
+                    let introduced = identify(stream, canonical(source), &sessions, &tasks).await;
+                    drop(guard);
                     if let Some((reader, source, inbox)) = introduced {
                         read(reader, source, &inbox).await;
                     }
@@ -187,22 +188,22 @@ async fn serve_tcp(listener: TcpListener, sessions: Sessions, tasks: TaskTracker
     }
 }
 
-/// Finds out whose connection it is, and tells the session.
-async fn introduce(
+/// Finds the session of a TCP connection by its first packet, and connects both.
+async fn identify(
     stream: TcpStream,
     source: SocketAddr,
     sessions: &Sessions,
     tasks: &TaskTracker,
 ) -> Option<(OwnedReadHalf, SocketAddr, Inbox)> {
-    crate::server::hurry(&stream);
+    tcp::set_nodelay(&stream);
     let (mut reader, writer) = stream.into_split();
-    let first = timeout(INTRODUCTION, read_frame(&mut reader)).await.ok()?.ok()?;
+    let first = timeout(IDENTIFY_TIMEOUT, read_frame(&mut reader)).await.ok()?.ok()?;
     let inbox = lock(sessions).route_connection(&first)?;
     let (outbox, packets) = mpsc::channel(OUTBOX);
-    inbox.send(Message::Connection(source, outbox)).await.ok()?;
-    // The relay does not stop before the last words of its sessions have left.
+    inbox.send(InboxMessage::Connection(source, outbox)).await.ok()?;
+    // The relay waits for the final packets of its sessions before it stops.
     tasks.spawn(write(writer, packets));
-    inbox.send(Message::Packet { protocol: Protocol::Tcp, source, bytes: first }).await.ok()?;
+    inbox.send(InboxMessage::Packet { protocol: Protocol::Tcp, source, bytes: first }).await.ok()?;
     Some((reader, source, inbox))
 }
 
@@ -213,13 +214,13 @@ async fn read(mut reader: OwnedReadHalf, source: SocketAddr, inbox: &Inbox) {
             () = inbox.closed() => return,
         };
         let Ok(bytes) = frame else { return };
-        if inbox.send(Message::Packet { protocol: Protocol::Tcp, source, bytes }).await.is_err() {
+        if inbox.send(InboxMessage::Packet { protocol: Protocol::Tcp, source, bytes }).await.is_err() {
             return;
         }
     }
 }
 
-/// One packet behind its length (RFC 4571, section 2).
+/// Reads a packet after its length (RFC 4571, section 2).
 async fn read_frame(reader: &mut OwnedReadHalf) -> io::Result<Bytes> {
     let length = usize::from(reader.read_u16().await?);
     if length > PACKET_MAX {
@@ -239,7 +240,7 @@ async fn write(mut writer: OwnedWriteHalf, mut packets: mpsc::Receiver<Bytes>) {
     let _ = writer.shutdown().await;
 }
 
-/// A packet behind its length.
+/// A packet after its length.
 pub(super) fn frame(packet: &[u8]) -> Bytes {
     let length = u16::try_from(packet.len()).unwrap_or(u16::MAX);
     [&length.to_be_bytes(), packet].concat().into()

@@ -1,20 +1,20 @@
-//! What the viewer's offer lets us send, and with which payload type.
+//! Selects codec and payload type from the viewer's offer.
 
 use sightline_protocol::codec::{Family, VideoCodec};
 use str0m::format::{Codec, CodecConfig, FormatParams, PayloadParams};
 use str0m::media::{Frequency, Pt};
 
-/// `profile-level-id`s of H.264 (RFC 6184, section 8.1) that browsers offer, all at level 3.1: Baseline, Constrained
-/// Baseline, Main, High, Constrained High. The level binds nobody, because receivers take it from the stream.
+/// `profile-level-id`s of H.264 (RFC 6184, section 8.1) that browsers offer, at level 3.1: Baseline, Constrained Baseline,
+/// Main, High, Constrained High. The level is not binding, because receivers take it from the stream.
 const AVC_PROFILES: [u32; 5] = [0x42_001f, 0x42_e01f, 0x4d_001f, 0x64_001f, 0x64_0c1f];
 /// `profile-id`s of H.265 (RFC 7798, section 7.1): Main, Main 10.
 const HEVC_PROFILES: [u8; 2] = [1, 2];
-/// H.265 level 6.2, the highest: the answer gets that of the offer.
+/// H.265 level 6.2, the highest. The answer contains the offer's.
 const HEVC_LEVEL: u8 = 186;
-/// The first of the dynamic payload types (RFC 3551, section 6). An answer uses those of the offer.
+/// The first dynamic payload type (RFC 3551, section 6). An answer uses the offer's.
 const FIRST_PT: u8 = 96;
 
-/// What the relay can send, in the order in which it would.
+/// The codecs that the relay can send, in order of preference.
 pub(super) fn offered_by_us() -> CodecConfig {
     let mut config = CodecConfig::empty();
     let mut types = (FIRST_PT..).map(Pt::from);
@@ -23,32 +23,32 @@ pub(super) fn offered_by_us() -> CodecConfig {
         let (pt, resend) = pair();
         config.add_h265(pt, resend, profile, 0, HEVC_LEVEL);
     }
-    // Without packetization mode 1 nothing may be fragmented (RFC 6184, section 6.2). Those who offer mode 0 alone, as a
-    // player that says nothing of it does, are known to reassemble fragments all the same.
+    // Without packetization mode 1, fragmentation is not allowed (RFC 6184, section 6.2). Players that offer mode 0 alone,
+    // which is the default, are known to reassemble fragments anyway.
     for mode in [true, false] {
         for profile in AVC_PROFILES {
             let (pt, resend) = pair();
             config.add_h264(pt, resend, mode, profile);
         }
     }
-    // No sound is sent, but an audio section that is refused and comes first would take the candidates with it.
+    // No audio is sent. But a rejected audio section that comes first would take the candidates with it.
     let (pt, _) = pair();
     config.add_config(pt, None, Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2), FormatParams::default());
     config
 }
 
-/// A payload type that was agreed on.
+/// A negotiated payload type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Payload {
     pub(super) pt: Pt,
-    /// What its receiver plays.
+    /// The codec that the receiver plays.
     plays: VideoCodec,
-    /// Whether it may be fragmented.
+    /// Whether fragmentation is allowed.
     fragments: bool,
 }
 
 impl Payload {
-    /// The payload type as str0m agreed on it; none for what is neither H.264 nor H.265.
+    /// The payload type that str0m negotiated. `None` for other codecs than H.264 and H.265.
     pub(super) fn of(params: &PayloadParams) -> Option<Self> {
         let spec = params.spec();
         let format = spec.format;
@@ -58,8 +58,8 @@ impl Payload {
                 (VideoCodec::Avc { profile, constraints, level: u8::MAX }, format.packetization_mode == Some(1))
             }
             Codec::H265 => {
-                let agreed = format.h265_profile_tier_level;
-                let (profile, level) = agreed.map_or((1, HEVC_LEVEL), |p| (p.profile().to_id(), p.level().to_id()));
+                let negotiated = format.h265_profile_tier_level;
+                let (profile, level) = negotiated.map_or((1, HEVC_LEVEL), |p| (p.profile().to_id(), p.level().to_id()));
                 (hevc(profile, level), true)
             }
             _ => return None,
@@ -74,8 +74,9 @@ fn hevc(profile: u8, level: u8) -> VideoCodec {
 
 /// The codecs that a viewer with these payload types plays.
 ///
-/// Every decoder of H.264 behind a browser's WebRTC takes its profile from the stream, whatever was offered: Firefox offers
-/// Constrained Baseline alone and plays High. The transcode is High too, so there is nothing to be gained by it.
+/// Every H.264 decoder in a browser's WebRTC takes the profile from the stream, whatever was offered: Firefox offers
+/// Constrained Baseline alone and plays High. Transcoding for the profile would gain nothing, because the transcode is High
+/// too.
 pub(super) fn playable(payloads: &[Payload]) -> Vec<VideoCodec> {
     let high = |payload: &Payload| match payload.plays {
         VideoCodec::Avc { constraints, level, .. } => VideoCodec::Avc { profile: 100, constraints, level },
@@ -84,15 +85,15 @@ pub(super) fn playable(payloads: &[Payload]) -> Vec<VideoCodec> {
     payloads.iter().map(high).collect()
 }
 
-/// Whether one of them is of this family.
+/// Whether a payload type has this codec family.
 pub(super) fn has(payloads: &[Payload], family: Family) -> bool {
     payloads.iter().any(|payload| payload.plays.family() == family)
 }
 
-/// The payload type for `stream`: one of its profile where there is one, and one that may be fragmented.
+/// The payload type for `stream`, preferably of its profile, and preferably with fragmentation.
 pub(super) fn choose(payloads: &[Payload], stream: &VideoCodec) -> Option<Pt> {
     let of_family = payloads.iter().filter(|payload| payload.plays.family() == stream.family());
-    // The last of equals is taken, so that the first is with the order reversed.
+    // `max_by_key` takes the last of equals, so reversing takes the first.
     let best = of_family.rev().max_by_key(|payload| (payload.plays.covers(stream), payload.fragments));
     best.map(|payload| payload.pt)
 }
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_payload_type_fits_the_profile_and_may_be_fragmented() {
+    fn payload_type_fits_profile_and_packetization_mode() {
         let chromium = [avc(103, 66, true), avc(107, 66, false), avc(112, 100, true), avc(39, 77, true)];
         assert_eq!(choose(&chromium, &codec("avc1.64001F")), Some(112.into()));
         assert_eq!(choose(&chromium, &codec("avc1.42E01F")), Some(103.into()), "the first that fits");
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn any_h_264_plays_the_profiles_that_cameras_send_and_h_265_those_that_were_agreed_on() {
+    fn h264_plays_common_profiles_and_h265_the_negotiated_ones() {
         let plays = |payloads: &[Payload], stream: &str| playable(payloads).iter().any(|p| p.covers(&codec(stream)));
         let firefox = [avc(126, 66, true)];
         assert!(plays(&firefox, "avc1.640033") && !plays(&firefox, "avc1.6E001F"), "High, but not High 10");
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_offered_by_us_has_a_payload_type_of_its_own() {
+    fn offered_codecs_have_distinct_payload_types() {
         let config = offered_by_us();
         let mut types: Vec<Pt> = config.params().iter().flat_map(|p| [Some(p.pt()), p.resend()]).flatten().collect();
         let all = types.len();

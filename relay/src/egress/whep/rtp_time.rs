@@ -1,22 +1,20 @@
-//! RTP times: the media's own, in ticks of 90 kHz (RFC 6184, section 5.1; RFC 7798, section 4.1), on one line that goes on
-//! over epochs.
+//! RTP timestamps: media times in ticks of 90 kHz (RFC 6184, section 5.1; RFC 7798, section 4.1) on one timeline across epochs.
 //!
-//! The newest picture of an epoch is put at the time at which the epoch began for the viewer, and those after it follow as
-//! their decode times and composition offsets say. Pictures that are sent late, those of the GOP that a viewer joins in and
-//! those that are sent again, would lie in the past: each comes a millisecond after the one before instead. A receiver so
-//! takes them for what they are, pictures to be gone through as fast as it can, and has no delay to learn and to unlearn.
+//! The newest frame of an epoch gets the time at which the epoch began for the viewer. Later frames follow by their decode
+//! times and composition offsets. Older frames, of the GOP so far or of a replay, would lie in the past: each gets the previous
+//! timestamp plus a millisecond. A receiver then plays them as fast as it can and learns no delay from them.
 
-/// Ticks a second of RTP's clock for video.
+/// Ticks per second of RTP's video clock.
 pub(super) const CLOCK_RATE: u64 = 90_000;
 
-/// Between pictures that are sent late.
+/// Timestamp interval of late frames.
 const STEP: i64 = 90;
 
-/// How far the media's clock may run away from ours before it is taken for another one: more than a camera's stutter and
-/// less than anybody waits for a picture to be due.
+/// A larger difference between the media's clock and the relay's means a new timeline. It is more than a camera's stutter, and
+/// less than a viewer would wait for a frame.
 const TOLERANCE: i64 = 3 * CLOCK_RATE as i64;
 
-/// `ticks` of a clock with this timescale, in ticks of 90 kHz.
+/// Converts `ticks` of this timescale to 90 kHz.
 pub(super) fn to_90_khz(ticks: i64, timescale: u32) -> i64 {
     let wide = i128::from(ticks) * i128::from(CLOCK_RATE) / i128::from(timescale.max(1));
     i64::try_from(wide).unwrap_or(i64::MAX)
@@ -25,19 +23,19 @@ pub(super) fn to_90_khz(ticks: i64, timescale: u32) -> i64 {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct RtpClock {
-    /// What is added to the media's time; none before an epoch's first picture.
+    /// Offset from media times to RTP times. `None` before an epoch's first frame.
     offset: Option<i64>,
     last: Option<i64>,
 }
 
 impl RtpClock {
-    /// The pictures that follow are on another timeline.
+    /// Starts an epoch with another timeline.
     pub(super) fn begin_epoch(&mut self) {
         self.offset = None;
     }
 
-    /// The RTP time of the picture at `media`, behind which `lag` of media waits already. `now` is the time since the
-    /// session began. All in ticks of 90 kHz.
+    /// The RTP timestamp of the frame at `media`, followed by `lag` of media in the ring. `now` is the time since the session
+    /// began. All in ticks of 90 kHz.
     pub(super) fn stamp(&mut self, media: i64, lag: i64, now: i64) -> u64 {
         let newest = media.saturating_add(lag);
         let fits = |offset: &i64| newest.saturating_add(*offset).saturating_sub(now).abs() <= TOLERANCE;
@@ -57,7 +55,7 @@ impl RtpClock {
 mod tests {
     use super::*;
 
-    /// 25 frames a second.
+    /// 25 frames per second.
     const FRAME: i64 = 3600;
     const SECOND: i64 = 90_000;
 
@@ -71,14 +69,14 @@ mod tests {
     }
 
     #[test]
-    fn live_pictures_keep_the_media_s_own_distances() {
+    fn live_frames_keep_media_intervals() {
         let mut clock = RtpClock::default();
         let times: Vec<u64> = (0..4).map(|i| clock.stamp(1_000_000 + i * FRAME, 0, SECOND + i * 3000)).collect();
         assert_eq!(times, [90_000, 93_600, 97_200, 100_800]);
     }
 
     #[test]
-    fn the_gop_at_the_start_is_gone_through_and_then_it_is_live() {
+    fn initial_gop_catches_up_to_live() {
         let mut clock = RtpClock::default();
         let (frames, now) = (50, 2 * SECOND);
         let burst: Vec<u64> = (0..frames).map(|i| clock.stamp(i * FRAME, (frames - 1 - i) * FRAME, now)).collect();
@@ -89,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_that_are_sent_again_go_on_and_the_clock_does_not_drift() {
+    fn replayed_frames_continue_without_clock_drift() {
         let mut clock = RtpClock::default();
         for i in 0..25 {
             clock.stamp(i * FRAME, 0, SECOND + i * FRAME);
@@ -105,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_epoch_and_a_jump_begin_now() {
+    fn epoch_and_jump_restart_at_now() {
         let mut clock = RtpClock::default();
         clock.stamp(1_000_000, 0, SECOND);
         clock.begin_epoch();
@@ -115,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_that_is_silent_for_long_is_no_jump() {
+    fn silence_is_not_a_jump() {
         let mut clock = RtpClock::default();
         clock.stamp(0, 0, SECOND);
         assert_eq!(clock.stamp(60 * SECOND, 0, 61 * SECOND + 7), 61 * SECOND as u64);

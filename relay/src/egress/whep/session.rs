@@ -1,7 +1,7 @@
-//! One viewer: the thin loop around str0m, which knows WebRTC, and the policies beside this file.
+//! One viewer: the thin loop around str0m, which implements WebRTC, and the policies of the other modules.
 //!
-//! Enters: packets and pictures. Leaves: packets. A picture is taken from the ring when the one before has left, so
-//! nothing waits here but the packets of one picture, and those that may have to be sent again ([`RESEND`]).
+//! Input: packets and frames. Output: packets. A frame is read from the ring after the previous one has been sent. The session
+//! holds only the packets of one frame, and those for retransmission ([`RESEND`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,166 +17,171 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::feed::{Feed, Media, Picture};
-use super::life::{Ended, Life};
-use super::network::{self, Message, Sessions};
-use super::pace::Pace;
+use super::channel::ReadyChannel;
+use super::demux::SessionId;
+use super::frame_reader::{FrameReader, Media, RtpFrame};
+use super::keyframe_limiter::KeyframeLimiter;
+use super::network::{self, InboxMessage, Sessions};
+use super::pacer::Pacer;
 use super::payload::{self, Payload};
-use super::replay::ReplayLimiter;
 use super::rtp_time::{CLOCK_RATE, RtpClock};
-use super::table::SessionId;
+use super::timeout::{EndReason, SessionTimeout, TCP_WRITE_TIMEOUT};
 
-/// Packets that are kept to be sent again: more than the largest key frames have. With all that belongs to them they are a
-/// megabyte, and nearly all that a viewer takes.
+/// Packets kept for retransmission, more than the largest key frames have. They take a megabyte, nearly all of a viewer's
+/// memory.
 pub(super) const RESEND: usize = 512;
-/// How long a TCP connection may take nothing.
-pub(super) const STUCK: Duration = Duration::from_secs(10);
-/// Candidates that a viewer may trickle: some for each of its networks.
+/// Maximum number of trickled candidates: several per network of the viewer.
 const CANDIDATES_MAX: usize = 64;
-/// TCP connections of one viewer: it tries each candidate once.
+/// Maximum number of TCP connections per viewer: it tries each candidate once.
 const CONNECTIONS_MAX: usize = 8;
-/// Up to here Chromium shows a picture as soon as it is decoded, where the least delay is none; above, it paces them.
+/// The largest maximum at which Chromium shows a frame as soon as it is decoded, if the minimum is 0. Above it, Chromium paces
+/// frames.
 const PLAYOUT_DELAY_MAX: Duration = Duration::from_millis(400);
 
-/// The session's place in the table, which it leaves when it is dropped.
+/// The session's entry in the demultiplexer. Dropping it removes the entry.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct SessionGuard {
     pub(super) sessions: Sessions,
     pub(super) id: SessionId,
 }
 
-impl Drop for Place {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         network::lock(&self.sessions).remove(self.id);
     }
 }
 
-/// What was agreed on with the viewer.
-pub(super) struct Agreed {
+/// The result of negotiation with the viewer.
+pub(super) struct Negotiated {
     pub(super) rtc: Rtc,
     pub(super) mid: Mid,
     pub(super) payloads: Vec<Payload>,
-    /// Our candidates' addresses.
+    /// The addresses of the relay's candidates.
     pub(super) local: Vec<(Protocol, SocketAddr)>,
 }
 
 /// See the [module](self).
-pub(super) struct Session {
-    agreed: Agreed,
-    feed: Feed,
-    place: Place,
-    inbox: mpsc::Receiver<Message>,
+pub(super) struct WhepSession {
+    negotiated: Negotiated,
+    frames: FrameReader,
+    guard: SessionGuard,
+    inbox: mpsc::Receiver<InboxMessage>,
     udp: Option<Arc<UdpSocket>>,
     tcp: Vec<(SocketAddr, mpsc::Sender<Bytes>)>,
     candidates: usize,
     began: Instant,
-    life: Life,
-    pace: Pace,
+    timeout: SessionTimeout,
+    pacer: Pacer,
     clock: RtpClock,
-    replay: ReplayLimiter,
-    /// The payload type of the current epoch; none before the first.
+    keyframe_limiter: KeyframeLimiter,
+    channel: ReadyChannel,
+    /// The payload type of the current epoch. `None` before the first.
     pt: Option<Pt>,
-    /// The time of the newest key frame that was sent, and of the newest picture.
+    /// The times of the newest key frame and the newest frame that were sent.
     gop: Option<(i64, i64)>,
-    /// Pictures sent.
+    /// Number of frames sent.
     pub(super) sent: u64,
 }
 
-impl Session {
+impl WhepSession {
     pub(super) fn new(
-        agreed: Agreed,
-        feed: Feed,
-        place: Place,
-        inbox: mpsc::Receiver<Message>,
+        negotiated: Negotiated,
+        frames: FrameReader,
+        guard: SessionGuard,
+        inbox: mpsc::Receiver<InboxMessage>,
         udp: Option<Arc<UdpSocket>>,
     ) -> Self {
         Self {
-            agreed,
-            feed,
-            place,
+            negotiated,
+            frames,
+            guard,
             inbox,
             udp,
             tcp: Vec::new(),
             candidates: 0,
             began: Instant::now(),
-            life: Life::default(),
-            pace: Pace::default(),
+            timeout: SessionTimeout::default(),
+            pacer: Pacer::default(),
             clock: RtpClock::default(),
-            replay: ReplayLimiter::default(),
+            keyframe_limiter: KeyframeLimiter::default(),
+            channel: ReadyChannel::default(),
             pt: None,
             gop: None,
             sent: 0,
         }
     }
 
-    /// Runs until there is a reason to end.
-    pub(super) async fn run(&mut self, shutdown: &CancellationToken) -> Ended {
+    /// Runs until the session ends.
+    pub(super) async fn run(&mut self, shutdown: &CancellationToken) -> EndReason {
         let ended = loop {
             if let Err(ended) = self.turn(shutdown).await {
                 break ended;
             }
         };
-        // The viewer is told, as far as it still takes anything.
-        if self.agreed.rtc.close().is_ok() {
+        // Tells the viewer, if it still takes packets.
+        if self.negotiated.rtc.close().is_ok() {
             let _ = timeout(Duration::from_millis(500), self.flush()).await;
         }
         ended
     }
 
-    /// Sends what is to be sent, then waits for one thing and does it.
-    async fn turn(&mut self, shutdown: &CancellationToken) -> Result<(), Ended> {
+    /// Sends pending packets, then waits for one event and handles it.
+    async fn turn(&mut self, shutdown: &CancellationToken) -> Result<(), EndReason> {
         let due = self.flush().await?;
         let now = self.time();
-        if let Some(ended) = self.life.ended(now) {
+        if let Some(ended) = self.timeout.ended(now) {
             return Err(ended);
         }
-        let wait = self.pace.wait(now);
-        // Before the viewer is there, only what to send is found out, so that the transcoder starts.
-        let wanted = if self.life.is_connected() { wait.is_zero() } else { !self.feed.has_begun() };
-        let mut wake = due.min(self.began + self.life.ends_at());
-        if self.life.is_connected() && !wait.is_zero() {
+        let wait = self.pacer.wait(now);
+        // Before the viewer is connected, only the variant is determined, so that a transcoder starts.
+        let wanted = if self.timeout.is_connected() { wait.is_zero() } else { !self.frames.has_begun() };
+        let mut wake = due.min(self.began + self.timeout.ends_at());
+        if self.timeout.is_connected() && !wait.is_zero() {
             wake = wake.min(self.began + now + wait);
         }
         tokio::select! {
-            () = shutdown.cancelled() => Err(Ended::Stopping),
+            () = shutdown.cancelled() => Err(EndReason::Stopping),
             message = self.inbox.recv() => match message {
                 Some(message) => self.receive(message),
-                None => Err(Ended::Left),
+                None => Err(EndReason::Left),
             },
-            media = self.feed.next(), if wanted => self.send(media).await,
+            media = self.frames.next(), if wanted => self.send(media).await,
             () = sleep_until(wake) => self.input(Input::Timeout(std::time::Instant::now())),
         }
     }
 
-    /// Sends all packets that there are, and gives the time at which there may be more.
-    async fn flush(&mut self) -> Result<Instant, Ended> {
+    /// Sends all pending packets. Returns the time at which there may be more.
+    async fn flush(&mut self) -> Result<Instant, EndReason> {
         loop {
-            match self.agreed.rtc.poll_output().map_err(broken)? {
-                Output::Timeout(_) if !self.agreed.rtc.is_alive() => return Err(Ended::Left),
+            match self.negotiated.rtc.poll_output().map_err(rtc_error)? {
+                Output::Timeout(_) if !self.negotiated.rtc.is_alive() => return Err(EndReason::Left),
                 Output::Timeout(due) => return Ok(due.into()),
                 Output::Transmit(packet) => self.transmit(packet).await?,
-                Output::Event(event) => self.handle(&event),
+                Output::Event(event) => self.handle(&event)?,
             }
         }
     }
 
-    fn handle(&mut self, event: &Event) {
+    fn handle(&mut self, event: &Event) -> Result<(), EndReason> {
         let now = self.time();
         match event {
             Event::Connected => {
-                self.life.connected(now);
-                network::lock(&self.place.sessions).connected(self.place.id);
+                self.timeout.on_connected(now);
+                network::lock(&self.guard.sessions).connected(self.guard.id);
             }
-            Event::KeyframeRequest(_) if self.replay.allows(self.gop_so_far(), now) => {
-                debug!(id = %self.place.id, "the viewer asks for a key frame: the GOP is sent again");
-                self.replay.began(now);
-                self.feed.rewind();
+            Event::KeyframeRequest(_) if self.keyframe_limiter.allows(self.gop_so_far(), now) => {
+                debug!(id = %self.guard.id, "key frame requested: repeating the GOP");
+                self.keyframe_limiter.began(now);
+                self.frames.rewind();
             }
+            Event::ChannelOpen(id, label) => self.channel.opened(&mut self.negotiated.rtc, *id, label)?,
+            Event::ChannelClose(id) => self.channel.closed(*id),
             _ => {}
         }
+        Ok(())
     }
 
-    async fn transmit(&mut self, packet: Transmit) -> Result<(), Ended> {
+    async fn transmit(&mut self, packet: Transmit) -> Result<(), EndReason> {
         match packet.proto {
             Protocol::Udp => {
                 if let Some(udp) = &self.udp {
@@ -188,70 +193,72 @@ impl Session {
                 let Some((_, outbox)) = self.tcp.iter().find(|(peer, _)| *peer == packet.destination) else {
                     return Ok(());
                 };
-                // A connection that has ended takes nothing; whether the viewer comes by another is seen by its silence.
-                let sent = timeout(STUCK, outbox.send(network::frame(&packet.contents))).await;
-                sent.map(drop).map_err(|_| Ended::Stuck)
+                // A closed connection takes nothing. If the viewer has no other path, its silence ends the session.
+                let sent = timeout(TCP_WRITE_TIMEOUT, outbox.send(network::frame(&packet.contents))).await;
+                sent.map(drop).map_err(|_| EndReason::Stuck)
             }
         }
     }
 
-    fn receive(&mut self, message: Message) -> Result<(), Ended> {
+    fn receive(&mut self, message: InboxMessage) -> Result<(), EndReason> {
         match message {
-            Message::Packet { protocol, source, bytes } => self.packet(protocol, source, &bytes),
-            Message::Connection(peer, outbox) => {
+            InboxMessage::Packet { protocol, source, bytes } => self.packet(protocol, source, &bytes),
+            InboxMessage::Connection(peer, outbox) => {
                 self.tcp.retain(|(_, outbox)| !outbox.is_closed());
                 if self.tcp.len() < CONNECTIONS_MAX {
                     self.tcp.push((peer, outbox));
                 }
                 Ok(())
             }
-            Message::Candidate(candidate) => {
+            InboxMessage::Candidate(candidate) => {
                 self.candidates += 1;
                 if self.candidates <= CANDIDATES_MAX {
-                    self.agreed.rtc.add_remote_candidate(candidate);
+                    self.negotiated.rtc.add_remote_candidate(candidate);
                 }
                 Ok(())
             }
-            Message::Delete => Err(Ended::Left),
+            InboxMessage::Delete => Err(EndReason::Left),
         }
     }
 
-    fn packet(&mut self, protocol: Protocol, source: SocketAddr, bytes: &[u8]) -> Result<(), Ended> {
-        // Which of our addresses it was sent to is not known on a socket for all of them, and all that is made of it
-        // is which candidate pair it belongs to.
+    fn packet(&mut self, protocol: Protocol, source: SocketAddr, bytes: &[u8]) -> Result<(), EndReason> {
+        // A wildcard socket does not know the destination address. It only selects the candidate pair.
         let ours = |&&(of, at): &&(Protocol, SocketAddr)| of == protocol && at.is_ipv4() == source.is_ipv4();
-        let Some(&(_, destination)) = self.agreed.local.iter().find(ours) else {
+        let Some(&(_, destination)) = self.negotiated.local.iter().find(ours) else {
             return Ok(());
         };
         let Ok(received) = Receive::new(protocol, source, destination, bytes) else {
             return Ok(());
         };
         let input = Input::Receive(std::time::Instant::now(), received);
-        if !self.agreed.rtc.accepts(&input) {
+        if !self.negotiated.rtc.accepts(&input) {
             return Ok(());
         }
-        self.life.heard(self.time());
+        self.timeout.on_packet(self.time());
         self.input(input)
     }
 
-    fn input(&mut self, input: Input<'_>) -> Result<(), Ended> {
-        self.agreed.rtc.handle_input(input).map_err(broken)
+    fn input(&mut self, input: Input<'_>) -> Result<(), EndReason> {
+        self.negotiated.rtc.handle_input(input).map_err(rtc_error)
     }
 
-    async fn send(&mut self, media: Media) -> Result<(), Ended> {
+    async fn send(&mut self, media: Media) -> Result<(), EndReason> {
         match media {
             Media::Epoch { codec, same } => {
-                self.pt = Some(payload::choose(&self.agreed.payloads, &codec).ok_or(Ended::OtherCodec)?);
+                self.pt = Some(payload::choose(&self.negotiated.payloads, &codec).ok_or(EndReason::OtherCodec)?);
                 if !same {
                     self.clock.begin_epoch();
-                    self.replay.began(self.time());
+                    self.keyframe_limiter.began(self.time());
                     self.gop = None;
+                    if let Some(ready) = self.frames.ready(self.channel.epochs() + 1) {
+                        self.channel.announce(&mut self.negotiated.rtc, ready);
+                    }
                 }
                 Ok(())
             }
-            Media::Pictures(pictures) => {
-                for picture in pictures {
-                    self.write(picture)?;
+            Media::Frames(frames) => {
+                for frame in frames {
+                    self.write(frame)?;
                     self.flush().await?;
                 }
                 Ok(())
@@ -259,24 +266,24 @@ impl Session {
         }
     }
 
-    fn write(&mut self, picture: Picture) -> Result<(), Ended> {
+    fn write(&mut self, frame: RtpFrame) -> Result<(), EndReason> {
         let now = self.time();
-        let time = self.clock.stamp(picture.time, picture.lag, (now.as_secs_f64() * CLOCK_RATE as f64) as i64);
-        let key_frame = self.gop.map(|(key_frame, _)| key_frame).filter(|_| !picture.keyframe);
-        self.gop = Some((key_frame.unwrap_or(picture.time), picture.time));
-        self.pace.sent(picture.bytes.len(), now);
-        let (Some(pt), Some(writer)) = (self.pt, self.agreed.rtc.writer(self.agreed.mid)) else {
+        let time = self.clock.stamp(frame.time, frame.lag, (now.as_secs_f64() * CLOCK_RATE as f64) as i64);
+        let key_frame = self.gop.map(|(key_frame, _)| key_frame).filter(|_| !frame.keyframe);
+        self.gop = Some((key_frame.unwrap_or(frame.time), frame.time));
+        self.pacer.sent(frame.bytes.len(), now);
+        let (Some(pt), Some(writer)) = (self.pt, self.negotiated.rtc.writer(self.negotiated.mid)) else {
             return Ok(());
         };
         self.sent += 1;
         let most = MediaTime::from_90khz(PLAYOUT_DELAY_MAX.as_millis() as u64 * CLOCK_RATE / 1000);
         writer
             .playout_delay(MediaTime::from_90khz(0), most)
-            .write(pt, std::time::Instant::now(), MediaTime::from_90khz(time), picture.bytes)
-            .map_err(broken)
+            .write(pt, std::time::Instant::now(), MediaTime::from_90khz(time), frame.bytes)
+            .map_err(rtc_error)
     }
 
-    /// How long the GOP lasts that is being sent.
+    /// The duration of the current GOP so far.
     fn gop_so_far(&self) -> Duration {
         let ticks = self.gop.map_or(0, |(key_frame, newest)| newest.saturating_sub(key_frame).max(0));
         Duration::from_secs_f64(ticks as f64 / CLOCK_RATE as f64)
@@ -289,6 +296,6 @@ impl Session {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
-fn broken(error: RtcError) -> Ended {
-    Ended::Broken(error.to_string())
+fn rtc_error(error: RtcError) -> EndReason {
+    EndReason::Broken(error.to_string())
 }

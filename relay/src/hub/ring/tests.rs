@@ -1,12 +1,12 @@
 use super::*;
-use crate::fmp4::init::{PictureOrder, TrackCodec};
 use bytes::Bytes;
 use proptest::prelude::*;
+use sightline_media::fmp4::init::{Reordering, TrackCodec};
 use sightline_protocol::codec::VideoCodec;
 use sightline_protocol::fragment::FragmentHead;
 use sightline_protocol::message::Size;
 
-/// Ticks a second, and so one frame a tick: decode times count frames.
+/// Ticks per second. One frame lasts one tick, so decode times count frames.
 const RATE: u32 = 25;
 
 fn init() -> Arc<InitSegment> {
@@ -14,7 +14,7 @@ fn init() -> Arc<InitSegment> {
         bytes: Bytes::from_static(b"init"),
         codec: TrackCodec::Video(VideoCodec::Avc { profile: 66, constraints: 0, level: 30 }),
         timescale: RATE,
-        order: PictureOrder::default(),
+        reordering: Reordering::default(),
         size: Some(Size { width: 16, height: 16 }),
         timeline: 1,
     })
@@ -33,8 +33,8 @@ fn fragment(decode_time: u64, keyframe: bool, len: usize) -> Fragment {
     Fragment { bytes: vec![0; len].as_slice().into(), head }
 }
 
-/// A ring with `frames` frames of 10 bytes, a key frame every `gop`.
-fn filled(limits: Limits, frames: u64, gop: u64) -> Ring {
+/// A ring with `frames` frames of 10 bytes and a key frame every `gop` frames.
+fn filled(limits: RingLimits, frames: u64, gop: u64) -> Ring {
     let mut ring = Ring::new(limits);
     ring.start_epoch(init());
     (0..frames).for_each(|n| ring.push(fragment(n, n % gop == 0, 10)));
@@ -47,7 +47,7 @@ fn joined(ring: &Ring) -> Cursor {
     cursor
 }
 
-/// The decode times of everything that can be read now.
+/// The decode times of all fragments that can be read.
 fn drain(ring: &Ring, cursor: &mut Cursor) -> Vec<u64> {
     let mut times = Vec::new();
     while let Step::Fragment(fragment) = ring.read(cursor) {
@@ -57,9 +57,9 @@ fn drain(ring: &Ring, cursor: &mut Cursor) -> Vec<u64> {
 }
 
 #[test]
-fn a_reader_may_start_where_another_track_does() {
+fn start_at_another_tracks_time() {
     let start = |timeline, frame: u64| {
-        let ring = filled(Limits::default(), 50, 1);
+        let ring = filled(RingLimits::default(), 50, 1);
         let mut cursor = joined(&ring);
         ring.start_at(&mut cursor, timeline, Duration::from_secs_f64(frame as f64 / f64::from(RATE)));
         drain(&ring, &mut cursor)[0]
@@ -67,15 +67,15 @@ fn a_reader_may_start_where_another_track_does() {
     assert_eq!(start(1, 30), 30);
     assert_eq!(start(1, 1000), 49, "what is not there yet");
     assert_eq!(start(2, 30), 49, "another timeline");
-    let ring = filled(Limits::default(), 200, 1);
+    let ring = filled(RingLimits::default(), 200, 1);
     let mut cursor = joined(&ring);
     ring.start_at(&mut cursor, 1, Duration::ZERO);
     assert_eq!(drain(&ring, &mut cursor)[0], ring.fragments[0].head.decode_time, "what is no longer there");
 }
 
 #[test]
-fn a_reader_starts_at_the_newest_key_frame_and_gets_every_frame_once() {
-    let mut ring = filled(Limits::default(), 30, 25);
+fn reader_starts_at_newest_key_frame_and_gets_each_frame_once() {
+    let mut ring = filled(RingLimits::default(), 30, 25);
     let mut cursor = joined(&ring);
     assert_eq!(drain(&ring, &mut cursor), [25, 26, 27, 28, 29]);
     ring.push(fragment(30, false, 10));
@@ -84,26 +84,26 @@ fn a_reader_starts_at_the_newest_key_frame_and_gets_every_frame_once() {
 }
 
 #[test]
-fn the_ring_keeps_the_current_gop_and_a_little_more() {
-    let ring = filled(Limits::default(), 260, 25);
+fn ring_keeps_current_gop_and_two_seconds() {
+    let ring = filled(RingLimits::default(), 260, 25);
     let kept: Vec<u64> = ring.fragments.iter().map(|fragment| fragment.head.decode_time).collect();
     assert_eq!(kept, (200..260).collect::<Vec<_>>(), "two seconds before 259, rounded up to a whole GOP");
     assert_eq!(ring.keyframes, [200, 225, 250]);
-    let long = filled(Limits::default(), 600, 1000);
+    let long = filled(RingLimits::default(), 600, 1000);
     assert_eq!(long.fragments.len(), 600, "the current GOP stays, however long");
 }
 
 #[test]
-fn a_gop_larger_than_the_ring_leaves_no_place_to_start() {
-    let ring = filled(Limits { bytes: 100, ..Limits::default() }, 50, 1000);
+fn gop_larger_than_the_ring_leaves_no_start_position() {
+    let ring = filled(RingLimits { bytes: 100, ..RingLimits::default() }, 50, 1000);
     assert_eq!((ring.fragments.len(), ring.bytes, ring.has_keyframe()), (10, 100, false));
     let mut cursor = joined(&ring);
     assert_eq!(ring.read(&mut cursor), Step::Pending);
 }
 
 #[test]
-fn a_reader_that_falls_out_resumes_at_the_newest_key_frame_and_is_told() {
-    let mut ring = filled(Limits::default(), 5, 25);
+fn overrun_reader_resumes_at_newest_key_frame() {
+    let mut ring = filled(RingLimits::default(), 5, 25);
     let mut cursor = joined(&ring);
     assert_eq!(drain(&ring, &mut cursor), [0, 1, 2, 3, 4]);
     (5..260).for_each(|n| ring.push(fragment(n, n % 25 == 0, 10)));
@@ -112,8 +112,8 @@ fn a_reader_that_falls_out_resumes_at_the_newest_key_frame_and_is_told() {
 }
 
 #[test]
-fn skipping_goes_forward_only() {
-    let ring = filled(Limits::default(), 60, 25);
+fn skip_never_moves_backward() {
+    let ring = filled(RingLimits::default(), 60, 25);
     let mut cursor = Cursor { epoch: 1, next: Some(10) };
     assert_eq!(ring.lag(&cursor), Duration::from_millis(49 * 40));
     assert_eq!(ring.skip(&mut cursor), 40);
@@ -123,8 +123,8 @@ fn skipping_goes_forward_only() {
 }
 
 #[test]
-fn an_epoch_begins_with_its_init_segment_and_a_key_frame() {
-    let mut ring = filled(Limits::default(), 5, 25);
+fn epoch_starts_with_init_segment_and_key_frame() {
+    let mut ring = filled(RingLimits::default(), 5, 25);
     let mut cursor = joined(&ring);
     drain(&ring, &mut cursor);
     ring.stop();
@@ -139,9 +139,9 @@ fn an_epoch_begins_with_its_init_segment_and_a_key_frame() {
 }
 
 #[test]
-fn rates_are_measured_over_what_is_held() {
-    assert_eq!(filled(Limits::default(), MEASURABLE as u64 - 1, 25).rates(), None);
-    assert_eq!(filled(Limits::default(), 50, 25).rates(), Some((25.0, 25 * 80)));
+fn rates_cover_the_rings_media() {
+    assert_eq!(filled(RingLimits::default(), RATE_FRAGMENTS_MIN as u64 - 1, 25).rates(), None);
+    assert_eq!(filled(RingLimits::default(), 50, 25).rates(), Some((25.0, 25 * 80)));
 }
 
 #[derive(Debug, Clone)]
@@ -164,15 +164,15 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    /// Whatever producer and reader do: memory stays bounded, and the reader gets each epoch as an init segment, then
-    /// a key frame, then frames in order, where only an announced gap leaves any out, up to a key frame.
+    /// For any sequence of actions: memory stays bounded, and the reader gets each epoch as an init segment, a key frame and
+    /// frames in order. Only an announced gap skips frames, up to a key frame.
     #[test]
-    fn a_reader_never_gets_what_it_cannot_decode(acts in proptest::collection::vec(act(), 0..400)) {
-        let limits = Limits { bytes: 2000, keep: Duration::from_secs(1) };
+    fn reader_gets_only_decodable_fragments(acts in proptest::collection::vec(act(), 0..400)) {
+        let limits = RingLimits { bytes: 2000, keep: Duration::from_secs(1) };
         let mut ring = Ring::new(limits);
         let mut cursor = Cursor::default();
         let mut clock = 0;
-        // The decode time that must come next; `None` where it must be a key frame.
+        // The next decode time; `None` if a key frame must come next.
         let mut expected: Option<u64> = None;
         let mut initialised = false;
         for act in acts {
@@ -207,7 +207,7 @@ proptest! {
                 },
             }
             if ring.live && ring.has_keyframe() {
-                // A reader that joins now is brought to the newest fragment.
+                // A new reader reaches the newest fragment.
                 let mut late = Cursor::default();
                 let mut last = None;
                 loop {
@@ -225,4 +225,19 @@ proptest! {
             prop_assert_eq!(Vec::from(ring.keyframes.clone()), keyframes);
         }
     }
+}
+
+#[test]
+fn usual_duration_is_the_median_of_enough_fragments() {
+    let pauses = |frames: u64| {
+        let mut ring = filled(RingLimits::default(), 0, 1);
+        for n in 0..frames {
+            let mut fragment = fragment(n, n == 0, 10);
+            fragment.head.duration = if n % 3 == 0 { 900 } else { 40 };
+            ring.push(fragment);
+        }
+        ring.usual_duration()
+    };
+    assert_eq!(pauses(RATE_FRAGMENTS_MIN as u64 - 1), None);
+    assert_eq!(pauses(RATE_FRAGMENTS_MIN as u64), Some(40));
 }

@@ -1,7 +1,8 @@
 //! Command lines of audio: out of the FFmpeg that reads the source, and into the form that browsers play.
 
+use sightline_media::nut::{SourceAudio, SourceCodec};
+
 use super::{extend, global};
-use crate::nut::{SourceAudio, SourceCodec};
 
 /// The source's first audio track, if it has any, in whatever codec it is, on the pipe that stands in for FFmpeg's
 /// standard input ([`crate::ingest::audio`]). NUT takes any codec and holds nothing back.
@@ -9,7 +10,7 @@ use crate::nut::{SourceAudio, SourceCodec};
 /// FFmpeg refuses an output without a track, so this one has another that is always there: an attachment, for which no
 /// muxer waits, of one byte of a file that every system has. A muxer that waits for a track of pictures or sound would
 /// hold each packet until the next.
-pub(super) const TAP: &[&str] = &[
+pub(super) const COPY: &[&str] = &[
     "-map",
     "0:a:0?",
     "-vn",

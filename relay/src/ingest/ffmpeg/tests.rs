@@ -1,8 +1,8 @@
+use sightline_media::nut::{SourceAudio, SourceCodec};
 use sightline_protocol::message::Size;
 
 use super::*;
-use crate::ingest::source::{Audio, Reader, SourceUrl};
-use crate::nut::{SourceAudio, SourceCodec};
+use crate::config::{Audio, Reader, SourceUrl};
 
 fn source(url: &str) -> Source {
     Source {
@@ -54,22 +54,22 @@ fn commands() -> String {
     ] {
         all.push((name, transcode(&encoding(encoder), None)));
     }
-    let light = Light::of(Size { width: 1920, height: 1080 }, 400);
+    let low = LowVariant::of(Size { width: 1920, height: 1080 }, 400);
     for (name, encoder) in [
-        ("light, libx264", Encoder::Libx264),
-        ("light, VAAPI", Encoder::Vaapi),
-        ("light, NVENC", Encoder::Nvenc),
-        ("light, V4L2 M2M", Encoder::V4l2m2m),
-        ("light, VideoToolbox", Encoder::Videotoolbox),
+        ("low, libx264", Encoder::Libx264),
+        ("low, VAAPI", Encoder::Vaapi),
+        ("low, NVENC", Encoder::Nvenc),
+        ("low, V4L2 M2M", Encoder::V4l2m2m),
+        ("low, VideoToolbox", Encoder::Videotoolbox),
     ] {
-        all.push((name, transcode(&encoding(encoder), Some(light))));
+        all.push((name, transcode(&encoding(encoder), Some(low))));
     }
     all.iter().map(|(name, args)| format!("# {name}\nffmpeg {}\n\n", args.join(" "))).collect()
 }
 
-/// A change of a command line shows as a change of `commands.golden`; `UPDATE_GOLDEN=1 cargo test` writes it anew.
+/// A change of a command line shows as a change of `commands.golden`; `UPDATE_GOLDEN=1 cargo test` rewrites it.
 #[test]
-fn command_lines_are_as_in_the_golden_file() {
+fn command_lines_match_golden_file() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ingest/ffmpeg/commands.golden");
     let commands = commands();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -79,7 +79,7 @@ fn command_lines_are_as_in_the_golden_file() {
 }
 
 #[test]
-fn releases_and_git_builds_are_told_apart() {
+fn releases_and_git_builds_are_distinguished() {
     let judged = |line: &str| version(line).map(is_old);
     assert_eq!(judged("ffmpeg version 5.1.9-0+deb12u1 Copyright (c) 2000-2026"), Some(false));
     assert_eq!(judged("ffmpeg version 4.4.2-0ubuntu0.22.04.1 Copyright"), Some(true));

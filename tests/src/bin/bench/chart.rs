@@ -1,35 +1,33 @@
-//! Line charts as SVG. They are text that a page shows as it is, in light and in dark.
+//! Line charts as SVG text, readable on light and dark pages.
 
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 420.0;
-/// Where the lines are: the names stand at the right of it, the title above, the scales left and below.
+/// The plot area: the legend is right of it, the title above, the scales left and below.
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = WIDTH - 220.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = HEIGHT - 56.0;
-/// Told apart by the colour-blind too (Okabe and Ito).
+/// Colours that colour-blind readers can distinguish (Okabe and Ito).
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b8a800"];
-/// About so many marks on a scale.
+/// The greatest number of steps between marks on a linear scale.
 const MARKS: f64 = 6.0;
 
-/// A chart.
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
-    /// Its file, without the ending.
+    /// The file's name without its extension.
     pub(crate) file: String,
     pub(crate) title: String,
-    /// What is from left to right, with its unit.
+    /// The horizontal axis, with its unit.
     pub(crate) x: String,
-    /// What is from below to above, with its unit.
+    /// The vertical axis, with its unit.
     pub(crate) y: String,
-    /// Whether equal steps to the right are equal ratios.
+    /// Whether the horizontal axis is logarithmic.
     pub(crate) logarithmic: bool,
     pub(crate) lines: Vec<Line>,
 }
 
-/// A line of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     name: String,
@@ -42,7 +40,7 @@ impl Line {
     }
 }
 
-/// How many of 100 values are smaller, for each hundredth of them.
+/// The cumulative distribution: for each percent, the value below which that share of the values lies.
 pub(crate) fn distribution(values: &[f64]) -> Vec<(f64, f64)> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -51,7 +49,6 @@ pub(crate) fn distribution(values: &[f64]) -> Vec<(f64, f64)> {
 }
 
 impl Chart {
-    /// The file.
     pub(crate) fn svg(&self) -> String {
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
@@ -106,7 +103,7 @@ impl Chart {
     }
 }
 
-/// From values to places.
+/// Maps values to coordinates.
 struct Scale {
     least: f64,
     most: f64,
@@ -116,7 +113,7 @@ struct Scale {
 
 impl Scale {
     fn new(least: f64, most: f64, places: (f64, f64), logarithmic: bool) -> Self {
-        // One value alone has a scale too.
+        // A single value also needs a non-empty range.
         let most = if most > least { most } else { least + 1.0 };
         Self { least, most, places, logarithmic }
     }
@@ -127,7 +124,7 @@ impl Scale {
         self.places.0 + share * (self.places.1 - self.places.0)
     }
 
-    /// Round values: 1, 2 and 5 of each power of ten where equal steps are equal ratios, else multiples of one of those.
+    /// Round values: 1, 2 and 5 times each power of ten on a logarithmic scale, multiples of one of them on a linear scale.
     fn marks(&self) -> Vec<f64> {
         let round = (-3..=9).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(power)));
         let within = |value: &f64| (self.least..=self.most).contains(value);
@@ -140,7 +137,7 @@ impl Scale {
     }
 }
 
-/// Without what adding of fractions leaves in the last digits.
+/// Removes the rounding error of floating-point multiplication.
 fn tidy(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }

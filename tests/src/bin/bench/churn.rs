@@ -1,6 +1,8 @@
-//! The relay's long day: viewers of every kind come, watch, stall, pause and leave, and FFmpegs are killed, minute after minute,
-//! beside two viewers who stay. At the end of each minute there is nobody but those two for a while: what the relay holds then
-//! is to be what it held in the first one.
+//! Runs the relay with constantly changing viewers beside two that stay. Viewers of every kind connect, watch, stall, pause and
+//! leave, and FFmpeg processes are killed.
+//!
+//! Each minute ends with a rest in which only those two viewers are connected. The relay's resources at that rest must not grow
+//! from minute to minute.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,28 +21,28 @@ use tokio::time::{interval, sleep};
 
 use crate::Row;
 use crate::chart::{Chart, Line};
-use crate::receivers::{Crowd, Kind};
+use crate::receivers::{Kind, Receivers};
 use crate::report::Part;
 
-/// How long, unless the command says otherwise.
+/// The default duration.
 pub(crate) const MINUTES: u64 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
-/// Of each minute: the longest visit, and what a source outlives its last viewer by, HLS included.
+/// The rest in each minute: the longest visit, and the time a source outlives its last viewer, HLS included.
 const REST: Duration = Duration::from_secs(LINGER_SECONDS + 22);
 const LONGEST_VISIT: u64 = 8;
 const SAMPLE: Duration = Duration::from_secs(2);
-/// So many come every second.
+/// New visits per second.
 const VISITS_A_SECOND: usize = 5;
-/// Every so many seconds an FFmpeg is killed.
+/// Seconds between two kills of an FFmpeg process.
 const KILL_EVERY: u64 = 7;
 
 const STEADY: Mount = Mount { path: "steady", kind: CameraKind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
-/// Most visitors have no H.265: a transcode comes and goes with them.
+/// Most visitors cannot decode H.265, so a transcode starts and stops with them.
 const OTHER: Mount = Mount { path: "other", kind: CameraKind::H265, mark: Rgb(0x20, 0xa0, 0x40) };
-/// Its FFmpeg is killed.
+/// The stream with the killed FFmpeg process.
 const KILLED: Mount = Mount { path: "killed", kind: CameraKind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
 
-/// What the relay holds.
+/// The relay's resources at one moment.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     minutes: f64,
@@ -50,7 +52,6 @@ struct Held {
     ffmpegs: usize,
 }
 
-/// Rows and charts, after so many minutes.
 pub(crate) async fn measure(minutes: u64) -> Part {
     let camera = Camera::start(&[STEADY, OTHER, KILLED]).await;
     let relay = Arc::new(Setup::config(camera.config()).env("RUST_LOG", "warn").start().await);
@@ -77,7 +78,7 @@ pub(crate) async fn measure(minutes: u64) -> Part {
     describe(&rests, &all, &visitors, &staying)
 }
 
-/// Those who come and go.
+/// The viewers that come and go.
 #[derive(Debug, Default)]
 struct Visitors {
     count: usize,
@@ -99,7 +100,7 @@ impl Visitors {
             seconds.tick().await;
             for _ in 0..VISITS_A_SECOND {
                 self.count += 1;
-                // As long as primes have it: of each kind some are short and some long.
+                // 31 is coprime to `LONGEST_VISIT`: each kind of visit gets short and long durations.
                 let span = Duration::from_secs(1 + self.count as u64 * 31 % LONGEST_VISIT);
                 visits.spawn(visit(relay.clone(), self.count, span));
             }
@@ -120,7 +121,7 @@ impl Visitors {
     }
 }
 
-/// One visit, of the kind whose turn it is.
+/// One visit. `number` selects its kind.
 async fn visit(relay: Arc<Relay>, number: usize, span: Duration) {
     match number % 9 {
         0 => {
@@ -153,11 +154,11 @@ async fn visit(relay: Arc<Relay>, number: usize, span: Duration) {
             sleep(span / 2).await;
         }
         6 => {
-            let _receives = Crowd::gather(relay.address(), Kind::Hls(STEADY.path), 1).await;
+            let _receives = Receivers::gather(relay.address(), Kind::Hls(STEADY.path), 1).await;
             sleep(span).await;
         }
         7 => {
-            let _receives = Crowd::gather(relay.address(), Kind::Whep(STEADY.path), 1).await;
+            let _receives = Receivers::gather(relay.address(), Kind::Whep(STEADY.path), 1).await;
             sleep(span).await;
         }
         _ => {

@@ -1,58 +1,57 @@
-//! All contestants on the same cameras, one after the other, each by its own page: how old the picture is when it is shown,
-//! from the camera's clock to the screen; how soon the first one is there; how often it stands still.
+//! Compares all servers on the same cameras, one after the other, each with its own page. Measures the age of a frame from the
+//! camera's clock to the screen, the time to the first frame, and stalls.
 //!
-//! Each is measured alone, after the one before has ended. Of the first picture there are two times, from the navigation on:
-//! that of a camera that nobody has watched for a while, and that of the loads after it, for which a server may have kept what it
-//! had. What is called H.265 is what the camera sends: where the browser has no decoder for it, Sightline shows a transcode.
+//! Each server runs alone, after the previous one has ended. The time to the first frame is counted from the navigation. It is
+//! measured on a camera without viewers and on later loads, for which a server may have kept its source. "H.265" names the
+//! camera's codec: for a browser without an H.265 decoder, Sightline sends a transcode.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sightline_tests::browser::{Browser, Engine, LOOK_ON, Opening, Rgb, STALL, Summary};
 use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
-use sightline_tests::figures::median;
 use sightline_tests::http::Injector;
+use sightline_tests::stats::median;
 use tokio::time::sleep;
 
 use crate::Row;
 use crate::chart::{Chart, Line, distribution};
-use crate::contestants::{self, Contestant, Name, Programs, Way};
 use crate::latency::SETTLE;
 use crate::report::Part;
+use crate::servers::{self, Name, Programs, RunningServer, Way};
 
 const MARK: Rgb = Rgb(0x20, 0x40, 0xc0);
-/// Each with what the table calls it, and whether all ways are measured on it, in all browsers, or only the first way of each
-/// contestant in the first browser.
+/// Each camera, its name in the table, and whether all protocols are measured in all browsers. Otherwise only the first
+/// protocol of each server is measured, in the first browser.
 const CAMERAS: [(Mount, &str, bool); 4] = [
     (Mount { path: "h264", kind: Kind::H264, mark: MARK }, "H.264", true),
     (Mount { path: "h265", kind: Kind::H265, mark: MARK }, "H.265", true),
     (Mount { path: "gop4", kind: Kind::H264Gop4, mark: MARK }, "H.264, key frame every 4 s", false),
     (Mount { path: "jitter", kind: Kind::Jittery, mark: MARK }, "H.264, up to 100 ms of jitter", false),
 ];
-/// What the ages are of.
+/// The duration of the age measurement.
 const SPAN: Duration = Duration::from_secs(10);
-/// Loads of a page for its first picture, the first of which finds the camera unwatched.
+/// Page loads per time to the first frame. The first load finds the camera without viewers.
 const LOADS: usize = 3;
-/// A page that shows nothing by then does not play this here.
+/// A page without a frame after this time cannot play the stream in this browser.
 const LIMIT: Duration = Duration::from_secs(12);
-/// Nobody has watched the camera for so long: longer than any of them keeps it.
+/// The camera has no viewers for this time, which is longer than any of these servers keeps a source.
 const UNWATCHED: Duration = Duration::from_secs(LINGER_SECONDS + 2);
 
-/// What was measured of one way.
+/// The results of one protocol.
 struct Measured {
     label: String,
     way: &'static str,
-    /// From the navigation to the first picture of a camera that nobody watched, in ms.
+    /// Navigation to first frame on a camera without viewers, in ms.
     first: Option<f64>,
-    /// The same of the loads after that, in the median.
+    /// The same for later loads: their median.
     again: Option<f64>,
-    /// The same of them from when the page asked for media, where that can be known.
+    /// The same loads, counted from the page's request for media, where the page shows it.
     from_connection: Option<f64>,
     seen: Summary,
     ages: Vec<f64>,
 }
 
-/// Rows, charts and figures for these engines.
 pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
     let camera = Camera::start(&CAMERAS.map(|(mount, ..)| mount)).await;
     let mut part = Part::default();
@@ -68,7 +67,7 @@ pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
         };
         let mut measured: Vec<(Name, Measured)> = Vec::new();
         for name in Name::ALL {
-            let contestant = match contestants::start(name, programs, &camera).await {
+            let contestant = match servers::start(name, programs, &camera).await {
                 Ok(contestant) => contestant,
                 Err(why) => {
                     part.rows.push(Row::new(format!("{engine}: {name}"), why, ""));
@@ -114,10 +113,13 @@ pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
     part
 }
 
-/// What one way shows of a stream; why nothing, where it does not.
+/// Measures one protocol of one server on a stream.
+///
+/// # Errors
+/// When it shows nothing, with the reason.
 async fn watch(
     browser: &Browser,
-    contestant: &Contestant,
+    contestant: &RunningServer,
     way: &Way,
     stream: &str,
     label: String,
@@ -169,12 +171,12 @@ fn describe(measured: &Measured) -> String {
     )
 }
 
-/// Frames a second, those that the eye missed among them.
+/// Frames per second, including frames that the latency probe missed.
 fn rate(seen: &Summary) -> f64 {
     (seen.frames as u64 + seen.missed) as f64 / seen.span.as_secs_f64().max(f64::EPSILON)
 }
 
-/// What we promise of it, where we do.
+/// Our target, where we have one.
 fn limit(name: Name, way: &Way, stream: &str, engine: Engine) -> &'static str {
     match (name, way.name, stream) {
         (Name::Sightline, "MSE", "h264" | "h265") if engine == Engine::WebKit => "260 ms",
@@ -195,7 +197,7 @@ fn figures(engine: Engine, camera: &str, name: Name, way: &Way, measured: &Measu
     })
 }
 
-/// How each way of Sightline does beside the same way of each other, however the camera is read.
+/// Ratios of Sightline to each other server with the same protocol, for both readers of the camera.
 fn ratios(engine: Engine, measured: &[(Name, Measured)]) -> Vec<Row> {
     let (ours, others): (Vec<_>, Vec<_>) = measured.iter().partition(|(name, _)| *name == Name::Sightline);
     let pairs = others.iter().flat_map(|(name, other)| {

@@ -1,38 +1,40 @@
-//! All contestants on the same bad road, one after the other, each by its own page and its first way that goes over HTTP and
-//! WebSocket: for a while there is too little room for the stream, then all connections are reset; and, opened anew, everything
-//! is delayed without rest. WebRTC is not among them: it does not get through what carries HTTP alone.
+//! Compares all servers on the same impaired link, one after the other. Each uses its own page and its first protocol over HTTP
+//! or WebSocket.
+//!
+//! The link is first throttled below the stream's bit rate, then resets all connections. On a new page load it then delays
+//! everything, with jitter. WebRTC is excluded: the link's proxy forwards TCP only.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sightline_tests::browser::{Browser, Engine, Rgb, STALL, Watch};
 use sightline_tests::camera::{Camera, Kind, Mount};
-use sightline_tests::road::Road;
+use sightline_tests::impaired_link::ImpairedLink;
 use tokio::time::{Instant, sleep};
 
 use crate::Row;
 use crate::chart::{Chart, Line};
-use crate::contestants::{self, Name, Programs, Way};
 use crate::report::Part;
+use crate::servers::{self, Name, Programs, Way};
 
 /// Enough to fill a link.
 const CAM: Mount = Mount { path: "cam", kind: Kind::Busy, mark: Rgb(0x20, 0x40, 0xc0) };
-/// What of the stream's bit rate is left.
+/// The share of the stream's bit rate that remains.
 const THROTTLED_TO: f64 = 0.6;
-/// The good road before anything happens, the throttled one, the one after that, and the one after the reset.
+/// The phases: unimpaired, throttled, unthrottled, and after the reset.
 const GOOD: Duration = Duration::from_secs(10);
 const THROTTLED: Duration = Duration::from_secs(20);
 const RECOVERY: Duration = Duration::from_secs(15);
-/// Over the oldest picture of the good road, within which one is back.
+/// The tolerance over the oldest frame of the unimpaired phase. A player within it has recovered.
 const BACK_MS: f64 = 80.0;
 /// 200 ± 80 ms, each way.
 const DELAY: (Duration, Duration) = (Duration::from_millis(120), Duration::from_millis(160));
 const DELAYED: Duration = Duration::from_secs(20);
-/// From the page's address to its first picture.
+/// The time limit from navigation to first frame.
 const LIMIT: Duration = Duration::from_secs(12);
-/// From there to the measurement: a player may take so long to find its edge.
+/// The time between first frame and measurement: a player may need this long to reach its live edge.
 const SETTLE: Duration = Duration::from_secs(10);
-/// Points of the chart are so far apart.
+/// The interval between two points of the chart.
 const STEP_MS: f64 = 200.0;
 
 /// Rows, a chart and figures, for the first of these engines that is installed.
@@ -53,7 +55,7 @@ pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
     let what = format!("bad road, {}", browser.engine());
     part.rows.push(Row::new(what, "too little room: oldest picture, back after; reset: back after; delayed", ""));
     for name in Name::ALL {
-        let contestant = match contestants::start(name, programs, &camera).await {
+        let contestant = match servers::start(name, programs, &camera).await {
             Ok(contestant) => contestant,
             Err(why) => {
                 part.rows.push(Row::new(format!("bad road: {name}"), why, ""));
@@ -93,20 +95,20 @@ pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
     part
 }
 
-/// What was seen of one.
+/// The results of one server.
 struct Seen {
     mbit: f64,
     watch: Watch,
-    /// In ms: the oldest picture while there was too little room.
+    /// The oldest frame during throttling, in ms.
     oldest: f64,
-    /// In s, from when there was room again, and from the reset; none where it was not back before the end.
+    /// Recovery times in s, after throttling and after the reset. None without recovery before the end.
     back: Option<f64>,
     back_from_reset: Option<f64>,
     delayed: Option<Watch>,
 }
 
 async fn travel(browser: &Browser, way: &Way) -> Option<Seen> {
-    let road = Road::to(way.server).await;
+    let road = ImpairedLink::to(way.server).await;
     let mut watch = open(browser, &road, way).await?;
     let start = watch.until;
     let delivered = road.delivered();
@@ -142,8 +144,8 @@ async fn travel(browser: &Browser, way: &Way) -> Option<Seen> {
     Some(Seen { mbit: rate * 8e-6, watch, oldest, back: after_room, back_from_reset: after_reset, delayed })
 }
 
-/// A page that shows a picture, and has had time to settle.
-async fn open(browser: &Browser, road: &Road, way: &Way) -> Option<Watch> {
+/// Opens a page, waits for a frame and lets the player settle.
+async fn open(browser: &Browser, road: &ImpairedLink, way: &Way) -> Option<Watch> {
     browser.open(&road.url(&way.path(CAM.path))).await;
     let mut watch = browser.open_eye_on_page().await;
     let begun = Instant::now();
@@ -158,7 +160,7 @@ async fn open(browser: &Browser, road: &Road, way: &Way) -> Option<Watch> {
     Some(watch)
 }
 
-/// How old the picture on the screen is, now and then: seconds, and ms.
+/// The age of the frame on the screen at regular intervals: (seconds, ms).
 fn ages(watch: &Watch) -> Vec<(f64, f64)> {
     let mut points = Vec::new();
     let mut samples = watch.samples.iter().peekable();
@@ -173,7 +175,7 @@ fn ages(watch: &Watch) -> Vec<(f64, f64)> {
     points
 }
 
-/// The oldest picture that was on the screen between these moments, in ms; it may have come before.
+/// The age of the oldest frame on the screen in this interval, in ms. The frame may have been shown before the interval began.
 fn oldest(watch: &Watch, from: f64, until: f64) -> f64 {
     let before = watch.samples.iter().rev().find(|sample| sample.at <= from);
     let within = watch.samples.iter().filter(|sample| (from..until).contains(&sample.at));

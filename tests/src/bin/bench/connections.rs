@@ -1,13 +1,13 @@
-//! Many connections, beside two viewers who may not lose a frame for it: ten thousand that are idle, and five hundred a second
-//! that come, see a picture and are gone.
+//! Many connections beside two viewers, which must not lose a frame: 10,000 idle viewers, and 500 new viewers per second that
+//! leave after their first frame.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sightline_tests::camera::Camera;
-use sightline_tests::figures::percentile;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::until;
+use sightline_tests::stats::percentile;
 use sightline_tests::viewer::{PLAYS_H264, Viewer, Watching};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
@@ -15,23 +15,22 @@ use tokio::time::{interval, sleep, timeout};
 use crate::Row;
 use crate::latency::{CAM, LIVE};
 use crate::process::cpu_seconds;
-use crate::receivers::{Crowd, Kind};
+use crate::receivers::{Kind, Receivers};
 
 const IDLE: usize = 10_000;
-/// Room for them, here and in the relay: one descriptor each, and some.
+/// File descriptors for the bench and for the relay: one per connection, and a reserve.
 const DESCRIPTORS: u64 = IDLE as u64 + 1000;
-/// From the last connection to the measurement.
+/// The time between the last connection and the measurement.
 const SETTLE: Duration = Duration::from_secs(5);
-/// What the processor time is measured over: twice as long as the relay leaves a paused viewer without a word.
+/// The duration of the CPU measurement: twice the relay's longest silence towards a paused viewer.
 const SPAN: Duration = Duration::from_secs(10);
 
 const A_SECOND: usize = 500;
 const TICK: Duration = Duration::from_millis(20);
 const STORM: Duration = Duration::from_secs(20);
-/// What each of them has for its first picture.
+/// The time limit for each viewer's first frame.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Rows for both.
 pub(crate) async fn measure() -> Vec<Row> {
     if let Err(allowed) = allow_descriptors() {
         let why = format!("not measured: this system allows {allowed} open files, `ulimit -n`");
@@ -53,7 +52,7 @@ pub(crate) async fn measure() -> Vec<Row> {
 async fn idle(relay: &Relay) -> Vec<Row> {
     eprintln!("connections: {IDLE} that are idle …");
     let (before, begun) = (relay.resident_kib(), Instant::now());
-    let mut crowd = Crowd::gather(relay.address(), Kind::Paused(CAM.path), IDLE).await;
+    let mut crowd = Receivers::gather(relay.address(), Kind::Paused(CAM.path), IDLE).await;
     let took = begun.elapsed().as_secs_f64();
     sleep(SETTLE).await;
     let (cpu, begun) = (cpu_seconds(relay.pid()), Instant::now());
@@ -74,7 +73,7 @@ async fn storm(relay: &Arc<Relay>) -> Vec<Row> {
     let (mut ticks, mut visits, begun) = (interval(TICK), JoinSet::new(), Instant::now());
     let each_tick = A_SECOND * TICK.as_millis() as usize / 1000;
     while begun.elapsed() < STORM {
-        // What was late is made up for.
+        // Late ticks fire immediately, so the rate holds.
         ticks.tick().await;
         for _ in 0..each_tick {
             let relay = relay.clone();
@@ -115,7 +114,7 @@ async fn beside(relay: &Relay) -> Watching {
     viewer
 }
 
-/// What those lost who watched all the time.
+/// The losses of the two viewers that stayed.
 fn lost(what: &str, viewers: &[Watching]) -> Row {
     let (lost, frames) = viewers.iter().map(Watching::seen).fold((Vec::new(), 0), |(mut lost, frames), seen| {
         lost.extend(seen.losses);
@@ -126,7 +125,10 @@ fn lost(what: &str, viewers: &[Watching]) -> Row {
     Row::new(what, format!("{frames}, {}{detail}", lost.len()), "none lost")
 }
 
-/// Has the system allow as many descriptors as are needed; else says how many it does.
+/// Raises the limit on open files as needed.
+///
+/// # Errors
+/// The allowed number, if it is too low.
 fn allow_descriptors() -> Result<(), u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

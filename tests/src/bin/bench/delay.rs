@@ -1,8 +1,8 @@
-//! How long a frame is on its way through a server: from its arrival at this machine to its arrival at a receiver.
+//! A server's delivery latency: the time between a frame's arrival at this machine and its arrival at a receiver.
 //!
-//! A server leaves a camera's frame as it is, so its last bytes tell which one it is, whatever it is wrapped in. When it
-//! arrived here is what one viewer of the relay is told of it (`prft`): for every server, since the relay reads the same camera
-//! meanwhile. Servers that hold frames back before they send them, as FFmpeg does, have that in their figure.
+//! Servers forward a camera's frame unchanged, so its last bytes identify it in any container. The arrival time at this machine
+//! is the `prft` that the relay sends to one of its viewers. It holds for every server, because the relay reads the same
+//! camera. The latency of a server that holds frames back, as FFmpeg does, includes that time.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -14,12 +14,12 @@ use sightline_tests::relay::Relay;
 use sightline_tests::viewer::{Event, PLAYS_H264, Viewer, is_init, unix_ms};
 use tokio::task::JoinHandle;
 
-/// So many of a frame's last bytes tell it from those around it. What is below the camera's noise stands still, and takes
-/// some hundred bytes that are the same in every frame; no frame of a busy camera has fewer than this.
+/// The number of last bytes that identify a frame. The still area below the camera's noise takes some hundred bytes, which are
+/// equal in all frames. No frame of a busy camera is shorter than this.
 const TAIL: usize = 4096;
-/// When a frame arrived is an estimate: a server without any delay may seem to be early by so much.
+/// The arrival time is an estimate: a server without latency may appear early by this much.
 const EARLY_MS: f64 = 20.0;
-/// The camera sends all the time.
+/// Longer than any interval between two frames.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// A hash of a frame's tail.
@@ -31,11 +31,11 @@ fn name(tail: &[u8]) -> Name {
     hasher.finish()
 }
 
-/// Names the frames in a stream of MP4, cut anywhere, by the ends of their `mdat` boxes (ISO/IEC 14496-12, section 8.1.1).
+/// Identifies the frames in an MP4 stream, split anywhere, by the ends of their `mdat` boxes (ISO/IEC 14496-12, section 8.1.1).
 #[derive(Debug, Clone, Default)]
 struct Names {
     header: Vec<u8>,
-    /// Of the present box still to come, and whether it is a frame.
+    /// The remaining bytes of the current box, and whether it is an `mdat`.
     left: u64,
     media: bool,
     tail: Vec<u8>,
@@ -74,7 +74,7 @@ impl Names {
     }
 }
 
-/// When which frames came to some receivers.
+/// The frames that receivers got, with their arrival times.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Arrivals {
     names: Names,
@@ -82,25 +82,25 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// For another receiver.
+    /// A handle for another receiver, with the same list.
     pub(crate) fn another(&self) -> Self {
         Self { names: Names::default(), all: self.all.clone() }
     }
 
-    /// What has just come to it.
+    /// Takes the next bytes of this receiver's stream.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         let now = unix_ms();
         self.names.feed(bytes, |name| lock(&self.all).push((name, now)));
     }
 
-    /// A frame without anything around it has just come.
+    /// Records the arrival of a frame without a container.
     pub(crate) fn note(&self, frame: &[u8]) {
         let tail = &frame[frame.len().saturating_sub(TAIL)..];
         lock(&self.all).push((name(tail), unix_ms()));
     }
 }
 
-/// The viewer who is told when frames arrived. It leaves with this.
+/// The viewer that receives capture times. It leaves on drop.
 #[derive(Debug)]
 pub(crate) struct Reference {
     captured: Arc<Mutex<HashMap<Name, Vec<f64>>>>,
@@ -108,7 +108,6 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    /// Begins to watch this stream.
     pub(crate) async fn watch(relay: &Relay, stream: &str) -> Self {
         let mut viewer = Viewer::playing(relay, stream, &PLAYS_H264).await;
         let captured: Arc<Mutex<HashMap<Name, Vec<f64>>>> = Arc::default();
@@ -125,7 +124,7 @@ impl Reference {
         Self { captured, task }
     }
 
-    /// Of all frames that came after `from`, in ms since 1970, how long they were on their way, in ms, ascending.
+    /// The delivery latencies of all frames that arrived after `from` (ms since 1970), in ms, ascending.
     pub(crate) fn delays(&self, arrivals: &Arrivals, from: f64) -> Vec<f64> {
         let captured = lock(&self.captured);
         let arrived = lock(&arrivals.all);
@@ -142,7 +141,7 @@ impl Drop for Reference {
     }
 }
 
-/// Of the frame that arrived last before this, where several have the same tail.
+/// If several frames have the same tail, uses the last one captured before this arrival.
 fn delay(captured: &[f64], at: f64) -> Option<f64> {
     captured.iter().rev().map(|captured| at - captured).find(|delay| *delay > -EARLY_MS)
 }

@@ -1,4 +1,5 @@
-//! What a viewer costs the relay: processor time for the bytes delivered, and resident memory, beside the floor.
+//! The cost of a viewer: CPU time per delivered byte, compared with raw TCP, and resident memory. Part `plain` measures viewers
+//! of the plain dialect, where each viewer has its own media times.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -6,39 +7,73 @@ use std::time::Duration;
 
 use sightline_tests::process::{Owned, resident_kib};
 use sightline_tests::relay::{Relay, Setup};
+use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::process::cpu_seconds;
-use crate::receivers::{Crowd, Kind};
-use crate::{Row, floor};
+use crate::receivers::{Kind, Receivers};
+use crate::{Row, raw_tcp};
 
-/// The sizes of the crowd.
 const SIZES: [usize; 2] = [500, 2000];
-/// From the last connection to the measurement: the GOPs that everybody starts with are delivered by then.
+/// The time between the last connection and the measurement. The relay has delivered all initial GOPs by then.
 const SETTLE: Duration = Duration::from_secs(3);
-/// What is measured over.
+/// The duration of the measurement.
 const SPAN: Duration = Duration::from_secs(30);
-/// The stream: 4 Mbit/s at 25 frames a second, with the key frames of an ordinary encoder.
+/// The stream: 4 Mbit/s at 25 frames per second, with the key frame interval of an ordinary encoder.
 const RECORDING: &str = "-f lavfi -i testsrc2=s=1280x720:r=25,noise=alls=20:allf=t -t 10 -c:v libx264 -preset veryfast \
      -tune zerolatency -bf 0 -g 25 -b:v 4M -maxrate 4M -bufsize 1M -pix_fmt yuv420p -y";
 
-/// Rows for both sizes.
+const PLAIN_SIZE: usize = 500;
+
+/// A relay that plays the stream, and the raw TCP server.
+struct Servers {
+    relay: Relay,
+    floor: (Owned, SocketAddr),
+    _recording: TempDir,
+}
+
+impl Servers {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let recording = folder.path().join("stream.mp4");
+        eprintln!("recording ten seconds of 4 Mbit/s …");
+        let recorded = Command::new("ffmpeg")
+            .args(["-hide_banner", "-loglevel", "error"])
+            .args(RECORDING.split_whitespace())
+            .arg(&recording)
+            .status();
+        assert!(recorded.is_ok_and(|status| status.success()), "FFmpeg cannot record the stream");
+        let config = format!(
+            "[streams.cam]\nsource = {:?}\ninput_options = [\"-re\", \"-stream_loop\", \"-1\"]\n",
+            recording.to_str().expect("a temporary path is UTF-8")
+        );
+        let relay = Setup::config(config).env("RUST_LOG", "warn").start().await;
+        let floor = start_floor(&relay).await;
+        Self { relay, floor, _recording: folder }
+    }
+}
+
+pub(crate) async fn measure_plain() -> Vec<Row> {
+    let Servers { relay, floor, _recording } = Servers::start().await;
+    let ours = run("relay, plain dialect", relay.pid(), relay.address(), Kind::PlainViewer("cam"), PLAIN_SIZE).await;
+    let least = run("plain TCP", floor.0.pid(), floor.1, Kind::Plain, PLAIN_SIZE).await;
+    let ratio = ours.cpu_per_gb / least.cpu_per_gb;
+    vec![
+        Row::new(
+            format!("plain dialect to {PLAIN_SIZE}: CPU s/GB, relay : plain TCP"),
+            format!("{:.3} : {:.3} = {ratio:.2}", ours.cpu_per_gb, least.cpu_per_gb),
+            "",
+        ),
+        Row::new(
+            format!("plain dialect to {PLAIN_SIZE}: resident per viewer"),
+            format!("{:.1} KiB", ours.kib_each),
+            "32 KiB",
+        ),
+    ]
+}
+
 pub(crate) async fn measure() -> Vec<Row> {
-    let folder = tempfile::tempdir().expect("a temporary directory");
-    let recording = folder.path().join("stream.mp4");
-    eprintln!("recording ten seconds of 4 Mbit/s …");
-    let recorded = Command::new("ffmpeg")
-        .args(["-hide_banner", "-loglevel", "error"])
-        .args(RECORDING.split_whitespace())
-        .arg(&recording)
-        .status();
-    assert!(recorded.is_ok_and(|status| status.success()), "FFmpeg cannot record the stream");
-    let config = format!(
-        "[streams.cam]\nsource = {:?}\ninput_options = [\"-re\", \"-stream_loop\", \"-1\"]\n",
-        recording.to_str().expect("a temporary path is UTF-8")
-    );
-    let relay = Setup::config(config).env("RUST_LOG", "warn").start().await;
-    let floor = start_floor(&relay).await;
+    let Servers { relay, floor, _recording } = Servers::start().await;
     let mut rows = Vec::new();
     for size in SIZES {
         let ours = run("relay", relay.pid(), relay.address(), Kind::Viewer("cam"), size).await;
@@ -69,22 +104,22 @@ pub(crate) async fn measure() -> Vec<Row> {
     rows
 }
 
-/// What one run gave.
+/// The results of one run.
 struct Run {
     cpu_per_gb: f64,
     kib_each: f64,
-    /// When the measurement began and when it ended.
+    /// Resident memory at the beginning and end of the measurement.
     mib: (f64, f64),
     mbit_each: f64,
 }
 
 async fn run(what: &str, pid: i32, address: SocketAddr, kind: Kind, size: usize) -> Run {
     eprintln!("{what}: {size} viewers …");
-    // One viewer keeps the source running while the memory before is read.
-    let first = Crowd::gather(address, kind, 1).await;
+    // One viewer keeps the source running while memory is read before the load.
+    let first = Receivers::gather(address, kind, 1).await;
     sleep(SETTLE).await;
     let before_kib = resident_kib(pid);
-    let mut crowd = Crowd::gather(address, kind, size).await;
+    let mut crowd = Receivers::gather(address, kind, size).await;
     sleep(SETTLE).await;
     let settled_kib = resident_kib(pid);
     let (cpu, bytes, start) = (cpu_seconds(pid), crowd.received(), std::time::Instant::now());
@@ -105,7 +140,7 @@ pub(crate) async fn start_floor(relay: &Relay) -> (Owned, SocketAddr) {
     let source = format!("ws://{}/ws/mse/cam", relay.address());
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new(program);
-    command.args([floor::COMMAND, &source]).stdin(Stdio::null());
+    command.args([raw_tcp::COMMAND, &source]).stdin(Stdio::null());
     let process = Owned::start("floor", &mut command).expect("this program starts");
     let limit = Duration::from_secs(5);
     let port: u16 = process.stdout.wait_for("the floor's port", limit, |line| line.trim().parse().ok()).await;

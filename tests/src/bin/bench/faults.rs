@@ -1,11 +1,10 @@
-//! How long each fault takes to heal.
+//! Measures the recovery time after each fault.
 
 use sightline_tests::browser::Engine;
 use sightline_tests::faults::strike_all;
 
 use crate::{Row, in_each};
 
-/// Rows for each of these engines.
 pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
     in_each("faults", engines, async |browser| {
         let engine = browser.engine();

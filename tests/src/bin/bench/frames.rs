@@ -1,26 +1,26 @@
-//! Counts the messages in a WebSocket byte stream (RFC 6455, section 5.2) without keeping any of it.
+//! Counts the messages in a WebSocket byte stream (RFC 6455, section 5.2) without storing payload.
 
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const FINAL: u8 = 0x80;
 
-/// Where in the stream the counter stands.
+/// The parser's position in the stream.
 #[derive(Debug, Default)]
 pub(crate) struct FrameCounter {
-    /// The header that is being collected.
+    /// The incomplete header.
     header: Vec<u8>,
-    /// Payload still to come.
+    /// The remaining payload bytes of the current frame.
     payload: u64,
-    /// Whether the message that is being received is binary.
+    /// Whether the current message is binary.
     binary: bool,
     /// Complete binary messages.
     pub(crate) messages: u64,
-    /// Texts, pings of `sightline.v1` among them.
+    /// Text frames, including the pings of `sightline.v1`.
     pub(crate) texts: u64,
 }
 
 impl FrameCounter {
-    /// Takes note of the next bytes, and hands on what is of binary messages' payload.
+    /// Parses the next bytes and passes the payload of binary messages to `media`.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut media: impl FnMut(&[u8])) {
         while !bytes.is_empty() {
             if self.payload > 0 {
@@ -59,7 +59,7 @@ impl FrameCounter {
     }
 }
 
-/// A text frame as a client sends it, with a mask of zeros: nothing between here and the relay could be confused.
+/// A text frame as a client sends it, with a mask of zeros. No intermediary lies between the bench and the server.
 ///
 /// # Panics
 /// For a text of more than 125 bytes.

@@ -1,10 +1,10 @@
-//! Plain players on the multivariant playlist, for minutes: FFmpeg copies the stream to nowhere, ffprobe looks at it again
-//! and again. What they complain of is counted, and told on standard error. The frames that FFmpeg read are compared with
-//! those that a viewer got by WebSocket meanwhile, by their decode times: a camera on a busy machine leaves some out.
+//! Plays the multivariant playlist for minutes with other players: FFmpeg copies the stream to a null output, and ffprobe
+//! probes it repeatedly. Their errors and warnings are counted and printed on standard error. FFmpeg's frames are compared by
+//! decode time with the frames that a WebSocket viewer received, because a camera on a busy machine omits some.
 //!
-//! One warning is counted apart. At each reload FFmpeg takes the EXT-X-MAP that a playlist must have for a new one, whatever
-//! its address, reads it again, and skips it: "Found duplicated MOOV Atom". It costs a request for some hundred bytes and
-//! nothing else, and no playlist with an init segment can spare FFmpeg that.
+//! One warning is counted separately: "Found duplicated MOOV Atom". At each reload FFmpeg takes the required EXT-X-MAP for a
+//! new one, whatever its address, reads it again, and skips it. This costs one request for some hundred bytes. No playlist with
+//! an init segment can avoid it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,16 +22,13 @@ use tokio::time::sleep;
 use crate::Row;
 use crate::latency::{CAM, LIVE};
 
-/// How long, unless the command says otherwise.
+/// The default duration.
 pub(crate) const SECONDS: u64 = 300;
-/// It may wait for a key frame, and for encoders to start.
+/// The time limit of one ffprobe: it may wait for a key frame and for encoders to start.
 const PROBE: Duration = Duration::from_secs(30);
-/// A program's output is read by a thread, which may be a moment behind its end.
-const READ: Duration = Duration::from_millis(200);
-/// See the module.
+/// See the module's documentation.
 const MAP_AGAIN: &str = "Found duplicated MOOV Atom. Skipped it";
 
-/// Rows for so many seconds of the stream.
 pub(crate) async fn measure(seconds: u64) -> Vec<Row> {
     let camera = Camera::start(&[CAM]).await;
     let relay = Setup::config(camera.config()).start().await;
@@ -45,7 +42,7 @@ pub(crate) async fn measure(seconds: u64) -> Vec<Row> {
     let mut sent = Vec::new();
     let mut viewer = Viewer::playing(&relay, CAM.path, &PLAYS_BOTH).await;
     let timescale = f64::from(viewer.wait_ready(LIVE).await.tracks[0].timescale);
-    // Of each frame a line, with its times.
+    // `framecrc` prints one line per frame, with its times.
     let mut ffmpeg = run("ffmpeg", &["-nostats", "-copyts", "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]);
     let (mut probes, mut failed, mut probe_complaints) = (0, 0, Complaints::default());
     let watching = async {
@@ -61,7 +58,6 @@ pub(crate) async fn measure(seconds: u64) -> Vec<Row> {
         loop {
             let mut probe = run("ffprobe", &["-show_entries", "stream=codec_name", "-of", "csv=p=0"]);
             let status = probe.wait(PROBE).await;
-            sleep(READ).await;
             probes += 1;
             failed += usize::from(!status.success() || !probe.stdout.text().contains("h264"));
             probe_complaints.add(&probe.stderr.all());
@@ -75,7 +71,6 @@ pub(crate) async fn measure(seconds: u64) -> Vec<Row> {
     let ended = ffmpeg.exited().map_or_else(String::new, |status| format!(", and ended with {status}"));
     ffmpeg.signal(Signal::INT);
     ffmpeg.wait(PROBE).await;
-    sleep(READ).await;
     let read = times(&ffmpeg.stdout.all());
     if let (Some(first), Some(last)) = (read.first(), read.last()) {
         sent.retain(|time| (first - SAME..=last + SAME).contains(time));
@@ -95,7 +90,7 @@ pub(crate) async fn measure(seconds: u64) -> Vec<Row> {
     ]
 }
 
-/// What programs wrote to standard error, without the addresses of their contexts, and how often.
+/// Lines that programs wrote to standard error, without their context addresses, with counts.
 #[derive(Debug, Default)]
 struct Complaints(BTreeMap<String, usize>);
 
@@ -122,11 +117,10 @@ impl fmt::Display for Complaints {
     }
 }
 
-/// Time bases round.
+/// The tolerance for equal times, in seconds: time bases round.
 const SAME: f64 = 0.001;
 
-/// When its frames are decoded, in seconds, of the lines of FFmpeg's `framecrc`: `stream, dts, pts, duration, size,
-/// checksum`.
+/// Decode times in seconds from the lines of FFmpeg's `framecrc`: `stream, dts, pts, duration, size, checksum`.
 fn times(lines: &[String]) -> Vec<f64> {
     let number = |text: &str| text.trim().parse::<f64>().ok();
     let base = lines.iter().find_map(|line| {
@@ -137,7 +131,7 @@ fn times(lines: &[String]) -> Vec<f64> {
     frames.filter_map(|line| Some(number(line.split(',').nth(1)?)? * base?)).collect()
 }
 
-/// Between two of them, in milliseconds.
+/// The longest interval between two times, in milliseconds.
 fn longest_ms(times: &[f64]) -> f64 {
     times.windows(2).map(|pair| (pair[1] - pair[0]) * 1e3).fold(0.0, f64::max)
 }

@@ -1,5 +1,5 @@
-//! A viewer by LL-HLS without a browser: it asks for the playlist that has the next part (RFC 8216bis, section 6.2.5.2), then
-//! for the part, on one connection.
+//! An LL-HLS viewer without a browser. It requests the playlist that contains the next part (RFC 8216bis, section 6.2.5.2),
+//! then the part, on one connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::delay::Arrivals;
 
-/// Receives this stream, for as long as the relay answers.
+/// Receives this stream until a request fails.
 pub(crate) async fn receive(
     relay: SocketAddr,
     stream: &'static str,
@@ -33,7 +33,7 @@ pub(crate) async fn receive(
         query = format!("?_HLS_msn={segment}&_HLS_part={part}&_HLS_skip=YES");
         let parts: Vec<&str> =
             playlist.segments.iter().flat_map(|segment| &segment.parts).map(|part| part.1.as_str()).collect();
-        // Whoever begins does so with the newest one: what is measured is the stream, not a start.
+        // A new receiver starts with the newest part: the bench measures the stream, not the start.
         let known = last.as_deref().and_then(|last| parts.iter().position(|part| *part == last));
         let next = known.map_or(parts.len().saturating_sub(1), |known| known + 1);
         for name in &parts[next..] {
@@ -46,7 +46,7 @@ pub(crate) async fn receive(
     }
 }
 
-/// None when the relay does not answer as it should.
+/// None unless the relay answers with success.
 async fn get(client: &Client<HttpConnector, Empty<Bytes>>, url: String, received: &AtomicU64) -> Option<Bytes> {
     let answer = client.get(url.parse().ok()?).await.ok()?;
     if !answer.status().is_success() {

@@ -1,5 +1,5 @@
-//! How old a picture is when it is shown: from the camera's clock, burned into the picture, to its presentation. The
-//! whole way of a frame is in it: the camera's encoder, RTSP, FFmpeg, the relay, the browser. And the same without FFmpeg.
+//! Measures the age of a presented frame, from the camera's clock burned into it. The age includes the camera's encoder, RTSP,
+//! FFmpeg, the relay and the browser. The direct reader is measured as well.
 
 use std::time::Duration;
 
@@ -12,19 +12,18 @@ use crate::{Row, in_each};
 
 /// The camera of this and its sibling parts.
 pub(crate) const CAM: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
-/// The same camera, read by the relay itself.
+/// The same camera, read by the relay without FFmpeg.
 pub(crate) const DIRECT: &str = "direct";
-/// From the page's address to a live picture, with FFmpeg to be started.
+/// The time limit from navigation to a live frame, with FFmpeg to be started.
 pub(crate) const LIVE: Duration = Duration::from_secs(30);
-/// From the first picture to the measurement: a player may take so long to find its edge.
+/// The time between first frame and measurement: a player may need this long to reach its live edge.
 pub(crate) const SETTLE: Duration = Duration::from_secs(5);
-/// What is measured over: a stall a minute shows.
+/// The duration of the measurement: long enough to find one stall per minute.
 const SPAN: Duration = Duration::from_secs(60);
 
-/// Rows for each of these engines.
 pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
     let camera = Camera::start(&[CAM]).await;
-    let relay = Setup::config(camera.config() + &camera.read_directly(DIRECT, CAM.path)).start().await;
+    let relay = Setup::config(camera.config_by_ffmpeg() + &camera.read_directly(DIRECT, CAM.path)).start().await;
     in_each("latency", engines, async |browser| {
         let mut rows = Vec::new();
         for stream in [CAM.path, DIRECT] {
@@ -61,7 +60,7 @@ fn describe(engine: Engine, who: &str, summary: &Summary) -> Vec<Row> {
     ]
 }
 
-/// What the camera sends meanwhile.
+/// The frames that the camera sends in this time.
 fn frames_in(span: Duration) -> u64 {
     (span.as_secs_f64() * 25.0).round() as u64
 }

@@ -1,37 +1,38 @@
-//! `make bench`: the figures that matter to a viewer and an operator, measured in one run on one machine.
+//! `make bench`: measures the figures that matter to viewers and operators, in one run on one machine.
 //!
-//! Absolute times differ between machines and between minutes on a busy one; the ratios are what to look at, which is
-//! why the floor, the baseline and the others are measured beside the relay. Parts run alone when named (`bench picture`); those
-//! that take minutes only when named: `bench compare`, `bench compare-road`, `bench
-//! crowd`, `bench connections`, `bench ways`; `bench hls`, or `bench hls 60` for 60 seconds of it; `bench
-//! churn`, `bench soak`, or `bench soak 10` for ten minutes of it. With names of browsers these alone are used: `bench road chromium`, `bench
-//! soak chromium firefox`.
+//! Absolute times differ between machines, and between minutes on a busy machine. Compare the ratios: raw TCP, the baseline and
+//! the other servers are measured beside the relay.
+//!
+//! Parts run alone when named (`bench picture`). These parts take minutes and run only when named: `bench compare`, `bench
+//! compare-road`, `bench plain`, `bench crowd`, `bench connections`, `bench ways`, `bench hls`, `bench churn`, `bench soak`. A
+//! number sets the duration: `bench hls 60` runs for 60 seconds, `bench soak 10` for ten minutes. Names of browsers restrict
+//! the run to them: `bench road chromium`, `bench soak chromium firefox`.
 
+mod calibration;
 mod chart;
 mod churn;
 mod compare;
 mod compare_road;
 mod connections;
-mod contestants;
-mod crowd;
 mod delay;
 mod fanout;
 mod faults;
-mod floor;
+mod first_frame;
 mod frames;
-mod harness;
 mod hls;
 mod hls_receiver;
+mod impaired_link;
 mod latency;
+mod load;
 mod page;
-mod picture;
 mod process;
+mod protocols;
+mod raw_tcp;
 mod receivers;
 mod report;
-mod road;
+mod servers;
 mod size;
 mod soak;
-mod ways;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,22 +40,22 @@ use std::process::ExitCode;
 use clap::Parser;
 use sightline_tests::browser::{Browser, Engine};
 
-use contestants::Programs;
 use report::{Part, Run};
+use servers::Programs;
 
-/// Those that run when none is named, and those that only run when named.
+/// The default parts, and the parts that run only when named.
 const PARTS: [&str; 8] = ["size", "harness", "picture", "page", "latency", "road", "faults", "fanout"];
-const NAMED: [&str; 8] = ["compare", "compare-road", "crowd", "connections", "ways", "hls", "churn", "soak"];
+const NAMED: [&str; 9] = ["plain", "compare", "compare-road", "crowd", "connections", "ways", "hls", "churn", "soak"];
 
-/// Measures the latency of cameras in browsers, what a viewer costs, and how bad roads and faults are borne.
+/// Measures the latency of cameras in browsers, the cost of a viewer, and playback on impaired links and after faults.
 #[derive(Debug, Parser)]
 struct Options {
     /// Parts to run, browsers to use, and a number: seconds for `hls`, minutes for `churn` and `soak`.
     words: Vec<String>,
-    /// Where to write results.json and the charts.
+    /// The folder for results.json and the charts.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// A page in Markdown in which the last run is replaced by this one; several, where it is given several times.
+    /// A Markdown page in which this run replaces the last one. May be given several times.
     #[arg(long)]
     page: Vec<PathBuf>,
     /// The program go2rtc, to be measured beside the relay.
@@ -69,8 +70,8 @@ struct Options {
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
-        [command, source] if command == floor::COMMAND => floor::serve(source).await,
-        [command, camera] if command == contestants::ORIGINAL => contestants::serve_original(camera).await,
+        [command, source] if command == raw_tcp::COMMAND => raw_tcp::serve(source).await,
+        [command, camera] if command == servers::ORIGINAL => servers::serve_original(camera).await,
         _ => return measure(Options::parse()).await,
     }
     ExitCode::SUCCESS
@@ -110,31 +111,32 @@ async fn measure(options: Options) -> ExitCode {
 async fn measure_part(part: &str, number: Option<u64>, programs: &Programs, engines: &[Engine]) -> Part {
     match part {
         "size" => size::measure().into(),
-        "harness" => harness::measure(engines).await.into(),
-        "picture" => picture::measure(engines).await.into(),
+        "harness" => calibration::measure(engines).await.into(),
+        "picture" => first_frame::measure(engines).await.into(),
         "page" => page::measure().await.into(),
         "latency" => latency::measure(engines).await.into(),
-        "road" => road::measure(engines).await.into(),
+        "road" => impaired_link::measure(engines).await.into(),
         "faults" => faults::measure(engines).await.into(),
         "compare" => compare::measure(programs, engines).await,
         "compare-road" => compare_road::measure(programs, engines).await,
-        "crowd" => crowd::measure(programs).await,
-        "ways" => ways::measure(engines).await.into(),
+        "crowd" => load::measure(programs).await,
+        "ways" => protocols::measure(engines).await.into(),
         "hls" => hls::measure(number.unwrap_or(hls::SECONDS)).await.into(),
         "connections" => connections::measure().await.into(),
         "churn" => churn::measure(number.unwrap_or(churn::MINUTES)).await,
         "soak" => soak::measure(number.unwrap_or(soak::MINUTES), engines).await.into(),
         "fanout" => fanout::measure().await.into(),
+        "plain" => fanout::measure_plain().await.into(),
         unknown => unreachable!("{unknown} is not in the list of parts"),
     }
 }
 
-/// Whether an argument is the name of this engine.
+/// Whether an argument names this engine.
 fn names(argument: &str, engine: Engine) -> bool {
     argument.eq_ignore_ascii_case(&engine.to_string())
 }
 
-/// What a part measures in each of these browsers, one after the other.
+/// Runs a part in each of these browsers, one after the other.
 async fn in_each(part: &str, engines: &[Engine], measure: impl AsyncFn(&Browser) -> Vec<Row>) -> Vec<Row> {
     let mut rows = Vec::new();
     for &engine in engines {
@@ -151,7 +153,7 @@ async fn in_each(part: &str, engines: &[Engine], measure: impl AsyncFn(&Browser)
 struct Row {
     what: String,
     measured: String,
-    /// What we promise, where we do.
+    /// Our target, where we have one.
     limit: String,
 }
 

@@ -1,5 +1,5 @@
-//! What the page itself costs, beside decoding and showing pictures, and how soon there is something on it. In Chromium,
-//! whose developer tools say it (Chrome DevTools Protocol, domain Performance).
+//! The cost of the page itself, apart from decoding and presenting video, and the time to its first paint. Chromium only, by
+//! the Chrome DevTools Protocol, domain Performance.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,35 +7,34 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sightline_tests::browser::{Browser, Engine};
-use sightline_tests::figures;
 use sightline_tests::relay::Setup;
 use sightline_tests::run::until;
+use sightline_tests::stats;
 use tokio::time::sleep;
 
 use crate::Row;
 use crate::latency::{LIVE, SETTLE};
 
-/// As many tiles as a wall of three by three has.
+/// A wall of three by three tiles.
 const TILES: usize = 9;
-/// What is measured over: twenty of the samples that a tile takes once a second.
+/// The duration of the measurement: twenty of the samples that a tile takes once a second.
 const SPAN: Duration = Duration::from_secs(20);
-/// Loads of a page for each figure.
+/// Page loads per figure.
 const LOADS: usize = 5;
-/// A page that has painted nothing by then is broken.
+/// A page without a paint after this time is broken.
 const PAINTED: Duration = Duration::from_secs(20);
-/// A recording, so that nine sources cost next to nothing: FFmpeg only sends it, at its own pace. It is longer than what is
-/// measured, so that few tiles see it start over meanwhile.
+/// A recording keeps nine sources cheap: FFmpeg only sends it at its own rate. It is longer than the measurement, so that few
+/// tiles see it loop.
 const RECORDING: &str = "-f lavfi -i testsrc2=s=640x360:r=25 -t 90 -c:v libx264 -preset veryfast -tune zerolatency -bf 0 \
      -g 25 -keyint_min 25 -sc_threshold 0 -pix_fmt yuv420p -y";
 
-/// Chromium's count of script leaves microtasks out, and Yew draws in them: here each is a task of its own, which is counted.
+/// Chromium's script time excludes microtasks, in which Yew renders. This turns each microtask into a task, which is counted.
 const COUNT_MICROTASKS: &str = "
     const waiting = [], channel = new MessageChannel();
     channel.port1.onmessage = () => waiting.shift()();
     window.queueMicrotask = callback => { waiting.push(callback); channel.port2.postMessage(null); };
 ";
 
-/// The rows.
 pub(crate) async fn measure() -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let recording = folder.path().join("camera.mp4");
@@ -52,7 +51,7 @@ pub(crate) async fn measure() -> Vec<Row> {
         eprintln!("page: first paint of {path} …");
         rows.push(first_paint(&browser, path, &relay.url(path)).await);
     }
-    // Processor time of the page's main thread, which other programs' load does not lengthen.
+    // CPU time of the page's main thread, unaffected by the load of other programs.
     browser.command("Performance.enable", json!({ "timeDomain": "threadTicks" })).await;
     browser.command("Page.addScriptToEvaluateOnNewDocument", json!({ "source": COUNT_MICROTASKS })).await;
     browser.open(&relay.url("/")).await;
@@ -79,8 +78,8 @@ fn config(names: &[String], recording: &Path) -> String {
     names.iter().map(stream).collect()
 }
 
-/// From the start of the navigation to the first text or picture on the page, with nothing in the browser's cache (Paint
-/// Timing, `first-contentful-paint`).
+/// Time from navigation to the first text or image on the page, with an empty browser cache (Paint Timing,
+/// `first-contentful-paint`).
 async fn first_paint(browser: &Browser, path: &str, url: &str) -> Row {
     let mut times = Vec::new();
     for _ in 0..LOADS {
@@ -91,12 +90,12 @@ async fn first_paint(browser: &Browser, path: &str, url: &str) -> Row {
         times.push(until("the first paint", PAINTED, async || browser.script(script, vec![]).await.as_f64()).await);
     }
     let worst = times.iter().copied().fold(0.0, f64::max);
-    let median = figures::median(times);
+    let median = stats::median(times);
     let what = format!("Chromium: first contentful paint of {path}, nothing cached");
     Row::new(what, format!("{median:.0} ms (worst {worst:.0})"), "1000 ms")
 }
 
-/// What the page's main thread has done so far, in seconds.
+/// Time used by the page's main thread, in seconds.
 #[derive(Debug, Clone, Copy)]
 struct Work {
     at: Instant,
@@ -124,7 +123,7 @@ impl Work {
     }
 }
 
-/// What the interface costs while nine pictures are live.
+/// The cost of the interface while nine tiles are live.
 async fn cost(browser: &Browser, shown: &str, limit: &str) -> Vec<Row> {
     sleep(SETTLE).await;
     eprintln!("page: {TILES} tiles{shown}, {SPAN:?} …");

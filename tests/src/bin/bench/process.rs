@@ -1,22 +1,22 @@
-//! What processes have used so far, from `/proc` (proc(5)).
+//! CPU time and memory of processes, from `/proc` (proc(5)).
 
 use std::collections::HashSet;
 use std::fs;
 
 use sightline_tests::process::Process;
 
-/// Processor seconds of a process, in user and system mode.
+/// CPU seconds of a process, in user and system mode.
 pub(crate) fn cpu_seconds(pid: i32) -> f64 {
     ticks(pid, 11..13).expect("the process lives") as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
-/// The same of a process and of all that it started, those that have ended among them.
+/// CPU seconds of a process and all its descendants, ended ones included.
 pub(crate) fn tree_cpu_seconds(pid: i32) -> f64 {
     let ticks: u64 = tree(pid).into_iter().filter_map(|pid| ticks(pid, 11..15)).sum();
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
-/// Memory of a process and of all that it started, in KiB. What several have in common counts once (PSS).
+/// Memory of a process and all its descendants, in KiB. Shared memory counts once (PSS).
 pub(crate) fn tree_memory_kib(pid: i32) -> u64 {
     let kib = |pid: i32| {
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
@@ -34,10 +34,10 @@ fn tree(pid: i32) -> HashSet<i32> {
     family
 }
 
-/// The sum of these of the fields after the name: utime, stime, cutime and cstime are 11 to 14. None when it has ended.
+/// The sum of some fields after the name: utime, stime, cutime and cstime are 11 to 14. None for a process that has ended.
 fn ticks(pid: i32, fields: std::ops::Range<usize>) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold spaces.
+    // The name, in parentheses, may contain spaces.
     let after: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     after.get(fields)?.iter().map(|field| field.parse::<u64>().ok()).sum()
 }

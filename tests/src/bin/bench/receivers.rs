@@ -1,5 +1,4 @@
-//! Many receivers at once, each with the least work that is still right: viewers of `sightline.v1` count messages and
-//! acknowledge them, the others only read.
+//! Many receivers with minimal work each: viewers of `sightline.v1` count and acknowledge messages, the others only read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,41 +17,44 @@ use crate::delay::Arrivals;
 use crate::frames::{self, FrameCounter};
 use crate::hls_receiver;
 
-/// After so many messages a viewer acknowledges: four times a second at 25 frames a second, as the client does.
+/// Messages per acknowledgement: about four acknowledgements per second at 25 frames per second, as the client sends.
 const ACK_EVERY: u64 = 6;
-/// What is read at a time.
+/// The size of a read.
 const READ: usize = 16 * 1024;
-/// The variant by name: where the machine is too slow it is to show, and not to be made good by a lighter picture.
+/// Requests the variant by name: on a machine that is too slow, the relay must not switch to `low` and hide it.
 const PLAY: &str = r#"{"type":"play","codecs":["avc1.640034"],"variant":"copy"}"#;
 const PAUSE: &str = r#"{"type":"pause"}"#;
-/// What a browser without H.265 tells go2rtc.
+/// The codec message of a browser without H.265 to go2rtc.
 const GO2RTC_PLAY: &str = r#"{"type":"mse","value":"avc1.640029,avc1.64002A,avc1.640033,mp4a.40.2"}"#;
 
-/// What a receiver does with what comes.
+/// A receiver's server and protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A viewer of this stream of the relay's.
+    /// A WebSocket viewer of this stream of the relay.
     Viewer(&'static str),
-    /// The same, who has paused.
+    /// The same, paused.
     Paused(&'static str),
-    /// A receiver of the floor.
+    /// A viewer of this stream of the relay in the plain dialect.
+    PlainViewer(&'static str),
+    /// A receiver of the raw TCP server.
     Plain,
-    /// A viewer of this stream of the relay's by LL-HLS, part by part.
+    /// An LL-HLS viewer of this stream of the relay, part by part.
     Hls(&'static str),
-    /// A viewer of this stream of the relay's by WebRTC.
+    /// A WebRTC viewer of this stream of the relay.
     Whep(&'static str),
-    /// A viewer of this stream of go2rtc's, as its page's MSE is one.
+    /// A viewer of this stream of go2rtc, by the MSE protocol of its page.
     Go2rtc(&'static str),
-    /// A viewer of this stream of the baseline's.
+    /// A viewer of this stream of the baseline.
     Original(&'static str),
 }
 
 impl Kind {
-    /// Of its WebSocket, where it is one: the path, the subprotocol, and what it says first.
+    /// For a WebSocket receiver: the path, the subprotocol and the first messages.
     fn opening(self) -> Option<(String, &'static str, &'static [&'static str])> {
         match self {
             Self::Viewer(stream) => Some((format!("/ws/mse/{stream}"), SUBPROTOCOL, &[PLAY])),
             Self::Paused(stream) => Some((format!("/ws/mse/{stream}"), SUBPROTOCOL, &[PLAY, PAUSE])),
+            Self::PlainViewer(stream) => Some((format!("/ws/mse/{stream}"), "", &[])),
             Self::Go2rtc(stream) => Some((format!("/api/ws?src={stream}"), "", &[GO2RTC_PLAY])),
             Self::Original(stream) => Some((format!("/ws/{stream}"), "", &[])),
             Self::Plain | Self::Hls(_) | Self::Whep(_) => None,
@@ -60,17 +62,16 @@ impl Kind {
     }
 }
 
-/// Receivers, which leave when this is dropped.
+/// Receivers, disconnected on drop.
 #[derive(Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct Receivers {
     address: SocketAddr,
     kind: Kind,
     received: Arc<AtomicU64>,
     members: JoinSet<()>,
 }
 
-impl Crowd {
-    /// Connects `size` receivers.
+impl Receivers {
     pub(crate) async fn gather(address: SocketAddr, kind: Kind, size: usize) -> Self {
         let mut crowd = Self { address, kind, received: Arc::default(), members: JoinSet::new() };
         for _ in 0..size {
@@ -79,7 +80,7 @@ impl Crowd {
         crowd
     }
 
-    /// Connects one more, which notes when frames come.
+    /// Connects one more, which records arrival times.
     pub(crate) async fn add(&mut self, arrivals: Option<Arrivals>) {
         let received = self.received.clone();
         match self.kind {
@@ -92,7 +93,12 @@ impl Crowd {
                 self.members.spawn(receive_pictures(peer, received, arrivals));
                 return;
             }
-            Kind::Viewer(_) | Kind::Paused(_) | Kind::Plain | Kind::Go2rtc(_) | Kind::Original(_) => {}
+            Kind::Viewer(_)
+            | Kind::Paused(_)
+            | Kind::PlainViewer(_)
+            | Kind::Plain
+            | Kind::Go2rtc(_)
+            | Kind::Original(_) => {}
         }
         let mut connection = TcpStream::connect(self.address).await.expect("the server listens");
         if let Some((path, protocol, words)) = self.kind.opening() {
@@ -109,7 +115,7 @@ impl Crowd {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// How many are still connected.
+    /// The number of receivers still connected.
     pub(crate) fn present(&mut self) -> usize {
         while self.members.try_join_next().is_some() {}
         self.members.len()
@@ -147,7 +153,7 @@ async fn receive(mut connection: TcpStream, kind: Kind, received: Arc<AtomicU64>
             (Some(arrivals), Kind::Plain) => arrivals.feed(bytes),
             (Some(arrivals), _) => counter.feed(bytes, |media| arrivals.feed(media)),
         }
-        // A text may be a ping, which asks what has been received.
+        // A text may be a ping, which expects an acknowledgement.
         let due = counter.messages >= acknowledged + ACK_EVERY || counter.texts > texts;
         if matches!(kind, Kind::Viewer(_) | Kind::Paused(_)) && due {
             (acknowledged, texts) = (counter.messages, counter.texts);

@@ -1,5 +1,5 @@
-//! What a run leaves behind: the table, and with `--out FOLDER` the same as JSON with the machine and the versions, and the
-//! charts; with `--page FILE` the part between the marks of a page in Markdown, all of it or its ratios.
+//! The output of a run. It prints the table. `--out FOLDER` adds the table as JSON, with the machine and versions, and the
+//! charts. `--page FILE` replaces the part between the marks of a Markdown page, with the whole output or its ratios.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,23 +12,23 @@ use serde_json::{Value, json};
 
 use crate::Row;
 use crate::chart::Chart;
-use crate::contestants::version;
+use crate::servers::version;
 
-/// Around what a run writes into a page.
+/// The lines around the generated part of a page.
 type Marks = (&'static str, &'static str);
-/// Around all of it.
+/// Marks of the whole output.
 const WHOLE: Marks = ("<!-- the last run: written by the bench -->\n", "<!-- end of the last run -->\n");
-/// Around its ratios.
+/// Marks of the ratios.
 const RATIOS: Marks = ("<!-- the last run's ratios: written by the bench -->\n", "<!-- end of the ratios -->\n");
 
-/// What a part has measured, or all of them.
+/// The results of one part, or of all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
     pub(crate) rows: Vec<Row>,
-    /// Those that are less of the machine: one beside the other.
+    /// Rows that depend less on the machine: ratios.
     pub(crate) ratios: Vec<Row>,
     pub(crate) charts: Vec<Chart>,
-    /// The figures behind them, for programs.
+    /// The same figures, for programs.
     pub(crate) figures: Vec<Value>,
     pub(crate) versions: BTreeMap<String, String>,
 }
@@ -40,7 +40,7 @@ impl From<Vec<Row>> for Part {
 }
 
 impl Part {
-    /// Notes the version of what was measured.
+    /// Records the version of a measured program.
     pub(crate) fn version(&mut self, of: &str, version: &str) {
         self.versions.insert(of.to_owned(), version.to_owned());
     }
@@ -59,7 +59,7 @@ impl Part {
         table(self.rows.iter().chain(&self.ratios))
     }
 
-    /// Writes what a run leaves behind, as far as it is wanted.
+    /// Writes the files that the options ask for.
     ///
     /// # Errors
     /// When a file cannot be read or written, or a page has no marks.
@@ -121,7 +121,7 @@ impl Part {
     }
 }
 
-/// Rows in Markdown, their columns in line.
+/// Rows in Markdown with aligned columns.
 fn table<'a>(rows: impl Iterator<Item = &'a Row> + Clone) -> String {
     let widest = |column: fn(&Row) -> &str| rows.clone().map(|row| column(row).chars().count()).max().unwrap_or(0);
     let (width, measured) = (widest(|row| &row.what), widest(|row| &row.measured).max(28));
@@ -134,7 +134,7 @@ fn table<'a>(rows: impl Iterator<Item = &'a Row> + Clone) -> String {
     table
 }
 
-/// When, where and on what a run was.
+/// The time, machine and versions of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     date: String,
@@ -145,7 +145,6 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// This run.
     pub(crate) fn this(arguments: impl Iterator<Item = String>) -> Self {
         let first = |text: String, key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key)?.split_once(':'));
@@ -174,20 +173,20 @@ impl Run {
     }
 }
 
-/// An argument as it is told: where programs are on this machine is nobody's business.
+/// An argument as printed: absolute paths of this machine are reduced to the file's name.
 fn without_place(argument: &str) -> String {
     let path = Path::new(argument);
     let name = path.is_absolute().then(|| path.file_name()).flatten();
     name.map_or_else(|| argument.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// What a program prints, without its end of line.
+/// A program's output without its end of line.
 fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A page with other text between these marks; none where it has none.
+/// Replaces the text between these marks of a page. None without marks.
 fn between(marks: Marks, page: &str, text: &str) -> Option<String> {
     let (before, rest) = page.split_once(marks.0)?;
     let (_, after) = rest.split_once(marks.1)?;

@@ -1,4 +1,4 @@
-//! How much a browser has to load.
+//! Measures the size of the client's download.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use crate::Row;
 
-/// Rows for the built client; none, with a word of advice, where there is none.
+/// Rows for the built client. Without one, prints advice and returns none.
 pub(crate) fn measure() -> Vec<Row> {
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist");
     let Ok(entries) = std::fs::read_dir(&dist) else {
@@ -26,7 +26,7 @@ pub(crate) fn measure() -> Vec<Row> {
         gzip.write_all(&bytes).expect("memory takes it");
         let zipped = gzip.finish().expect("memory takes it").len();
         match path.file_name().and_then(|name| name.to_str()) {
-            // Loaded by a page of somebody else's alone, and by whoever watches by HLS.
+            // Not loaded by the page itself: embedding pages load the first, HLS playback the second.
             Some(name @ ("sightline-player.js" | "hls.js")) => rows.push(row(name, bytes.len(), zipped, "")),
             _ => {
                 client = (client.0 + bytes.len(), client.1 + zipped);

@@ -1,5 +1,5 @@
-//! The long run: whether latency and memory after half an hour are what they were in the first minute. Chromium and Firefox
-//! watch at the same time, then WebKitGTK, whose software rendering fills a core by itself.
+//! The long run: compares latency and memory after half an hour with those of the first minute. Chromium and Firefox watch at
+//! the same time, then WebKitGTK, which fills a core with software rendering.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::time::sleep;
 use crate::latency::{CAM, LIVE, SETTLE};
 use crate::{Row, in_each};
 
-/// How long, unless the command says otherwise.
+/// The default duration.
 pub(crate) const MINUTES: u64 = 30;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Keeps the memory of the page's WebAssembly where the measurement finds it.
+/// Exposes the memory of the page's WebAssembly to the measurement.
 const HOOK: &str = "
     for (const name of ['instantiate', 'instantiateStreaming']) {
         const original = WebAssembly[name];
@@ -27,7 +27,7 @@ const HOOK: &str = "
         };
     }
 ";
-/// JS heap without garbage where the browser tells it, WebAssembly memory, and seconds of media in the buffer.
+/// The JS heap without garbage where the browser reports it, WebAssembly memory, and seconds of buffered media.
 const MEMORY: &str = "
     window.gc?.();
     const buffered = document.querySelector('video').buffered;
@@ -38,7 +38,7 @@ const MEMORY: &str = "
     ];
 ";
 
-/// What was seen in a minute.
+/// The results of one minute.
 struct Minute {
     p95: f64,
     stalls: usize,
@@ -47,7 +47,6 @@ struct Minute {
     media: f64,
 }
 
-/// Rows for these engines, after so many minutes.
 pub(crate) async fn measure(minutes: u64, engines: &[Engine]) -> Vec<Row> {
     let camera = Camera::start(&[CAM]).await;
     let relay = Setup::config(camera.config()).start().await;
@@ -68,7 +67,7 @@ async fn watch(browser: &Browser, relay: &Relay, minutes: u64) -> Vec<Row> {
     browser.wait_live(CAM.path, LIVE).await;
     sleep(SETTLE).await;
     let mut seen = Vec::new();
-    // One eye for all: each leaves some memory behind, which is not the page's.
+    // One latency probe for the whole run: each new one leaves memory behind, which would count as the page's.
     let mut eye = browser.open_eye(CAM.path).await;
     for minute in 1..=minutes {
         browser.collect_for(&mut eye, MINUTE).await;

@@ -8,24 +8,27 @@ fn text(window: &Window, delta: bool) -> String {
 }
 
 #[test]
-fn there_is_none_before_there_is_something_to_list() {
+fn empty_window_has_no_playlist() {
     assert_eq!(media(&filled(10), false, &[]), None);
 }
 
 #[test]
-fn segments_and_parts() {
+fn playlist_lists_segments_and_parts() {
     let window = filled(60);
-    let reports = [Report::of(Variant::H264, &window).unwrap(), Report { last_part: None, ..report(Variant::Low) }];
+    let reports = [
+        RenditionReport::of(Variant::H264, &window).unwrap(),
+        RenditionReport { last_part: None, ..report(Variant::Low) },
+    ];
     let text = media(&window, false, &reports).unwrap();
     assert_eq!(text, include_str!("../golden/media.m3u8"));
 }
 
-fn report(variant: Variant) -> Report {
-    Report { variant, last_msn: FIRST, last_part: Some(3) }
+fn report(variant: Variant) -> RenditionReport {
+    RenditionReport { variant, last_msn: FIRST, last_part: Some(3) }
 }
 
 #[test]
-fn parts_are_listed_near_the_end_alone_and_an_update_leaves_out_what_is_old() {
+fn parts_are_listed_near_the_end_and_delta_update_skips_segments() {
     let window = filled(GOP * 40 + 10);
     assert_eq!(text(&window, false), include_str!("../golden/long.m3u8"));
     assert_eq!(text(&window, true), include_str!("../golden/delta.m3u8"));
@@ -34,26 +37,26 @@ fn parts_are_listed_near_the_end_alone_and_an_update_leaves_out_what_is_old() {
 }
 
 #[test]
-fn after_a_restart() {
+fn restart_is_a_discontinuity_with_a_gap() {
     let mut window = filled(60);
     window.start_epoch(init());
     push(&mut window, 30, GOP, START + 60.0 * 0.04 + 3.0);
     assert_eq!(text(&window, false), include_str!("../golden/restart.m3u8"));
-    // The discontinuity has left the list.
+    // The discontinuity has left the playlist.
     push(&mut window, GOP * 30, GOP, START + 7.0);
     assert!(text(&window, false).contains("#EXT-X-DISCONTINUITY-SEQUENCE:8\n"), "{}", text(&window, false));
 }
 
 #[test]
-fn a_long_segment_that_is_not_complete() {
+fn incomplete_long_segment_lists_its_parts() {
     let mut window = empty();
     push(&mut window, 130, 250, START);
     assert_eq!(text(&window, false), include_str!("../golden/long-gop.m3u8"));
 }
 
-/// A player with the playlist before and an update must end up with the playlist after.
+/// The previous playlist plus the delta update equals the new playlist.
 #[test]
-fn an_update_and_what_was_known_are_the_whole() {
+fn delta_update_completes_the_previous_playlist() {
     let segments =
         |text: &str| -> Vec<String> { text.lines().filter(|line| line.ends_with(".m4s")).map(str::to_owned).collect() };
     let (before, after) = (filled(GOP * 39), filled(GOP * 40));

@@ -1,55 +1,55 @@
-//! The audio of a session: whether it is wanted, and where in it the viewer is.
+//! The audio of a session: whether the viewer wants it, and the position in it.
 //!
-//! It begins with the picture, as far as it is there: a player that has both from the first frame on need not seek. Then it
-//! goes its own way beside the picture and through every change of variant. Nothing is announced for a source that has none.
-//! What a viewer cannot take in time is left out.
+//! Audio starts at the time of the video's first frame, as far as the ring holds that: a player with both from the start need
+//! not seek. It then continues independently of video and of changes of variant. A source without audio is not announced. A
+//! viewer that falls behind skips to the newest audio.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use sightline_media::fmp4::Fragment;
+use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::message::{GapReason, NewTrack, ServerMessage, TrackKind};
 
-use super::{Permit, Session, Socket, Stop};
-use crate::fmp4::Fragment;
-use crate::fmp4::init::InitSegment;
+use super::{SendDecision, Session, SessionEnd, Socket};
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Purpose, Subscription, Way};
+use crate::hub::rendition::{Event, Protocol, Purpose, Subscription};
 use crate::hub::ring::Step;
 
-/// A viewer whose next audio is this much older than the newest goes on with the newest: nobody listens to the past.
+/// A viewer with a longer lag in audio skips to the newest audio.
 const TOLERATED_LAG: Duration = Duration::from_millis(500);
 
-/// Where the picture that the viewer sees has begun.
+/// The start of the video that the viewer gets.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Beginning {
+pub(super) struct VideoStart {
     pub(super) timeline: u32,
     pub(super) time: Duration,
 }
 
 /// See the [module](self).
 #[derive(Default)]
-pub(super) struct Audio {
-    /// The hold on the stream's audio while it is wanted.
+pub(super) struct AudioTrack {
+    /// The subscription to the stream's audio while it is wanted.
     source: Option<Subscription>,
     /// An init segment that waits for its first fragment.
     init: Option<Arc<InitSegment>>,
-    /// Whether it has caught up with the source since it began.
+    /// Whether the audio has caught up with the source since its start.
     caught_up: bool,
-    /// Counts the init segments sent.
+    /// Number of init segments sent.
     epoch: u32,
 }
 
-impl Audio {
-    /// Takes hold of the audio of `stream` or lets go of it, as `tracks` say.
+impl AudioTrack {
+    /// Subscribes to the audio of `stream` or unsubscribes, according to `tracks`.
     pub(super) fn want(&mut self, tracks: &[TrackKind], stream: &Stream) {
         let wanted = tracks.contains(&TrackKind::Audio);
         if wanted != self.source.is_some() {
-            self.source = wanted.then(|| stream.audio().subscribe(Purpose::View(Way::Mse)));
+            self.source = wanted.then(|| stream.audio().subscribe(Purpose::View(Protocol::Mse)));
             self.init = None;
         }
     }
 
-    /// Starts again, with the init segment.
+    /// Restarts with the init segment.
     pub(super) fn rewind(&mut self) {
         self.init = None;
         if let Some(source) = &mut self.source {
@@ -57,10 +57,9 @@ impl Audio {
         }
     }
 
-    /// The next fragment to send, and the announcement and the init segment that go before it. Cancel-safe; never ready
-    /// without a permit to send, nor before the picture has begun: there is nothing for sound to go with.
-    pub(super) async fn next(&mut self, permit: Permit, picture: Option<Beginning>) -> Fragment {
-        let (Some(source), Some(picture), Permit::Send) = (&mut self.source, picture, permit) else {
+    /// The next fragment to send. Pending without permission to send, and before the video has started. Cancel-safe.
+    pub(super) async fn next(&mut self, decision: SendDecision, video_start: Option<VideoStart>) -> Fragment {
+        let (Some(source), Some(video_start), SendDecision::Send) = (&mut self.source, video_start, decision) else {
             return std::future::pending().await;
         };
         loop {
@@ -71,7 +70,7 @@ impl Audio {
             match source.event().await {
                 Event::Step(Step::Fragment(fragment)) => return fragment,
                 Event::Step(Step::Init(init)) => {
-                    source.start_at(picture.timeline, picture.time);
+                    source.start_at(video_start.timeline, video_start.time);
                     (self.init, self.caught_up) = (Some(init), false);
                 }
                 Event::Step(Step::Overrun(_) | Step::Pending) | Event::Status(_) => {}
@@ -79,7 +78,7 @@ impl Audio {
         }
     }
 
-    /// What to send before the next fragment, if anything.
+    /// The announcement and the init segment to send before the next fragment, if any.
     fn begin(&mut self) -> Option<(ServerMessage, Arc<InitSegment>)> {
         let init = self.init.take()?;
         self.epoch += 1;
@@ -88,12 +87,12 @@ impl Audio {
 }
 
 impl Session<'_> {
-    pub(super) async fn send_audio(&mut self, socket: &mut Socket, fragment: Fragment) -> Result<(), Stop> {
+    pub(super) async fn send_audio(&mut self, socket: &mut Socket, fragment: Fragment) -> Result<(), SessionEnd> {
         if let Some((track, init)) = self.audio.begin() {
             socket.send_text(track.to_json()).await?;
             self.send_init(socket, init.bytes.clone()).await?;
         }
-        // What counts is how the picture fares.
+        // The video's lag decides the variant, so it is recorded for audio too.
         let waited = self.source.lag();
         self.send_fragment(socket, &fragment.bytes, waited).await
     }

@@ -1,40 +1,40 @@
-//! A link with a bottleneck before which a tunnel's daemon buffers without end.
+//! A link with a bottleneck, behind a tunnel daemon with an unlimited buffer.
 
 use std::collections::VecDeque;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// What a link is like.
+/// The properties of a link.
 #[derive(Clone)]
-pub(super) struct Shape {
-    /// From which millisecond on it carries how many kilobits a second.
+pub(super) struct LinkProfile {
+    /// Capacity in kbit/s from the given millisecond on.
     kbps: Vec<(u64, u64)>,
-    /// Milliseconds each way, and by how much they vary either way.
+    /// One-way delay in milliseconds, and its jitter in either direction.
     pub(super) delay: (u64, u64),
-    /// From when on it takes how many milliseconds more.
+    /// Additional delay in milliseconds, from the given millisecond on.
     longer: (u64, u64),
-    /// From when on it varies by how many milliseconds either way.
+    /// Jitter in milliseconds in either direction, from the given millisecond on.
     restless: (u64, u64),
 }
 
-impl Shape {
+impl LinkProfile {
     pub(super) fn new(kbps: u64, delay: (u64, u64)) -> Self {
         Self { kbps: vec![(0, kbps)], delay, longer: (0, 0), restless: (0, delay.1) }
     }
 
-    /// It carries so much from then on.
+    /// Changes the capacity from then on.
     pub(super) fn then(mut self, from: u64, kbps: u64) -> Self {
         self.kbps.push((from, kbps));
         self
     }
 
-    /// The way there takes so much longer from then on.
+    /// Adds delay on the path to the viewer from then on.
     pub(super) fn lengthened(self, from: u64, by: u64) -> Self {
         Self { longer: (from, by), ..self }
     }
 
-    /// It takes so much longer from then on, and varies by so much.
+    /// Adds delay and replaces the jitter from then on.
     pub(super) fn restless(self, from: u64, (by, vary): (u64, u64)) -> Self {
         Self { longer: (from, by), restless: (from, vary), ..self }
     }
@@ -47,30 +47,30 @@ impl Shape {
 /// Bytes that WebSocket, TLS, TCP and IP add to a message.
 const HEADERS: usize = 80;
 
-/// One direction; messages arrive in the order they were sent in.
-pub(super) struct Way<T> {
-    shape: Shape,
+/// One direction of a link. Messages arrive in order.
+pub(super) struct LinkDirection<T> {
+    profile: LinkProfile,
     random: StdRng,
-    /// Bits still to be served, message, oldest first.
+    /// Bits still to be served and the message, oldest first.
     waiting: VecDeque<(u64, T)>,
-    /// When it arrives, message.
+    /// Arrival time and message.
     flying: VecDeque<(u64, T)>,
 }
 
-impl<T> Way<T> {
-    pub(super) fn new(shape: Shape, seed: u64) -> Self {
+impl<T> LinkDirection<T> {
+    pub(super) fn new(profile: LinkProfile, seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed);
-        Self { shape, random, waiting: VecDeque::new(), flying: VecDeque::new() }
+        Self { profile, random, waiting: VecDeque::new(), flying: VecDeque::new() }
     }
 
     pub(super) fn send(&mut self, bytes: usize, message: T) {
         self.waiting.push_back(((bytes + HEADERS) as u64 * 8, message));
     }
 
-    /// What arrives in this millisecond.
+    /// The messages that arrive in this millisecond.
     pub(super) fn step(&mut self, now: u64) -> Vec<T> {
-        // Kilobits a second are bits a millisecond.
-        let mut served = self.shape.kbps(now);
+        // kbit/s are bits per millisecond.
+        let mut served = self.profile.kbps(now);
         while let Some((bits, _)) = self.waiting.front_mut() {
             if *bits > served {
                 *bits -= served;
@@ -78,11 +78,11 @@ impl<T> Way<T> {
             }
             served -= *bits;
             let (_, message) = self.waiting.pop_front().expect("it is there");
-            let (delay, mut vary) = self.shape.delay;
-            if now >= self.shape.restless.0 {
-                vary = self.shape.restless.1;
+            let (delay, mut vary) = self.profile.delay;
+            if now >= self.profile.restless.0 {
+                vary = self.profile.restless.1;
             }
-            let (from, by) = self.shape.longer;
+            let (from, by) = self.profile.longer;
             let delay = if now >= from { delay + by } else { delay };
             let delay = delay - vary + self.random.random_range(0..=2 * vary);
             let earliest = self.flying.back().map_or(0, |last| last.0);

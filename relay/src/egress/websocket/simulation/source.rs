@@ -1,33 +1,33 @@
-//! What publishes into the rings: a camera, and an encoder that makes a light picture of what it sends.
+//! Publishes to the rings: a camera, and an encoder that makes `low` of it.
 
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use sightline_media::fmp4::Fragment;
+use sightline_media::fmp4::init::{InitSegment, Reordering, TrackCodec};
 use sightline_protocol::codec::VideoCodec;
 use sightline_protocol::fragment::FragmentHead;
 use sightline_protocol::message::Size;
 
-use crate::fmp4::Fragment;
-use crate::fmp4::init::{InitSegment, PictureOrder, TrackCodec};
-use crate::hub::ring::{Limits, Ring};
+use crate::hub::ring::{Ring, RingLimits};
 
-/// All media is a piece of this.
+/// All media is a slice of this.
 static ZEROS: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; 4 << 20]));
 
-/// What a camera sends.
+/// The format of a camera.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Camera {
+pub(super) struct SimulatedCamera {
     pub(super) kbps: u64,
-    /// Between frames, in milliseconds.
+    /// Frame interval in milliseconds.
     pub(super) frame: u64,
-    /// Frames in a GOP.
+    /// Frames per GOP.
     pub(super) gop: u64,
-    /// Its key frame in sizes of its other frames.
+    /// Size of a key frame relative to the other frames.
     pub(super) key: u64,
 }
 
-impl Camera {
-    /// 25 frames and a key frame a second, that one as large as eight others: what the test camera sends.
+impl SimulatedCamera {
+    /// 25 frames per second and a key frame each second, as large as eight other frames: the test camera's format.
     pub(super) fn new(kbps: u64) -> Self {
         Self { kbps, frame: 40, gop: 25, key: 8 }
     }
@@ -38,56 +38,56 @@ impl Camera {
     }
 }
 
-/// The encoder of the light picture: as measured with FFmpeg.
-const LIGHT: Camera = Camera { kbps: 212, frame: 40, gop: 25, key: 4 };
-/// From the first hold to the first frame: FFmpeg starts, reads, encodes.
+/// The encoder of `low`, as measured with FFmpeg.
+const LOW: SimulatedCamera = SimulatedCamera { kbps: 212, frame: 40, gop: 25, key: 4 };
+/// Milliseconds from the first subscription to the first frame: FFmpeg starts, reads and encodes.
 const COLD_START: u64 = 400;
-/// From a frame of the camera to its light one: decoder, encoder, and the muxer that waits for the next.
-const LIGHT_DELAY: u64 = 60;
+/// Milliseconds from a camera's frame to its frame in `low`: decoder, encoder, and the muxer that waits for the next frame.
+const LOW_DELAY: u64 = 60;
 
 /// Both renditions of a stream.
-pub(super) struct Source {
-    camera: Camera,
+pub(super) struct SimulatedSource {
+    camera: SimulatedCamera,
     pub(super) full: Ring,
-    pub(super) light: Ring,
-    /// When somebody first held the light one.
+    pub(super) low: Ring,
+    /// The time of the first subscription to `low`.
     held: Option<u64>,
-    /// The light frames published.
-    light_frames: u64,
+    /// Number of `low` frames published.
+    low_frames: u64,
 }
 
-impl Source {
-    pub(super) fn new(camera: Camera) -> Self {
-        let mut full = Ring::new(Limits::default());
+impl SimulatedSource {
+    pub(super) fn new(camera: SimulatedCamera) -> Self {
+        let mut full = Ring::new(RingLimits::default());
         full.start_epoch(init());
-        Self { camera, full, light: Ring::new(Limits::default()), held: None, light_frames: 0 }
+        Self { camera, full, low: Ring::new(RingLimits::default()), held: None, low_frames: 0 }
     }
 
-    /// Somebody wants the light picture.
-    pub(super) fn hold_light(&mut self, now: u64) {
+    /// Subscribes to `low`.
+    pub(super) fn subscribe_low(&mut self, now: u64) {
         self.held.get_or_insert(now);
     }
 
-    /// Publishes what is due at `now`. A decode time is the millisecond of the capture.
+    /// Publishes the frames that are due at `now`. A decode time is the millisecond of the capture.
     pub(super) fn step(&mut self, now: u64) {
         if now.is_multiple_of(self.camera.frame) {
             let number = now / self.camera.frame;
             self.full.push(fragment(now, number.is_multiple_of(self.camera.gop), self.camera.bytes(number)));
         }
         let Some(held) = self.held.filter(|held| now >= held + COLD_START) else { return };
-        if self.light_frames == 0 {
-            self.light.start_epoch(init());
+        if self.low_frames == 0 {
+            self.low.start_epoch(init());
         }
-        // It begins with the key frame that was the newest when it was held, and catches up at once.
+        // Starts with the key frame that was the newest at the subscription, and catches up at once.
         let gop = self.camera.frame * self.camera.gop;
         loop {
-            let captured = held / gop * gop + self.light_frames * LIGHT.frame;
-            if captured + LIGHT_DELAY > now {
+            let captured = held / gop * gop + self.low_frames * LOW.frame;
+            if captured + LOW_DELAY > now {
                 return;
             }
-            let keyframe = self.light_frames.is_multiple_of(LIGHT.gop);
-            self.light.push(fragment(captured, keyframe, LIGHT.bytes(self.light_frames)));
-            self.light_frames += 1;
+            let keyframe = self.low_frames.is_multiple_of(LOW.gop);
+            self.low.push(fragment(captured, keyframe, LOW.bytes(self.low_frames)));
+            self.low_frames += 1;
         }
     }
 }
@@ -97,7 +97,7 @@ fn init() -> Arc<InitSegment> {
         bytes: ZEROS.slice(..700),
         codec: TrackCodec::Video(VideoCodec::Avc { profile: 66, constraints: 0, level: 30 }),
         timescale: 1000,
-        order: PictureOrder::default(),
+        reordering: Reordering::default(),
         size: Some(Size { width: 16, height: 16 }),
         timeline: 1,
     })

@@ -1,37 +1,37 @@
-//! What is promised for slow, far, restless and broken links; `cargo test simulation -- --nocapture` prints the figures.
+//! Guarantees for slow, distant, jittery and failing links. `cargo test simulation -- --nocapture` prints the measurements.
 
-use super::link::Shape;
-use super::source::Camera;
+use super::link::LinkProfile;
+use super::source::SimulatedCamera;
 use super::world::World;
-use crate::egress::websocket::ladder::Rung::{Full, Light};
+use crate::egress::websocket::variant_selector::Level::{Full, Low};
 
-/// The delays of a link nearby, of a usual and of a far one, each way.
+/// One-way delays of a near, a typical and a distant link, with jitter.
 const NEAR: (u64, u64) = (5, 2);
 const USUAL: (u64, u64) = (25, 8);
 const FAR: (u64, u64) = (100, 15);
-/// More than any stream here needs, in kilobits a second.
+/// More than any stream here needs, in kbit/s.
 const PLENTY: u64 = 20_000;
-/// When a throttle begins, beside its phase, and when it ends, in milliseconds.
+/// Start of a throttle, plus its phase, and its end, in milliseconds.
 const THROTTLE: (u64, u64) = (10_000, 70_000);
-/// The phases of a GOP in which something happens, and how many milliseconds they are apart.
+/// Number of phases of a GOP in which an event happens, and their distance in milliseconds.
 const PHASES: u64 = 5;
 const PHASE: u64 = 200;
-/// When viewers come: in the middle of a GOP, with two whole ones in the ring.
+/// When viewers join: in the middle of a GOP, with two whole ones in the ring.
 const CAME: u64 = 2600;
 
-/// The worst of what was seen through a link that was throttled for a minute, in each phase of the GOP.
+/// The worst values over all phases of the GOP, on a link that was throttled for a minute.
 #[derive(Debug, Default)]
 struct Throttled {
-    /// The oldest picture until the throttle was found out, and from ten seconds after that.
+    /// The greatest age of a frame in the first ten seconds of the throttle, and after them.
     onset: u64,
     steady: u64,
-    /// From five seconds after the throttle's end.
+    /// The greatest age of a frame from five seconds after the throttle's end.
     after: u64,
-    /// Milliseconds from the throttle's end until the full picture came.
+    /// Milliseconds from the throttle's end to the full variant.
     full_again: u64,
-    /// Changes of the picture.
+    /// Changes of variant.
     switches: usize,
-    /// Bits of padding in a second of the throttle.
+    /// Padding in bits per second of the throttle.
     padding: u64,
 }
 
@@ -39,15 +39,15 @@ fn throttled(percent: u64, delay: (u64, u64)) -> Throttled {
     let mut worst = Throttled::default();
     for phase in 0..PHASES {
         let (from, until) = (THROTTLE.0 + phase * PHASE, THROTTLE.1 + phase * PHASE);
-        let shape = Shape::new(PLENTY, delay).then(from, 800 * percent / 100).then(until, PLENTY);
-        let world = World::new(Camera::new(800), shape, phase, true).run(CAME, 95);
+        let profile = LinkProfile::new(PLENTY, delay).then(from, 800 * percent / 100).then(until, PLENTY);
+        let world = World::new(SimulatedCamera::new(800), profile, phase, true).run(CAME, 95);
         worst.onset = worst.onset.max(world.worst_age(from, from + 10_000));
         worst.steady = worst.steady.max(world.worst_age(from + 10_000, until));
         worst.after = worst.after.max(world.worst_age(until + 5000, until + 20_000));
         worst.switches = worst.switches.max(world.switches.len());
         worst.padding = worst.padding.max(world.padding * 8 / ((until - from) / 1000));
-        let &(back, rung) = world.switches.last().expect("it changes");
-        assert_eq!(rung, Full, "phase {phase}: {:?}", world.switches);
+        let &(back, level) = world.switches.last().expect("it changes");
+        assert_eq!(level, Full, "phase {phase}: {:?}", world.switches);
         worst.full_again = worst.full_again.max(back.saturating_sub(until));
     }
     println!("{percent:3} % for a minute, {delay:?} ms: {worst:?}");
@@ -55,7 +55,7 @@ fn throttled(percent: u64, delay: (u64, u64)) -> Throttled {
 }
 
 #[test]
-fn a_link_throttled_to_60_percent_shows_a_fresh_picture() {
+fn link_at_60_percent_shows_live_video() {
     for (delay, onset) in [(NEAR, 1050), (USUAL, 1200), (FAR, 1400)] {
         let worst = throttled(60, delay);
         assert!(worst.onset <= onset && worst.steady <= 300 + delay.0, "{worst:?}");
@@ -66,7 +66,7 @@ fn a_link_throttled_to_60_percent_shows_a_fresh_picture() {
 }
 
 #[test]
-fn a_link_throttled_to_40_percent_does_too() {
+fn link_at_40_percent_shows_live_video() {
     for (delay, onset) in [(NEAR, 1400), (USUAL, 1500), (FAR, 2000)] {
         let worst = throttled(40, delay);
         assert!(worst.onset <= onset && worst.steady <= 300 + delay.0, "{worst:?}");
@@ -75,40 +75,41 @@ fn a_link_throttled_to_40_percent_does_too() {
     }
 }
 
-/// What even the light picture is too much for.
+/// Even `low` exceeds this link's capacity.
 #[test]
-fn a_link_throttled_to_20_percent_skips_and_recovers() {
+fn link_at_20_percent_skips_and_recovers() {
     let worst = throttled(20, USUAL);
     assert!(worst.steady <= 1200 && worst.after <= 175 && worst.full_again <= 8000, "{worst:?}");
 }
 
 #[test]
-fn a_link_that_is_nearly_fast_enough_or_just_so_does_not_change_all_the_time() {
+fn borderline_link_does_not_oscillate() {
     for delay in [NEAR, USUAL, FAR] {
         let worst = throttled(95, delay);
         assert!(worst.switches <= 4 && worst.onset <= 1100, "{worst:?}");
         for seed in 0..5 {
-            let shape = Shape::new(PLENTY, delay).then(10_000, 960);
-            let world = World::new(Camera::new(800), shape, seed, true).run(CAME, 60);
-            assert_eq!(world.rungs(), [], "a fifth more than the stream is enough");
+            let profile = LinkProfile::new(PLENTY, delay).then(10_000, 960);
+            let world = World::new(SimulatedCamera::new(800), profile, seed, true).run(CAME, 60);
+            assert_eq!(world.levels(), [], "a fifth more than the stream is enough");
         }
     }
 }
 
 #[test]
-fn without_a_light_picture_the_newest_key_frame_is_enough() {
-    let shape = Shape::new(PLENTY, USUAL).then(THROTTLE.0, 480).then(THROTTLE.1, PLENTY);
-    let world = World::new(Camera::new(800), shape, 1, false).run(CAME, 90);
+fn stream_without_low_skips_to_the_newest_key_frame() {
+    let profile = LinkProfile::new(PLENTY, USUAL).then(THROTTLE.0, 480).then(THROTTLE.1, PLENTY);
+    let world = World::new(SimulatedCamera::new(800), profile, 1, false).run(CAME, 90);
     let (worst, after) = (world.worst_age(THROTTLE.0, THROTTLE.1), world.worst_age(THROTTLE.1 + 5000, u64::MAX));
-    println!(" 60 % without light: {worst} ms, afterwards {after} ms, skipped {} times", world.skips.len());
+    println!(" 60 % without low: {worst} ms, afterwards {after} ms, skipped {} times", world.skips.len());
     assert!(worst <= 1350 && after <= 100);
 }
 
 #[test]
-fn two_hundred_milliseconds_that_vary_by_eighty_cost_nothing() {
+fn jitter_of_80_ms_costs_nothing() {
     for seed in 0..5 {
-        let world = World::new(Camera::new(800), Shape::new(PLENTY, (200, 80)), seed, true).run(CAME, 60);
-        assert_eq!(world.rungs(), [], "seed {seed}");
+        let world =
+            World::new(SimulatedCamera::new(800), LinkProfile::new(PLENTY, (200, 80)), seed, true).run(CAME, 60);
+        assert_eq!(world.levels(), [], "seed {seed}");
         assert!(world.skips.iter().all(|skip| skip.0 < CAME + 1000), "only to catch up: {:?}", world.skips);
         let worst = world.worst_age(10_000, u64::MAX);
         assert!(worst <= 280 + 40 + 30, "{worst} ms are more than the link's own and a frame");
@@ -116,38 +117,38 @@ fn two_hundred_milliseconds_that_vary_by_eighty_cost_nothing() {
 }
 
 #[test]
-fn a_healthy_viewer_is_hardly_asked() {
+fn healthy_viewer_gets_few_pings() {
     for (kbps, delay) in [(800, NEAR), (800, FAR), (4000, NEAR), (4000, FAR), (12_000, USUAL)] {
-        let world = World::new(Camera::new(kbps), Shape::new(PLENTY * 5, delay), 1, true).run(CAME, 60);
+        let world = World::new(SimulatedCamera::new(kbps), LinkProfile::new(PLENTY * 5, delay), 1, true).run(CAME, 60);
         println!("{kbps} kbit/s, {delay:?} ms: {:.1} pings a second", world.pings as f64 / 60.0);
         assert!(world.pings <= 90, "with each key frame, and to begin with: {}", world.pings);
     }
 }
 
 #[test]
-fn a_large_stream_on_a_fast_link_with_a_long_way_is_not_held_back() {
+fn high_bandwidth_delay_product_is_not_held_back() {
     for (seed, kbps) in [(1, 100_000), (2, 50_000), (3, 50_000), (4, 31_000)] {
-        let world = World::new(Camera::new(25_000), Shape::new(kbps, (50, 5)), seed, true).run(CAME, 60);
+        let world = World::new(SimulatedCamera::new(25_000), LinkProfile::new(kbps, (50, 5)), seed, true).run(CAME, 60);
         let worst = world.worst_age(6000, u64::MAX);
         println!("25 Mbit/s on {kbps} kbit/s: {worst} ms, skipped {:?}", world.skips);
-        assert_eq!(world.rungs(), []);
-        // A key frame is a quarter of a second's bits.
+        assert_eq!(world.levels(), []);
+        // A key frame has the bits of a quarter of a second.
         assert!(worst <= 55 + 40 + 20 + 25_000 * 250 / kbps, "{worst}");
         assert!(world.skips.iter().all(|skip| skip.0 < CAME + 2000), "only to catch up: {:?}", world.skips);
     }
 }
 
 #[test]
-fn a_link_that_stands_still_now_and_then_keeps_the_full_picture() {
+fn stalling_link_keeps_the_full_variant() {
     for (camera, kbps) in [(800, PLENTY), (4000, PLENTY), (4000, 6000)] {
         for phase in 0..PHASES {
-            let mut shape = Shape::new(kbps, USUAL);
+            let mut profile = LinkProfile::new(kbps, USUAL);
             for stop in 1..7 {
                 let at = stop * 10_000 + phase * PHASE;
-                shape = shape.then(at, 0).then(at + 700, kbps);
+                profile = profile.then(at, 0).then(at + 700, kbps);
             }
-            let world = World::new(Camera::new(camera), shape, phase, true).run(CAME, 70);
-            // What is caught up with slowly cannot always be told from a link that is too slow.
+            let world = World::new(SimulatedCamera::new(camera), profile, phase, true).run(CAME, 70);
+            // Slow catching up cannot always be distinguished from a slow link.
             let most = if kbps == PLENTY { 0 } else { 4 };
             assert!(world.switches.len() <= most, "{camera} on {kbps} kbit/s, phase {phase}: {:?}", world.switches);
             let worst = world.worst_age(13_000, 19_900);
@@ -157,47 +158,48 @@ fn a_link_that_stands_still_now_and_then_keeps_the_full_picture() {
 }
 
 #[test]
-fn a_gop_of_megabytes_on_a_slow_link_is_not_waited_for() {
+fn large_gop_on_a_slow_link_is_skipped() {
     for (camera, first) in [(4000, 2200), (25_000, 5500)] {
-        let world = World::new(Camera::new(camera), Shape::new(2000, USUAL), 1, true).run(CAME, 60);
+        let world = World::new(SimulatedCamera::new(camera), LinkProfile::new(2000, USUAL), 1, true).run(CAME, 60);
         let worst = world.worst_age(CAME + 6000, u64::MAX);
         println!("{camera} on 2000 kbit/s: {} ms first, {worst} ms then", world.worst_age(CAME, CAME + 6000));
         assert!(world.worst_age(CAME, CAME + 6000) <= first && worst <= 500);
-        assert_eq!(world.rungs(), [Light]);
+        assert_eq!(world.levels(), [Low]);
     }
 }
 
 #[test]
-fn ten_seconds_between_key_frames_do_not_make_ten_seconds_of_delay() {
-    let camera = Camera { gop: 250, key: 20, ..Camera::new(800) };
+fn key_frame_interval_of_ten_seconds_does_not_add_ten_seconds() {
+    let camera = SimulatedCamera { gop: 250, key: 20, ..SimulatedCamera::new(800) };
     for phase in 0..PHASES {
         let from = 20_500 + phase * 2000;
-        let shape = Shape::new(PLENTY, USUAL).then(from, 480).then(from + 60_000, PLENTY);
-        let world = World::new(camera, shape, phase, true).run(CAME, 110);
+        let profile = LinkProfile::new(PLENTY, USUAL).then(from, 480).then(from + 60_000, PLENTY);
+        let world = World::new(camera, profile, phase, true).run(CAME, 110);
         let (worst, steady) = (world.worst_age(from, from + 60_000), world.worst_age(from + 6000, from + 60_000));
         println!("GOP of 10 s, 60 % from {from} ms on: {worst} ms, {steady} ms from 6 s on, {:?}", world.switches);
         assert!(worst <= 1900 && steady <= 600);
-        assert_eq!(world.rungs(), [Light, Full]);
+        assert_eq!(world.levels(), [Low, Full]);
     }
 }
 
 #[test]
-fn a_path_that_becomes_longer_is_not_a_slow_link_for_long() {
-    // A delay that grows by itself cannot be told from a queue at first.
-    let world = World::new(Camera::new(800), Shape::new(PLENTY, NEAR).lengthened(20_000, 300), 1, true).run(CAME, 60);
+fn longer_path_returns_to_the_full_variant() {
+    // A growing delay looks like a queue at first.
+    let world = World::new(SimulatedCamera::new(800), LinkProfile::new(PLENTY, NEAR).lengthened(20_000, 300), 1, true)
+        .run(CAME, 60);
     println!("path of 300 ms more: {:?} skips {:?}", world.switches, world.skips);
     assert!(world.worst_age(50_000, u64::MAX) <= 400);
-    assert_ne!(world.rungs().last(), Some(&Light), "back to the full picture");
+    assert_ne!(world.levels().last(), Some(&Low), "back to the full variant");
 }
 
 #[test]
-fn a_path_that_becomes_longer_and_restless_is_known_after_seconds() {
+fn longer_path_with_jitter_is_recognized_within_seconds() {
     for seed in 0..5 {
-        let shape = Shape::new(PLENTY, (0, 0)).restless(20_000, (200, 80));
-        let world = World::new(Camera::new(2000), shape, seed, true).run(CAME, 60);
+        let profile = LinkProfile::new(PLENTY, (0, 0)).restless(20_000, (200, 80));
+        let world = World::new(SimulatedCamera::new(2000), profile, seed, true).run(CAME, 60);
         println!("200 ± 80 ms more from 20 s on: {:?} skips {:?}", world.switches, world.skips);
         assert!(world.worst_age(35_000, u64::MAX) <= 280 + 40 + 100, "{} ms", world.worst_age(35_000, u64::MAX));
         assert!(world.skips.iter().all(|skip| skip.0 < 35_000), "{:?}", world.skips);
-        assert_ne!(world.rungs().last(), Some(&Light), "back to the full picture");
+        assert_ne!(world.levels().last(), Some(&Low), "back to the full variant");
     }
 }

@@ -1,42 +1,42 @@
-//! A viewer: acknowledges as the client does, and knows how old the newest picture is that it has got.
+//! A viewer: acknowledges as the client does, and records the newest frame that it has received.
 
-/// What goes to a viewer.
+/// A message to the viewer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Down {
     Init,
-    /// A frame captured then.
+    /// A frame with its capture time.
     Frame(u64),
-    /// A ping that says it was sent then.
+    /// A ping with the time at which it was sent.
     Ping(f64),
 }
 
-/// What a viewer answers.
+/// A message from the viewer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Up {
     Ack { received: u64, at: f64 },
     Pong { sent: f64, at: f64, received: u64 },
 }
 
-/// The client's own acknowledgements.
+/// Interval of the client's unsolicited acknowledgements.
 const ACK_EVERY: u64 = 250;
-/// After a silence of so long it acknowledges so often for so long.
+/// After a silence of `SILENCE`, the viewer acknowledges every `ACK_ALERT` for the time of `ALERT`.
 const SILENCE: u64 = 150;
 const ACK_ALERT: u64 = 40;
 const ALERT: u64 = 500;
-/// Its clock is not the relay's.
+/// Offset of the viewer's clock from the relay's.
 const CLOCK: f64 = 7_000_123.0;
 
 #[derive(Debug, Default)]
 pub(super) struct Viewer {
     received: u64,
-    /// When the newest message arrived, and until when it acknowledges more often.
-    heard: u64,
+    /// Arrival time of the newest message, and the end of frequent acknowledgements.
+    last_message: u64,
     alert: u64,
-    /// When the newest message arrived, by its clock.
+    /// Arrival time of the newest message by the viewer's clock.
     arrived: f64,
-    /// When how many messages were acknowledged.
+    /// Time of the last acknowledgement and its number of messages.
     acknowledged: Option<(u64, u64)>,
-    /// When the newest frame was captured that has arrived.
+    /// Capture time of the newest frame received.
     newest: Option<u64>,
 }
 
@@ -51,12 +51,12 @@ impl Viewer {
                 self.newest = self.newest.max(Some(captured));
             }
         }
-        self.alert = if now > self.heard + SILENCE { now + ALERT } else { self.alert };
-        (self.arrived, self.heard) = (at, now);
+        self.alert = if now > self.last_message + SILENCE { now + ALERT } else { self.alert };
+        (self.arrived, self.last_message) = (at, now);
         self.acknowledge(now)
     }
 
-    /// The client looks after itself a few times a second.
+    /// The client's timer fires a few times per second.
     pub(super) fn tick(&mut self, now: u64) -> Option<Up> {
         if now.is_multiple_of(ACK_EVERY) { self.acknowledge(now) } else { None }
     }
@@ -72,7 +72,7 @@ impl Viewer {
         due.then_some(Up::Ack { received: self.received, at: self.arrived })
     }
 
-    /// How old the newest picture is, in milliseconds.
+    /// The age of the newest frame, in milliseconds.
     pub(super) fn age(&self, now: u64) -> Option<u64> {
         Some(now - self.newest?)
     }

@@ -1,65 +1,65 @@
-//! The whole, and what is noted of it.
+//! Connects the parts of the simulation and records the results.
 
 use std::time::Duration;
 
-use super::link::{Shape, Way};
-use super::source::{Camera, Source};
+use super::link::{LinkDirection, LinkProfile};
+use super::source::{SimulatedCamera, SimulatedSource};
 use super::viewer::{Down, Up, Viewer};
-use crate::egress::websocket::flow::Permit;
-use crate::egress::websocket::ladder::{Rates, Rung};
-use crate::egress::websocket::steering::{Ask, Steering};
+use crate::egress::websocket::abr_controller::{AbrController, PingRequest};
+use crate::egress::websocket::send_window::SendDecision;
+use crate::egress::websocket::variant_selector::{Level, Rates};
 use crate::hub::ring::{Cursor, Ring, Step};
 
-/// What is to be sent next, once it can be.
-struct Next {
-    rung: Rung,
-    /// The newest key frame when it was chosen; a full picture begins with a newer one.
+/// The variant that will be sent once it has a key frame.
+struct PlannedSwitch {
+    level: Level,
+    /// The newest key frame when it was chosen; the full variant must start with a newer one.
     after: Option<u64>,
 }
 
-/// See the module.
+/// See the [module](self).
 pub(super) struct World {
     now: u64,
-    source: Source,
+    source: SimulatedSource,
     viewer: Viewer,
-    steering: Steering,
-    has_light: bool,
-    sending: Rung,
+    abr: AbrController,
+    has_low: bool,
+    sending: Level,
     cursor: Cursor,
-    next: Option<Next>,
+    next: Option<PlannedSwitch>,
     held: bool,
     rates: Option<Rates>,
-    down: Way<Down>,
-    up: Way<Up>,
-    /// The age of the newest picture at the viewer, for each millisecond.
+    down: LinkDirection<Down>,
+    up: LinkDirection<Up>,
+    /// The age of the newest frame at the viewer, for each millisecond.
     ages: Vec<u64>,
-    /// When the viewer came.
+    /// The time at which the viewer joined.
     came: u64,
-    /// When the sending changed to what.
-    pub(super) switches: Vec<(u64, Rung)>,
-    /// When how many frames were left out.
+    /// Times of the changes of variant, and the new level.
+    pub(super) switches: Vec<(u64, Level)>,
+    /// Times of skips, and the number of skipped frames.
     pub(super) skips: Vec<(u64, u64)>,
     /// Bytes of padding.
     pub(super) padding: u64,
-    /// Pings, heartbeats aside.
+    /// Pings, without heartbeats.
     pub(super) pings: u64,
 }
 
 impl World {
-    pub(super) fn new(camera: Camera, shape: Shape, seed: u64, has_light: bool) -> Self {
+    pub(super) fn new(camera: SimulatedCamera, profile: LinkProfile, seed: u64, has_low: bool) -> Self {
         Self {
             now: 0,
-            source: Source::new(camera),
+            source: SimulatedSource::new(camera),
             viewer: Viewer::default(),
-            steering: Steering::default(),
-            has_light,
-            sending: Rung::Full,
+            abr: AbrController::default(),
+            has_low,
+            sending: Level::Full,
             cursor: Cursor::default(),
             next: None,
             held: false,
             rates: None,
-            up: Way::new(Shape::new(1_000_000, shape.delay), seed + 1),
-            down: Way::new(shape, seed),
+            up: LinkDirection::new(LinkProfile::new(1_000_000, profile.delay), seed + 1),
+            down: LinkDirection::new(profile, seed),
             ages: Vec::new(),
             came: 0,
             switches: Vec::new(),
@@ -69,13 +69,13 @@ impl World {
         }
     }
 
-    /// A viewer comes when the camera has run for `before` milliseconds, and stays for so many seconds.
+    /// Runs the camera for `before` milliseconds, then with a viewer for `seconds`.
     pub(super) fn run(mut self, before: u64, seconds: u64) -> Self {
         for now in 0..before {
             self.source.step(now);
         }
         self.came = before;
-        self.steering.set_free(self.has_light, Duration::from_millis(before));
+        self.abr.set_free(self.has_low, Duration::from_millis(before));
         for now in before..before + seconds * 1000 {
             self.now = now;
             self.source.step(now);
@@ -88,7 +88,7 @@ impl World {
                 self.up.send(60, answer);
             }
             for answer in self.up.step(now) {
-                self.answered(answer);
+                self.on_pong(answer);
                 self.session();
             }
             self.session();
@@ -97,14 +97,14 @@ impl World {
         self
     }
 
-    /// The age of the oldest picture that the viewer saw as its newest from one millisecond to another.
+    /// The greatest age of the viewer's newest frame between two milliseconds.
     pub(super) fn worst_age(&self, from: u64, until: u64) -> u64 {
         let index = |time: u64| ((time - self.came) as usize).min(self.ages.len());
         self.ages[index(from)..index(until)].iter().copied().max().unwrap_or(0)
     }
 
-    /// The rungs that were gone to, and when.
-    pub(super) fn rungs(&self) -> Vec<Rung> {
+    /// The levels of all changes, in order.
+    pub(super) fn levels(&self) -> Vec<Level> {
         self.switches.iter().map(|switch| switch.1).collect()
     }
 
@@ -114,30 +114,30 @@ impl World {
 
     fn ring(&self) -> &Ring {
         match self.sending {
-            Rung::Full => &self.source.full,
-            Rung::Light => &self.source.light,
+            Level::Full => &self.source.full,
+            Level::Low => &self.source.low,
         }
     }
 
-    fn answered(&mut self, answer: Up) {
+    fn on_pong(&mut self, answer: Up) {
         let now = self.time();
         let possible = match answer {
-            Up::Ack { received, at } => self.steering.acknowledged(received, Some(at), now).map(|_| ()),
-            Up::Pong { sent, at, received } => self.steering.answered(sent, at, Some(received), now),
+            Up::Ack { received, at } => self.abr.on_ack(received, Some(at), now).map(|_| ()),
+            Up::Pong { sent, at, received } => self.abr.on_pong(sent, at, Some(received), now),
         };
         possible.expect("viewers acknowledge what they have received");
     }
 
     fn session(&mut self) {
         self.choose();
-        self.change_over();
+        self.switch();
         loop {
             let now = self.time();
-            if self.steering.permit(now) != Permit::Send {
+            if self.abr.send_decision(now) != SendDecision::Send {
                 self.held = true;
                 break;
             }
-            if self.steering.waits_for_light(self.sending, self.ring().lag(&self.cursor), now) {
+            if self.abr.waits_for_low(self.sending, self.ring().lag(&self.cursor), now) {
                 self.held = true;
                 break;
             }
@@ -147,7 +147,7 @@ impl World {
             match self.ring_read() {
                 Step::Pending => break,
                 Step::Init(init) => {
-                    self.steering.begin(self.ring().rates().map(|(_, bits)| bits as f64 / 8.0), now);
+                    self.abr.begin(self.ring().rates().map(|(_, bits)| bits as f64 / 8.0), now);
                     self.send(init.bytes.len(), Down::Init);
                 }
                 Step::Fragment(fragment) => {
@@ -156,27 +156,27 @@ impl World {
                 }
                 Step::Overrun(skipped) => self.skips.push((self.now, skipped)),
             }
-            self.ask();
+            self.ping_due();
         }
-        self.ask();
+        self.ping_due();
     }
 
     fn ring_read(&mut self) -> Step {
         let ring = match self.sending {
-            Rung::Full => &self.source.full,
-            Rung::Light => &self.source.light,
+            Level::Full => &self.source.full,
+            Level::Low => &self.source.low,
         };
         ring.read(&mut self.cursor)
     }
 
     fn send(&mut self, bytes: usize, message: Down) {
-        self.steering.sent(bytes, self.ring().lag(&self.cursor), self.time());
+        self.abr.on_sent(bytes, self.ring().lag(&self.cursor), self.time());
         self.down.send(bytes, message);
     }
 
     fn skip(&mut self) {
         let mut cursor = self.cursor;
-        if self.ring().lag(&cursor) > self.steering.tolerated_lag(self.sending, self.time()) {
+        if self.ring().lag(&cursor) > self.abr.tolerated_lag(self.sending, self.time()) {
             let skipped = self.ring().skip(&mut cursor);
             self.cursor = cursor;
             if skipped > 0 {
@@ -185,18 +185,18 @@ impl World {
         }
     }
 
-    fn ask(&mut self) {
+    fn ping_due(&mut self) {
         let rate = |ring: &Ring| Some(ring.rates()?.1 as f64 / 8.0);
-        // Only as often as it may matter: it is most of the work.
-        if self.steering.rung() == Rung::Light && self.now.is_multiple_of(500) {
-            let rates = rate(&self.source.full).zip(rate(&self.source.light));
-            self.rates = rates.map(|(full, light)| Rates { full, light });
+        // Updated rarely, because it is most of the work.
+        if self.abr.level() == Level::Low && self.now.is_multiple_of(500) {
+            let rates = rate(&self.source.full).zip(rate(&self.source.low));
+            self.rates = rates.map(|(full, low)| Rates { full, low });
         }
         let rates = self.rates;
         let now = self.time();
-        match self.steering.ask(rates, now) {
-            Some(Ask::One(padding)) => self.ping(padding, false),
-            Some(Ask::Train(padding)) => {
+        match self.abr.ping_due(rates, now) {
+            Some(PingRequest::One(padding)) => self.ping(padding, false),
+            Some(PingRequest::Train(padding)) => {
                 self.ping(0, false);
                 self.ping(padding, true);
             }
@@ -206,31 +206,31 @@ impl World {
 
     fn ping(&mut self, padding: usize, train: bool) {
         let sent = self.now as f64;
-        self.steering.asked(sent, padding, train, self.time());
+        self.abr.on_ping_sent(sent, padding, train, self.time());
         self.padding += padding as u64;
         self.pings += 1;
         self.down.send(40 + padding, Down::Ping(sent));
     }
 
     fn choose(&mut self) {
-        if self.steering.light_wanted_for(self.time()).is_some() {
-            self.source.hold_light(self.now);
+        if self.abr.low_wanted_for(self.time()).is_some() {
+            self.source.subscribe_low(self.now);
         }
-        let (rung, chosen) = (self.steering.rung(), self.next.as_ref().map_or(self.sending, |next| next.rung));
-        if rung == chosen {
+        let (level, chosen) = (self.abr.level(), self.next.as_ref().map_or(self.sending, |next| next.level));
+        if level == chosen {
             return;
         }
-        self.next = (rung != self.sending).then(|| {
-            let after = self.source.full.newest_keyframe().filter(|_| rung == Rung::Full);
-            Next { rung, after }
+        self.next = (level != self.sending).then(|| {
+            let after = self.source.full.newest_keyframe().filter(|_| level == Level::Full);
+            PlannedSwitch { level, after }
         });
     }
 
-    fn change_over(&mut self) {
+    fn switch(&mut self) {
         let Some(next) = &self.next else { return };
-        let ring = if next.rung == Rung::Full { &self.source.full } else { &self.source.light };
+        let ring = if next.level == Level::Full { &self.source.full } else { &self.source.low };
         if ring.newest_keyframe() > next.after {
-            (self.sending, self.cursor) = (next.rung, Cursor::default());
+            (self.sending, self.cursor) = (next.level, Cursor::default());
             self.switches.push((self.now, self.sending));
             self.next = None;
         }

@@ -1,10 +1,10 @@
 use super::*;
 use crate::config::Webrtc;
 use crate::egress::whep::bind;
-use crate::hub::ring::Limits;
+use crate::hub::ring::RingLimits;
 use proptest::prelude::*;
 
-/// What a browser's video section says of a payload type.
+/// A browser's attributes of one payload type.
 fn h264(pt: u8, profile: &str) -> String {
     format!(
         "a=rtpmap:{pt} H264/90000\r\na=rtcp-fb:{pt} nack\r\na=rtcp-fb:{pt} nack pli\r\n\
@@ -38,20 +38,25 @@ fn audio() -> String {
     section("audio", 0, "111", "recvonly", "a=rtpmap:111 opus/48000/2\r\n")
 }
 
+fn data(mid: u8) -> String {
+    let media = section("application", mid, "webrtc-datachannel", "sendrecv", "a=sctp-port:5000\r\n");
+    media.replace("UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP")
+}
+
 async fn endpoint() -> Endpoint {
     let settings = Webrtc::default();
     let bound = bind(&settings, "127.0.0.1:0".parse().unwrap()).await.unwrap().unwrap();
-    let hub = Hub::new(["cam".parse().unwrap()], Limits::default(), true);
+    let hub = Hub::new(["cam".parse().unwrap()], RingLimits::default(), true);
     Endpoint::start(bound, Arc::new(hub), CancellationToken::new()).unwrap()
 }
 
 #[tokio::test]
-async fn a_browser_s_offer_is_answered_with_its_own_payload_types_and_our_candidates() {
+async fn answer_has_the_offers_payload_types_and_the_relays_candidates() {
     let endpoint = endpoint().await;
     let sections = [audio(), video(&(h264(96, "42e01f") + &h264(102, "64001f"))).replace("SAVPF 96", "SAVPF 96 102")];
-    let (agreed, answer) = endpoint.agree(&offer(&sections), None).unwrap();
+    let (negotiated, answer) = endpoint.negotiate(&offer(&sections), None).unwrap();
     let high = "avc1.640028".parse().unwrap();
-    assert_eq!(payload::choose(&agreed.payloads, &high), Some(102.into()));
+    assert_eq!(payload::choose(&negotiated.payloads, &high), Some(102.into()));
     let port = endpoint.port.address.port();
     for line in [
         "a=ice-lite".to_owned(),
@@ -64,47 +69,102 @@ async fn a_browser_s_offer_is_answered_with_its_own_payload_types_and_our_candid
         assert!(answer.contains(&line), "{line} is not in\n{answer}");
     }
     assert!(!answer.contains("m=audio 0"), "it would take the candidates with it\n{answer}");
-    assert_eq!(agreed.local.len(), 2);
+    assert_eq!(negotiated.local.len(), 2);
+}
+
+/// The sections of an answer, each with its `m=` line.
+fn answered(answer: &str) -> Vec<&str> {
+    let starts: Vec<usize> = answer.match_indices("\r\nm=").map(|(at, _)| at + 2).collect();
+    let ends = starts.iter().skip(1).copied().chain([answer.len()]);
+    starts.iter().zip(ends).map(|(&start, end)| &answer[start..end]).collect()
 }
 
 #[tokio::test]
-async fn h_265_is_agreed_on_where_it_is_offered() {
+async fn video_is_the_only_track_of_the_answer() {
+    let endpoint = endpoint().await;
+    for direction in ["recvonly", "sendrecv"] {
+        let h264 = h264(96, "42e01f");
+        let sections = [
+            section("audio", 0, "111", direction, "a=rtpmap:111 opus/48000/2\r\n"),
+            section("video", 1, "96", direction, &h264),
+        ];
+        let (_, answer) = endpoint.negotiate(&offer(&sections), None).unwrap();
+        let [audio, video] = answered(&answer)[..] else { panic!("{answer}") };
+        assert!(audio.contains("a=inactive") && !audio.contains("msid"), "{audio}");
+        assert!(audio.contains("a=candidate:") && audio.starts_with("m=audio 9"), "{audio}");
+        assert!(video.contains("a=sendonly") && video.matches("a=msid:").count() == 1, "{video}");
+    }
+}
+
+#[tokio::test]
+async fn first_sendable_video_section_is_used() {
+    let endpoint = endpoint().await;
+    let h264 = |mid| section("video", mid, "96", "recvonly", &h264(96, "42e01f"));
+    let (negotiated, answer) = endpoint.negotiate(&offer(&[h264(0), h264(1), h264(2)]), None).unwrap();
+    let directions =
+        |answer: &str| -> Vec<bool> { answered(answer).iter().map(|section| section.contains("a=sendonly")).collect() };
+    assert_eq!((&*negotiated.mid, directions(&answer)), ("0", vec![true, false, false]));
+    assert_eq!(answer.matches("a=inactive").count(), 2, "{answer}");
+    assert_eq!(answer.matches("a=msid:").count(), 1, "{answer}");
+
+    let vp8 = section("video", 0, "97", "recvonly", "a=rtpmap:97 VP8/90000\r\n");
+    let (negotiated, answer) = endpoint.negotiate(&offer(&[vp8, h264(1), h264(2)]), None).unwrap();
+    assert_eq!((&*negotiated.mid, directions(&answer)), ("1", vec![false, true, false]));
+    assert!(answer.contains("m=video 0 ") && answer.contains("a=group:BUNDLE 1 2"), "{answer}");
+    assert!(answered(&answer)[1].contains("a=candidate:"), "{answer}");
+}
+
+#[tokio::test]
+async fn data_channel_beside_video_is_accepted() {
+    let endpoint = endpoint().await;
+    let (_, answer) = endpoint
+        .negotiate(&offer(&[section("video", 0, "96", "recvonly", &h264(96, "42e01f")), data(1)]), None)
+        .unwrap();
+    let [video, data] = answered(&answer)[..] else { panic!("{answer}") };
+    assert!(video.contains("a=sendonly") && data.starts_with("m=application 9"), "{answer}");
+}
+
+#[tokio::test]
+async fn offered_h265_is_negotiated() {
     let endpoint = endpoint().await;
     let hevc = "a=rtpmap:96 H265/90000\r\na=fmtp:96 level-id=120;profile-id=1;tier-flag=0;tx-mode=SRST\r\n";
-    let (agreed, _) = endpoint.agree(&offer(&[audio(), video(hevc)]), None).unwrap();
-    assert!(!payload::has(&agreed.payloads, Family::H264) && payload::has(&agreed.payloads, Family::H265));
-    assert_eq!(payload::choose(&agreed.payloads, &"hvc1.1.6.L93.90".parse().unwrap()), Some(96.into()));
+    let (negotiated, _) = endpoint.negotiate(&offer(&[audio(), video(hevc)]), None).unwrap();
+    assert!(!payload::has(&negotiated.payloads, Family::H264) && payload::has(&negotiated.payloads, Family::H265));
+    assert_eq!(payload::choose(&negotiated.payloads, &"hvc1.1.6.L93.90".parse().unwrap()), Some(96.into()));
 }
 
 #[tokio::test]
-async fn a_player_that_says_little_of_h_264_is_sent_it() {
+async fn h264_without_parameters_is_accepted() {
     let endpoint = endpoint().await;
-    let (agreed, _) = endpoint.agree(&offer(&[audio(), video("a=rtpmap:96 H264/90000\r\n")]), None).unwrap();
-    assert_eq!(payload::choose(&agreed.payloads, &"avc1.640028".parse().unwrap()), Some(96.into()));
+    let (negotiated, _) = endpoint.negotiate(&offer(&[audio(), video("a=rtpmap:96 H264/90000\r\n")]), None).unwrap();
+    assert_eq!(payload::choose(&negotiated.payloads, &"avc1.640028".parse().unwrap()), Some(96.into()));
 }
 
 #[tokio::test]
-async fn what_cannot_be_answered_is_refused_for_its_own_reason() {
+async fn unanswerable_offer_reports_its_reason() {
     let endpoint = endpoint().await;
-    let refused = |text: &str| endpoint.agree(text, None).err().unwrap_or_else(|| panic!("{text} was answered"));
+    let refused = |text: &str| endpoint.negotiate(text, None).err().unwrap_or_else(|| panic!("{text} was answered"));
     for text in ["", "hello", "{\"type\":\"offer\"}", "v=0\r\n", "m=video 9 RTP/AVP 96\r\n"] {
-        assert!(matches!(refused(text), Refusal::NotSdp(why) if why.len() <= 400), "{text:?}");
+        assert!(matches!(refused(text), WhepError::NotSdp(why) if why.len() <= 400), "{text:?}");
     }
-    assert_eq!(refused(&offer(&[audio()])), Refusal::NoVideo);
+    assert_eq!(refused(&offer(&[audio()])), WhepError::NoVideo);
     let sends = section("video", 1, "96", "sendonly", &h264(96, "42e01f"));
-    assert_eq!(refused(&offer(&[audio(), sends])), Refusal::NoVideo);
+    assert_eq!(refused(&offer(&[audio(), sends])), WhepError::NoVideo);
+    let inactive = section("video", 1, "96", "inactive", &h264(96, "42e01f"));
+    assert_eq!(refused(&offer(&[audio(), inactive])), WhepError::NoVideo);
+    assert_eq!(refused(&offer(&[data(0)])), WhepError::NoVideo);
     let vp8 = video("a=rtpmap:96 VP8/90000\r\n");
-    assert!(matches!(refused(&offer(&[audio(), vp8])), Refusal::NoCodec(_)));
+    assert!(matches!(refused(&offer(&[audio(), vp8])), WhepError::NoCodec(_)));
 }
 
 #[tokio::test]
-async fn a_damaged_offer_never_panics() {
+async fn damaged_offer_never_panics() {
     let endpoint = endpoint().await;
     let whole = offer(&[audio(), video(&h264(96, "42e01f"))]);
     let damage = (0..whole.len(), 0..60usize, "[\\x20-\\x7e\r\n]{0,8}");
     proptest!(ProptestConfig::with_cases(200), |((at, length, new) in damage)| {
         let mut text = whole.clone();
         text.replace_range(at..(at + length).min(text.len()), &new);
-        let _ = endpoint.agree(&text, None);
+        let _ = endpoint.negotiate(&text, None);
     });
 }

@@ -1,0 +1,367 @@
+//! Plays through WebCodecs: a `VideoDecoder` decodes, and each frame is painted on the canvas over the `<video>` on output.
+//!
+//! Input: the relay's epochs and media, and the browser's [`Signal`]s. Output: [`Outcome`]s. The policies beside it decide:
+//! [`hold`](super::hold) when a frame is decoded, [`decoding`](super::decoding) which frame is painted. Sound is not played: the
+//! owner uses the [MSE player](super::mse) for that. A tile's session owns the player as it does the other.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use js_sys::{ArrayBuffer, Uint8Array};
+use sightline_protocol::codec::codec_of;
+use sightline_protocol::fragment::{FragmentHead, HEAD_LEN_MAX, NtpTime};
+use sightline_protocol::message::{Track, TrackKind};
+use web_sys::HtmlVideoElement;
+
+use super::decoding::{Decoding, Verdict, timestamp};
+use super::edge::HALF_A_FRAME;
+use super::frame_rate::FrameRate;
+use super::freshness::{Freshness, Look};
+use super::hold::Hold;
+use super::latency::Age;
+use super::outcome::Outcome;
+use super::repair::Trouble;
+use super::sample;
+use super::timeline::Timeline;
+use crate::browser::curtain::Curtain;
+use crate::browser::error::DomError;
+use crate::browser::timer::Timeout;
+use crate::browser::video_decoder::{Decoder, Frame};
+use crate::browser::{bytes, is_seen, unix_ms, unix_ms_at};
+use crate::time::Moment;
+
+/// Frames held for the jitter. Half a second of 60 frames per second has fewer; when full, the oldest is decoded at once.
+const HELD_MAX: usize = 64;
+
+/// An event of the browser. The owner hands it to [`Player::handle`].
+pub enum Signal {
+    /// The decoder of this generation put out a frame.
+    Frame(u32, Frame),
+    /// An error closed the decoder of this generation.
+    Error(u32, DomError),
+    /// A held frame is due.
+    Due,
+}
+
+/// See the module.
+pub struct Player {
+    video: HtmlVideoElement,
+    curtain: Curtain,
+    signal: Rc<dyn Fn(Signal)>,
+    /// The announced track; its init segment is the next message.
+    announced: Option<Track>,
+    /// Whether arriving media belongs to an epoch that was announced to this player.
+    expecting: bool,
+    attachment: Attachment,
+    frame_rate: FrameRate,
+    freshness: Freshness,
+    age: Age,
+    watched: bool,
+    outcomes: Vec<Outcome>,
+}
+
+/// The state that belongs to one decoder and is dropped with it.
+struct Attachment {
+    generation: u32,
+    decoder: Decoder,
+    decoding: Decoding,
+    timeline: Timeline,
+    hold: Hold,
+    held: VecDeque<Held>,
+    timer: Option<Timeout>,
+    /// Whether only a key frame can be decoded.
+    needs_keyframe: bool,
+    /// The position from which on a painted frame is the first: of the epoch, or since the tile became visible again.
+    awaited: Option<f64>,
+    failed: bool,
+}
+
+struct Held {
+    due: Moment,
+    keyframe: bool,
+    timestamp: i64,
+    capture: Option<f64>,
+    payload: ArrayBuffer,
+    offset: u32,
+}
+
+impl Attachment {
+    fn new(generation: u32, signal: &Rc<dyn Fn(Signal)>) -> Result<Self, DomError> {
+        let (frame, error) = (Rc::clone(signal), Rc::clone(signal));
+        let decoder = Decoder::new(
+            move |decoded| frame(Signal::Frame(generation, decoded)),
+            move |thrown| error(Signal::Error(generation, thrown)),
+        )?;
+        Ok(Self {
+            generation,
+            decoder,
+            decoding: Decoding::default(),
+            timeline: Timeline::default(),
+            hold: Hold::default(),
+            held: VecDeque::new(),
+            timer: None,
+            needs_keyframe: true,
+            awaited: None,
+            failed: false,
+        })
+    }
+
+    /// Gives the decoder the held frames that are due.
+    fn decode(&mut self, now: Moment) -> Result<(), DomError> {
+        let due = |held: &VecDeque<Held>| held.len() > HELD_MAX || held.front().is_some_and(|next| next.due <= now);
+        while due(&self.held) {
+            let Some(frame) = self.held.pop_front() else { break };
+            if frame.keyframe && self.decoding.is_behind(now) {
+                self.decoder.reset()?;
+                self.decoding.reset();
+            }
+            if !frame.keyframe && self.decoding.is_overloaded(now) {
+                self.decoding.skipped(1 + self.held.len() as u64);
+                self.held.clear();
+                self.needs_keyframe = true;
+                break;
+            }
+            self.decoder.decode(frame.keyframe, frame.timestamp, &frame.payload, frame.offset)?;
+            self.decoding.give(frame.timestamp, frame.capture, now);
+        }
+        Ok(())
+    }
+}
+
+impl Player {
+    /// Paints on `curtain`, which covers `video`, and sends its signals to `signal`.
+    ///
+    /// # Errors
+    /// If the browser cannot create a decoder.
+    pub fn new(video: HtmlVideoElement, curtain: Curtain, signal: Rc<dyn Fn(Signal)>) -> Result<Self, DomError> {
+        Ok(Self {
+            attachment: Attachment::new(0, &signal)?,
+            video,
+            curtain,
+            signal,
+            announced: None,
+            expecting: false,
+            frame_rate: FrameRate::default(),
+            freshness: Freshness::default(),
+            age: Age::default(),
+            watched: true,
+            outcomes: Vec::new(),
+        })
+    }
+
+    /// Starts over with a new decoder.
+    ///
+    /// # Errors
+    /// If the browser cannot create another decoder.
+    pub fn start_over(&mut self) -> Result<(), DomError> {
+        self.ignore_media();
+        self.attachment = Attachment::new(self.attachment.generation + 1, &self.signal)?;
+        Ok(())
+    }
+
+    /// Announces an epoch of video: the next message is its init segment.
+    pub fn announce(&mut self, track: &Track) {
+        self.announced = Some(track.clone());
+        self.expecting = true;
+        self.frame_rate = FrameRate::default();
+    }
+
+    /// Announces audio, which is not played: the next message is its init segment.
+    pub fn announce_sound(&mut self, track: &Track) {
+        self.announced = Some(track.clone()).filter(|_| self.expecting);
+    }
+
+    /// Mutes or unmutes the video, which the MSE player takes over as it is.
+    pub fn set_muted(&self, muted: bool) {
+        self.video.set_muted(muted);
+    }
+
+    /// Sets the volume of the video, 0 to 1.
+    pub fn set_volume(&self, volume: f64) {
+        self.video.set_volume(volume);
+    }
+
+    /// Ignores media until an epoch is announced: the connection has closed, or the epoch cannot be played here.
+    pub fn ignore_media(&mut self) {
+        (self.announced, self.expecting) = (None, false);
+    }
+
+    /// Handles an init segment or a fragment.
+    pub fn media(&mut self, payload: ArrayBuffer, now: Moment) {
+        if !self.expecting || self.attachment.failed {
+            return;
+        }
+        if let Some(track) = self.announced.take() {
+            return self.begin(&track, &payload);
+        }
+        let start = bytes::head(&payload, HEAD_LEN_MAX);
+        match FragmentHead::read(&start) {
+            Ok(head) if head.track_id != TrackKind::Video.track_id() => {}
+            Ok(head) => match sample::offset(&start).filter(|_| head.samples == 1) {
+                Some(offset) => self.fragment(&head, payload, offset, now),
+                None => self.trouble(Trouble::Refused("the fragment is not one frame".to_owned())),
+            },
+            Err(error) => self.trouble(Trouble::Refused(error.to_string())),
+        }
+    }
+
+    /// Handles an event of the browser.
+    pub fn handle(&mut self, signal: Signal, now: Moment) {
+        let current = self.attachment.generation;
+        match signal {
+            Signal::Frame(generation, _) | Signal::Error(generation, _) if generation != current => {}
+            Signal::Frame(_, frame) => self.frame(&frame, now),
+            Signal::Error(_, error) => self.refused(&error),
+            Signal::Due => self.decode(now),
+        }
+    }
+
+    /// Decodes and checks the video as needed; called on a timer.
+    pub fn tick(&mut self, now: Moment) {
+        self.decode(now);
+        let Attachment { decoding, timeline, .. } = &self.attachment;
+        // A hidden page may be given no decoder.
+        let visible = self.watched && is_seen(&self.video);
+        let due = visible && decoding.painted().is_some();
+        let shown = (decoding.quality().0 - decoding.quality().1) as u32;
+        let look = || Look { position: timeline.end(), shown, given: Some(decoding.given()) };
+        let silent = visible && decoding.is_silent(now);
+        self.outcomes.extend(self.freshness.look(due.then(look), now).map(Outcome::Stale));
+        if silent {
+            self.trouble(Trouble::NoPicture);
+        } else if self.freshness.is_frozen() {
+            self.trouble(Trouble::Stalled);
+        }
+    }
+
+    /// Handles the tile becoming invisible: stale frames are not reported until [`Self::watched`].
+    pub fn unwatched(&mut self) {
+        self.watched = false;
+    }
+
+    /// Handles the tile becoming visible again. The next frame to report follows the media placed so far.
+    pub fn watched(&mut self, now: Moment) {
+        self.watched = true;
+        self.attachment.awaited = Some(self.attachment.timeline.end());
+        self.tick(now);
+    }
+
+    /// The distance from the painted frame to the newest fragment received, in milliseconds; none before the first frame.
+    pub fn lag_ms(&self) -> Option<f64> {
+        let Attachment { decoding, timeline, .. } = &self.attachment;
+        decoding.painted().map(|painted| (timeline.end() - painted).max(0.0) * 1e3)
+    }
+
+    /// The age of the painted frame, in milliseconds, if the page's clock agrees with the relay's; none if unknown.
+    pub fn age_ms(&self) -> Option<f64> {
+        self.age.at(unix_ms())
+    }
+
+    /// Playback statistics: the seconds held for the jitter, the arrival jitter in milliseconds, and the playback rate.
+    pub fn figures(&self, now: Moment) -> (f64, Option<f64>, f64) {
+        let Attachment { held, hold, timeline, .. } = &self.attachment;
+        let first = held.front().map_or(timeline.end(), |frame| frame.timestamp as f64 / 1e6);
+        ((timeline.end() - first).max(0.0), hold.jitter(now).map(|jitter| jitter * 1e3), 1.0)
+    }
+
+    /// The number of decoded frames, and of those not painted.
+    pub fn quality(&self) -> (u64, u64) {
+        self.attachment.decoding.quality()
+    }
+
+    /// Takes the outcomes since the last call.
+    pub fn outcomes(&mut self) -> Vec<Outcome> {
+        std::mem::take(&mut self.outcomes)
+    }
+
+    /// Handles the track's init segment.
+    fn begin(&mut self, track: &Track, payload: &ArrayBuffer) {
+        if track.kind != TrackKind::Video {
+            return;
+        }
+        let Attachment { decoder, timeline, awaited, needs_keyframe, hold, .. } = &mut self.attachment;
+        timeline.begin_epoch(track.timescale);
+        hold.begin();
+        *awaited = Some(timeline.epoch_start());
+        *needs_keyframe = true;
+        let init = Uint8Array::new(payload).to_vec();
+        let result = match sample::description(&init) {
+            Some(description) => decoder.configure(codec_of(&track.mime), description),
+            None => Err(DomError::NotSupported(track.mime.clone())),
+        };
+        if let Err(error) = result {
+            self.refused(&error);
+        }
+    }
+
+    fn fragment(&mut self, head: &FragmentHead, payload: ArrayBuffer, offset: usize, now: Moment) {
+        let Attachment { timeline, hold, held, needs_keyframe, decoding, .. } = &mut self.attachment;
+        let FragmentHead { decode_time, composition_offset, duration, keyframe, .. } = *head;
+        let placed = timeline.place(decode_time, composition_offset, duration, keyframe);
+        if !placed.continues {
+            hold.begin();
+            *needs_keyframe = true;
+        }
+        let seconds = timeline.seconds(duration);
+        if *needs_keyframe && !keyframe {
+            decoding.skipped(1);
+        } else {
+            *needs_keyframe = false;
+            let presented =
+                timeline.seconds(decode_time) + composition_offset as f64 * timeline.seconds(1) + placed.offset;
+            held.push_back(Held {
+                due: hold.arrived(placed.start, now),
+                keyframe,
+                timestamp: timestamp(presented),
+                capture: head.capture.map(NtpTime::unix_ms),
+                payload,
+                offset: offset as u32,
+            });
+            self.decode(now);
+        }
+        self.outcomes.extend(self.frame_rate.measure(head.samples, seconds).map(Outcome::FrameRate));
+    }
+
+    /// Decodes the frames that are due, and sets the timer for the next.
+    fn decode(&mut self, now: Moment) {
+        if self.attachment.failed {
+            return;
+        }
+        if let Err(error) = self.attachment.decode(now) {
+            return self.refused(&error);
+        }
+        let Attachment { held, timer, .. } = &mut self.attachment;
+        *timer = held.front().map(|next| {
+            let signal = Rc::clone(&self.signal);
+            Timeout::new(next.due.ms_since(now), move || signal(Signal::Due))
+        });
+    }
+
+    fn frame(&mut self, frame: &Frame, now: Moment) {
+        let Attachment { decoding, timeline, awaited, failed, .. } = &mut self.attachment;
+        let Verdict::Paint(capture) = decoding.output(frame.timestamp(), timeline.end(), now) else { return };
+        if *failed || !self.curtain.paint(frame) {
+            return;
+        }
+        self.age.presented(capture, unix_ms_at(crate::browser::now()));
+        let painted = decoding.painted();
+        if awaited.take_if(|from| painted.is_some_and(|painted| painted >= *from - HALF_A_FRAME)).is_some() {
+            self.outcomes.push(Outcome::Presented);
+        }
+    }
+
+    /// Handles an error of the decoder.
+    fn refused(&mut self, error: &DomError) {
+        self.trouble(match error {
+            DomError::QuotaExceeded => Trouble::Reclaimed,
+            DomError::NotSupported(_) => Trouble::NoPicture,
+            _ => Trouble::Decode,
+        });
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        if !std::mem::replace(&mut self.attachment.failed, true) {
+            self.outcomes.push(Outcome::Trouble(trouble));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The decoder configuration record of a sample entry, `avcC` or `hvcC` (ISO/IEC 14496-15, sections 5.3.3.1 and 8.3.3.1): the
+//! form of NAL units in samples, and the parameter sets.
+
+use std::ops::Range;
+
+use mp4_atom::FourCC;
+use sightline_protocol::codec::Family;
+
+use super::boxes::{self, BoxAt};
+use super::sample_entry;
+use crate::nal::bits::SyntaxError;
+use crate::nal::{self, DeclaredReordering, Layout};
+
+/// Offset of the byte with `lengthSizeMinusOne` in its lower two bits, in both records.
+const AVCC_LENGTH_SIZE: usize = 4;
+const HVCC_LENGTH_SIZE: usize = 21;
+/// Offset of `numOfSequenceParameterSets`, in the lower five bits.
+const AVCC_SETS: usize = 5;
+/// Offset of `numOfArrays`.
+const HVCC_ARRAYS: usize = 22;
+
+/// A track's NAL unit format and parameter sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecoderConfig {
+    /// The form of NAL units in samples.
+    pub layout: Layout,
+    /// The ranges of the parameter sets in the init segment, in the order of the record.
+    pub sets: Vec<Range<usize>>,
+    /// The record and its enclosing boxes, the outermost first.
+    enclosing: Vec<BoxAt>,
+}
+
+impl DecoderConfig {
+    /// Finds the record in the init segment `init`.
+    pub fn find(init: &[u8]) -> Option<Self> {
+        let mut enclosing = sample_entry::find_enclosed(init)?;
+        let entry = enclosing.last()?.body.clone();
+        let mut inner = boxes::children(init, entry.start.checked_add(sample_entry::VISUAL_FIELDS)?..entry.end);
+        let found = inner.find(|inner| [FourCC::new(b"avcC"), FourCC::new(b"hvcC")].contains(&inner.kind))?;
+        let body = found.body.clone();
+        let (family, length_size, sets) = if found.kind == FourCC::new(b"avcC") {
+            (Family::H264, AVCC_LENGTH_SIZE, avcc_sets(init, body.clone())?)
+        } else {
+            let arrays = hvcc_arrays(init, body.clone())?;
+            (Family::H265, HVCC_LENGTH_SIZE, arrays.into_iter().flat_map(|array| array.sets).collect())
+        };
+        enclosing.push(found);
+        let length_size = usize::from(init.get(body.start + length_size)? & 3) + 1;
+        Some(Self { layout: Layout { family, length_size }, sets, enclosing })
+    }
+
+    /// The parameter sets.
+    pub fn units<'a>(&self, init: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.sets.iter().map(|set| &init[set.clone()])
+    }
+
+    /// The frame order that the sequence parameter sets declare. If they differ, the least favourable.
+    ///
+    /// # Errors
+    /// A sequence parameter set cannot be read, or there is none.
+    pub fn declared_reordering(&self, init: &[u8]) -> Result<DeclaredReordering, SyntaxError> {
+        let declared =
+            self.units(init).filter_map(|unit| nal::declared_reordering(self.layout.family, unit).transpose());
+        let declared: Vec<DeclaredReordering> = declared.collect::<Result<_, _>>()?;
+        declared.into_iter().max().ok_or(SyntaxError::Truncated)
+    }
+
+    /// `init` with parameter sets that declare frames to be in order. `None` if nothing has to be changed, or the change is
+    /// impossible.
+    pub fn set_no_reorder(&self, init: &[u8]) -> Option<Vec<u8>> {
+        let mut out = init.to_vec();
+        // From the last to the first, so that earlier ranges stay valid.
+        for set in self.sets.iter().rev() {
+            if let Some(amended) = nal::set_no_reorder(self.layout.family, &init[set.clone()]).ok()? {
+                let length = u16::try_from(amended.len()).ok()?.to_be_bytes();
+                boxes::replace(&mut out, &self.enclosing, set.start - 2..set.end, &[&length, &*amended].concat())?;
+            }
+        }
+        (out != init).then_some(out)
+    }
+}
+
+/// Sequence and picture parameter sets of `avcC`. Further fields of some profiles contain neither.
+fn avcc_sets(bytes: &[u8], record: Range<usize>) -> Option<Vec<Range<usize>>> {
+    let mut at = record.start + AVCC_SETS;
+    let mut sets = Vec::new();
+    for mask in [0x1f, 0xff] {
+        let count = *bytes[..record.end].get(at)? & mask;
+        at += 1;
+        for _ in 0..count {
+            sets.push(length_prefixed(bytes, record.end, &mut at)?);
+        }
+    }
+    Some(sets)
+}
+
+/// An array of `hvcC` with parameter sets of one type.
+#[derive(Debug)]
+pub(super) struct Array {
+    /// Offset of its first byte, which contains the type and whether the array is complete.
+    pub(super) at: usize,
+    pub(super) sets: Vec<Range<usize>>,
+}
+
+/// The arrays of the HEVC decoder configuration record in `bytes[record]`.
+pub(super) fn hvcc_arrays(bytes: &[u8], record: Range<usize>) -> Option<Vec<Array>> {
+    let mut at = record.start + HVCC_ARRAYS;
+    let count = *bytes[..record.end].get(at)?;
+    at += 1;
+    (0..count)
+        .map(|_| {
+            let start = at;
+            let sets = u16::from_be_bytes(*bytes[..record.end].get(at + 1..)?.first_chunk()?);
+            at += 3;
+            let sets = (0..sets).map(|_| length_prefixed(bytes, record.end, &mut at)).collect::<Option<_>>()?;
+            Some(Array { at: start, sets })
+        })
+        .collect()
+}
+
+/// The range after a 16-bit length at `at`, which moves past it.
+fn length_prefixed(bytes: &[u8], end: usize, at: &mut usize) -> Option<Range<usize>> {
+    let length = u16::from_be_bytes(*bytes[..end].get(*at..)?.first_chunk()?);
+    let start = *at + 2;
+    *at = start + usize::from(length);
+    (*at <= end).then_some(start..*at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! The addresses of a stream.
+//!
+//! | address | resource |
+//! | --- | --- |
+//! | `/ws/mse/{stream}` | the stream's WebSocket |
+//! | `/hls/{stream}/index.m3u8` | its multivariant playlist |
+//! | `/hls/{stream}/{variant}/{file}` | a variant's media playlist, init segments, segments and parts |
+//! | `/whep/{stream}`, with any method but `PATCH` and `DELETE` | its WHEP endpoint |
+//! | `/whep/{stream}/{session}`, with `PATCH` and `DELETE` | a WHEP session |
+//!
+//! A path is percent-decoded once, as a whole, and then parsed from the right. So an address means the same whether a proxy
+//! decodes, encodes or keeps it. Each address has one meaning: `index.m3u8` is no file of a variant, and a WHEP session differs
+//! from an endpoint by its method. A stream `a/copy` beside `a` has `/hls/a/copy/index.m3u8` and `/hls/a/copy/copy/media.m3u8`;
+//! the variant `copy` of `a` has `/hls/a/copy/media.m3u8`.
+
+use std::fmt;
+
+use crate::stream::name::{decode, encode_segment};
+use crate::stream::{InvalidStreamName, StreamName};
+
+const WEBSOCKET: &str = "/ws/mse/";
+const HLS: &str = "/hls/";
+const WHEP: &str = "/whep/";
+/// The multivariant playlist.
+const INDEX: &str = "index.m3u8";
+
+/// A parsed address. `Display` writes it relative to the relay's, percent-encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A stream's WebSocket.
+    WebSocket(StreamName),
+    /// A stream's multivariant playlist.
+    HlsIndex(StreamName),
+    /// A file of a variant.
+    HlsFile {
+        /// The stream.
+        stream: StreamName,
+        /// The variant's name, not validated.
+        variant: String,
+        /// The file's name, such as `media.m3u8`.
+        file: String,
+    },
+    /// A stream's WHEP endpoint.
+    Whep(StreamName),
+    /// A session at a WHEP endpoint.
+    WhepSession {
+        /// The stream.
+        stream: StreamName,
+        /// The session's name.
+        session: String,
+    },
+}
+
+/// Why a path is not an address of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadAddress {
+    /// Not an address of a stream.
+    #[error("this address does not name a stream resource")]
+    Unknown,
+    /// The stream's name is invalid.
+    #[error(transparent)]
+    Name(#[from] InvalidStreamName),
+}
+
+impl Address {
+    /// Parses a request's method and raw path.
+    ///
+    /// # Errors
+    /// See [`BadAddress`].
+    pub fn read(method: &str, path: &str) -> Result<Self, BadAddress> {
+        if let Some(rest) = path.strip_prefix(WEBSOCKET) {
+            return Ok(Self::WebSocket(StreamName::from_path(rest)?));
+        }
+        if let Some(rest) = path.strip_prefix(HLS) {
+            let rest = decode(rest)?;
+            let (before, file) = rest.rsplit_once('/').ok_or(BadAddress::Unknown)?;
+            if file == INDEX {
+                return Ok(Self::HlsIndex(before.parse()?));
+            }
+            let (stream, variant) = before.rsplit_once('/').ok_or(BadAddress::Unknown)?;
+            let stream = stream.parse()?;
+            return Ok(Self::HlsFile { stream, variant: variant.to_owned(), file: file.to_owned() });
+        }
+        let rest = decode(path.strip_prefix(WHEP).ok_or(BadAddress::Unknown)?)?;
+        if !matches!(method, "PATCH" | "DELETE") {
+            return Ok(Self::Whep(rest.parse()?));
+        }
+        let (stream, session) = rest.rsplit_once('/').ok_or(BadAddress::Unknown)?;
+        Ok(Self::WhepSession { stream: stream.parse()?, session: session.to_owned() })
+    }
+
+    /// The stream of the address.
+    pub fn stream(&self) -> &StreamName {
+        match self {
+            Self::WebSocket(stream)
+            | Self::HlsIndex(stream)
+            | Self::HlsFile { stream, .. }
+            | Self::Whep(stream)
+            | Self::WhepSession { stream, .. } => stream,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (prefix, stream) = match self {
+            Self::WebSocket(stream) => (WEBSOCKET, stream),
+            Self::HlsIndex(stream) | Self::HlsFile { stream, .. } => (HLS, stream),
+            Self::Whep(stream) | Self::WhepSession { stream, .. } => (WHEP, stream),
+        };
+        write!(f, "{}{}", prefix.trim_start_matches('/'), stream.to_path())?;
+        match self {
+            Self::WebSocket(_) | Self::Whep(_) => Ok(()),
+            Self::HlsIndex(_) => write!(f, "/{INDEX}"),
+            Self::HlsFile { variant, file, .. } => {
+                write!(f, "/{}/{}", encode_segment(variant), encode_segment(file))
+            }
+            Self::WhepSession { session, .. } => write!(f, "/{}", encode_segment(session)),
+        }
+    }
+}
+
+/// A new WHEP session's address relative to the request for `endpoint`, a raw path: its last segment and the session's name
+/// (RFC 3986, section 5.2). Slashes of the stream's name that are encoded as `%2F` belong to that segment.
+pub fn whep_session(endpoint: &str, session: &str) -> String {
+    let last = endpoint.rsplit('/').next().unwrap_or_default();
+    let last = decode(last).unwrap_or_default();
+    format!("{}/{}", encode_segment(&last), encode_segment(session))
+}
+
+#[cfg(test)]
+mod tests;

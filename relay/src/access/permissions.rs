@@ -1,0 +1,121 @@
+//! The streams that a request may see: all, or the ones that its token names.
+
+use sightline_protocol::address::Address;
+use sightline_protocol::stream::StreamName;
+
+use super::PAGES;
+
+/// Routes that reveal only permitted streams.
+const COMMON: [&str; 4] = ["/api/streams", "/api/events", "/api/time", "/api/mse/test"];
+
+/// The permissions of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Permissions {
+    /// All streams.
+    All,
+    /// Only these streams.
+    Streams(Vec<StreamName>),
+}
+
+impl Permissions {
+    /// Whether `stream` is permitted.
+    pub(crate) fn cover(&self, stream: &StreamName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Streams(names) => names.contains(stream),
+        }
+    }
+
+    /// Whether the request is permitted. The stream's address is parsed as its handler does ([`Address::read`]), so that both
+    /// see the same stream. An address without a stream is permitted only if it is listed here, so that a new route reveals
+    /// nothing.
+    pub(super) fn reach(&self, method: &str, path: &str) -> bool {
+        if *self == Self::All {
+            return true;
+        }
+        match Address::read(method, path) {
+            Ok(address) => self.cover(address.stream()),
+            Err(_) => PAGES.contains(&path) || COMMON.contains(&path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permissions(names: &[&str]) -> Permissions {
+        Permissions::Streams(names.iter().map(|name| name.parse().unwrap()).collect())
+    }
+
+    #[test]
+    fn rights_to_a_stream_are_to_nothing_of_another() {
+        let yard = permissions(&["yard"]);
+        for path in [
+            "/",
+            "/test",
+            "/api/streams",
+            "/api/events",
+            "/ws/mse/yard",
+            "/ws/mse/%79ard",
+            "/hls/yard/index.m3u8",
+            "/hls/yard%2Findex.m3u8",
+            "/hls/yard/copy/1.m4s",
+            "/whep/yard",
+        ] {
+            assert!(yard.reach("GET", path), "{path}");
+        }
+        for path in [
+            "/ws/mse/gate",
+            "/ws/mse/yard2",
+            "/ws/mse/yard/",
+            "/ws/mse//yard",
+            "/ws/mse/yard/../gate",
+            "/ws/mse/yard%2F%2e%2e%2Fgate",
+            "/ws/mse/yard%252Fgate",
+            "/ws/mse/gate/yard",
+            "/hls/gate/index.m3u8",
+            "/hls//yard/index.m3u8",
+            "/hls/yard/copy/index.m3u8",
+            "/hls/yard/copy/low/media.m3u8",
+            "/hls/yard%2f..%2fgate/index.m3u8",
+            "/hls/yard/%2e%2e/gate/index.m3u8",
+            "/hls/gate/copy/yard/copy/media.m3u8",
+            "/whep/gate/yard",
+            "/whep/yard/gate",
+            "/whep/yard/",
+            "/whep/",
+            "/metrics",
+            "/api/else",
+            "",
+        ] {
+            assert!(!yard.reach("GET", path), "{path}");
+            assert!(Permissions::All.reach("GET", path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_of_the_stream_before_it() {
+        let (yard, inner) = (permissions(&["yard"]), permissions(&["yard/id"]));
+        for method in ["PATCH", "DELETE"] {
+            assert!(yard.reach(method, "/whep/yard/id") && !inner.reach(method, "/whep/yard/id"), "{method}");
+        }
+        assert!(!yard.reach("POST", "/whep/yard/id") && inner.reach("POST", "/whep/yard/id"));
+    }
+
+    #[test]
+    fn names_are_covered_however_the_address_is_encoded() {
+        let site = permissions(&["site/cam 1/ü"]);
+        for name in ["site/cam%201/%C3%BC", "site%2Fcam%201%2F%C3%BC", "site/cam 1/ü", "site/cam%201/u%CC%88"] {
+            for path in
+                [format!("/ws/mse/{name}"), format!("/hls/{name}/index.m3u8"), format!("/hls/{name}/copy/media.m3u8")]
+            {
+                assert!(site.reach("GET", &path), "{path}");
+            }
+            assert!(site.reach("POST", &format!("/whep/{name}")), "{name}");
+        }
+        for name in ["site/cam%25201/%C3%BC", "site", "site/cam%201", "site/cam+1/%C3%BC", "site//cam%201/%C3%BC"] {
+            assert!(!site.reach("GET", &format!("/ws/mse/{name}")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `GET /api/streams`: every stream with its state, its variants, and advice on the camera's settings.
+
+use sightline_media::fmp4::init::Reordering;
+use sightline_protocol::catalogue::{AudioInfo, Catalogue, ReaderInfo, StreamInfo};
+use sightline_protocol::stream::{StreamName, Variant};
+use sightline_protocol::{SUBPROTOCOL, VERSION};
+use tokio::time::Instant;
+
+use crate::hub::{Hub, Stream};
+
+/// The catalogue of `hub` at `now`. `webrtc` says whether the relay offers WebRTC.
+pub(crate) fn catalogue(hub: &Hub, now: Instant, webrtc: bool) -> Catalogue {
+    Catalogue {
+        version: VERSION.to_owned(),
+        protocols: vec![SUBPROTOCOL.to_owned()],
+        webrtc,
+        streams: hub.streams().iter().map(|(name, stream)| stream_info(name, stream, now)).collect(),
+    }
+}
+
+fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> StreamInfo {
+    let variants: Vec<_> = stream.renditions().map(|rendition| rendition.info(now)).collect();
+    let reordering = stream.rendition(Variant::Copy).reordering();
+    let note = reordering.and_then(|reordering| match reordering {
+        Reordering::Absent => None,
+        Reordering::AbsentDeclared => Some(
+            "The camera does not declare that it sends no B-frames, which makes browsers show it late; the relay declares \
+             it instead. `amend_sps = false` forwards it untouched.",
+        ),
+        Reordering::Present => Some(
+            "The camera sends B-frames, which cost delay; it is shown transcoded. Turn B-frames off in the camera to \
+             see its own picture untouched.",
+        ),
+    });
+    let reader = stream.reader().get();
+    let reader =
+        reader.map(|reader| ReaderInfo { name: reader.name, reason: reader.fallback.map(|fallback| fallback.message) });
+    let fallback = reader.as_ref().and_then(|reader| {
+        Some(format!("FFmpeg reads the camera, which adds two frames of delay: {}.", reader.reason.as_ref()?))
+    });
+    let notes = note.map(str::to_owned).into_iter().chain(fallback).collect();
+    let b_frames = reordering.map(|reordering| reordering == Reordering::Present);
+    let audio = stream.audio_buffer().audio().map(|source| {
+        let sent = stream.audio().info(now);
+        AudioInfo {
+            source: source.codec.to_string(),
+            sample_rate: source.sample_rate,
+            channels: source.channels,
+            codec: sent.codec,
+            bit_rate: sent.bit_rate,
+            listeners: sent.viewers,
+        }
+    });
+    StreamInfo { name: name.clone(), state: variants[0].state.clone(), b_frames, notes, reader, audio, variants }
+}

@@ -1,0 +1,206 @@
+//! `sightline check`: runs each source of a configuration for a few seconds, as for a viewer, and prints a table of the
+//! results.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sightline_protocol::catalogue::StreamInfo;
+use sightline_protocol::message::StreamState;
+use sightline_protocol::stream::{StreamName, Variant};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{print, this_program};
+use crate::access::oidc;
+use crate::api::catalogue::catalogue;
+use crate::config::Config;
+use crate::hub::rendition::{Protocol, Purpose, Rendition, Status};
+use crate::hub::{Hub, ring};
+use crate::ingest;
+use crate::limits::LiveLimits;
+use crate::net::tls::Certificate;
+
+/// Time limit for the first frame: enough to wait for a key frame.
+const PICTURE: Duration = Duration::from_secs(20);
+/// Measuring time for rates and frame order. Few cameras have longer GOPs.
+const LOOK: Duration = Duration::from_secs(5);
+/// Time limit for FFmpeg processes to end.
+const END: Duration = Duration::from_secs(4);
+
+/// The note for a source without video and without an error.
+const NOTHING: &str = "no picture came in 20 s";
+
+/// Checks `config`: certificate, identity provider and sources. Prints the table of sources.
+pub(super) async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    config.tls.as_ref().map(Certificate::load).transpose()?;
+    if let Some(oidc) = &config.oidc {
+        oidc::look(&oidc.keys).await?;
+    }
+    let streams = check(config, this_program()).await;
+    print(&table(&streams));
+    match failed(&streams).len() {
+        0 => Ok(()),
+        failed => Err(format!("{failed} of {} sources show nothing", streams.len()).into()),
+    }
+}
+
+/// Runs every source of `config` for a few seconds. `relay` is the path of this program. Returns one entry per stream, in
+/// order.
+async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
+    let hub = Hub::new(config.streams.keys().cloned(), ring::RingLimits::new(config.ring_bytes), config.low);
+    let (settings, tasks, shutdown) = (
+        Arc::new(ingest::Settings::new(config, relay, LiveLimits::new(config.limits.clone()))),
+        TaskTracker::new(),
+        CancellationToken::new(),
+    );
+    let sources = config.streams.iter().filter_map(|(name, source)| Some((hub.stream(name)?, source)));
+    let looks = sources.map(|(stream, source)| {
+        ingest::start(&stream, source, &settings, &tasks, &shutdown);
+        look(stream.rendition(Variant::Copy).clone())
+    });
+    let statuses = join_all(looks).await;
+    let mut streams = catalogue(&hub, Instant::now(), false).streams;
+    for (stream, status) in streams.iter_mut().zip(statuses) {
+        stream.state = status.to_wire(Instant::now());
+    }
+    shutdown.cancel();
+    tasks.close();
+    // Processes that do not end in time end with this program.
+    let _ = timeout(END, tasks.wait()).await;
+    streams
+}
+
+/// Subscribes until the rendition has been live for [`LOOK`] or has failed.
+async fn look(rendition: Arc<Rendition>) -> Status {
+    let mut held = rendition.subscribe(Purpose::View(Protocol::Plain));
+    let settled = async {
+        loop {
+            match held.status_change().await {
+                status @ (Status::Live | Status::Offline { .. }) => return status,
+                Status::Idle | Status::Starting => {}
+            }
+        }
+    };
+    match timeout(PICTURE, settled).await {
+        Ok(Status::Live) => {
+            sleep(LOOK).await;
+            rendition.status()
+        }
+        Ok(status) => status,
+        Err(_) => rendition.status(),
+    }
+}
+
+/// Whether the stream was live at the end of the check.
+fn is_well(stream: &StreamInfo) -> bool {
+    stream.state == StreamState::Live
+}
+
+/// One line per stream and one per note.
+fn table(streams: &[StreamInfo]) -> String {
+    let head = ["stream", "result", "codec", "size", "frames/s", "bits/s", "sound"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(head).chain(streams.iter().map(row)).collect();
+    let widths: Vec<_> =
+        (0..7).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()).collect();
+    let mut text = String::new();
+    for (n, row) in rows.iter().enumerate() {
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+        for note in n.checked_sub(1).and_then(|n| streams.get(n)).map(notes).unwrap_or_default() {
+            let _ = writeln!(text, "  {note}");
+        }
+    }
+    text
+}
+
+fn row(stream: &StreamInfo) -> [String; 7] {
+    let copy = stream.variants.iter().find(|variant| variant.variant == Variant::Copy);
+    let known = |cell: Option<String>| cell.unwrap_or_else(|| "-".to_owned());
+    let result = if is_well(stream) { "ok" } else { "FAILED" };
+    let sound = stream.audio.as_ref().map(|audio| format!("{}, {} Hz", audio.source, audio.sample_rate));
+    [
+        stream.name.to_string(),
+        result.to_owned(),
+        known(copy.and_then(|copy| copy.codec.clone())),
+        known(copy.and_then(|copy| copy.size).map(|size| format!("{}x{}", size.width, size.height))),
+        known(copy.and_then(|copy| copy.frame_rate).map(|rate| format!("{rate:.1}"))),
+        known(copy.and_then(|copy| copy.bit_rate).map(|bits| format!("{:.2} M", bits as f64 / 1e6))),
+        known(sound),
+    ]
+}
+
+fn notes(stream: &StreamInfo) -> Vec<String> {
+    let failure = match &stream.state {
+        StreamState::Live => None,
+        StreamState::Offline { message, .. } => Some(message.clone()),
+        _ => Some(NOTHING.to_owned()),
+    };
+    failure.into_iter().chain(stream.notes.iter().cloned()).collect()
+}
+
+/// The streams that failed.
+fn failed(streams: &[StreamInfo]) -> Vec<&StreamName> {
+    streams.iter().filter(|stream| !is_well(stream)).map(|stream| &stream.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sightline_protocol::catalogue::{AudioInfo, VariantInfo};
+    use sightline_protocol::message::{OfflineReason, Size};
+
+    fn stream(name: &str, state: StreamState) -> StreamInfo {
+        StreamInfo {
+            name: name.parse().unwrap(),
+            state,
+            b_frames: None,
+            notes: vec![],
+            reader: None,
+            audio: None,
+            variants: vec![],
+        }
+    }
+
+    #[test]
+    fn the_table_tells_what_is_there_and_why_something_is_not() {
+        let mut yard = stream("yard", StreamState::Live);
+        yard.notes = vec!["The camera sends B-frames.".to_owned()];
+        yard.audio = Some(AudioInfo {
+            source: "AAC".to_owned(),
+            sample_rate: 48_000,
+            channels: 1,
+            codec: None,
+            bit_rate: None,
+            listeners: 0,
+        });
+        yard.variants = vec![VariantInfo {
+            variant: Variant::Copy,
+            state: StreamState::Live,
+            codec: Some("hvc1.1.6.L93.B0".to_owned()),
+            size: Some(Size { width: 1920, height: 1080 }),
+            frame_rate: Some(25.0),
+            bit_rate: Some(4_123_456),
+            viewers: 1,
+        }];
+        let message = "the source is offline: it refuses the password".to_owned();
+        let offline = StreamState::Offline { reason: OfflineReason::Failed, message, retry_in_ms: 1000 };
+        let streams = [yard, stream("entrance", offline), stream("roof", StreamState::Starting)];
+        assert_eq!(
+            table(&streams),
+            "\
+stream    result  codec            size       frames/s  bits/s  sound
+yard      ok      hvc1.1.6.L93.B0  1920x1080  25.0      4.12 M  AAC, 48000 Hz
+  The camera sends B-frames.
+entrance  FAILED  -                -          -         -       -
+  the source is offline: it refuses the password
+roof      FAILED  -                -          -         -       -
+  no picture came in 20 s
+"
+        );
+        assert_eq!(failed(&streams).iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["entrance", "roof"]);
+    }
+}

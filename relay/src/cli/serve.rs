@@ -1,0 +1,71 @@
+//! `sightline`: runs the relay until SIGINT or SIGTERM. SIGHUP reloads streams and limits.
+
+use std::path::PathBuf;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{print, this_program};
+use crate::config::Config;
+use crate::ingest::supervisor::Change;
+use crate::server::Relay;
+
+/// Runs the relay with `config`, which was read from `path`, and FFmpeg of this version.
+pub(super) async fn run(config: Config, ffmpeg: &str, path: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
+    info!(ffmpeg, streams = config.streams.len(), "starting");
+    raise_descriptor_limit();
+    let relay = Relay::bind(config).await?;
+    let (version, scheme, address) = (env!("CARGO_PKG_VERSION"), relay.scheme(), relay.address());
+    print(&format!("Sightline {version} shows its cameras at {scheme}://{address}/\n"));
+    relay.run(this_program(), changes_on_signal(path)?, stop_on_signal()?).await;
+    info!("stopped");
+    Ok(())
+}
+
+/// Raises the soft limit of open files to the hard limit. Each viewer needs one, and the usual soft limit of 1024 exists for
+/// programs that use select(2).
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Streams and limits of the configuration, read again at each SIGHUP. A configuration with an error changes nothing.
+fn changes_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<Change>> {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match path.as_deref().map(Config::read) {
+                Some(Ok(config)) => {
+                    info!("the configuration's streams and limits are taken over; the rest of it needs a restart");
+                    let _ = sender.send(Change { streams: config.streams, limits: config.limits }).await;
+                }
+                Some(Err(error)) => error!("everything stays as it is: {error}"),
+                None => info!("there is no configuration to read anew"),
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Cancelled by SIGINT or SIGTERM.
+fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let cancel = token.clone();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        info!("stopping");
+        cancel.cancel();
+    });
+    Ok(token)
+}

@@ -1,0 +1,83 @@
+//! `sightline token`: issues an access token, for a link or for a page of another site.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use sightline_protocol::stream::StreamName;
+
+use crate::access::token;
+use crate::config::{Config, TokenKey};
+
+/// The longest validity: ten years. Only a new key revokes a token.
+const LONGEST: u64 = 3650 * 24 * 3600;
+
+/// Print an access token: signed with the key of access.token_key_file or SIGHTLINE_TOKEN_KEY.
+#[derive(Debug, Args)]
+pub(super) struct TokenArguments {
+    /// A stream that it is for; may be repeated [default: all streams].
+    #[arg(long = "stream", value_name = "NAME")]
+    streams: Vec<StreamName>,
+    /// How long it is good: a number and s, m, h or d.
+    #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = time)]
+    time: Duration,
+}
+
+/// Why no token can be issued.
+#[derive(Debug, thiserror::Error)]
+enum TokenError {
+    #[error(
+        "there is no key to sign a token with: name its file with access.token_key_file, or set SIGHTLINE_TOKEN_KEY; \
+         `openssl rand -base64 32` makes one"
+    )]
+    NoKey,
+    #[error("there is no stream named {0}; the configuration has {1}")]
+    UnknownStream(StreamName, String),
+}
+
+/// Prints a token and nothing else.
+pub(super) fn run(arguments: &TokenArguments, config: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
+    let config = config.map(Config::read).transpose()?;
+    if let Some(config) = &config
+        && let Some(unknown) = arguments.streams.iter().find(|name| !config.streams.contains_key(*name))
+    {
+        let known = config.streams.keys().map(StreamName::as_str).collect::<Vec<_>>().join(", ");
+        return Err(TokenError::UnknownStream(unknown.clone(), known).into());
+    }
+    let key = TokenKey::from_environment()?.or(config.and_then(|config| config.token_key)).ok_or(TokenError::NoKey)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let names: Vec<String> = arguments.streams.iter().map(ToString::to_string).collect();
+    println!("{}", token::mint(&key, &names, (now + arguments.time).as_secs())?);
+    Ok(())
+}
+
+/// Parses `90s`, `30m`, `12h` or `7d`.
+fn time(text: &str) -> Result<Duration, String> {
+    let seconds = || {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let unit = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 24 * 3600,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(unit).filter(|seconds| (1..=LONGEST).contains(seconds))
+    };
+    seconds().map(Duration::from_secs).ok_or_else(|| "say 90s, 30m, 12h or 7d, up to 3650d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_and_an_end() {
+        for (text, seconds) in [("90s", 90), ("30m", 1800), ("1h", 3600), ("3650d", LONGEST)] {
+            assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for nonsense in ["", "1", "h", "0s", "-1h", "1.5h", "1 h", "3651d", "99999999999999999999d", "1ö"] {
+            assert!(time(nonsense).is_err(), "{nonsense}");
+        }
+    }
+}

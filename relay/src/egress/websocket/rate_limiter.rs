@@ -1,0 +1,56 @@
+//! Limits what a viewer sends per second, in messages or bytes, with a burst on top. Pure.
+
+use std::time::Duration;
+
+/// A token bucket.
+#[derive(Debug)]
+pub(super) struct RateLimiter {
+    per_second: f64,
+    burst: f64,
+    left: f64,
+    /// Time of the last update, since the socket opened.
+    at: Duration,
+}
+
+impl RateLimiter {
+    pub(super) fn new(per_second: f64, burst: f64) -> Self {
+        Self { per_second, burst, left: burst, at: Duration::ZERO }
+    }
+
+    /// Takes `count` tokens at `now`. False if there are fewer.
+    pub(super) fn allows(&mut self, count: f64, now: Duration) -> bool {
+        let earned = now.saturating_sub(self.at).as_secs_f64() * self.per_second;
+        self.left = (self.left + earned).min(self.burst);
+        self.at = now;
+        let allowed = self.left >= count;
+        if allowed {
+            self.left -= count;
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn burst_passes_and_flood_is_refused() {
+        let mut rate = RateLimiter::new(100.0, 200.0);
+        assert_eq!((0..300).filter(|_| rate.allows(1.0, Duration::ZERO)).count(), 200);
+        assert!(rate.allows(1.0, Duration::from_millis(11)));
+    }
+
+    proptest! {
+        #[test]
+        fn rate_and_one_burst_bound_the_passed_messages(waits in proptest::collection::vec(0u64..40, 1..500)) {
+            let (mut rate, mut now, mut passed) = (RateLimiter::new(50.0, 100.0), Duration::ZERO, 0.0);
+            for wait in waits {
+                now += Duration::from_millis(wait);
+                passed += f64::from(u8::from(rate.allows(1.0, now)));
+                prop_assert!(passed <= 50.0 * now.as_secs_f64() + 100.0 + 1e-6);
+            }
+        }
+    }
+}

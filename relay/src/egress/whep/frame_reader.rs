@@ -1,0 +1,197 @@
+//! The media of one viewer: epochs and frames of the selected variant, read from the ring.
+//!
+//! A frame reader starts with `copy`, because the camera's format decides the variant. It holds one [`Subscription`] and no
+//! queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sightline_media::fmp4::Fragment;
+use sightline_media::fmp4::decoder_config::DecoderConfig;
+use sightline_media::fmp4::init::{InitSegment, Reordering};
+use sightline_media::fmp4::samples::Samples;
+use sightline_protocol::codec::{Family, VideoCodec};
+use sightline_protocol::message::{GapReason, Ready, VariantReason};
+use sightline_protocol::stream::{Variant, VariantChoice};
+use tracing::debug;
+
+use super::annex_b;
+use super::rtp_time::{CLOCK_RATE, to_90_khz};
+use crate::egress::select::{CameraFormat, select};
+use crate::hub::Stream;
+use crate::hub::rendition::{Event, Protocol, Purpose, Status, Subscription};
+use crate::hub::ring::Step;
+
+/// A viewer with a longer lag resumes at the newest key frame.
+const TOLERATED_LAG: Duration = Duration::from_secs(1);
+
+/// The next media.
+#[derive(Debug)]
+pub(super) enum Media {
+    /// Frames of this codec follow, on a new timeline or, for a replay, on the `same` one.
+    Epoch { codec: VideoCodec, same: bool },
+    /// The frames of a fragment. FFmpeg and the relay write one frame per fragment.
+    Frames(Vec<RtpFrame>),
+}
+
+/// A frame. Times are in ticks of 90 kHz.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RtpFrame {
+    /// The access unit as a byte stream.
+    pub(super) bytes: Vec<u8>,
+    pub(super) keyframe: bool,
+    /// The presentation time on the media's timeline.
+    pub(super) time: i64,
+    /// The duration of media in the ring after this frame.
+    pub(super) lag: i64,
+}
+
+#[derive(Debug)]
+struct SentEpoch {
+    init: Arc<InitSegment>,
+    config: DecoderConfig,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct FrameReader {
+    stream: Stream,
+    choice: VariantChoice,
+    playable: Vec<VideoCodec>,
+    source: Subscription,
+    /// Why the variant of `source` is sent, once an epoch of `copy` has been read.
+    why: VariantReason,
+    epoch: Option<SentEpoch>,
+}
+
+impl FrameReader {
+    /// A reader for a viewer that plays `playable`. Starts the source.
+    pub(super) fn new(stream: Stream, choice: VariantChoice, playable: Vec<VideoCodec>) -> Self {
+        let source = stream.rendition(Variant::Copy).subscribe(Purpose::View(Protocol::WebRtc));
+        let choice = match choice {
+            // WebRTC sends `copy` only to a viewer that plays it, which is the automatic choice.
+            VariantChoice::Copy => VariantChoice::Auto,
+            VariantChoice::Low if !stream.has_low() => VariantChoice::Auto,
+            other => other,
+        };
+        Self { stream, choice, playable, source, why: VariantReason::Untouched, epoch: None }
+    }
+
+    /// The variant that will be sent. `None` until the source runs and the camera's format is known.
+    pub(super) fn expected_variant(&self) -> Option<Variant> {
+        let copy = self.stream.rendition(Variant::Copy);
+        let init = (copy.status() == Status::Live).then(|| copy.init())??;
+        Some(self.select(&init)?.0)
+    }
+
+    /// The message that announces the current epoch, as number `epoch` of the session. Sessions have no audio.
+    pub(super) fn ready(&self, epoch: u32) -> Option<Ready> {
+        let SentEpoch { init, .. } = self.epoch.as_ref()?;
+        let rendition = self.source.rendition();
+        let tracks = vec![init.track(rendition.frame_rate())];
+        Some(Ready { epoch, variant: rendition.variant(), why: self.why, tracks, audio: false })
+    }
+
+    /// The failure of an offline source.
+    pub(super) fn failure(&mut self) -> Option<Arc<str>> {
+        match self.source.current_status() {
+            Status::Offline { message, .. } => Some(message),
+            Status::Idle | Status::Starting | Status::Live => None,
+        }
+    }
+
+    /// Whether the first epoch has started.
+    pub(super) fn has_begun(&self) -> bool {
+        self.epoch.is_some()
+    }
+
+    /// Restarts with the newest key frame.
+    pub(super) fn rewind(&mut self) {
+        self.source.rewind();
+    }
+
+    /// The next media. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Media {
+        loop {
+            match self.source.event().await {
+                Event::Step(Step::Init(init)) => {
+                    if let Some(epoch) = self.begin(init) {
+                        return epoch;
+                    }
+                }
+                Event::Step(Step::Fragment(fragment)) => {
+                    let lag = self.source.lag();
+                    self.source.skip_if_behind(TOLERATED_LAG, GapReason::Behind);
+                    if let Some(frames) = self.frames(&fragment, lag) {
+                        return Media::Frames(frames);
+                    }
+                }
+                // A key frame follows. Until then, the viewer keeps its last frame.
+                Event::Step(Step::Overrun(_) | Step::Pending) | Event::Status(_) => {}
+            }
+        }
+    }
+
+    /// Starts an epoch, or switches to the variant that fits the camera's format.
+    fn begin(&mut self, init: Arc<InitSegment>) -> Option<Media> {
+        let codec = init.video_codec()?.clone();
+        if self.source.rendition().variant() == Variant::Copy {
+            let (variant, why) = self.select(&init)?;
+            self.why = why;
+            if variant != Variant::Copy {
+                self.source = self.stream.rendition(variant).subscribe(Purpose::View(Protocol::WebRtc));
+                return None;
+            }
+        }
+        let same = self.epoch.as_ref().is_some_and(|epoch| Arc::ptr_eq(&epoch.init, &init));
+        let Some(config) = DecoderConfig::find(&init.bytes) else {
+            debug!(rendition = self.source.rendition().label(), "ignoring an epoch without a decoder configuration");
+            return None;
+        };
+        self.epoch = Some(SentEpoch { init, config });
+        Some(Media::Epoch { codec, same })
+    }
+
+    /// The variant for this viewer and the reason, for a camera that sends `init`.
+    fn select(&self, init: &InitSegment) -> Option<(Variant, VariantReason)> {
+        let (codec, b_frames) = (init.video_codec()?.clone(), init.reordering == Reordering::Present);
+        Some(select(self.choice, &self.playable, &CameraFormat { codec, b_frames }))
+    }
+
+    fn frames(&self, fragment: &Fragment, lag: Duration) -> Option<Vec<RtpFrame>> {
+        let SentEpoch { init, config } = self.epoch.as_ref()?;
+        let head = &fragment.head;
+        let units: Vec<_> = Samples::find(&fragment.bytes)?.access_units().collect();
+        let lag = (lag.as_secs_f64() * CLOCK_RATE as f64) as i64;
+        let time = |index: usize| {
+            let later = head.duration * index as u64 / units.len().max(1) as u64;
+            let decode_time = i64::try_from(head.decode_time + later).unwrap_or(i64::MAX);
+            to_90_khz(decode_time.saturating_add(head.composition_offset), init.timescale)
+        };
+        let frame = |(index, unit): (usize, std::ops::Range<usize>)| {
+            let keyframe = head.keyframe && index == 0;
+            let sets = config.units(&init.bytes).filter(|_| keyframe);
+            let bytes = annex_b::convert(config.layout, sets, &fragment.bytes[unit]);
+            RtpFrame { bytes, keyframe, time: time(index), lag }
+        };
+        Some(units.iter().cloned().enumerate().map(frame).collect())
+    }
+}
+
+/// Waits for the camera's format. Returns whether a viewer without H.264 can be sent `copy`; `None` if the source fails.
+pub(super) async fn camera_fits(stream: &Stream, playable: &[VideoCodec]) -> Option<bool> {
+    let mut copy = stream.rendition(Variant::Copy).subscribe(Purpose::View(Protocol::WebRtc));
+    loop {
+        match copy.event().await {
+            Event::Step(Step::Init(init)) => {
+                let codec = init.video_codec()?.clone();
+                let b_frames = init.reordering == Reordering::Present;
+                let h265 = codec.family() == Family::H265;
+                let (variant, _) = select(VariantChoice::Auto, playable, &CameraFormat { codec, b_frames });
+                return Some(h265 && variant == Variant::Copy);
+            }
+            Event::Status(Status::Offline { .. }) => return None,
+            Event::Step(_) | Event::Status(_) => {}
+        }
+    }
+}

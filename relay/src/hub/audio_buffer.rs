@@ -1,0 +1,270 @@
+//! Keeps the last seconds of a source's audio as FFmpeg copied it, in any codec, for the encoder that makes it playable.
+//!
+//! Input is NUT, one file per run of the source. Output is the same bytes, for any number of listeners. The buffer holds the
+//! media since the second newest syncpoint: one to two times 32 KiB of FFmpeg's output, which are seconds, and at most
+//! [`RECENT_MAX`]. When full, it drops the oldest bytes. A listener starts with the headers and everything in the buffer, so
+//! that audio covers the video that its viewer starts with. A listener that falls out of the buffer starts again.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use sightline_media::nut::SourceAudio;
+use tokio::sync::watch;
+
+/// FFmpeg writes a syncpoint every 32 KiB, at the next frame; this is a multiple of that.
+const RECENT_MAX: usize = 256 * 1024;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub struct AudioBuffer {
+    state: Mutex<BufferState>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct BufferState {
+    /// The source's audio format, now or in its last run.
+    audio: Option<SourceAudio>,
+    /// Whether FFmpeg could not copy the audio.
+    refused: bool,
+    run: Option<Arc<AudioRun>>,
+    recent: VecDeque<Bytes>,
+    bytes: usize,
+    /// The sequence number of `recent[0]`. Numbers continue across runs.
+    first: u64,
+    /// The sequence numbers of the newest and the second newest piece that begins with a syncpoint.
+    sync: u64,
+    sync_before: u64,
+}
+
+/// The audio of one run of the source.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AudioRun {
+    /// The source's timeline that its times are on.
+    pub timeline: u32,
+    /// The audio format.
+    pub audio: SourceAudio,
+    /// The NUT headers.
+    pub head: Bytes,
+}
+
+impl AudioBuffer {
+    /// The source's audio format, now or in its last run. `None` if it is unknown.
+    pub fn audio(&self) -> Option<SourceAudio> {
+        self.lock().audio.clone()
+    }
+
+    /// Sets the audio format of the running source; `None` if it has no audio.
+    pub fn describe(&self, audio: Option<SourceAudio>) {
+        self.lock().audio = audio;
+    }
+
+    /// Records that FFmpeg cannot copy the source's audio. The relay does not try again while it runs.
+    pub fn refuse(&self) {
+        self.lock().refused = true;
+    }
+
+    /// Whether [`Self::refuse`] was called.
+    pub fn is_refused(&self) -> bool {
+        self.lock().refused
+    }
+
+    /// Starts a run on `timeline` with these NUT headers.
+    pub fn begin(&self, timeline: u32, head: Bytes) {
+        let mut state = self.lock();
+        state.clear();
+        state.run = state.audio.clone().map(|audio| Arc::new(AudioRun { timeline, audio, head }));
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// Appends media. `sync` says whether it begins with a syncpoint.
+    pub fn push(&self, bytes: Bytes, sync: bool) {
+        let mut state = self.lock();
+        state.bytes += bytes.len();
+        state.recent.push_back(bytes);
+        if sync {
+            let newest = state.end() - 1;
+            state.sync_before = std::mem::replace(&mut state.sync, newest);
+            state.evict(|state| state.first < state.sync_before);
+        }
+        state.evict(|state| state.bytes > RECENT_MAX);
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// Ends the run.
+    pub fn end(&self) {
+        let mut state = self.lock();
+        state.clear();
+        state.run = None;
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// Waits for a run and returns a listener to it.
+    pub async fn listen(self: &Arc<Self>) -> AudioListener {
+        let mut changed = self.changed.subscribe();
+        loop {
+            if let Some(listener) = self.listener(changed.clone()) {
+                return listener;
+            }
+            // Cannot fail: the sender lives in the audio buffer.
+            let _ = changed.changed().await;
+        }
+    }
+
+    fn listener(self: &Arc<Self>, changed: watch::Receiver<()>) -> Option<AudioListener> {
+        let state = self.lock();
+        let run = state.run.clone()?;
+        let all = state.first <= state.sync_before;
+        let next = if all { state.sync_before } else { state.sync.max(state.first) };
+        Some(AudioListener { audio_buffer: self.clone(), run, next, changed })
+    }
+
+    // A panic while the lock was held leaves at worst a piece of audio missing.
+    fn lock(&self) -> MutexGuard<'_, BufferState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BufferState {
+    /// The sequence number of the next piece.
+    fn end(&self) -> u64 {
+        self.first + self.recent.len() as u64
+    }
+
+    fn clear(&mut self) {
+        self.first = self.end();
+        self.recent.clear();
+        self.bytes = 0;
+        (self.sync, self.sync_before) = (self.first, self.first);
+    }
+
+    /// Drops the oldest pieces while `excess` is true.
+    fn evict(&mut self, excess: impl Fn(&Self) -> bool) {
+        while excess(self)
+            && let Some(gone) = self.recent.pop_front()
+        {
+            self.bytes -= gone.len();
+            self.first += 1;
+        }
+    }
+}
+
+/// A read position in a run of an [`AudioBuffer`].
+#[derive(Debug)]
+pub struct AudioListener {
+    audio_buffer: Arc<AudioBuffer>,
+    run: Arc<AudioRun>,
+    /// The sequence number of the piece to read next.
+    next: u64,
+    changed: watch::Receiver<()>,
+}
+
+impl AudioListener {
+    /// The run that the listener reads.
+    pub fn run(&self) -> &Arc<AudioRun> {
+        &self.run
+    }
+
+    /// The next bytes. `None` once the run has ended or the listener has fallen out of the buffer. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            self.changed.mark_unchanged();
+            {
+                let state = self.audio_buffer.lock();
+                let same = state.run.as_ref().is_some_and(|run| Arc::ptr_eq(run, &self.run));
+                let missed = self.next < state.first;
+                if !same || missed {
+                    return None;
+                }
+                if let Some(bytes) = state.recent.get((self.next - state.first) as usize) {
+                    self.next += 1;
+                    return Some(bytes.clone());
+                }
+            }
+            let _ = self.changed.changed().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sightline_media::nut::SourceCodec;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    fn audio_buffer() -> Arc<AudioBuffer> {
+        let audio_buffer = Arc::new(AudioBuffer::default());
+        audio_buffer.describe(Some(SourceAudio { codec: SourceCodec::Aac, sample_rate: 48_000, channels: 2 }));
+        audio_buffer
+    }
+
+    /// All bytes that are available, and whether the run has ended.
+    async fn all(listener: &mut AudioListener) -> (Vec<u8>, bool) {
+        let mut got = Vec::new();
+        loop {
+            match timeout(Duration::from_secs(1), listener.next()).await {
+                Ok(Some(bytes)) => got.extend(&bytes),
+                Ok(None) => return (got, true),
+                Err(_) => return (got, false),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn listener_starts_at_the_second_newest_syncpoint() {
+        let audio_buffer = audio_buffer();
+        audio_buffer.begin(5, Bytes::from_static(b"head"));
+        for (bytes, sync) in [(&b"a"[..], true), (b"b", false), (b"C", true), (b"d", false)] {
+            audio_buffer.push(Bytes::from_static(bytes), sync);
+        }
+        let mut listener = audio_buffer.listen().await;
+        assert_eq!((listener.run().timeline, &listener.run().head[..]), (5, &b"head"[..]));
+        assert_eq!(all(&mut listener).await, (b"abCd".to_vec(), false));
+        for (bytes, sync) in [(&b"e"[..], false), (b"F", true), (b"g", false)] {
+            audio_buffer.push(Bytes::from_static(bytes), sync);
+        }
+        assert_eq!(
+            all(&mut listener).await,
+            (b"eFg".to_vec(), false),
+            "what was not taken before a syncpoint is there"
+        );
+        assert_eq!(all(&mut audio_buffer.listen().await).await, (b"CdeFg".to_vec(), false));
+        assert_eq!(audio_buffer.lock().bytes, 5, "from the syncpoint before on");
+        audio_buffer.end();
+        assert_eq!(all(&mut listener).await, (Vec::new(), true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn listener_waits_for_a_run_and_ends_with_it() {
+        let audio_buffer = audio_buffer();
+        let waiting = tokio::spawn({
+            let audio_buffer = audio_buffer.clone();
+            async move { audio_buffer.listen().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        audio_buffer.begin(1, Bytes::from_static(b"one"));
+        let mut listener = waiting.await.unwrap();
+        audio_buffer.begin(2, Bytes::from_static(b"two"));
+        assert_eq!(all(&mut listener).await, (Vec::new(), true));
+        assert_eq!(audio_buffer.listen().await.run().timeline, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn buffer_is_bounded_and_overrun_ends_the_listener() {
+        let audio_buffer = audio_buffer();
+        audio_buffer.begin(1, Bytes::from_static(b"head"));
+        let mut slow = audio_buffer.listen().await;
+        let piece = Bytes::from(vec![0; 1000]);
+        for _ in 0..1000 {
+            audio_buffer.push(piece.clone(), false);
+            assert!(audio_buffer.lock().bytes <= RECENT_MAX);
+        }
+        assert_eq!(all(&mut slow).await, (Vec::new(), true));
+    }
+}

@@ -1,0 +1,158 @@
+//! Publishes fragmented MP4, from FFmpeg's standard output or from the RTSP reader, into a rendition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sightline_media::fmp4::Fragment;
+use sightline_media::fmp4::capture::{ClockRewind, SourceClock};
+use sightline_media::fmp4::demuxer::{DemuxError, Demuxer, Segment};
+use sightline_media::fmp4::init::{InitError, InitSegment};
+use sightline_protocol::fragment::{FragmentError, FragmentHead, NtpTime};
+use sightline_protocol::message::TrackKind;
+use tokio::io::AsyncReadExt;
+use tokio::process::ChildStdout;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use tracing::info;
+
+use super::encoder_input::EncoderInput;
+use super::frame_order::{FrameOrder, Publish};
+use super::reader::Unsupported;
+use crate::clock;
+use crate::hub::rendition::Rendition;
+
+/// What a source gets for its first fragment: connecting, and then the wait for a key frame, which some cameras send
+/// every ten seconds only.
+pub(super) const FIRST_FRAGMENT: Duration = Duration::from_secs(20);
+/// FFmpeg writes the heads of both outputs before the first frame, so the audio's description comes with the init segment, on
+/// another pipe. Viewers receive it with the first frame. The relay does not wait longer than this for it.
+const AUDIO_FORMAT_WAIT: Duration = Duration::from_millis(100);
+/// Read from the pipe at a time: the capacity of a pipe (pipe(7)).
+pub(super) const READ: usize = 64 * 1024;
+
+/// Why there is no more to come.
+#[derive(Debug)]
+pub(super) enum StopReason {
+    Ended,
+    Silent(Duration),
+    Init(InitError),
+    Demux(DemuxError),
+    Fragment(FragmentError),
+    /// The source's clock was set back.
+    ClockRewind,
+    /// The error of a source that the relay reads itself.
+    Rtsp(String),
+    /// The direct reader does not support the source.
+    Unsupported(Unsupported),
+}
+
+/// The source of capture times.
+pub(super) enum CaptureTime {
+    /// FFmpeg reads the source.
+    Source(SourceClock, ClockRewind),
+    /// FFmpeg encodes the frames of this input.
+    Encoder(Arc<EncoderInput>),
+    /// The next frame was captured at this time, in seconds since the Unix epoch.
+    Known(f64),
+}
+
+impl CaptureTime {
+    /// When the frame of this fragment, which FFmpeg has just written, was captured.
+    fn stamp(&mut self, head: &FragmentHead, timescale: f64) -> Option<NtpTime> {
+        let start = head.decode_time as f64 / timescale;
+        match self {
+            Self::Source(clock, _) => {
+                let duration = head.duration as f64 / timescale;
+                Some(clock.stamp(start, duration, clock::now().as_secs_f64()))
+            }
+            Self::Encoder(input) => input.stamp(start),
+            Self::Known(captured) => Some(*captured),
+        }
+        .map(NtpTime::from_unix)
+    }
+
+    /// Whether the source has to be restarted because its clock was set back.
+    fn is_rewound(&mut self, head: &FragmentHead, timescale: f64) -> bool {
+        match self {
+            Self::Source(_, rewind) => rewind.frame(head.duration as f64 / timescale),
+            Self::Encoder(_) | Self::Known(_) => false,
+        }
+    }
+}
+
+/// See the [module](self).
+pub(super) struct Publisher<'a> {
+    pub(super) rendition: &'a Rendition,
+    pub(super) silence: Duration,
+    pub(super) capture: CaptureTime,
+    pub(super) order: &'a mut FrameOrder,
+    /// Which timeline of the source its decode times are on.
+    pub(super) timeline: u32,
+    /// Resolves once it is known what audio the source has, where that is to be found out.
+    pub(super) audio_known: Option<oneshot::Receiver<()>>,
+    /// When the first fragment came.
+    pub(super) first: Option<Instant>,
+    /// Ticks a second of the present epoch.
+    pub(super) timescale: f64,
+}
+
+impl Publisher<'_> {
+    /// Reads until there is a reason to stop.
+    pub(super) async fn read(&mut self, mut stdout: ChildStdout) -> StopReason {
+        let mut demuxer = Demuxer::default();
+        loop {
+            let limit = if self.first.is_some() { self.silence } else { self.silence.max(FIRST_FRAGMENT) };
+            demuxer.buffer().reserve(READ);
+            match timeout(limit, stdout.read_buf(demuxer.buffer())).await {
+                Err(_) => return StopReason::Silent(limit),
+                Ok(Ok(0) | Err(_)) => return StopReason::Ended,
+                Ok(Ok(_)) => {}
+            }
+            if let Some(known) = self.audio_known.take() {
+                let _ = timeout(AUDIO_FORMAT_WAIT, known).await;
+            }
+            if let Err(stopped) = self.publish(&mut demuxer) {
+                return stopped;
+            }
+        }
+    }
+
+    fn publish(&mut self, demuxer: &mut Demuxer) -> Result<(), StopReason> {
+        while let Some(segment) = demuxer.next_segment().map_err(StopReason::Demux)? {
+            self.take(segment)?;
+        }
+        Ok(())
+    }
+
+    /// What comes next.
+    pub(super) fn take(&mut self, segment: Segment) -> Result<(), StopReason> {
+        let publish = match segment {
+            Segment::Init(bytes) => {
+                let init = InitSegment::parse(bytes, TrackKind::Video, self.timeline).map_err(StopReason::Init)?;
+                self.timescale = f64::from(init.timescale.max(1));
+                self.order.push_init(init)
+            }
+            Segment::Fragment(bytes) => {
+                let captured = |head: &FragmentHead| self.capture.stamp(head, self.timescale);
+                let fragment = Fragment::parse(bytes, captured).map_err(StopReason::Fragment)?;
+                if self.capture.is_rewound(&fragment.head, self.timescale) {
+                    return Err(StopReason::ClockRewind);
+                }
+                self.first.get_or_insert_with(Instant::now);
+                self.order.push_fragment(fragment)
+            }
+        };
+        for publish in publish {
+            match publish {
+                Publish::Epoch(init) => {
+                    let (codec, reordering) = (&init.codec, init.reordering);
+                    let size = init.size.map(tracing::field::display);
+                    info!(rendition = self.rendition.label(), %codec, size, ?reordering, "new epoch");
+                    self.rendition.start_epoch(init);
+                }
+                Publish::Fragment(fragment) => self.rendition.publish(fragment, clock::unix_ms()),
+            }
+        }
+        Ok(())
+    }
+}

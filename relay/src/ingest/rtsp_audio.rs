@@ -1,0 +1,128 @@
+//! The audio of a camera that the relay reads itself, on its way into the audio buffer.
+//!
+//! Input are the frames and sender reports of [`retina`]; output is NUT, with decode times on the timeline of the video
+//! ([`AudioClock`]), as FFmpeg would write it. Nothing is queued: the audio buffer drops its oldest bytes when it is full.
+
+use bytes::Bytes;
+use retina::client::Stream;
+use retina::codec::{AudioFrame, ParametersRef, VideoFrame};
+use retina::rtcp::{ReceivedCompoundPacket, TypedPacketRef};
+use sightline_media::fmp4::writer::TIMESCALE;
+use sightline_media::nut::writer::{Codec, Track, Writer};
+
+use tracing::debug;
+
+use super::audio_clock::AudioClock;
+use super::publisher::StopReason;
+use super::reader::{Cause, Unsupported};
+use crate::clock;
+use crate::hub::audio_buffer::AudioBuffer;
+
+/// G.722 has 16,000 samples a second, and an RTP clock of 8000 by mistake (RFC 3551, section 4.5.2).
+const G722_SAMPLE_RATE: u32 = 16_000;
+
+fn unsupported(message: String) -> StopReason {
+    StopReason::Unsupported(Unsupported::new(Cause::Audio, message))
+}
+
+/// The codec of a track by its encoding name in lower case (RFC 3551, section 6; RFC 3640, section 4.1). G.726 is not among
+/// them: NUT does not say how many bits its samples have.
+pub(super) fn codec(encoding_name: &str) -> Result<Codec, StopReason> {
+    match encoding_name {
+        "mpeg4-generic" => Ok(Codec::Aac),
+        "pcma" => Ok(Codec::PcmAlaw),
+        "pcmu" => Ok(Codec::PcmMulaw),
+        "l16" => Ok(Codec::PcmS16Be),
+        "g722" => Ok(Codec::G722),
+        other => Err(unsupported(format!("the camera's audio is {other}"))),
+    }
+}
+
+/// How a track that was set up is written.
+pub(super) fn track(stream: &Stream, codec: Codec) -> Result<Track, StopReason> {
+    let Some(ParametersRef::Audio(parameters)) = stream.parameters() else {
+        return Err(unsupported(format!("the camera does not describe its audio ({})", stream.encoding_name())));
+    };
+    let timescale = stream.clock_rate_hz();
+    if timescale == 0 {
+        return Err(unsupported("the camera's audio has no clock rate".to_owned()));
+    }
+    Ok(Track {
+        codec,
+        timescale,
+        sample_rate: if codec == Codec::G722 { G722_SAMPLE_RATE } else { timescale },
+        channels: parameters.channels().get().into(),
+        config: Bytes::copy_from_slice(parameters.extra_data()),
+    })
+}
+
+/// Writes one run of a camera's audio into the audio buffer. Dropping it ends that run.
+#[derive(Debug)]
+pub(super) struct AudioWriter<'a> {
+    audio_buffer: &'a AudioBuffer,
+    timeline: u32,
+    track: Track,
+    writer: Writer,
+    clock: AudioClock,
+    begun: bool,
+}
+
+impl<'a> AudioWriter<'a> {
+    /// For a run of the source on that timeline.
+    pub(super) fn new(audio_buffer: &'a AudioBuffer, timeline: u32, track: Track) -> Self {
+        let (writer, clock) = (Writer::new(&track), AudioClock::new(track.timescale));
+        Self { audio_buffer, timeline, track, writer, clock, begun: false }
+    }
+
+    /// A frame of the video has arrived.
+    pub(super) fn video_frame(&mut self, frame: &VideoFrame) {
+        self.clock.video_arrived(seconds(frame.timestamp()), clock::now().as_secs_f64());
+    }
+
+    /// Sender reports have arrived, of the audio or of the video.
+    pub(super) fn reports(&mut self, reports: &ReceivedCompoundPacket, of_audio: bool) {
+        let Some(timestamp) = reports.rtp_timestamp() else { return };
+        for packet in reports.pkts() {
+            let Ok(Some(TypedPacketRef::SenderReport(report))) = packet.as_typed() else { continue };
+            let ntp = report.ntp_timestamp().0;
+            // A camera that does not know the time says zero (RFC 3550, section 6.4.1).
+            if ntp == 0 {
+                continue;
+            }
+            let ntp = ntp as f64 / 2f64.powi(32);
+            debug!(of_audio, ntp, rtp = seconds(timestamp), "sender report");
+            if of_audio {
+                self.clock.audio_reported(seconds(timestamp), ntp);
+            } else {
+                self.clock.video_reported(seconds(timestamp), ntp);
+            }
+        }
+    }
+
+    /// A frame of the audio has arrived. `timeline` is the timeline minus the clock of the video, in its ticks.
+    pub(super) fn frame(&mut self, frame: &AudioFrame, timeline: i64) {
+        let samples = if self.track.codec == Codec::PcmS16Be { self.track.channels.max(1) } else { 1 };
+        let length = i64::from(frame.frame_length().get() / samples);
+        let timeline = timeline as f64 / f64::from(TIMESCALE);
+        let timestamp = frame.timestamp().timestamp();
+        let Some(decode_time) = self.clock.decode_time(timestamp, length, clock::now().as_secs_f64(), timeline) else {
+            return;
+        };
+        let Some(written) = self.writer.frame(decode_time, frame.data()) else { return };
+        if !self.begun {
+            self.audio_buffer.begin(self.timeline, self.track.head());
+            self.begun = true;
+        }
+        self.audio_buffer.push(written.bytes, written.sync);
+    }
+}
+
+impl Drop for AudioWriter<'_> {
+    fn drop(&mut self) {
+        self.audio_buffer.end();
+    }
+}
+
+fn seconds(timestamp: retina::Timestamp) -> f64 {
+    timestamp.timestamp() as f64 / f64::from(timestamp.clock_rate().get())
+}

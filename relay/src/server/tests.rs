@@ -1,0 +1,86 @@
+//! Attacks on the assembled relay, in this process: connections are in memory, and time is paused.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Application;
+use super::connections::Serving;
+use crate::config::Config;
+use crate::hub::{Hub, ring};
+use crate::limits::LiveLimits;
+use crate::net::peer::PeerInfo;
+
+mod bodies;
+mod logins;
+mod sockets;
+
+/// The address of a client.
+const CLIENT: &str = "203.0.113.7";
+/// Time limit for an answer, of paused time.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+/// A relay with the demo streams and without WebRTC.
+struct TestRelay {
+    application: Application,
+    limits: LiveLimits,
+    shutdown: CancellationToken,
+}
+
+impl TestRelay {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::demo();
+        change(&mut config);
+        let hub = Arc::new(Hub::new(config.streams.keys().cloned(), ring::RingLimits::default(), config.low));
+        let (limits, shutdown) = (LiveLimits::new(config.limits.clone()), CancellationToken::new());
+        let application = Application::new(config, None, hub, &limits, &shutdown);
+        Self { application, limits, shutdown }
+    }
+
+    /// Connects from `address`.
+    fn connect(&self, address: &str) -> DuplexStream {
+        let address: IpAddr = address.parse().expect("an address");
+        let peer = PeerInfo { local: None, address, encrypted: false };
+        let router = self.application.router.clone();
+        let serving = Serving::new(router, peer, &self.limits.now(), self.shutdown.clone());
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(serving.converse(theirs));
+        ours
+    }
+
+    /// The answer to `request`, until the relay closes the connection.
+    async fn send(&self, request: &str) -> String {
+        let mut connection = self.connect(CLIENT);
+        connection.write_all(request.as_bytes()).await.expect("the relay reads");
+        read_to_end(&mut connection).await
+    }
+
+    /// The answer to a request with these header lines, each with its line end.
+    async fn request(&self, method: &str, path: &str, headers: &str) -> String {
+        self.send(&format!("{method} {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n{headers}\r\n")).await
+    }
+
+    /// The value of a metric. `credentials` are header lines.
+    async fn metric(&self, credentials: &str, name: &str) -> u64 {
+        let text = self.request("GET", "/metrics", credentials).await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a count"))
+    }
+}
+
+/// Reads until the relay closes the connection.
+async fn read_to_end(connection: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut bytes = Vec::new();
+    let read = timeout(LIMIT, connection.read_to_end(&mut bytes)).await;
+    read.expect("the relay closes the connection").expect("it does so in order");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The status of an answer.
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or(answer)
+}

@@ -1,0 +1,118 @@
+//! Tests that fail sometimes and cannot be made reliable yet. Each still runs and is reported, but its failure does not fail
+//! the run. An entry has a cause and a last day. After that day the entry itself fails the run (`no_entry_is_expired`).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A test in quarantine.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The end of the test's path.
+    pub test: &'static str,
+    /// The known cause of its failures.
+    pub cause: &'static str,
+    /// The last day of the entry: year, month, day (UTC).
+    pub until: (i64, i64, i64),
+}
+
+/// All entries.
+pub const QUARANTINE: &[Entry] = &[
+    Entry {
+        test: "timing::faults::every_fault_heals_by_itself",
+        cause: "WebKitGTK does not always heal Seeked, Paused and Stall in time; player or WebKitGTK, not known yet",
+        until: (2026, 12, 31),
+    },
+    Entry {
+        test: "timing::first_picture::with_a_key_frame_every_ten_seconds",
+        cause: "WebKitGTK sets up a pipeline for every page, which takes 200 to 500 ms on some machines",
+        until: (2026, 12, 31),
+    },
+    Entry {
+        test: "direct::timing::pictures_are_seen_sooner_in_every_browser",
+        cause: "WebKitGTK keeps the distance to the live edge with which a page began, 0.1 to 0.5 s, and stalls now and then",
+        until: (2026, 12, 31),
+    },
+    Entry {
+        test: "decoder_delay::timing::a_camera_that_declares_nothing_plays_everywhere",
+        cause: "WebKitGTK showed 25 of 75 frames twice; cause not found",
+        until: (2026, 12, 31),
+    },
+    Entry {
+        test: "timing::sound::a_click_turns_sound_on_and_another_off_in_firefox",
+        cause: "Firefox's sound was 55 and 63 ms before its frame; cause not found",
+        until: (2026, 12, 31),
+    },
+    Entry {
+        test: "timing::sound::a_click_turns_sound_on_and_another_off_in_webkit",
+        cause: "a stall while sound is on turns the sound off, and nothing turns it on again",
+        until: (2026, 12, 31),
+    },
+    Entry {
+        test: "browser::recovery::a_camera_that_is_unplugged_and_plugged_in_again",
+        cause: "WebKitGTK lost its last frame once after the camera went; not reproduced",
+        until: (2026, 12, 31),
+    },
+    Entry {
+        test: "browser::recovery::an_ffmpeg_that_dies",
+        cause: "WebKitGTK was not live again in time once; not reproduced",
+        until: (2026, 12, 31),
+    },
+    Entry {
+        test: "browser::multiview::a_tile_fills_the_window_and_goes_back_by_mouse_and_by_keyboard",
+        cause: "two clicks of WebDriver that are more than 0.4 s apart on a busy machine are no double click",
+        until: (2026, 12, 31),
+    },
+];
+
+impl Entry {
+    /// Whether the last day is over.
+    pub fn is_expired(&self) -> bool {
+        today() > days(self.until)
+    }
+}
+
+/// The entry of a test, by its path.
+pub fn entry(test: &str) -> Option<&'static Entry> {
+    QUARANTINE.iter().find(|entry| test.ends_with(entry.test))
+}
+
+/// Days since 1970-01-01 of a date in the Gregorian calendar.
+fn days((year, month, day): (i64, i64, i64)) -> i64 {
+    // Years that begin in March put the leap day at the end.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    365 * year + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468
+}
+
+fn today() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    i64::try_from(now.as_secs() / 86_400).expect("a day count fits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_count_from_1970() {
+        assert_eq!([days((1970, 1, 1)), days((2000, 2, 29)), days((2026, 11, 29))], [0, 11_016, 20_786]);
+    }
+
+    #[test]
+    fn every_entry_names_a_test() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e");
+        for entry in QUARANTINE {
+            let mut path: Vec<_> = entry.test.split("::").collect();
+            let name = path.pop().expect("a test has a name");
+            let inner = path.len() > 1 && !folder.join(path[0]).is_dir();
+            let file = folder.join(path[..path.len() - usize::from(inner)].join("/")).with_extension("rs");
+            let source = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            assert!(source.contains(&format!("fn {name}(")), "{} has no {name}", file.display());
+        }
+    }
+
+    #[test]
+    fn no_entry_is_expired() {
+        let expired: Vec<_> = QUARANTINE.iter().filter(|entry| entry.is_expired()).collect();
+        assert!(expired.is_empty(), "repair these tests, or say why they stay in quarantine: {expired:#?}");
+    }
+}

@@ -1,0 +1,13 @@
+//! Pages in Chromium, Firefox and WebKitGTK.
+
+mod attention;
+mod embed;
+mod interface;
+mod multiview;
+mod networks;
+mod one_browser;
+mod playback;
+mod protocols;
+mod recovery;
+mod stream_names;
+mod webcodecs;

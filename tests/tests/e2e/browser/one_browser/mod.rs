@@ -1,0 +1,10 @@
+//! Tests in one browser engine: their results do not depend on the engine, or they need a feature of only one.
+
+mod accessibility;
+mod bad_page;
+mod hls_players;
+mod proxies;
+mod trunk_serve;
+mod webrtc_variant;
+mod whep_client;
+mod whep_players;

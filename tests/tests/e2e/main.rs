@@ -1,0 +1,36 @@
+//! The end-to-end tests: the real relay, FFmpeg, RTSP servers and browsers, on loopback.
+//!
+//! A test's path declares its lane, which `scripts/test.sh` runs by that name:
+//!
+//! | lane | path | runs |
+//! | --- | --- | --- |
+//! | `protocol` | none of the below | no browser; several at once |
+//! | `browser` | contains `browser::` | decoded frames in real browsers; beside `protocol`; `one_browser::` in a separate process |
+//! | `timing` | contains `timing::` | asserts milliseconds; alone, last |
+
+mod access;
+mod audio;
+mod bad_input;
+mod browser;
+mod check;
+mod decoder_delay;
+mod direct;
+mod events;
+mod flow;
+mod harness;
+mod hls;
+mod http;
+mod impaired_link;
+mod limits;
+mod metrics;
+mod oidc;
+mod package;
+mod plain_client;
+mod processes;
+mod reload;
+mod stream_names;
+mod timing;
+mod tls;
+mod unbreakable;
+mod whep;
+mod wire;

@@ -1,0 +1,177 @@
+//! One FFmpeg per watched rendition, only while it is watched, and none that outlives the relay.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use sightline_protocol::close;
+use sightline_protocol::stream::Variant;
+use sightline_tests::browser::Rgb;
+use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
+use sightline_tests::process::Process;
+use sightline_tests::relay::{Relay, Setup};
+use sightline_tests::run::{throughout, until, within};
+use sightline_tests::viewer::{PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+
+const CAM: Mount = Mount { path: "cam", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
+
+const TEST: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(20);
+const LINGER: Duration = Duration::from_secs(LINGER_SECONDS);
+/// FFmpeg has one second to disconnect from the camera before it is killed. The rest is a reserve for a busy machine.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+async fn watch(relay: &Relay, codecs: &[&str]) -> Watching {
+    let viewer = Viewer::playing(relay, CAM.path, codecs).await.watch();
+    until("a viewer's first fragments", START, async || (viewer.seen().fragments > 5).then_some(())).await;
+    viewer
+}
+
+/// A camera, a relay, and a viewer of each variant: two FFmpeg processes.
+async fn scene() -> (Camera, Relay, [Watching; 2], Vec<Process>) {
+    let camera = Camera::start(&[CAM]).await;
+    let relay = Setup::config(camera.config_by_ffmpeg()).start().await;
+    let viewers = [watch(&relay, &PLAYS_BOTH).await, watch(&relay, &PLAYS_H264).await];
+    let ffmpegs = relay.ffmpegs();
+    assert_eq!(ffmpegs.len(), 2, "{ffmpegs:?}");
+    (camera, relay, viewers, ffmpegs)
+}
+
+async fn all_gone(ffmpegs: &[Process], limit: Duration) {
+    let gone = async || (!ffmpegs.iter().any(Process::is_alive)).then_some(());
+    until("every FFmpeg to be gone", limit, gone).await;
+}
+
+#[test]
+fn sigterm_says_goodbye_and_leaves_nothing() {
+    within(TEST, async || {
+        let (camera, mut relay, viewers, ffmpegs) = scene().await;
+        let status = relay.end(Signal::TERM, FAREWELL).await;
+        assert!(status.success(), "{status}");
+        // The relay waits for its FFmpeg processes before it exits.
+        all_gone(&ffmpegs, Duration::from_millis(100)).await;
+        camera.wait_for_viewers(CAM.path, 0, Duration::from_secs(2)).await;
+        for viewer in &viewers {
+            until("the viewers to be told", Duration::from_secs(2), async || viewer.seen().closed).await;
+            assert_eq!(viewer.seen().closed, Some(Some(close::GOING_AWAY)));
+        }
+    });
+}
+
+#[test]
+fn sigint_is_the_same() {
+    within(TEST, async || {
+        let (_camera, mut relay, _viewers, ffmpegs) = scene().await;
+        assert!(relay.end(Signal::INT, FAREWELL).await.success());
+        all_gone(&ffmpegs, Duration::from_millis(100)).await;
+    });
+}
+
+#[test]
+fn sigkill_leaves_nothing() {
+    within(TEST, async || {
+        let (camera, mut relay, _viewers, ffmpegs) = scene().await;
+        relay.end(Signal::KILL, FAREWELL).await;
+        all_gone(&ffmpegs, Duration::from_secs(2)).await;
+        camera.wait_for_viewers(CAM.path, 0, Duration::from_secs(2)).await;
+    });
+}
+
+/// An FFmpeg that writes notices a closed pipe. One that waits for a silent camera does not.
+#[test]
+fn sigkill_leaves_nothing_that_waits_for_a_silent_camera() {
+    within(TEST, async || {
+        let (camera, mut relay, _viewers, ffmpegs) = scene().await;
+        camera.freeze();
+        // Waits until media in transit has been written.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        relay.end(Signal::KILL, FAREWELL).await;
+        // Well before the relay's own time limits for silent sources.
+        all_gone(&ffmpegs, Duration::from_secs(1)).await;
+    });
+}
+
+#[test]
+fn sigterm_leaves_nothing_that_does_not_listen() {
+    within(TEST, async || {
+        let (_camera, mut relay, _viewers, ffmpegs) = scene().await;
+        for ffmpeg in &ffmpegs {
+            ffmpeg.stop();
+        }
+        assert!(relay.end(Signal::TERM, FAREWELL * 2).await.success());
+        all_gone(&ffmpegs, Duration::from_millis(100)).await;
+    });
+}
+
+#[test]
+fn nothing_runs_before_somebody_watches() {
+    within(TEST, async || {
+        let camera = Camera::start(&[CAM]).await;
+        let relay = Setup::config(camera.config_by_ffmpeg()).start().await;
+        relay.catalogue().await;
+        relay.get("/").await;
+        throughout("no FFmpeg", Duration::from_secs(1), async || relay.ffmpegs().is_empty()).await;
+        assert_eq!(camera.connections(), 0);
+    });
+}
+
+#[test]
+fn ffmpeg_lingers_after_the_last_viewer_and_then_stops() {
+    within(TEST, async || {
+        let (camera, relay, [untouched, transcoded], ffmpegs) = scene().await;
+        drop(transcoded);
+        relay.wait_for_viewers(CAM.path, Variant::H264, 0, FAREWELL).await;
+        // The encoder stops. Its source continues for its other viewer.
+        let left = relay.wait_for_ffmpegs(1, LINGER + FAREWELL).await;
+        assert_eq!(left[0].pid, relay.readers(&camera.url(CAM.path))[0].pid);
+        drop(untouched);
+        relay.wait_for_viewers(CAM.path, Variant::Copy, 0, FAREWELL).await;
+        let gone = Instant::now();
+        // Slightly less than the idle timeout: the viewer left before the catalogue showed it.
+        let within = LINGER - Duration::from_millis(400);
+        throughout("lingering", within, async || relay.ffmpegs().len() == 1).await;
+        relay.wait_for_ffmpegs(0, LINGER + FAREWELL - gone.elapsed()).await;
+        all_gone(&ffmpegs, FAREWELL).await;
+        camera.wait_for_viewers(CAM.path, 0, FAREWELL).await;
+        assert!(relay.zombies().is_empty(), "{:?}", relay.zombies());
+    });
+}
+
+#[test]
+fn a_viewer_who_comes_back_in_time_finds_the_same_ffmpeg() {
+    within(TEST, async || {
+        let camera = Camera::start(&[CAM]).await;
+        let relay = Setup::config(camera.config_by_ffmpeg()).start().await;
+        let first = watch(&relay, &PLAYS_BOTH).await;
+        let before: Vec<_> = relay.ffmpegs().iter().map(|ffmpeg| ffmpeg.pid).collect();
+        drop(first);
+        relay.wait_for_viewers(CAM.path, Variant::Copy, 0, FAREWELL).await;
+        tokio::time::sleep(LINGER / 2).await;
+        let second = watch(&relay, &PLAYS_BOTH).await;
+        // Longer than the idle timeout that began when the first viewer left.
+        let same = async || relay.ffmpegs().iter().map(|ffmpeg| ffmpeg.pid).collect::<Vec<_>>() == before;
+        throughout("the same FFmpeg", LINGER + Duration::from_secs(1), same).await;
+        assert_eq!(second.seen().losses, Vec::<String>::new());
+        assert_eq!(camera.viewers(CAM.path).total, 1);
+    });
+}
+
+#[test]
+fn viewers_who_come_and_go_leave_nothing() {
+    within(TEST, async || {
+        let camera = Camera::start(&[CAM]).await;
+        let relay = Setup::config(camera.config_by_ffmpeg()).start().await;
+        for round in 0..12 {
+            let codecs = if round % 2 == 0 { &PLAYS_BOTH[..] } else { &PLAYS_H264 };
+            let viewer = Viewer::playing(&relay, CAM.path, codecs).await;
+            // Viewers leave at every stage of the start.
+            tokio::time::sleep(Duration::from_millis(60 * round)).await;
+            drop(viewer);
+        }
+        relay.wait_for_ffmpegs(0, LINGER * 2 + FAREWELL).await;
+        assert!(relay.zombies().is_empty(), "{:?}", relay.zombies());
+        for variant in Variant::ALL {
+            relay.wait_for_viewers(CAM.path, variant, 0, FAREWELL).await;
+        }
+        watch(&relay, &PLAYS_H264).await;
+    });
+}

@@ -1,0 +1,5 @@
+//! Tests that assert milliseconds.
+
+mod faults;
+mod first_picture;
+mod sound;

@@ -19,6 +19,10 @@ const START: Duration = Duration::from_secs(20);
 
 /// How long the relay runs a source without viewers, in [`Camera::config`].
 pub const LINGER_SECONDS: u64 = 2;
+/// What a configuration of a test adds to the table `ingest`.
+const WITHOUT_LOW: &str = "low = false\n";
+/// What it adds to the table of a stream that FFmpeg reads.
+const BY_FFMPEG: &str = "reader = \"ffmpeg\"\n";
 
 /// How long a source may be silent, in [`Camera::config`].
 pub const SILENCE_SECONDS: u64 = 3;
@@ -158,25 +162,20 @@ impl Camera {
         self.mounts.iter().map(|mount| mount.path)
     }
 
-    /// A relay's configuration with a stream for each mount, named as its path. Short times, so that tests are short.
+    /// A relay's configuration with a stream for each mount, named as its path. Short times, so that tests are short. Without
+    /// the variant `low`: a browser on a busy machine receives late, which the relay takes for a slow link.
     pub fn config(&self) -> String {
         self.config_of(self.paths())
     }
 
-    /// The same without the variant `low`, for tests that assert another one: a browser on a busy machine receives late, which
-    /// the relay takes for a slow link.
-    pub fn config_without_low(&self) -> String {
-        self.config_with("low = false\n")
-    }
-
-    /// The same with more keys in the table `ingest`, a line each.
-    pub fn config_with(&self, ingest: &str) -> String {
-        self.tables(self.paths(), ingest, "")
+    /// The same with the variant `low`, as by default: for tests of it, and for measurements.
+    pub fn config_with_low(&self) -> String {
+        self.tables(self.paths(), "", "")
     }
 
     /// The same for some of the mounts.
     pub fn config_of<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> String {
-        self.tables(paths, "", "")
+        self.tables(paths, WITHOUT_LOW, "")
     }
 
     /// The same, read by FFmpeg: for tests of FFmpeg's processes and of their failures.
@@ -186,7 +185,7 @@ impl Camera {
 
     /// The same for some of the mounts.
     pub fn config_of_by_ffmpeg<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> String {
-        self.tables(paths, "", "reader = \"ffmpeg\"\n")
+        self.tables(paths, WITHOUT_LOW, BY_FFMPEG)
     }
 
     /// The same, with more keys in the table `ingest` and in each stream's table.

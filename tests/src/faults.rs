@@ -94,7 +94,7 @@ struct Scene {
 pub async fn strike_all(browser: &Browser) -> Vec<Outcome> {
     let engine = browser.engine();
     let camera = Camera::start(&[CAM]).await;
-    let relay = Setup::config(camera.config()).start().await;
+    let relay = Setup::config(camera.config_with_low()).start().await;
     let mut scene = Scene { link: ImpairedLink::to(relay.address()).await, camera, relay };
     browser.open(&scene.link.url("/?stream=cam")).await;
     browser.script("window.kept = true", vec![]).await;

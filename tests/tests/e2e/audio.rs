@@ -33,7 +33,7 @@ const PICTURE: [TrackKind; 1] = [TrackKind::Video];
 
 async fn camera_and_relay(mount: Mount) -> (Camera, Relay) {
     let camera = Camera::start(&[mount]).await;
-    let relay = Setup::config(camera.config()).start().await;
+    let relay = Setup::config(camera.config_with_low()).start().await;
     (camera, relay)
 }
 

@@ -245,10 +245,7 @@ mod browser {
             let scene = Scene::open("").await;
             Browser::each(async |browser| {
                 browser.open(&scene.relay.url("/?stream=bframes")).await;
-                // Both are transcodes: the relay sends `low` to a browser that is too busy to receive the other in time.
-                let transcoded = |tile: &Tile| {
-                    tile.state == TileState::Live && matches!(tile.variant.as_deref(), Some("h264" | "low"))
-                };
+                let transcoded = |tile: &Tile| tile.state == TileState::Live && tile.variant.as_deref() == Some("h264");
                 browser.wait_for_tile(BFRAMES.path, "the transcode", START, transcoded).await;
                 browser.wait_moving(BFRAMES.path, Duration::from_secs(3), 38, START).await;
                 assert!(browser.mark(BFRAMES.path).await.is_like(BFRAMES.mark), "{}", browser.engine());

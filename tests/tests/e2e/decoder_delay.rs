@@ -268,7 +268,10 @@ video.src = URL.createObjectURL(source);"#;
     fn undeclared_b_frames_are_shown_by_the_transcode() {
         within(TEST, async || {
             let recordings = Recordings::new();
-            let relay = Setup::config(stream("b", &recordings.h264_without_vui_with_b_frames())).start().await;
+            let relay =
+                Setup::config(format!("{UNTOUCHED}{}", stream("b", &recordings.h264_without_vui_with_b_frames())))
+                    .start()
+                    .await;
             if let Some(browser) = Browser::start(Engine::WebKit).await {
                 browser.open(&relay.url("/?stream=b")).await;
                 let transcode = |tile: &Tile| tile.state == TileState::Live && tile.variant.as_deref() == Some("h264");

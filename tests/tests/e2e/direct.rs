@@ -274,7 +274,8 @@ mod browser {
     fn every_way_and_every_variant_is_there() {
         within(Duration::from_secs(240), async || {
             let camera = Camera::start(&[RED, BLUE]).await;
-            let relay = Setup::config(direct(&camera, &[("gate", "red"), ("yard", "blue")])).start().await;
+            let config = camera.config_of([]) + &direct(&camera, &[("gate", "red"), ("yard", "blue")]);
+            let relay = Setup::config(config).start().await;
             let shows = async |browser: &Browser, query: &str, stream: &str, mount: Mount| -> Tile {
                 browser.open(&relay.url(&format!("/?stream={stream}{query}"))).await;
                 let tile = browser.wait_live(stream, LIVE).await;
@@ -292,7 +293,7 @@ mod browser {
                 shows(browser, "&protocol=hls", "gate", RED).await;
                 if engine == Engine::Chromium {
                     shows(browser, "&protocol=webrtc", "gate", RED).await;
-                    shows(browser, "&codec=low", "gate", RED).await;
+                    shows(browser, "&codec=h264", "yard", BLUE).await;
                 }
                 assert_eq!(relay.readers(&camera.url("")).len(), 0, "{:?}", relay.ffmpegs());
             })

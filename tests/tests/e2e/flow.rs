@@ -24,10 +24,10 @@ const QUIET: Duration = Duration::from_millis(500);
 /// The rate of an unthrottled link, in kilobits per second.
 const PLENTY: f64 = 50_000.0;
 
-async fn camera_and_relay(more: &str) -> (Camera, Relay) {
+/// With `config`, the camera has the variant `low` or does not.
+async fn camera_and_relay(config: impl FnOnce(&Camera) -> String) -> (Camera, Relay) {
     let camera = Camera::start(&[BUSY]).await;
-    let config = camera.config_with(more);
-    let relay = Setup::config(config).start().await;
+    let relay = Setup::config(config(&camera)).start().await;
     (camera, relay)
 }
 
@@ -68,7 +68,7 @@ async fn until_fragment(viewer: &mut Viewer, limit: Duration) -> (Vec<ServerMess
 #[test]
 fn low_variant_is_small_and_encoded_once_for_all_viewers() {
     within(TEST, async || {
-        let (camera, relay) = camera_and_relay("").await;
+        let (camera, relay) = camera_and_relay(Camera::config_with_low).await;
         let mut viewers = Vec::new();
         for _ in 0..5 {
             let mut viewer = playing(&relay, VariantChoice::Low).await;
@@ -91,7 +91,7 @@ fn low_variant_is_small_and_encoded_once_for_all_viewers() {
 #[test]
 fn pause_stops_media_and_resume_starts_with_a_key_frame() {
     within(TEST, async || {
-        let (_camera, relay) = camera_and_relay("").await;
+        let (_camera, relay) = camera_and_relay(Camera::config_with_low).await;
         let healthy = healthy(&relay).await;
         let mut viewer = playing(&relay, VariantChoice::Auto).await;
         viewer.take_media(30, START).await;
@@ -123,7 +123,7 @@ fn pause_stops_media_and_resume_starts_with_a_key_frame() {
 #[test]
 fn resume_without_pause_starts_a_new_epoch() {
     within(TEST, async || {
-        let (_camera, relay) = camera_and_relay("").await;
+        let (_camera, relay) = camera_and_relay(Camera::config_with_low).await;
         let mut viewer = playing(&relay, VariantChoice::Auto).await;
         assert_eq!(viewer.wait_ready(START).await.epoch, 1);
         viewer.take_media(30, START).await;
@@ -141,7 +141,7 @@ mod timing {
     #[test]
     fn throttled_viewer_gets_low_variant_then_full_one_again() {
         within(TEST, async || {
-            let (_camera, relay) = camera_and_relay("").await;
+            let (_camera, relay) = camera_and_relay(Camera::config_with_low).await;
             let healthy = healthy(&relay).await;
             let kbps = kbps(&relay).await;
             let mut slow = SlowViewer::new(playing(&relay, VariantChoice::Auto).await, PLENTY);
@@ -174,7 +174,7 @@ mod timing {
     #[test]
     fn throttled_viewer_without_low_variant_skips_to_key_frames() {
         within(TEST, async || {
-            let (_camera, relay) = camera_and_relay("low = false\n").await;
+            let (_camera, relay) = camera_and_relay(Camera::config).await;
             let variants: Vec<_> = relay.stream(BUSY.path).await.variants.iter().map(|info| info.variant).collect();
             assert_eq!(variants, [Variant::Copy, Variant::H264]);
             let mut asking = playing(&relay, VariantChoice::Low).await;

@@ -28,7 +28,7 @@ const LEASE: Duration = Duration::from_secs(8 + 2);
 
 async fn scene(mounts: &[Mount], more: &str) -> (&'static Camera, Relay) {
     let camera = Camera::shared(mounts).await;
-    let relay = Setup::config(format!("{}{more}", camera.config())).start().await;
+    let relay = Setup::config(format!("{}{more}", camera.config_with_low())).start().await;
     (camera, relay)
 }
 

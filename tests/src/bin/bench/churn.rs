@@ -54,7 +54,7 @@ struct Held {
 
 pub(crate) async fn measure(minutes: u64) -> Part {
     let camera = Camera::start(&[STEADY, OTHER, KILLED]).await;
-    let relay = Arc::new(Setup::config(camera.config()).env("RUST_LOG", "warn").start().await);
+    let relay = Arc::new(Setup::config(camera.config_with_low()).env("RUST_LOG", "warn").start().await);
     let mut staying = Vec::new();
     for _ in 0..2 {
         let viewer = Viewer::playing(&relay, STEADY.path, &PLAYS_H264).await.watch();

@@ -38,8 +38,10 @@ pub(crate) async fn measure() -> Vec<Row> {
     }
     let camera = Camera::start(&[CAM]).await;
     let most = 2 * IDLE;
-    let limits =
-        format!("[limits]\nconnections = {most}\nviewers = {most}\nviewers_per_stream = {most}\n{}", camera.config());
+    let limits = format!(
+        "[limits]\nconnections = {most}\nviewers = {most}\nviewers_per_stream = {most}\n{}",
+        camera.config_with_low()
+    );
     let relay = Arc::new(Setup::config(limits).env("RUST_LOG", "warn").start().await);
     let beside = [beside(&relay).await, beside(&relay).await];
     let mut rows = idle(&relay).await;

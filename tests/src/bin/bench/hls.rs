@@ -31,7 +31,7 @@ const MAP_AGAIN: &str = "Found duplicated MOOV Atom. Skipped it";
 
 pub(crate) async fn measure(seconds: u64) -> Vec<Row> {
     let camera = Camera::start(&[CAM]).await;
-    let relay = Setup::config(camera.config()).start().await;
+    let relay = Setup::config(camera.config_with_low()).start().await;
     let url = relay.url("/hls/cam/index.m3u8");
     let run = |program: &str, arguments: &[&str]| {
         let mut command = Command::new(program);

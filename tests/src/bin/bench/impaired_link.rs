@@ -26,7 +26,7 @@ const DELAYED: Duration = Duration::from_secs(60);
 
 pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
     let camera = Camera::start(&[CAM]).await;
-    let relay = Setup::config(camera.config()).start().await;
+    let relay = Setup::config(camera.config_with_low()).start().await;
     in_each("road", engines, async |browser| {
         let engine = browser.engine();
         eprintln!("throttled: {engine}, {THROTTLED:?} …");

@@ -65,7 +65,7 @@ struct Measured {
 
 pub(crate) async fn measure(programs: &Programs) -> Part {
     let camera = Camera::start(&[CAM]).await;
-    let relay = Setup::config(camera.config()).env("RUST_LOG", "warn").start().await;
+    let relay = Setup::config(camera.config_with_low()).env("RUST_LOG", "warn").start().await;
     let reference = Reference::watch(&relay, CAM.path).await;
     let floor = start_floor(&relay).await;
     let ours = |way: &str, kind, sizes| Server {

@@ -49,7 +49,7 @@ struct Minute {
 
 pub(crate) async fn measure(minutes: u64, engines: &[Engine]) -> Vec<Row> {
     let camera = Camera::start(&[CAM]).await;
-    let relay = Setup::config(camera.config()).start().await;
+    let relay = Setup::config(camera.config_with_low()).start().await;
     let chosen = async |engine: Engine| {
         let engine: Vec<Engine> = engines.iter().copied().filter(|&chosen| chosen == engine).collect();
         in_each("soak", &engine, async |browser| watch(browser, &relay, minutes).await).await

@@ -36,7 +36,7 @@ const SCROLL_BACK: &str = "
 fn a_tile_that_is_scrolled_away_stops_receiving_and_resumes_at_once() {
     within(Duration::from_secs(150), async || {
         let camera = Camera::shared(&[CAM]).await;
-        let relay = Setup::config(camera.config_without_low()).start().await;
+        let relay = Setup::config(camera.config()).start().await;
         for browser in Browser::start_all().await {
             let engine = browser.engine();
             browser.open(&relay.url("/?stream=cam")).await;
@@ -63,7 +63,7 @@ fn a_tile_that_is_scrolled_away_stops_receiving_and_resumes_at_once() {
 fn page_that_is_left_frees_its_viewer_and_plays_when_it_is_back() {
     within(Duration::from_secs(150), async || {
         let camera = Camera::shared(&[CAM]).await;
-        let relay = Setup::config(camera.config_without_low()).start().await;
+        let relay = Setup::config(camera.config()).start().await;
         for browser in Browser::start_all().await {
             browser.open(&relay.url("/?stream=cam")).await;
             browser.wait_live("cam", LIVE).await;

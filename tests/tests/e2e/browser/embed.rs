@@ -127,10 +127,10 @@ async fn viewers(relay: &Relay, mount: Mount, count: usize) {
 fn the_example_plays_in_a_foreign_page_and_does_what_is_documented() {
     within(Duration::from_secs(240), async || {
         let camera = Camera::shared(&[YARD, GATE]).await;
-        let mut relay = Setup::config(camera.config_without_low()).start().await;
+        let mut relay = Setup::config(camera.config()).start().await;
         let (listed, stranger) = (page(LISTED, &relay).await, page(STRANGER, &relay).await);
         let origin = listed.url("");
-        relay.configure(format!("allowed_origins = [\"{origin}\"]\n{}", camera.config_without_low()));
+        relay.configure(format!("allowed_origins = [\"{origin}\"]\n{}", camera.config()));
         relay.end(Signal::TERM, SOON).await;
         relay.restart().await;
         for browser in Browser::start_all().await {
@@ -151,9 +151,9 @@ fn the_example_plays_in_a_foreign_page_and_does_what_is_documented() {
 fn a_token_in_the_page_brings_the_stream_by_every_way() {
     within(Duration::from_secs(240), async || {
         let camera = Camera::shared(&[YARD, GATE]).await;
-        let mut relay = Setup::config(camera.config_without_low()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
+        let mut relay = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
         let listed = page(LISTED, &relay).await;
-        relay.configure(format!("allowed_origins = [\"{}\"]\n{}", listed.url(""), camera.config_without_low()));
+        relay.configure(format!("allowed_origins = [\"{}\"]\n{}", listed.url(""), camera.config()));
         relay.end(Signal::TERM, SOON).await;
         relay.restart().await;
         Browser::each(async |browser| {

@@ -26,7 +26,7 @@ const FRAMES: u64 = 50;
 fn h265_is_untouched_where_it_plays_and_one_encoder_serves_the_rest() {
     within(Duration::from_secs(180), async || {
         let camera = Camera::start(&[BLUE, RED]).await;
-        let relay = Setup::config(camera.config_without_low()).start().await;
+        let relay = Setup::config(camera.config()).start().await;
         let browsers = Browser::start_all().await;
         for browser in &browsers {
             browser.open(&relay.url("/?stream=blue")).await;
@@ -69,7 +69,7 @@ fn h265_is_untouched_where_it_plays_and_one_encoder_serves_the_rest() {
 fn h264_is_untouched_in_every_browser() {
     within(Duration::from_secs(120), async || {
         let camera = Camera::start(&[BLUE, RED]).await;
-        let relay = Setup::config(camera.config_without_low()).start().await;
+        let relay = Setup::config(camera.config()).start().await;
         let browsers = Browser::start_all().await;
         for browser in &browsers {
             browser.open(&relay.url("/?stream=red")).await;
@@ -89,7 +89,7 @@ fn h264_is_untouched_in_every_browser() {
 fn a_page_without_a_choice_shows_every_stream_with_its_own_picture() {
     within(Duration::from_secs(120), async || {
         let camera = Camera::start(&[BLUE, RED]).await;
-        let relay = Setup::config(camera.config_without_low()).start().await;
+        let relay = Setup::config(camera.config()).start().await;
         Browser::each(async |browser| {
             browser.open(&relay.url("/")).await;
             shows(browser, BLUE).await;
@@ -121,7 +121,7 @@ mod one_browser {
         within(Duration::from_secs(90), async || {
             let Some(browser) = Browser::start(Engine::Firefox).await else { return };
             let camera = Camera::start(&[BLUE, RED]).await;
-            let relay = Setup::config(camera.config_without_low()).start().await;
+            let relay = Setup::config(camera.config()).start().await;
             browser.open(&relay.url("/?stream=blue&codec=h264")).await;
             let tile = shows(&browser, BLUE).await;
             assert_eq!(tile.variant.as_deref(), Some("h264"));
@@ -135,7 +135,7 @@ mod one_browser {
         within(Duration::from_secs(90), async || {
             let Some(browser) = Browser::start(Engine::WebKit).await else { return };
             let camera = Camera::start(&[BLUE, RED]).await;
-            let relay = Setup::config(camera.config_without_low()).start().await;
+            let relay = Setup::config(camera.config()).start().await;
             let way = Injector::start(relay.address(), "delete window.MediaSource").await;
             browser.open(&way.url("/?stream=blue")).await;
             let has = "return ['MediaSource' in window, 'ManagedMediaSource' in window]";

@@ -75,8 +75,7 @@ fn an_ffmpeg_that_dies() {
 #[test]
 fn an_encoder_that_dies_disturbs_only_those_who_need_it() {
     within(Duration::from_secs(200), async || {
-        // On a busy machine a viewer would move to `low`, which is a second encoder.
-        let mut scene = Scene::open_with(Camera::config_without_low).await;
+        let mut scene = Scene::open().await;
         let encoders = scene.relay.encoders();
         for encoder in &encoders {
             encoder.kill();

@@ -46,7 +46,7 @@ async fn plays(browser: &Browser, mount: Mount, protocol: &str) -> Tile {
 fn webcodecs_paints_the_camera_in_every_engine() {
     within(Duration::from_secs(120), async || {
         let camera = Camera::shared(&[H264, H265]).await;
-        let relay = Setup::config(camera.config_without_low()).start().await;
+        let relay = Setup::config(camera.config()).start().await;
         Browser::each(async |browser| {
             let engine = browser.engine();
             browser.open(&relay.url("/?protocol=webcodecs&statistics")).await;
@@ -74,7 +74,7 @@ fn webcodecs_paints_the_camera_in_every_engine() {
 fn broken_decoder_falls_back_to_mse_with_the_reason() {
     within(Duration::from_secs(120), async || {
         let camera = Camera::shared(&[H264]).await;
-        let relay = Setup::config(camera.config_without_low()).start().await;
+        let relay = Setup::config(camera.config()).start().await;
         Browser::each(async |browser| {
             let engine = browser.engine();
             browser.open(&relay.url("/?statistics")).await;
@@ -98,7 +98,7 @@ fn broken_decoder_falls_back_to_mse_with_the_reason() {
 fn sound_switches_to_mse_and_back() {
     within(Duration::from_secs(120), async || {
         let camera = Camera::shared(&[SOUND]).await;
-        let relay = Setup::config(camera.config_without_low()).start().await;
+        let relay = Setup::config(camera.config()).start().await;
         Browser::each(async |browser| {
             let engine = browser.engine();
             let audio =
@@ -120,7 +120,7 @@ fn sound_switches_to_mse_and_back() {
 fn gap_and_camera_restart_are_played_over() {
     within(Duration::from_secs(180), async || {
         let mut camera = Camera::start(&[H264]).await;
-        let relay = Setup::config(camera.config_without_low()).start().await;
+        let relay = Setup::config(camera.config()).start().await;
         let browsers = Browser::start_all().await;
         for browser in &browsers {
             browser.open(&relay.url("/?protocol=webcodecs")).await;

@@ -152,7 +152,7 @@ fn foreign_players_play_from_another_origin_with_a_token_and_after_a_camera_rest
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         let site = Server::start_at(SocketAddr::from((SITE, 0)), files).await;
         let mut camera = Camera::start(&[GATE]).await;
-        let config = format!("allowed_origins = [\"{}\"]\n{}", site.url(""), camera.config());
+        let config = format!("allowed_origins = [\"{}\"]\n{}", site.url(""), camera.config_with_low());
         let relay = Setup::config(config).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
         // Two HLS viewers request different variants. The second starts later, yet its playlist is aligned with the first.
         let token = token().await;

@@ -55,7 +55,7 @@ fn tile_says_untouched_for_h264_and_transcoded_for_h265() {
     within(TEST, async || {
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         let camera = Camera::shared(&[RED, BLUE]).await;
-        let relay = Setup::config(camera.config()).start().await;
+        let relay = Setup::config(camera.config_with_low()).start().await;
         assert_eq!(header(&relay, "/whep/red").await, "", "the camera's format is not known yet");
         browser.open(&relay.url("/?protocol=webrtc")).await;
         let codecs = browser.script(CODECS, vec![]).await.as_str().unwrap_or_default().to_owned();

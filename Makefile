@@ -65,7 +65,7 @@ bench: install-test relay ## measure latency, impaired links, faults, first fram
 
 benchmarks: install-test relay ## measure Sightline beside go2rtc, MediaMTX and the baseline, and write BENCHMARKS.md
 	@$(WITH_RUST) SIGHTLINE_BIN="$$TARGET_DIR/release/sightline" exec cargo run --release --package sightline-tests --bin bench -- \
-		size harness compare compare-road crowd --go2rtc "$(GO2RTC)" --mediamtx "$(MEDIAMTX)" \
+		size calibration compare compare-impaired load --go2rtc "$(GO2RTC)" --mediamtx "$(MEDIAMTX)" \
 		--out docs/benchmarks --page BENCHMARKS.md --page README.md
 
 screenshots: install-test relay ## take screenshots of both pages: phone, laptop, wall; dark and light

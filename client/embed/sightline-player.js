@@ -77,7 +77,7 @@ class SightlinePlayer extends HTMLElement {
 
   /** The frame on screen as a PNG: a Promise of a Blob. */
   async snapshot() {
-    if (!this.#player) throw new Error("There is no picture yet.");
+    if (!this.#player) throw new Error("There is no frame yet.");
     return this.#player.snapshot();
   }
 

@@ -8,7 +8,7 @@
 //! | [`hls`], [`peer`] | hls.js, and a WebRTC connection negotiated by WHEP |
 //! | [`media_source`], [`source_buffer`] | MediaSource or ManagedMediaSource, and its SourceBuffer |
 //! | [`on_screen`], [`resize`] | whether an element is within the viewport, and its size |
-//! | [`video`], [`curtain`] | the state of a `<video>`, and the last frame shown over it |
+//! | [`video`], [`frame_canvas`] | the state of a `<video>`, and the last frame shown over it |
 //! | [`video_decoder`] | a WebCodecs decoder and its frames |
 //! | [`display`] | fullscreen and picture-in-picture |
 //! | [`storage`], [`file`] | localStorage, and downloads |
@@ -29,10 +29,10 @@ use crate::time::Moment;
 
 pub mod abilities;
 pub mod bytes;
-pub mod curtain;
 pub mod display;
 pub mod error;
 pub mod file;
+pub mod frame_canvas;
 pub mod hls;
 pub mod listener;
 pub mod mailbox;

@@ -10,11 +10,12 @@
 //! | 4 | [`state`] | the one reducer: events in, page state out |
 //! | 5 | [`ui`] | renders the state; each tile owns its session |
 //!
-//! [`browser`] holds the bindings below all of them: each object unregisters its callbacks when it is dropped. Policies are
+//! [`codec_probe`] lists the codec strings to test in the browser (pure). [`browser`] holds the bindings below all of them: each object unregisters its callbacks when it is dropped. Policies are
 //! pure: the time ([`time`]) and observations go in, a decision comes out. Native tests run them. A fragment's bytes stay in
 //! the browser's memory; only its head is copied into WebAssembly memory for parsing.
 
 pub mod browser;
+pub mod codec_probe;
 pub mod player;
 pub mod session;
 pub mod state;

@@ -2,12 +2,13 @@
 //!
 //! | module | role |
 //! | --- | --- |
-//! | [`director`] | starts and replaces the engine |
-//! | [`plan`] | selects the protocol (pure); [`memory`] stores the one that worked per network |
-//! | [`mse`] | fragments over a WebSocket: [`link`] is its connection, [`recorder`] records the stream |
-//! | [`player_choice`] | which player that engine uses: MSE or WebCodecs (pure) |
-//! | [`webrtc`], [`hls`] | the other protocols, which share [`attempts`] and [`screen`] |
-//! | [`attention`], [`retry`], [`statistics`] | shared by all engines |
+//! | [`controller`] | starts and replaces the engine |
+//! | [`protocol_selector`] | selects the protocol (pure); [`learned_protocols`] stores the one that worked per network |
+//! | [`websocket`] | fragments over a WebSocket: [`relay_connection`] is its connection, [`recording`] saves what [`recorder`] records |
+//! | [`player_host`] | that engine's player: MSE or WebCodecs, as [`player_selector`] decides (pure) |
+//! | [`codec_fallback`] | the codecs to request after one failed (pure) |
+//! | [`webrtc`], [`hls`] | the other protocols, which share [`attempts`] and [`browser_playback`] |
+//! | [`visibility`], [`retry`], [`stats`], [`reporter`] | shared by all engines |
 //!
 //! All events arrive through mailboxes, one for the session and one for its engine, and each is handled completely before the
 //! next. [`TileEvent`]s report to the page. Dropping the [`Session`] closes the connection, releases the video and unregisters
@@ -23,33 +24,37 @@ use crate::browser::mailbox::Mailbox;
 use crate::state::{Protocol, TileEvent};
 
 mod attempts;
-mod attention;
-mod director;
+mod browser_playback;
+mod codec_fallback;
+mod controller;
 mod hls;
 mod input;
-mod link;
-mod memory;
-mod mse;
-mod plan;
-mod player_choice;
+mod learned_protocols;
+mod player_host;
+mod player_selector;
+mod protocol_selector;
 mod recorder;
+mod recording;
+mod relay_connection;
+mod reporter;
 mod retry;
-mod screen;
-mod statistics;
+mod stats;
+mod visibility;
 mod webrtc;
+mod websocket;
 
-use director::{Director, Message};
+use controller::{Controller, SessionInput};
 use input::Input;
 
 /// Plays one stream until it is dropped.
 #[must_use = "dropping the session ends it"]
 pub struct Session {
-    mailbox: Mailbox<Message>,
+    mailbox: Mailbox<SessionInput>,
 }
 
 /// The parameters of a session.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct SessionOptions {
     /// The stream.
     pub stream: StreamName,
     /// The requested variant.
@@ -65,12 +70,12 @@ pub type Report = Rc<dyn Fn(TileEvent)>;
 
 impl Session {
     /// Starts to play in a video, with a canvas over it. Never fails: errors are reported as events.
-    pub fn start(wanted: Wanted, picture: (HtmlVideoElement, HtmlCanvasElement), report: Report) -> Self {
+    pub fn start(wanted: SessionOptions, surface: (HtmlVideoElement, HtmlCanvasElement), report: Report) -> Self {
         let mailbox = Mailbox::new(move |sender| {
-            let mut director = Director::new(wanted, picture, report, sender);
-            move |message| director.handle(message)
+            let mut controller = Controller::new(wanted, surface, report, sender);
+            move |message| controller.handle(message)
         });
-        mailbox.sender().send(Message::Begin);
+        mailbox.sender().send(SessionInput::Begin);
         Self { mailbox }
     }
 
@@ -106,10 +111,10 @@ impl Session {
 
     /// Switches the protocol. The last frame stays until the new protocol presents one.
     pub fn switch(&self, protocol: Protocol) {
-        self.mailbox.sender().send(Message::Switch(protocol));
+        self.mailbox.sender().send(SessionInput::SwitchProtocol(protocol));
     }
 
     fn tell(&self, input: Input) {
-        self.mailbox.sender().send(Message::User(input));
+        self.mailbox.sender().send(SessionInput::User(input));
     }
 }

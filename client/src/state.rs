@@ -27,7 +27,7 @@ pub use log::{Level, Log};
 pub use request::{Page, Request};
 pub use settings::{Settings, StreamSettings};
 pub use test_page::{TestEvent, TestPage};
-pub use tile::{Cause, Failure, Fault, Picture, Recorded, Retry, Tile, TileEvent, bit_rate};
+pub use tile::{Cause, Failure, Fault, Recorded, Retry, Tile, TileEvent, VideoInfo, bit_rate};
 
 /// The state of a tile; `data-state` on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Phase {
     }
 }
 
-/// The state of the page.
+/// The state of the page. One flat record, as [`Tile`]: the reducer changes it and the page renders it whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct App {
     /// The page on display.
@@ -289,7 +289,7 @@ impl App {
                 true,
             )),
             (None, Some(why)) => Some((
-                format!("This browser does not keep what you choose here: {why}. The pictures are not affected."),
+                format!("This browser does not keep what you choose here: {why}. Playback is not affected."),
                 false,
             )),
             (None, None) => None,

@@ -6,10 +6,8 @@
 //! | [`clock`] | estimates the relay's clock from its answers to pings (pure) |
 //! | [`liveness`] | decides when an acknowledgement or a ping is due, and when a silent socket is dead (pure) |
 //! | [`backoff`] | decides the delay of a retry (pure) |
-//! | [`probe`] | lists the codec strings to test in the browser (pure) |
 
 pub mod backoff;
 pub mod clock;
 pub mod liveness;
-pub mod probe;
 pub mod websocket;

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each crate's sources, relative to the relay's folder, and its top-level modules from the lowest to the highest.
-const CRATES: [(&str, &[&str]); 2] = [
+const CRATES: [(&str, &[&str]); 3] = [
     ("src", &["clock", "config", "net", "limits", "hub", "ingest", "access", "egress", "api", "server", "cli"]),
     ("../media/src", &["nal", "nut", "fmp4"]),
+    ("../client/src", &["time", "codec_probe", "state", "browser", "transport", "player", "session", "ui"]),
 ];
 
 /// A module by its path from the crate's root.

@@ -6,7 +6,7 @@
 
 mod devtools;
 mod downloads;
-mod eye;
+mod latency_probe;
 mod opening;
 mod page;
 mod pool;
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use downloads::Saved;
-pub use eye::{STALL, Sample, Summary, Watch};
+pub use latency_probe::{STALL, Sample, Summary, Watch};
 pub use opening::{LOOK_ON, Opening};
 pub use page::{FrameCounter, MARK_POINTS, Rgb, Tile, TileState};
 
@@ -264,6 +264,11 @@ impl Browser {
 
     fn driver(&self) -> SocketAddr {
         self.session.as_ref().expect("present until the drop").driver
+    }
+
+    /// The process of the browser's driver, the ancestor of the browser's processes.
+    pub fn pid(&self) -> i32 {
+        self.session.as_ref().expect("present until the drop").process.pid()
     }
 
     /// The browser's engine.

@@ -195,7 +195,7 @@ impl Camera {
     }
 
     /// The table of the stream `name`, which reads the mount at `path`.
-    fn stream(&self, name: &str, path: &str, options: &str) -> String {
+    pub fn stream(&self, name: &str, path: &str, options: &str) -> String {
         format!("[streams.{name}]\nsource = \"{}\"\n{options}", self.url(path))
     }
 

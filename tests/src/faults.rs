@@ -102,7 +102,7 @@ pub async fn strike_all(browser: &Browser) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for (fault, limit) in FAULTS {
         let limit = Duration::from_secs(limit);
-        let mut watch = browser.open_eye("cam").await;
+        let mut watch = browser.open_latency_probe("cam").await;
         sleep(Duration::from_millis(500)).await;
         let begun = watch_now(browser, &mut watch).await;
         scene.strike(fault, browser).await;

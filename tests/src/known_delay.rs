@@ -38,7 +38,7 @@ impl KnownDelay {
         let shown = "return document.querySelector('video').videoWidth > 0";
         let what = format!("{}: pictures of a known age", browser.engine());
         until(&what, SHOWN, async || browser.script(shown, vec![]).await.as_bool().filter(|&shown| shown)).await;
-        let mut watch = browser.open_eye_on_page().await;
+        let mut watch = browser.open_latency_probe_on_page().await;
         browser.collect_for(&mut watch, SPAN).await;
         let ages: Vec<f64> = watch.samples.iter().map(|sample| sample.truth_ms).collect();
         assert!(ages.len() > 25, "{what}: {watch:?}");

@@ -17,47 +17,47 @@ pub struct Entry {
 /// All entries.
 pub const QUARANTINE: &[Entry] = &[
     Entry {
-        test: "timing::faults::every_fault_heals_by_itself",
+        test: "timing::faults::every_fault_recovers",
         cause: "WebKitGTK does not always heal Seeked, Paused and Stall in time; player or WebKitGTK, not known yet",
         until: (2026, 12, 31),
     },
     Entry {
-        test: "timing::first_picture::with_a_key_frame_every_ten_seconds",
+        test: "timing::first_frame::with_a_key_frame_every_ten_seconds",
         cause: "WebKitGTK sets up a pipeline for every page, which takes 200 to 500 ms on some machines",
         until: (2026, 12, 31),
     },
     Entry {
-        test: "direct::timing::pictures_are_seen_sooner_in_every_browser",
+        test: "direct::timing::direct_reader_is_fresher_in_every_browser",
         cause: "WebKitGTK keeps the distance to the live edge with which a page began, 0.1 to 0.5 s, and stalls now and then",
         until: (2026, 12, 31),
     },
     Entry {
-        test: "decoder_delay::timing::a_camera_that_declares_nothing_plays_everywhere",
+        test: "decoder_delay::timing::stream_without_vui_plays_in_every_browser",
         cause: "WebKitGTK showed 25 of 75 frames twice; cause not found",
         until: (2026, 12, 31),
     },
     Entry {
-        test: "timing::sound::a_click_turns_sound_on_and_another_off_in_firefox",
+        test: "timing::sound::click_toggles_audio_in_firefox",
         cause: "Firefox's sound was 55 and 63 ms before its frame; cause not found",
         until: (2026, 12, 31),
     },
     Entry {
-        test: "timing::sound::a_click_turns_sound_on_and_another_off_in_webkit",
+        test: "timing::sound::click_toggles_audio_in_webkit",
         cause: "a stall while sound is on turns the sound off, and nothing turns it on again",
         until: (2026, 12, 31),
     },
     Entry {
-        test: "browser::recovery::a_camera_that_is_unplugged_and_plugged_in_again",
+        test: "browser::recovery::unplugged_camera_recovers",
         cause: "WebKitGTK lost its last frame once after the camera went; not reproduced",
         until: (2026, 12, 31),
     },
     Entry {
-        test: "browser::recovery::an_ffmpeg_that_dies",
+        test: "browser::recovery::killed_ffmpeg_recovers",
         cause: "WebKitGTK was not live again in time once; not reproduced",
         until: (2026, 12, 31),
     },
     Entry {
-        test: "browser::multiview::a_tile_fills_the_window_and_goes_back_by_mouse_and_by_keyboard",
+        test: "browser::multiview::tile_goes_solo_and_back_by_mouse_and_keyboard",
         cause: "two clicks of WebDriver that are more than 0.4 s apart on a busy machine are no double click",
         until: (2026, 12, 31),
     },

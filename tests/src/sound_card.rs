@@ -31,7 +31,7 @@ pub struct SoundCard {
     _server: Owned,
     folder: TempDir,
     heard: Arc<Mutex<Heard>>,
-    ear: JoinHandle<()>,
+    recorder: JoinHandle<()>,
 }
 
 /// The sound recorded since the start.
@@ -70,8 +70,8 @@ impl SoundCard {
         };
         until("PulseAudio", START, async || socket.exists().then_some(())).await;
         let heard = Arc::new(Mutex::new(Heard { sound: Vec::new(), began: f64::INFINITY }));
-        let ear = tokio::spawn(listen(address(&folder), heard.clone()));
-        Some(Self { _server: server, folder, heard, ear })
+        let recorder = tokio::spawn(listen(address(&folder), heard.clone()));
+        Some(Self { _server: server, folder, heard, recorder })
     }
 
     /// Its address for programs: `PULSE_SERVER`.
@@ -86,8 +86,8 @@ impl SoundCard {
     pub async fn listen(&self, span: Duration) -> Vec<f64> {
         let from = unix_ms();
         tokio::time::sleep(span).await;
-        assert!(!self.ear.is_finished(), "the ear is deaf: is parec installed, and the sound card there?");
-        let heard = self.heard.lock().expect("the ear has not failed");
+        assert!(!self.recorder.is_finished(), "the recorder has ended: is parec installed, and the sound card there?");
+        let heard = self.heard.lock().expect("the recorder has not failed");
         let begin = beeps::begin(&heard.sound, RATE).map(|at| heard.began + at * 1e3);
         begin.filter(|&at| at >= from).collect()
     }
@@ -95,7 +95,7 @@ impl SoundCard {
 
 impl Drop for SoundCard {
     fn drop(&mut self) {
-        self.ear.abort();
+        self.recorder.abort();
     }
 }
 

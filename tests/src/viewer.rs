@@ -370,7 +370,7 @@ impl Viewer {
     }
 
     /// Continues to watch in a background task.
-    pub fn watch(mut self) -> Watching {
+    pub fn watch(mut self) -> BackgroundViewer {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let notes = seen.clone();
         let task = tokio::spawn(async move {
@@ -382,25 +382,25 @@ impl Viewer {
                 }
             }
         });
-        Watching { seen, task }
+        BackgroundViewer { seen, task }
     }
 }
 
 /// A viewer in a background task, aborted on drop.
 #[derive(Debug)]
-pub struct Watching {
+pub struct BackgroundViewer {
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
 }
 
-impl Watching {
+impl BackgroundViewer {
     /// Its observations so far.
     pub fn seen(&self) -> Seen {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Drop for Watching {
+impl Drop for BackgroundViewer {
     fn drop(&mut self) {
         self.task.abort();
     }

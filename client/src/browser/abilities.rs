@@ -8,8 +8,8 @@ use web_sys::HtmlVideoElement;
 
 use super::media_source::Kind;
 use super::{display, document, window};
+use crate::codec_probe;
 use crate::state::Abilities;
-use crate::transport::probe;
 
 /// Returns the abilities. Detection runs once per page: the answers do not change, and every tile needs them.
 pub fn abilities() -> &'static Abilities {
@@ -38,7 +38,7 @@ fn ask() -> Abilities {
         frame_callbacks,
         picture_in_picture: display::can_float(),
         secure_context: window().is_secure_context(),
-        codecs: probe::every(plays),
+        codecs: codec_probe::every(plays),
         user_agent: window().navigator().user_agent().unwrap_or_default(),
     }
 }

@@ -42,10 +42,10 @@ pub fn blob(parts: &Array, mime: &str) -> Result<Blob, DomError> {
 /// If the browser refuses.
 pub fn save(blob: &Blob, name: &str) -> Result<(), DomError> {
     let url = Url::create_object_url_with_blob(blob)?;
-    let link: HtmlAnchorElement = document().create_element("a")?.unchecked_into();
-    link.set_href(&url);
-    link.set_download(name);
-    link.click();
+    let connection: HtmlAnchorElement = document().create_element("a")?.unchecked_into();
+    connection.set_href(&url);
+    connection.set_download(name);
+    connection.click();
     // The address holds the blob, and is needed until the download has started.
     let revoke = Timeout::new(BEGUN_MS, move || drop(Url::revoke_object_url(&url)));
     std::mem::forget(revoke);
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_good_in_every_file_system() {
+    fn file_names_are_valid_in_every_file_system() {
         for (stream, safe) in [
             ("cam0", "cam0"),
             ("site/cam 1/ü", "site_cam 1_ü"),

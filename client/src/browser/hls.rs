@@ -146,12 +146,12 @@ type Tell = Box<dyn Fn(&JsValue) -> Option<Event>>;
 
 /// A player in a video; dropping it ends playback.
 #[must_use = "dropping the player ends it"]
-pub struct Player {
+pub struct HlsPlayer {
     hls: Hls,
     _callbacks: Vec<Closure<dyn FnMut(JsValue, JsValue)>>,
 }
 
-impl Player {
+impl HlsPlayer {
     /// Plays the multivariant playlist at `url`.
     ///
     /// # Errors
@@ -220,7 +220,7 @@ impl Player {
     }
 }
 
-impl Drop for Player {
+impl Drop for HlsPlayer {
     fn drop(&mut self) {
         self.hls.destroy();
     }

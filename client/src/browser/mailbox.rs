@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_handled_in_order_even_when_the_handler_posts() {
+    fn events_posted_by_the_handler_keep_their_order() {
         let seen = Rc::new(RefCell::new(Vec::new()));
         let log = Rc::clone(&seen);
         let mailbox = Mailbox::new(move |sender: Sender<u32>| {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_the_mailbox_drops_the_handler_and_silences_senders() {
+    fn dropped_mailbox_drops_its_handler_and_ignores_senders() {
         let owned = Rc::new(());
         let held = Rc::clone(&owned);
         let mailbox = Mailbox::new(move |_: Sender<u32>| move |_| assert!(Rc::strong_count(&held) > 0));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_may_drop_its_own_mailbox() {
+    fn handler_can_drop_its_own_mailbox() {
         let owned = Rc::new(());
         let held = Rc::clone(&owned);
         let slot: Rc<RefCell<Option<Mailbox<u32>>>> = Rc::default();

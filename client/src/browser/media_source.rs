@@ -10,7 +10,6 @@ use super::error::DomError;
 use super::listener::Listener;
 use super::source_buffer::{self, SourceBuffer};
 use super::window;
-use crate::player::pace::Steering;
 
 #[wasm_bindgen]
 extern "C" {
@@ -55,11 +54,10 @@ impl Kind {
         }
     }
 
-    /// How playback is steered in this browser. WebKit browsers are recognized by ManagedMediaSource, which all of them have,
-    /// even where MediaSource is used.
-    pub fn steering(self) -> Steering {
-        let webkit = Reflect::has(&window(), &JsValue::from_str("ManagedMediaSource")).unwrap_or(false);
-        if webkit { Steering::Seek } else { Steering::Rate }
+    /// Whether the browser rebuffers at each change of the playback rate. WebKit does; it is recognized by ManagedMediaSource,
+    /// which all WebKit browsers have, even where MediaSource is used.
+    pub fn rebuffers_on_rate_change(self) -> bool {
+        Reflect::has(&window(), &JsValue::from_str("ManagedMediaSource")).unwrap_or(false)
     }
 
     /// Whether the browser reports this MIME type as supported.

@@ -1,10 +1,10 @@
 //! The arrival times and lags of a track's frames, over the last half minute.
 //!
-//! The *lag* of a frame is its arrival time minus its start on the timeline, in seconds: constant but for jitter. [`pace`] and
-//! [`hold`] follow it.
+//! The *lag* of a frame is its arrival time minus its start on the timeline, in seconds: constant but for jitter. [`latency_controller`] and
+//! [`playout_delay`] follow it.
 //!
-//! [`pace`]: super::pace
-//! [`hold`]: super::hold
+//! [`latency_controller`]: super::latency_controller
+//! [`playout_delay`]: super::playout_delay
 
 use std::collections::VecDeque;
 

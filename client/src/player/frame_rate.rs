@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_is_told_once_and_again_when_it_changes() {
+    fn rate_is_reported_once_per_change() {
         let mut rate = FrameRate::default();
         let told: Vec<_> = (0..100).filter_map(|_| rate.measure(1, 0.04)).collect();
         assert_eq!(told.len(), 1);
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_of_zero_give_no_rate() {
+    fn zero_durations_give_no_rate() {
         let mut rate = FrameRate::default();
         assert!((0..100).all(|_| rate.measure(1, 0.0).is_none()));
     }

@@ -1,7 +1,7 @@
 //! Plays through Media Source Extensions: one `<video>`, one MediaSource, a SourceBuffer for the video track, and one for the
 //! audio track while audio is on.
 //!
-//! Input: the relay's epochs and media, and the browser's [`Signal`]s. Output: [`Outcome`]s. The player performs the decisions
+//! Input: the relay's epochs and media, and the browser's [`MseSignal`]s. Output: [`Outcome`]s. The player performs the decisions
 //! of the policies beside it; its own state is the attached MediaSource and the operations in flight. A tile's session owns it,
 //! calls it from one place, one call at a time, and takes the outcomes after each call.
 
@@ -12,13 +12,13 @@ use sightline_protocol::fragment::{FragmentHead, HEAD_LEN_MAX, NtpTime};
 use sightline_protocol::message::{Track, TrackKind};
 use web_sys::HtmlVideoElement;
 
-use super::edge::{Action, HALF_A_FRAME};
+use super::frame_age::FrameAge;
 use super::frame_rate::FrameRate;
-use super::freshness::{Freshness, Look};
-use super::latency::Age;
+use super::live_edge::{Action, HALF_A_FRAME};
 pub use super::outcome::Outcome;
 use super::queue::{Fragment, Init};
-use super::repair::Trouble;
+use super::recovery::PlaybackError;
+use super::stall_detector::{PlaybackObservation, StallDetector};
 use crate::browser::error::DomError;
 use crate::browser::listener::Listener;
 use crate::browser::media_source::{self, Kind};
@@ -28,19 +28,19 @@ use crate::browser::{bytes, is_seen, now, unix_ms, unix_ms_at};
 use crate::time::Moment;
 
 mod attachment;
-mod sound;
+mod audio;
 
 use attachment::Attachment;
 
-/// An event of the browser. The owner hands it to [`Player::handle`].
+/// An event of the browser. The owner hands it to [`MsePlayer::handle`].
 #[derive(Debug, Clone)]
-pub enum Signal {
+pub enum MseSignal {
     /// An event of the MediaSource of this generation.
     Source(u32, media_source::Event),
     /// An event of the video's SourceBuffer of this generation.
     Buffer(u32, source_buffer::Event),
     /// An event of the audio's SourceBuffer of this generation.
-    Sound(u32, source_buffer::Event),
+    Audio(u32, source_buffer::Event),
     /// The video reported an error.
     VideoError,
     /// An event of the video after which its position may need a correction.
@@ -58,21 +58,21 @@ const PLAY_EVERY_MS: f64 = 1_000.0;
 const MOVES: [&str; 5] = ["loadeddata", "playing", "seeked", "waiting", "pause"];
 
 /// See the module.
-pub struct Player {
+pub struct MsePlayer {
     video: HtmlVideoElement,
     kind: Kind,
-    signal: Rc<dyn Fn(Signal)>,
+    signal: Rc<dyn Fn(MseSignal)>,
     attachment: Attachment,
     /// The announced track; its init segment is the next message.
     announced: Option<Track>,
     /// The audio track to play, once the relay has announced one and audio is on.
-    sound: Option<Track>,
-    sound_lost: bool,
+    audio: Option<Track>,
+    audio_lost: bool,
     /// Whether arriving media belongs to an epoch that was announced to this player.
     expecting: bool,
     frame_rate: FrameRate,
-    freshness: Freshness,
-    age: Age,
+    stall_detector: StallDetector,
+    age: FrameAge,
     rate: f64,
     /// None where the browser does not report presented frames.
     frames: Option<FrameWatch>,
@@ -80,7 +80,7 @@ pub struct Player {
     /// epoch.
     frames_before: Option<u32>,
     playing: Playing,
-    watched: bool,
+    visible: bool,
     /// The timeline position from which a frame is awaited since the video became visible again.
     resumed: Option<f64>,
     asked_to_play: Moment,
@@ -98,24 +98,24 @@ enum Playing {
     Settled,
 }
 
-impl Player {
+impl MsePlayer {
     /// Attaches to `video` and sends its signals to `signal`.
     ///
     /// # Errors
     /// If the browser cannot create another MediaSource.
-    pub fn new(video: HtmlVideoElement, kind: Kind, signal: Rc<dyn Fn(Signal)>) -> Result<Self, DomError> {
+    pub fn new(video: HtmlVideoElement, kind: Kind, signal: Rc<dyn Fn(MseSignal)>) -> Result<Self, DomError> {
         // Browsers autoplay only muted video, and a page of cameras is silent by default.
         video.set_muted(true);
-        let listen = |name, make: fn() -> Signal| {
+        let listen = |name, make: fn() -> MseSignal| {
             let signal = Rc::clone(&signal);
             Listener::new(&video, name, move |_| signal(make()))
         };
-        let mut listeners = vec![listen("error", || Signal::VideoError)];
-        listeners.extend(MOVES.map(|name| listen(name, || Signal::VideoMoved)));
+        let mut listeners = vec![listen("error", || MseSignal::VideoError)];
+        listeners.extend(MOVES.map(|name| listen(name, || MseSignal::VideoMoved)));
         let attachment = Attachment::new(0, kind, None, &video, &signal)?;
         let frames = {
             let signal = Rc::clone(&signal);
-            FrameWatch::new(&video, move |frame| signal(Signal::Frame(frame)))
+            FrameWatch::new(&video, move |frame| signal(MseSignal::Frame(frame)))
         };
         let mut player = Self {
             video,
@@ -123,17 +123,17 @@ impl Player {
             signal,
             attachment,
             announced: None,
-            sound: None,
-            sound_lost: false,
+            audio: None,
+            audio_lost: false,
             expecting: false,
             frame_rate: FrameRate::default(),
-            freshness: Freshness::default(),
-            age: Age::default(),
+            stall_detector: StallDetector::default(),
+            age: FrameAge::default(),
             rate: 1.0,
             frames,
             frames_before: None,
             playing: Playing::Settled,
-            watched: true,
+            visible: true,
             resumed: None,
             asked_to_play: now(),
             outcomes: Vec::new(),
@@ -151,9 +151,9 @@ impl Player {
         (self.frames_before, self.rate) = (None, 1.0); // a new source plays at the default rate
         self.ignore_media();
         let generation = self.attachment.generation + 1;
-        let sound = self.sound.as_ref().map(|track| track.mime.clone());
-        self.attachment = Attachment::new(generation, self.kind, sound, &self.video, &self.signal)?;
-        self.sound_lost = false;
+        let audio = self.audio.as_ref().map(|track| track.mime.clone());
+        self.attachment = Attachment::new(generation, self.kind, audio, &self.video, &self.signal)?;
+        self.audio_lost = false;
         self.play();
         Ok(())
     }
@@ -166,14 +166,14 @@ impl Player {
     }
 
     /// Announces audio: the next message is its init segment. Returns whether the player must start over to play it.
-    pub fn announce_sound(&mut self, track: &Track) -> bool {
+    pub fn announce_audio(&mut self, track: &Track) -> bool {
         self.announced = Some(track.clone());
-        self.sound.replace(track.clone()).is_none()
+        self.audio.replace(track.clone()).is_none()
     }
 
     /// Disables audio from the next start on. Returns whether the player must start over for that.
-    pub fn drop_sound(&mut self) -> bool {
-        self.sound.take().is_some()
+    pub fn remove_audio(&mut self) -> bool {
+        self.audio.take().is_some()
     }
 
     /// Mutes or unmutes the video. To unmute, call this within a user gesture, or the browser pauses the video.
@@ -203,10 +203,10 @@ impl Player {
         } else {
             match FragmentHead::read(&bytes::head(&bytes, HEAD_LEN_MAX)) {
                 Ok(head) if head.track_id == TrackKind::Audio.track_id() => {
-                    self.attachment.sound.iter_mut().for_each(|sound| sound.push(&head, bytes.clone()));
+                    self.attachment.audio.iter_mut().for_each(|audio| audio.push(&head, bytes.clone()));
                 }
                 Ok(head) => self.fragment(head, bytes),
-                Err(error) => self.trouble(Trouble::Refused(error.to_string())),
+                Err(error) => self.fail(PlaybackError::Refused(error.to_string())),
             }
         }
         self.pump();
@@ -217,26 +217,26 @@ impl Player {
     }
 
     /// Handles an event of the browser.
-    pub fn handle(&mut self, signal: Signal, now: Moment) {
+    pub fn handle(&mut self, signal: MseSignal, now: Moment) {
         let current = self.attachment.generation;
         match signal {
-            Signal::Source(generation, _) | Signal::Buffer(generation, _) | Signal::Sound(generation, _)
+            MseSignal::Source(generation, _) | MseSignal::Buffer(generation, _) | MseSignal::Audio(generation, _)
                 if generation != current =>
             {
                 return;
             }
-            Signal::Sound(_, source_buffer::Event::Error) => self.lose_sound(),
-            Signal::Sound(_, source_buffer::Event::UpdateEnd) => self.attachment.sound_appended(now),
-            Signal::Source(_, media_source::Event::Closed) => {
-                self.trouble(Trouble::Reclaimed);
+            MseSignal::Audio(_, source_buffer::Event::Error) => self.lose_audio(),
+            MseSignal::Audio(_, source_buffer::Event::UpdateEnd) => self.attachment.audio_appended(now),
+            MseSignal::Source(_, media_source::Event::Closed) => {
+                self.fail(PlaybackError::Reclaimed);
             }
-            Signal::Source(..) | Signal::VideoMoved => {}
-            Signal::Buffer(_, source_buffer::Event::UpdateEnd) => self.attachment.appended(now),
-            Signal::Buffer(_, source_buffer::Event::Error) => self.trouble(Trouble::Decode),
-            Signal::VideoError if self.video.error().is_none() => return,
-            Signal::VideoError => self.trouble(Trouble::Decode),
-            Signal::Frame(frame) => self.frame_presented(frame),
-            Signal::Played(result) => self.played(&result),
+            MseSignal::Source(..) | MseSignal::VideoMoved => {}
+            MseSignal::Buffer(_, source_buffer::Event::UpdateEnd) => self.attachment.appended(now),
+            MseSignal::Buffer(_, source_buffer::Event::Error) => self.fail(PlaybackError::Decode),
+            MseSignal::VideoError if self.video.error().is_none() => return,
+            MseSignal::VideoError => self.fail(PlaybackError::Decode),
+            MseSignal::Frame(frame) => self.frame_presented(frame),
+            MseSignal::Played(result) => self.played(&result),
         }
         self.tick(now);
     }
@@ -247,35 +247,35 @@ impl Player {
         self.steer(now);
     }
 
-    /// Handles the tile becoming invisible: stale frames are not reported until [`Self::watched`].
-    pub fn unwatched(&mut self) {
-        self.watched = false;
+    /// Handles the tile becoming invisible: stale frames are not reported until [`Self::show`].
+    pub fn hide(&mut self) {
+        self.visible = false;
     }
 
     /// Handles the tile becoming visible again. The next frame to report follows the media placed so far.
-    pub fn watched(&mut self, now: Moment) {
-        (self.watched, self.resumed) = (true, Some(self.attachment.timeline.end()));
-        self.attachment.edge.page_shown();
+    pub fn show(&mut self, now: Moment) {
+        (self.visible, self.resumed) = (true, Some(self.attachment.timeline.end()));
+        self.attachment.live_edge.page_shown();
         self.tick(now);
     }
 
     /// Handles a user gesture: the browser now permits playback.
     pub fn tapped(&mut self) {
-        self.attachment.edge.page_shown();
+        self.attachment.live_edge.page_shown();
         self.play();
     }
 
     fn play(&mut self) {
         (self.playing, self.asked_to_play) = (Playing::Asked, now());
         let signal = Rc::clone(&self.signal);
-        video::play(&self.video, move |result| signal(Signal::Played(result)));
+        video::play(&self.video, move |result| signal(MseSignal::Played(result)));
     }
 
     /// The distance from the playhead to the newest fragment received, in milliseconds; none before the first presented frame.
     pub fn lag_ms(&self) -> Option<f64> {
-        let Attachment { edge, timeline, queue, .. } = &self.attachment;
+        let Attachment { live_edge, timeline, queue, .. } = &self.attachment;
         let newest = timeline.end() + timeline.seconds(queue.waiting_ticks());
-        edge.has_presented().then(|| (newest - self.video.current_time()).max(0.0) * 1000.0)
+        live_edge.has_presented().then(|| (newest - self.video.current_time()).max(0.0) * 1000.0)
     }
 
     /// The age of the presented frame, in milliseconds, if the page's clock agrees with the relay's; none if unknown.
@@ -284,10 +284,11 @@ impl Player {
     }
 
     /// Playback statistics: the seconds buffered ahead, the arrival jitter in milliseconds, and the playback rate.
-    pub fn figures(&self, now: Moment) -> (f64, Option<f64>, f64) {
+    pub fn stats(&self, now: Moment) -> (f64, Option<f64>, f64) {
         let end = video::buffered(&self.video).last().map_or(0.0, |range| range.end);
-        let ahead = if self.attachment.edge.has_presented() { (end - self.video.current_time()).max(0.0) } else { 0.0 };
-        (ahead, self.attachment.pace.jitter(now).map(|jitter| jitter * 1e3), self.rate)
+        let ahead =
+            if self.attachment.live_edge.has_presented() { (end - self.video.current_time()).max(0.0) } else { 0.0 };
+        (ahead, self.attachment.latency_controller.jitter(now).map(|jitter| jitter * 1e3), self.rate)
     }
 
     /// The number of decoded frames, and of those dropped because they were too late.
@@ -303,11 +304,11 @@ impl Player {
     /// Handles a track's init segment.
     fn begin(&mut self, track: &Track, payload: ArrayBuffer) {
         let Track { kind, mime, timescale, timeline, .. } = track.clone();
-        match (kind, &mut self.attachment.sound) {
+        match (kind, &mut self.attachment.audio) {
             (TrackKind::Video, _) => self.attachment.queue.begin(Init { mime, timescale, timeline, payload }),
-            (TrackKind::Audio, Some(sound)) => {
-                if sound.begin(track, payload).is_err() {
-                    self.lose_sound();
+            (TrackKind::Audio, Some(audio)) => {
+                if audio.begin(track, payload).is_err() {
+                    self.lose_audio();
                 }
             }
             // The player has started over without audio since the announcement.
@@ -315,9 +316,9 @@ impl Player {
         }
     }
 
-    fn lose_sound(&mut self) {
-        if self.sound.is_some() && !std::mem::replace(&mut self.sound_lost, true) {
-            self.outcomes.push(Outcome::SoundLost);
+    fn lose_audio(&mut self) {
+        if self.audio.is_some() && !std::mem::replace(&mut self.audio_lost, true) {
+            self.outcomes.push(Outcome::AudioLost);
         }
     }
 
@@ -333,26 +334,26 @@ impl Player {
 
     /// Gives each idle SourceBuffer its next operation.
     fn pump(&mut self) {
-        if self.attachment.pump_sound(&self.video).is_err() {
-            self.lose_sound();
+        if self.attachment.pump_audio(&self.video).is_err() {
+            self.lose_audio();
         }
         let result = self.attachment.pump(&self.video, &self.signal);
         match result {
             Ok(false) => {}
             Ok(true) => self.frames_before = Some(video::frames(&self.video)),
             Err(error) => {
-                self.trouble(match error {
-                    DomError::NotSupported(_) => Trouble::NoPicture,
-                    error => Trouble::Refused(error.to_string()),
+                self.fail(match error {
+                    DomError::NotSupported(_) => PlaybackError::NoFrame,
+                    error => PlaybackError::Refused(error.to_string()),
                 });
             }
         }
     }
 
     fn frame_presented(&mut self, frame: Frame) {
-        self.age.presented(self.attachment.captures.of(frame.position), unix_ms_at(frame.shown));
+        self.age.presented(self.attachment.capture_times.at(frame.position), unix_ms_at(frame.shown));
         let resumed = self.resumed.take_if(|from| frame.position >= *from - HALF_A_FRAME).is_some();
-        if self.attachment.edge.frame_presented(frame.position) || resumed {
+        if self.attachment.live_edge.frame_presented(frame.position) || resumed {
             self.outcomes.push(Outcome::Presented);
         }
     }
@@ -364,43 +365,47 @@ impl Player {
             self.frames_before = Some(shown);
             self.frame_presented(Frame { position: self.video.current_time(), shown: now });
         }
-        let presented = self.attachment.edge.has_presented();
-        let visible = self.watched && is_seen(&self.video);
+        let presented = self.attachment.live_edge.has_presented();
+        let visible = self.visible && is_seen(&self.video);
         let patient = now.ms_since(self.asked_to_play) >= PLAY_EVERY_MS;
         if visible && self.video.paused() && self.playing == Playing::Settled && patient {
             self.play();
         }
-        if self.attachment.lacks_sound(&self.video, now) {
-            self.lose_sound();
+        if self.attachment.lacks_audio(&self.video, now) {
+            self.lose_audio();
         }
         let showing = visible && !self.video.paused();
         // A paused video that does not resume on request is stale, too.
         let due = visible && presented && self.playing != Playing::TapNeeded;
-        let look = || Look { position: self.video.current_time(), shown, given: Some(self.attachment.given) };
+        let look = || PlaybackObservation {
+            position: self.video.current_time(),
+            presented: shown,
+            appended: Some(self.attachment.given),
+        };
         let look = due.then(look);
-        self.outcomes.extend(self.freshness.look(look, now).map(Outcome::Stale));
-        if self.freshness.is_frozen() {
-            self.trouble(Trouble::Stalled);
+        self.outcomes.extend(self.stall_detector.observe(look, now).map(Outcome::Stale));
+        if self.stall_detector.is_frozen() {
+            self.fail(PlaybackError::Stalled);
         }
         match self.attachment.decide(&self.video, showing, now) {
             Some(Action::Seek(target)) => self.video.set_current_time(target),
             Some(Action::StartOver { presented: true }) => {
-                self.trouble(Trouble::Stalled);
+                self.fail(PlaybackError::Stalled);
             }
-            Some(Action::StartOver { presented: false }) => self.trouble(Trouble::NoPicture),
+            Some(Action::StartOver { presented: false }) => self.fail(PlaybackError::NoFrame),
             None => {}
         }
-        let rate = self.attachment.pace.rate(now);
+        let rate = self.attachment.latency_controller.rate(now);
         if rate != self.rate {
             self.rate = rate;
             self.video.set_playback_rate(rate);
         }
     }
 
-    fn trouble(&mut self, trouble: Trouble) {
+    fn fail(&mut self, error: PlaybackError) {
         // One failure causes an error of the SourceBuffer, one of the video, and then rejected operations: report the first.
         if !std::mem::replace(&mut self.attachment.failed, true) {
-            self.outcomes.push(Outcome::Trouble(trouble));
+            self.outcomes.push(Outcome::Failed(error));
         }
     }
 
@@ -414,7 +419,7 @@ impl Player {
     }
 }
 
-impl Drop for Player {
+impl Drop for MsePlayer {
     fn drop(&mut self) {
         video::release(&self.video);
     }

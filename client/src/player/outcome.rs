@@ -1,6 +1,6 @@
 //! The events of a player for its owner.
 
-use super::repair::Trouble;
+use super::recovery::PlaybackError;
 
 /// An event for the player's owner.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +14,7 @@ pub enum Outcome {
     /// Whether the browser requires a user gesture before it plays.
     TapNeeded(bool),
     /// The audio does not arrive or cannot be played; the video stops while the browser waits for it.
-    SoundLost,
+    AudioLost,
     /// Playback cannot continue with the current MediaSource or decoder.
-    Trouble(Trouble),
+    Failed(PlaybackError),
 }

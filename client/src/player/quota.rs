@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_append_is_tried_again_three_times() {
+    fn append_is_retried_three_times() {
         let mut quota = Quota::default();
         let answers: Vec<_> = (0..5).map(|_| quota.refused()).collect();
         assert_eq!(answers[0], Answer::EvictPlayed);
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn every_append_has_its_own_tries() {
+    fn each_append_has_its_own_retries() {
         let mut quota = Quota::default();
         quota.refused();
         quota.refused();

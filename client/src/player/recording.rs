@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_is_set_back_and_otherwise_stays_as_it_is() {
+    fn only_the_decode_time_of_a_fragment_changes() {
         let before = FragmentHead::read(fragment()).unwrap();
         let set_back = |bytes: &[u8], ticks| FragmentHead::read(&head(bytes, ticks).unwrap()).unwrap();
         assert_eq!(set_back(fragment(), 0), before);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_fragment_is_refused() {
+    fn non_fragment_is_refused() {
         assert_eq!(head(init(), 0), None);
         assert_eq!(head(b"", 0), None);
         for end in 0..head(fragment(), 0).unwrap().len() {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn two_tracks_become_one_file() {
+    fn two_tracks_are_merged_into_one_file() {
         let both = merge(init(), init()).unwrap();
         let moov = boxes(&both, 0..both.len()).find(|found| found.kind == *b"moov").unwrap();
         assert_eq!(moov.whole.end, both.len());
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn video_is_the_first_track_wherever_its_init_segment_has_mvex() {
+    fn video_is_the_first_track() {
         let moov = top_level(b"moov");
         let part = |kind: &[u8; 4]| {
             let found = boxes(RECORDING, moov.body.clone()).find(|found| found.kind == *kind).unwrap();

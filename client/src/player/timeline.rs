@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_epoch_starts_at_the_origin_wherever_the_camera_is() {
+    fn first_epoch_starts_at_the_origin() {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(90_000);
         let hour = 3600 * 90_000;
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_epoch_continues_at_the_end_with_its_own_timescale() {
+    fn new_epoch_continues_at_the_end_with_its_own_timescale() {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(1000);
         timeline.place(5000, 0, 2000, true);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn small_differences_are_kept_and_leaps_are_closed() {
+    fn small_offsets_are_kept_and_leaps_closed() {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(1000);
         let first = timeline.place(0, 0, 40, true);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_begins_where_its_first_frame_is_shown() {
+    fn epoch_begins_at_its_first_presentation_time() {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(1000);
         let first = timeline.place(5000, 80, 40, true);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gop_of_a_position_starts_at_the_key_frame_before_it() {
+    fn gop_of_a_position_starts_at_the_previous_key_frame() {
         let mut timeline = Timeline::default();
         timeline.begin_epoch(1);
         for second in 0..10 {
@@ -205,7 +205,7 @@ mod tests {
         /// For any decode times of the source, the timeline only grows, by the placed media, without gaps wider than the
         /// tolerance.
         #[test]
-        fn everything_lies_end_to_end(times in prop::collection::vec((0u64..1 << 40, -500i64..500, 1u64..10_000, any::<bool>()), 1..50)) {
+        fn fragments_are_contiguous(times in prop::collection::vec((0u64..1 << 40, -500i64..500, 1u64..10_000, any::<bool>()), 1..50)) {
             let mut timeline = Timeline::default();
             timeline.begin_epoch(1000);
             for (decode_time, composition_offset, duration, keyframe) in times {

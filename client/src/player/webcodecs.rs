@@ -1,7 +1,7 @@
 //! Plays through WebCodecs: a `VideoDecoder` decodes, and each frame is painted on the canvas over the `<video>` on output.
 //!
-//! Input: the relay's epochs and media, and the browser's [`Signal`]s. Output: [`Outcome`]s. The policies beside it decide:
-//! [`hold`](super::hold) when a frame is decoded, [`decoding`](super::decoding) which frame is painted. Sound is not played: the
+//! Input: the relay's epochs and media, and the browser's [`WebCodecsSignal`]s. Output: [`Outcome`]s. The policies beside it decide:
+//! [`playout_delay`](super::playout_delay) when a frame is decoded, [`decoder_monitor`](super::decoder_monitor)(super::decoder_monitor) which frame is painted. Sound is not played: the
 //! owner uses the [MSE player](super::mse) for that. A tile's session owns the player as it does the other.
 
 use std::collections::VecDeque;
@@ -13,18 +13,18 @@ use sightline_protocol::fragment::{FragmentHead, HEAD_LEN_MAX, NtpTime};
 use sightline_protocol::message::{Track, TrackKind};
 use web_sys::HtmlVideoElement;
 
-use super::decoding::{Decoding, Verdict, timestamp};
-use super::edge::HALF_A_FRAME;
+use super::decoder_monitor::{DecoderMonitor, FrameAction, timestamp};
+use super::frame_age::FrameAge;
 use super::frame_rate::FrameRate;
-use super::freshness::{Freshness, Look};
-use super::hold::Hold;
-use super::latency::Age;
+use super::live_edge::HALF_A_FRAME;
 use super::outcome::Outcome;
-use super::repair::Trouble;
+use super::playout_delay::PlayoutDelay;
+use super::recovery::PlaybackError;
 use super::sample;
+use super::stall_detector::{PlaybackObservation, StallDetector};
 use super::timeline::Timeline;
-use crate::browser::curtain::Curtain;
 use crate::browser::error::DomError;
+use crate::browser::frame_canvas::FrameCanvas;
 use crate::browser::timer::Timeout;
 use crate::browser::video_decoder::{Decoder, Frame};
 use crate::browser::{bytes, is_seen, unix_ms, unix_ms_at};
@@ -33,8 +33,8 @@ use crate::time::Moment;
 /// Frames held for the jitter. Half a second of 60 frames per second has fewer; when full, the oldest is decoded at once.
 const HELD_MAX: usize = 64;
 
-/// An event of the browser. The owner hands it to [`Player::handle`].
-pub enum Signal {
+/// An event of the browser. The owner hands it to [`WebCodecsPlayer::handle`].
+pub enum WebCodecsSignal {
     /// The decoder of this generation put out a frame.
     Frame(u32, Frame),
     /// An error closed the decoder of this generation.
@@ -44,19 +44,19 @@ pub enum Signal {
 }
 
 /// See the module.
-pub struct Player {
+pub struct WebCodecsPlayer {
     video: HtmlVideoElement,
-    curtain: Curtain,
-    signal: Rc<dyn Fn(Signal)>,
+    frame_canvas: FrameCanvas,
+    signal: Rc<dyn Fn(WebCodecsSignal)>,
     /// The announced track; its init segment is the next message.
     announced: Option<Track>,
     /// Whether arriving media belongs to an epoch that was announced to this player.
     expecting: bool,
     attachment: Attachment,
     frame_rate: FrameRate,
-    freshness: Freshness,
-    age: Age,
-    watched: bool,
+    stall_detector: StallDetector,
+    age: FrameAge,
+    visible: bool,
     outcomes: Vec<Outcome>,
 }
 
@@ -64,10 +64,10 @@ pub struct Player {
 struct Attachment {
     generation: u32,
     decoder: Decoder,
-    decoding: Decoding,
+    monitor: DecoderMonitor,
     timeline: Timeline,
-    hold: Hold,
-    held: VecDeque<Held>,
+    playout_delay: PlayoutDelay,
+    held: VecDeque<HeldFrame>,
     timer: Option<Timeout>,
     /// Whether only a key frame can be decoded.
     needs_keyframe: bool,
@@ -76,7 +76,7 @@ struct Attachment {
     failed: bool,
 }
 
-struct Held {
+struct HeldFrame {
     due: Moment,
     keyframe: bool,
     timestamp: i64,
@@ -86,18 +86,18 @@ struct Held {
 }
 
 impl Attachment {
-    fn new(generation: u32, signal: &Rc<dyn Fn(Signal)>) -> Result<Self, DomError> {
+    fn new(generation: u32, signal: &Rc<dyn Fn(WebCodecsSignal)>) -> Result<Self, DomError> {
         let (frame, error) = (Rc::clone(signal), Rc::clone(signal));
         let decoder = Decoder::new(
-            move |decoded| frame(Signal::Frame(generation, decoded)),
-            move |thrown| error(Signal::Error(generation, thrown)),
+            move |decoded| frame(WebCodecsSignal::Frame(generation, decoded)),
+            move |thrown| error(WebCodecsSignal::Error(generation, thrown)),
         )?;
         Ok(Self {
             generation,
             decoder,
-            decoding: Decoding::default(),
+            monitor: DecoderMonitor::default(),
             timeline: Timeline::default(),
-            hold: Hold::default(),
+            playout_delay: PlayoutDelay::default(),
             held: VecDeque::new(),
             timer: None,
             needs_keyframe: true,
@@ -108,43 +108,48 @@ impl Attachment {
 
     /// Gives the decoder the held frames that are due.
     fn decode(&mut self, now: Moment) -> Result<(), DomError> {
-        let due = |held: &VecDeque<Held>| held.len() > HELD_MAX || held.front().is_some_and(|next| next.due <= now);
+        let due =
+            |held: &VecDeque<HeldFrame>| held.len() > HELD_MAX || held.front().is_some_and(|next| next.due <= now);
         while due(&self.held) {
             let Some(frame) = self.held.pop_front() else { break };
-            if frame.keyframe && self.decoding.is_behind(now) {
+            if frame.keyframe && self.monitor.is_behind(now) {
                 self.decoder.reset()?;
-                self.decoding.reset();
+                self.monitor.reset();
             }
-            if !frame.keyframe && self.decoding.is_overloaded(now) {
-                self.decoding.skipped(1 + self.held.len() as u64);
+            if !frame.keyframe && self.monitor.is_overloaded(now) {
+                self.monitor.skipped(1 + self.held.len() as u64);
                 self.held.clear();
                 self.needs_keyframe = true;
                 break;
             }
             self.decoder.decode(frame.keyframe, frame.timestamp, &frame.payload, frame.offset)?;
-            self.decoding.give(frame.timestamp, frame.capture, now);
+            self.monitor.submit(frame.timestamp, frame.capture, now);
         }
         Ok(())
     }
 }
 
-impl Player {
-    /// Paints on `curtain`, which covers `video`, and sends its signals to `signal`.
+impl WebCodecsPlayer {
+    /// Paints on `frame_canvas`, which covers `video`, and sends its signals to `signal`.
     ///
     /// # Errors
     /// If the browser cannot create a decoder.
-    pub fn new(video: HtmlVideoElement, curtain: Curtain, signal: Rc<dyn Fn(Signal)>) -> Result<Self, DomError> {
+    pub fn new(
+        video: HtmlVideoElement,
+        frame_canvas: FrameCanvas,
+        signal: Rc<dyn Fn(WebCodecsSignal)>,
+    ) -> Result<Self, DomError> {
         Ok(Self {
             attachment: Attachment::new(0, &signal)?,
             video,
-            curtain,
+            frame_canvas,
             signal,
             announced: None,
             expecting: false,
             frame_rate: FrameRate::default(),
-            freshness: Freshness::default(),
-            age: Age::default(),
-            watched: true,
+            stall_detector: StallDetector::default(),
+            age: FrameAge::default(),
+            visible: true,
             outcomes: Vec::new(),
         })
     }
@@ -167,7 +172,7 @@ impl Player {
     }
 
     /// Announces audio, which is not played: the next message is its init segment.
-    pub fn announce_sound(&mut self, track: &Track) {
+    pub fn announce_audio(&mut self, track: &Track) {
         self.announced = Some(track.clone()).filter(|_| self.expecting);
     }
 
@@ -199,57 +204,58 @@ impl Player {
             Ok(head) if head.track_id != TrackKind::Video.track_id() => {}
             Ok(head) => match sample::offset(&start).filter(|_| head.samples == 1) {
                 Some(offset) => self.fragment(&head, payload, offset, now),
-                None => self.trouble(Trouble::Refused("the fragment is not one frame".to_owned())),
+                None => self.fail(PlaybackError::Refused("the fragment is not one frame".to_owned())),
             },
-            Err(error) => self.trouble(Trouble::Refused(error.to_string())),
+            Err(error) => self.fail(PlaybackError::Refused(error.to_string())),
         }
     }
 
     /// Handles an event of the browser.
-    pub fn handle(&mut self, signal: Signal, now: Moment) {
+    pub fn handle(&mut self, signal: WebCodecsSignal, now: Moment) {
         let current = self.attachment.generation;
         match signal {
-            Signal::Frame(generation, _) | Signal::Error(generation, _) if generation != current => {}
-            Signal::Frame(_, frame) => self.frame(&frame, now),
-            Signal::Error(_, error) => self.refused(&error),
-            Signal::Due => self.decode(now),
+            WebCodecsSignal::Frame(generation, _) | WebCodecsSignal::Error(generation, _) if generation != current => {}
+            WebCodecsSignal::Frame(_, frame) => self.frame(&frame, now),
+            WebCodecsSignal::Error(_, error) => self.refused(&error),
+            WebCodecsSignal::Due => self.decode(now),
         }
     }
 
     /// Decodes and checks the video as needed; called on a timer.
     pub fn tick(&mut self, now: Moment) {
         self.decode(now);
-        let Attachment { decoding, timeline, .. } = &self.attachment;
+        let Attachment { monitor, timeline, .. } = &self.attachment;
         // A hidden page may be given no decoder.
-        let visible = self.watched && is_seen(&self.video);
-        let due = visible && decoding.painted().is_some();
-        let shown = (decoding.quality().0 - decoding.quality().1) as u32;
-        let look = || Look { position: timeline.end(), shown, given: Some(decoding.given()) };
-        let silent = visible && decoding.is_silent(now);
-        self.outcomes.extend(self.freshness.look(due.then(look), now).map(Outcome::Stale));
+        let visible = self.visible && is_seen(&self.video);
+        let due = visible && monitor.painted().is_some();
+        let shown = (monitor.quality().0 - monitor.quality().1) as u32;
+        let look =
+            || PlaybackObservation { position: timeline.end(), presented: shown, appended: Some(monitor.submitted()) };
+        let silent = visible && monitor.is_silent(now);
+        self.outcomes.extend(self.stall_detector.observe(due.then(look), now).map(Outcome::Stale));
         if silent {
-            self.trouble(Trouble::NoPicture);
-        } else if self.freshness.is_frozen() {
-            self.trouble(Trouble::Stalled);
+            self.fail(PlaybackError::NoFrame);
+        } else if self.stall_detector.is_frozen() {
+            self.fail(PlaybackError::Stalled);
         }
     }
 
-    /// Handles the tile becoming invisible: stale frames are not reported until [`Self::watched`].
-    pub fn unwatched(&mut self) {
-        self.watched = false;
+    /// Handles the tile becoming invisible: stale frames are not reported until [`Self::show`].
+    pub fn hide(&mut self) {
+        self.visible = false;
     }
 
     /// Handles the tile becoming visible again. The next frame to report follows the media placed so far.
-    pub fn watched(&mut self, now: Moment) {
-        self.watched = true;
+    pub fn show(&mut self, now: Moment) {
+        self.visible = true;
         self.attachment.awaited = Some(self.attachment.timeline.end());
         self.tick(now);
     }
 
     /// The distance from the painted frame to the newest fragment received, in milliseconds; none before the first frame.
     pub fn lag_ms(&self) -> Option<f64> {
-        let Attachment { decoding, timeline, .. } = &self.attachment;
-        decoding.painted().map(|painted| (timeline.end() - painted).max(0.0) * 1e3)
+        let Attachment { monitor, timeline, .. } = &self.attachment;
+        monitor.painted().map(|painted| (timeline.end() - painted).max(0.0) * 1e3)
     }
 
     /// The age of the painted frame, in milliseconds, if the page's clock agrees with the relay's; none if unknown.
@@ -258,15 +264,15 @@ impl Player {
     }
 
     /// Playback statistics: the seconds held for the jitter, the arrival jitter in milliseconds, and the playback rate.
-    pub fn figures(&self, now: Moment) -> (f64, Option<f64>, f64) {
-        let Attachment { held, hold, timeline, .. } = &self.attachment;
+    pub fn stats(&self, now: Moment) -> (f64, Option<f64>, f64) {
+        let Attachment { held, playout_delay, timeline, .. } = &self.attachment;
         let first = held.front().map_or(timeline.end(), |frame| frame.timestamp as f64 / 1e6);
-        ((timeline.end() - first).max(0.0), hold.jitter(now).map(|jitter| jitter * 1e3), 1.0)
+        ((timeline.end() - first).max(0.0), playout_delay.jitter(now).map(|jitter| jitter * 1e3), 1.0)
     }
 
     /// The number of decoded frames, and of those not painted.
     pub fn quality(&self) -> (u64, u64) {
-        self.attachment.decoding.quality()
+        self.attachment.monitor.quality()
     }
 
     /// Takes the outcomes since the last call.
@@ -279,9 +285,9 @@ impl Player {
         if track.kind != TrackKind::Video {
             return;
         }
-        let Attachment { decoder, timeline, awaited, needs_keyframe, hold, .. } = &mut self.attachment;
+        let Attachment { decoder, timeline, awaited, needs_keyframe, playout_delay, .. } = &mut self.attachment;
         timeline.begin_epoch(track.timescale);
-        hold.begin();
+        playout_delay.begin();
         *awaited = Some(timeline.epoch_start());
         *needs_keyframe = true;
         let init = Uint8Array::new(payload).to_vec();
@@ -295,22 +301,22 @@ impl Player {
     }
 
     fn fragment(&mut self, head: &FragmentHead, payload: ArrayBuffer, offset: usize, now: Moment) {
-        let Attachment { timeline, hold, held, needs_keyframe, decoding, .. } = &mut self.attachment;
+        let Attachment { timeline, playout_delay, held, needs_keyframe, monitor, .. } = &mut self.attachment;
         let FragmentHead { decode_time, composition_offset, duration, keyframe, .. } = *head;
         let placed = timeline.place(decode_time, composition_offset, duration, keyframe);
         if !placed.continues {
-            hold.begin();
+            playout_delay.begin();
             *needs_keyframe = true;
         }
         let seconds = timeline.seconds(duration);
         if *needs_keyframe && !keyframe {
-            decoding.skipped(1);
+            monitor.skipped(1);
         } else {
             *needs_keyframe = false;
             let presented =
                 timeline.seconds(decode_time) + composition_offset as f64 * timeline.seconds(1) + placed.offset;
-            held.push_back(Held {
-                due: hold.arrived(placed.start, now),
+            held.push_back(HeldFrame {
+                due: playout_delay.arrived(placed.start, now),
                 keyframe,
                 timestamp: timestamp(presented),
                 capture: head.capture.map(NtpTime::unix_ms),
@@ -333,18 +339,18 @@ impl Player {
         let Attachment { held, timer, .. } = &mut self.attachment;
         *timer = held.front().map(|next| {
             let signal = Rc::clone(&self.signal);
-            Timeout::new(next.due.ms_since(now), move || signal(Signal::Due))
+            Timeout::new(next.due.ms_since(now), move || signal(WebCodecsSignal::Due))
         });
     }
 
     fn frame(&mut self, frame: &Frame, now: Moment) {
-        let Attachment { decoding, timeline, awaited, failed, .. } = &mut self.attachment;
-        let Verdict::Paint(capture) = decoding.output(frame.timestamp(), timeline.end(), now) else { return };
-        if *failed || !self.curtain.paint(frame) {
+        let Attachment { monitor, timeline, awaited, failed, .. } = &mut self.attachment;
+        let FrameAction::Paint(capture) = monitor.output(frame.timestamp(), timeline.end(), now) else { return };
+        if *failed || !self.frame_canvas.paint(frame) {
             return;
         }
         self.age.presented(capture, unix_ms_at(crate::browser::now()));
-        let painted = decoding.painted();
+        let painted = monitor.painted();
         if awaited.take_if(|from| painted.is_some_and(|painted| painted >= *from - HALF_A_FRAME)).is_some() {
             self.outcomes.push(Outcome::Presented);
         }
@@ -352,16 +358,16 @@ impl Player {
 
     /// Handles an error of the decoder.
     fn refused(&mut self, error: &DomError) {
-        self.trouble(match error {
-            DomError::QuotaExceeded => Trouble::Reclaimed,
-            DomError::NotSupported(_) => Trouble::NoPicture,
-            _ => Trouble::Decode,
+        self.fail(match error {
+            DomError::QuotaExceeded => PlaybackError::Reclaimed,
+            DomError::NotSupported(_) => PlaybackError::NoFrame,
+            _ => PlaybackError::Decode,
         });
     }
 
-    fn trouble(&mut self, trouble: Trouble) {
+    fn fail(&mut self, error: PlaybackError) {
         if !std::mem::replace(&mut self.attachment.failed, true) {
-            self.outcomes.push(Outcome::Trouble(trouble));
+            self.outcomes.push(Outcome::Failed(error));
         }
     }
 }

@@ -65,7 +65,7 @@ impl Attempts {
     }
 
     /// Returns a callback that posts the current attempt's events.
-    pub(super) fn telling<E>(&self, input: fn(u32, E) -> Input) -> impl Fn(E) + Clone + use<E> {
+    pub(super) fn event_sender<E>(&self, input: fn(u32, E) -> Input) -> impl Fn(E) + Clone + use<E> {
         let (sender, generation) = (self.sender.clone(), self.generation);
         move |event| sender.send(input(generation, event))
     }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxy_s_page_is_not_shown_as_a_sentence() {
+    fn proxy_error_page_is_not_shown_as_a_message() {
         let sentence = "the source is offline: it cannot be reached";
         assert_eq!(words(503, &format!("{sentence}\n")), (sentence.to_owned(), true));
         let pages =

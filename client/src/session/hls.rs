@@ -1,6 +1,6 @@
 //! Plays the relay's LL-HLS: with hls.js where the browser has Media Source Extensions, else with the browser's own player.
 //!
-//! Input: [`Input`]s. Output: [`TileEvent`]s. The director owns the engine. hls.js or the browser buffers the media.
+//! Input: [`Input`]s. Output: [`TileEvent`]s. The controller owns the engine. hls.js or the browser buffers the media.
 
 use sightline_protocol::address::Address;
 use sightline_protocol::message::Size;
@@ -10,18 +10,18 @@ use web_sys::HtmlVideoElement;
 
 use super::Report;
 use super::attempts::Attempts;
+use super::browser_playback::BrowserPlayback;
 use super::input::Input;
-use super::screen::Screen;
-use super::statistics::{Age, Figures};
-use crate::browser::curtain::Curtain;
+use super::stats::{AgeReporter, EngineStats};
 use crate::browser::error::DomError;
-use crate::browser::hls::{self, Level, Player};
+use crate::browser::frame_canvas::FrameCanvas;
+use crate::browser::hls::{self, HlsPlayer, Level};
 use crate::browser::listener::Listener;
 use crate::browser::mailbox::Sender;
 use crate::browser::media_source::Kind;
 use crate::browser::video;
 use crate::browser::{self, Relay};
-use crate::state::{Failure, Picture, TileEvent};
+use crate::state::{Failure, TileEvent, VideoInfo};
 use crate::time::Moment;
 use crate::transport::clock::RelayClock;
 use crate::transport::websocket::Traffic;
@@ -42,15 +42,15 @@ const HITCH_MS: f64 = 10_000.0;
 const STANDSTILL_MS: f64 = 4_000.0;
 
 /// See the module.
-pub(super) struct Hls {
+pub(super) struct HlsEngine {
     playlist: String,
     script: String,
     time: String,
     by_script: bool,
-    screen: Screen,
+    playback: BrowserPlayback,
     report: Report,
     attempts: Attempts,
-    player: Option<Player>,
+    player: Option<HlsPlayer>,
     /// The browser plays the playlist natively.
     native: bool,
     recovered: Option<Moment>,
@@ -64,28 +64,28 @@ pub(super) struct Hls {
     clock: RelayClock,
     /// When the relay's time was last requested.
     asked: Option<Moment>,
-    age: Age,
+    age: AgeReporter,
     _errors: Listener,
 }
 
-impl Hls {
+impl HlsEngine {
     pub(super) fn new(
         (stream, relay): (&StreamName, &Relay),
-        picture: (HtmlVideoElement, Curtain),
+        surface: (HtmlVideoElement, FrameCanvas),
         report: Report,
         sender: Sender<Input>,
     ) -> Result<Self, DomError> {
         let now = browser::now();
         let errors = {
             let sender = sender.clone();
-            Listener::new(&picture.0, "error", move |_| sender.send(Input::VideoError))
+            Listener::new(&surface.0, "error", move |_| sender.send(Input::VideoError))
         };
         Ok(Self {
             playlist: relay.address(&Address::HlsIndex(stream.clone()).to_string())?,
             script: browser::relay_url("hls.js", relay.url.as_deref())?,
             time: relay.address("api/time")?,
             by_script: Kind::available().is_some(),
-            screen: Screen::new(picture, report.clone(), sender.clone(), now),
+            playback: BrowserPlayback::new(surface, report.clone(), sender.clone(), now),
             attempts: Attempts::new(report.clone(), sender, now),
             report,
             player: None,
@@ -97,16 +97,16 @@ impl Hls {
             bytes: 0,
             clock: RelayClock::default(),
             asked: None,
-            age: Age::new(now),
+            age: AgeReporter::new(now),
             _errors: errors,
         })
     }
 
     pub(super) fn handle(&mut self, input: Input) {
         let now = browser::now();
-        match (self.screen.handle(&input, now), &self.player) {
+        match (self.playback.handle(&input, now), &self.player) {
             (Some(false), Some(player)) => player.pause(),
-            (Some(true), Some(player)) => player.resume(&self.screen.video),
+            (Some(true), Some(player)) => player.resume(&self.playback.video),
             (Some(false), None) => self.close(),
             (Some(true), None) => self.connect(now),
             (None, _) => {}
@@ -114,7 +114,7 @@ impl Hls {
         match input {
             Input::Connect => self.connect(now),
             Input::Hls(generation, event) if self.attempts.is_present(generation) => self.event(event, now),
-            Input::VideoError if self.native && self.screen.video.error().is_some() => self.lost(now),
+            Input::VideoError if self.native && self.playback.video.error().is_some() => self.lost(now),
             Input::Online | Input::Retry | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
             Input::Tick => self.tick(now),
             _ => {}
@@ -123,20 +123,20 @@ impl Hls {
 
     /// Requests the playlist first: on an error the relay's response explains it, and players do not expose that text.
     fn connect(&mut self, now: Moment) {
-        if !self.screen.watched() {
+        if !self.playback.is_visible() {
             return;
         }
-        self.screen.start_over(now);
+        self.playback.start_over(now);
         self.close();
         (self.hitch, self.stale) = (None, None);
         self.attempts.begin(now);
-        let (url, tell) = (self.playlist.clone(), self.attempts.telling(Input::Hls));
+        let (url, send) = (self.playlist.clone(), self.attempts.event_sender(Input::Hls));
         spawn_local(async move {
             let answer = match gloo_net::http::Request::get(&url).send().await {
                 Ok(response) => Some((response.status(), response.text().await.unwrap_or_default())),
                 Err(_) => None,
             };
-            tell(hls::Event::Answered(answer));
+            send(hls::Event::Answered(answer));
         });
     }
 
@@ -144,7 +144,7 @@ impl Hls {
         self.attempts.end();
         self.player = None;
         if std::mem::take(&mut self.native) {
-            video::release(&self.screen.video);
+            video::release(&self.playback.video);
         }
     }
 
@@ -157,21 +157,26 @@ impl Hls {
                 self.attempts.refused(status, &message);
             }
             hls::Event::Loaded(Ok(script)) => {
-                match Player::new(&script, &self.screen.video, &self.playlist, self.attempts.telling(Input::Hls)) {
+                match HlsPlayer::new(
+                    &script,
+                    &self.playback.video,
+                    &self.playlist,
+                    self.attempts.event_sender(Input::Hls),
+                ) {
                     Ok(player) => self.player = Some(player),
                     Err(error) => self.fail(Failure::Refused, format!("The HLS player does not start: {error}.")),
                 }
-                self.screen.play(now);
+                self.playback.play(now);
             }
             hls::Event::Loaded(Err(message)) => self.fail(Failure::Refused, message),
             hls::Event::Level(level) => {
-                self.screen.begin_epoch(TileEvent::Picture(picture(&level)));
+                self.playback.begin_epoch(TileEvent::VideoInfo(video_info(&level)));
             }
             hls::Event::Received(bytes) => self.bytes += bytes,
             hls::Event::Time { sent, at, received } => self.clock.answered(sent, at, received),
             hls::Event::Hitch => self.hitch = Some(now),
             hls::Event::Network(_) => self.lost(now),
-            hls::Event::Media(details) => self.mend(&details, now),
+            hls::Event::Media(details) => self.recover(&details, now),
         }
     }
 
@@ -179,28 +184,28 @@ impl Hls {
         (self.report)(TileEvent::Connected);
         if !self.by_script {
             self.native = true;
-            self.screen.video.set_src(&self.playlist);
-            return self.screen.play(now);
+            self.playback.video.set_src(&self.playlist);
+            return self.playback.play(now);
         }
-        let (url, tell) = (self.script.clone(), self.attempts.telling(Input::Hls));
-        spawn_local(async move { tell(hls::Event::Loaded(hls::load(&url).await)) });
+        let (url, send) = (self.script.clone(), self.attempts.event_sender(Input::Hls));
+        spawn_local(async move { send(hls::Event::Loaded(hls::load(&url).await)) });
     }
 
-    fn mend(&mut self, details: &str, now: Moment) {
+    fn recover(&mut self, details: &str, now: Moment) {
         let soon = self.recovered.is_some_and(|at| now.ms_since(at) < RECOVERED_MS);
         match &self.player {
             Some(player) if !soon => {
                 player.recover();
                 self.recovered = Some(now);
-                (self.report)(TileEvent::Trouble(Failure::Stalled));
+                (self.report)(TileEvent::PlaybackFailed(Failure::Stalled));
             }
             _ => self.fail(Failure::Undecodable, format!("The browser does not play this HLS stream ({details}).")),
         }
     }
 
     fn lost(&mut self, now: Moment) {
-        let lived_ms = if self.screen.has_presented() { self.attempts.age_ms(now) } else { 0.0 };
-        self.screen.start_over(now);
+        let lived_ms = if self.playback.has_presented() { self.attempts.age_ms(now) } else { 0.0 };
+        self.playback.start_over(now);
         self.close();
         self.attempts.lost(lived_ms);
     }
@@ -214,13 +219,13 @@ impl Hls {
         if self.player.is_none() && !self.native {
             // A request has no timeout of its own, and on a silent network it ends with TCP's.
             let limit_ms = if self.lived { ANSWER_AGAIN_MS } else { ANSWER_MS };
-            if self.screen.watched() && !self.attempts.is_waiting() && self.attempts.age_ms(now) > limit_ms {
+            if self.playback.is_visible() && !self.attempts.is_waiting() && self.attempts.age_ms(now) > limit_ms {
                 self.lost(now);
             }
             return;
         }
-        self.lived |= self.screen.has_presented();
-        if self.screen.is_stale() {
+        self.lived |= self.playback.has_presented();
+        if self.playback.is_stale() {
             let since = *self.stale.get_or_insert(now);
             let hitched = self.hitch.is_some_and(|hitch| now.ms_since(hitch) < HITCH_MS);
             if hitched || now.ms_since(since) > STANDSTILL_MS {
@@ -231,40 +236,40 @@ impl Hls {
         }
         if self.asked.is_none_or(|asked| now.ms_since(asked) >= ASK_MS) {
             self.asked = Some(now);
-            let (url, tell) = (self.time.clone(), self.attempts.telling(Input::Hls));
+            let (url, send) = (self.time.clone(), self.attempts.event_sender(Input::Hls));
             spawn_local(async move {
                 if let Some((sent, at, received)) = hls::time(&url).await {
-                    tell(hls::Event::Time { sent, at, received });
+                    send(hls::Event::Time { sent, at, received });
                 }
             });
         }
-        let captured = self.player.as_ref().filter(|_| self.screen.has_presented()).and_then(Player::captured);
+        let captured = self.player.as_ref().filter(|_| self.playback.has_presented()).and_then(HlsPlayer::captured);
         let known = captured.zip(self.clock.ahead());
         let age_ms = known.map(|(captured, ahead)| (browser::unix_ms() + ahead - captured).max(0.0));
-        if let Some(age_ms) = self.age.news(|| age_ms, now) {
+        if let Some(age_ms) = self.age.poll(|| age_ms, now) {
             (self.report)(TileEvent::Age(age_ms));
         }
         let traffic = Traffic { bytes: self.bytes, ..Traffic::default() };
-        let element = self.screen.video.clone();
-        let figures = || {
+        let element = self.playback.video.clone();
+        let stats = || {
             let end = video::buffered(&element).last().map_or(0.0, |range| range.end);
             let buffered = (end - element.current_time()).max(0.0);
-            Figures { age_ms, buffered, traffic, rate: element.playback_rate(), ..Figures::default() }
+            EngineStats { age_ms, buffered, traffic, rate: element.playback_rate(), ..EngineStats::default() }
         };
-        self.screen.sample(figures, now);
+        self.playback.sample(stats, now);
     }
 }
 
-impl Drop for Hls {
+impl Drop for HlsEngine {
     fn drop(&mut self) {
         self.close();
     }
 }
 
 /// Describes the current level like the other protocols do. A variant's playlists lie below its name.
-fn picture(level: &Level) -> Picture {
+fn video_info(level: &Level) -> VideoInfo {
     let variant = [Variant::Copy, Variant::Low].into_iter().find(|variant| level.url.contains(&format!("/{variant}/")));
     let size = (level.width > 0).then_some(Size { width: level.width, height: level.height });
     let codec = level.codec.clone();
-    Picture { variant: variant.unwrap_or(Variant::H264), why: None, codec, size, frame_rate: None }
+    VideoInfo { variant: variant.unwrap_or(Variant::H264), why: None, codec, size, frame_rate: None }
 }

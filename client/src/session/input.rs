@@ -1,12 +1,17 @@
-//! The inputs of an engine, and the listeners that post most of them.
+//! The inputs of an engine, and the callbacks that post most of them.
 
 use web_sys::{Event, HtmlVideoElement, PageTransitionEvent};
 
 use crate::browser::error::DomError;
 use crate::browser::listener::Listener;
 use crate::browser::mailbox::Sender;
+use crate::browser::on_screen::OnScreen;
+use crate::browser::timer::Interval;
 use crate::browser::{self, hls, peer, socket};
-use crate::player::either::Signal;
+use crate::player::any::PlayerSignal;
+
+/// Tick interval without other events. A stall is detected after one second, and four ticks make that precise enough.
+const TICK_MS: i32 = 250;
 
 /// An input of an engine.
 pub(super) enum Input {
@@ -15,7 +20,7 @@ pub(super) enum Input {
     /// An event of the socket of this generation (MSE).
     Socket(u32, socket::Event),
     /// An event of the player (MSE, WebCodecs).
-    Player(Signal),
+    Player(PlayerSignal),
     /// The timer fired.
     Tick,
     /// The user requests an immediate retry.
@@ -52,22 +57,37 @@ pub(super) enum Input {
     Hls(u32, hls::Event),
 }
 
-/// Listens to the events of the page and the video that an engine handles.
-pub(super) fn listeners(video: &HtmlVideoElement, sender: &Sender<Input>) -> Vec<Listener> {
-    let post = |make: fn(&Event) -> Input| {
-        let sender = sender.clone();
-        move |event: Event| sender.send(make(&event))
-    };
-    let from_cache = |event: &Event| {
-        let event: &PageTransitionEvent = wasm_bindgen::JsCast::unchecked_ref(event);
-        Input::PageShown(event.persisted())
-    };
-    vec![
-        Listener::new(&browser::document(), "visibilitychange", post(|_| Input::Visibility)),
-        Listener::new(video, "enterpictureinpicture", post(|_| Input::Visibility)),
-        Listener::new(video, "leavepictureinpicture", post(|_| Input::Visibility)),
-        Listener::new(&browser::window(), "online", post(|_| Input::Online)),
-        Listener::new(&browser::window(), "pageshow", post(from_cache)),
-        Listener::new(&browser::window(), "pagehide", post(|_| Input::PageLeft)),
-    ]
+/// The callbacks that post an engine's inputs while this exists.
+#[must_use = "dropping the subscriptions ends them"]
+pub(super) struct Subscriptions {
+    _tick: Interval,
+    _on_screen: Option<OnScreen>,
+    _listeners: [Listener; 6],
+}
+
+impl Subscriptions {
+    /// Subscribes to a timer, and to the events of the page and the video that an engine handles.
+    pub(super) fn new(video: &HtmlVideoElement, sender: &Sender<Input>) -> Self {
+        let post = |make: fn(&Event) -> Input| {
+            let sender = sender.clone();
+            move |event: Event| sender.send(make(&event))
+        };
+        let from_cache = |event: &Event| {
+            let event: &PageTransitionEvent = wasm_bindgen::JsCast::unchecked_ref(event);
+            Input::PageShown(event.persisted())
+        };
+        let (tick, on_screen) = (sender.clone(), sender.clone());
+        Self {
+            _tick: Interval::new(TICK_MS, move || tick.send(Input::Tick)),
+            _on_screen: OnScreen::new(video, move |seen| on_screen.send(Input::OnScreen(seen))),
+            _listeners: [
+                Listener::new(&browser::document(), "visibilitychange", post(|_| Input::Visibility)),
+                Listener::new(video, "enterpictureinpicture", post(|_| Input::Visibility)),
+                Listener::new(video, "leavepictureinpicture", post(|_| Input::Visibility)),
+                Listener::new(&browser::window(), "online", post(|_| Input::Online)),
+                Listener::new(&browser::window(), "pageshow", post(from_cache)),
+                Listener::new(&browser::window(), "pagehide", post(|_| Input::PageLeft)),
+            ],
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Plays WebRTC from the relay's WHEP endpoint.
 //!
-//! Input: [`Input`]s. Output: [`TileEvent`]s. The director owns the engine. The browser buffers the media.
+//! Input: [`Input`]s. Output: [`TileEvent`]s. The controller owns the engine. The browser buffers the media.
 
 use sightline_protocol::address::Address;
 use sightline_protocol::stream::{StreamName, VariantChoice};
@@ -8,11 +8,11 @@ use web_sys::HtmlVideoElement;
 
 use super::Report;
 use super::attempts::Attempts;
+use super::browser_playback::BrowserPlayback;
 use super::input::Input;
-use super::screen::Screen;
-use super::statistics::Figures;
-use crate::browser::curtain::Curtain;
+use super::stats::EngineStats;
 use crate::browser::error::DomError;
+use crate::browser::frame_canvas::FrameCanvas;
 use crate::browser::mailbox::Sender;
 use crate::browser::peer::{self, Peer, Received, Refusal};
 use crate::browser::{self, Relay};
@@ -28,9 +28,9 @@ const SILENT_MS: f64 = 4_000.0;
 const MEASURE_MS: f64 = 1_000.0;
 
 /// See the module.
-pub(super) struct WebRtc {
+pub(super) struct WebRtcEngine {
     endpoint: String,
-    screen: Screen,
+    playback: BrowserPlayback,
     report: Report,
     attempts: Attempts,
     peer: Option<Peer>,
@@ -42,17 +42,17 @@ pub(super) struct WebRtc {
     heard: Moment,
 }
 
-impl WebRtc {
+impl WebRtcEngine {
     pub(super) fn new(
         (stream, choice, relay): (&StreamName, VariantChoice, &Relay),
-        picture: (HtmlVideoElement, Curtain),
+        surface: (HtmlVideoElement, FrameCanvas),
         report: Report,
         sender: Sender<Input>,
     ) -> Result<Self, DomError> {
         let now = browser::now();
         Ok(Self {
             endpoint: relay.address(&format!("{}?codec={}", Address::Whep(stream.clone()), word_of(choice)))?,
-            screen: Screen::new(picture, report.clone(), sender.clone(), now),
+            playback: BrowserPlayback::new(surface, report.clone(), sender.clone(), now),
             attempts: Attempts::new(report.clone(), sender, now),
             report,
             peer: None,
@@ -65,7 +65,7 @@ impl WebRtc {
 
     pub(super) fn handle(&mut self, input: Input) {
         let now = browser::now();
-        match self.screen.handle(&input, now) {
+        match self.playback.handle(&input, now) {
             Some(true) => self.connect(now),
             Some(false) => self.close(),
             None => {}
@@ -80,16 +80,16 @@ impl WebRtc {
     }
 
     fn connect(&mut self, now: Moment) {
-        if !self.screen.watched() {
+        if !self.playback.is_visible() {
             return;
         }
-        self.screen.start_over(now);
+        self.playback.start_over(now);
         self.close();
         self.attempts.begin(now);
-        match Peer::open(&self.screen.video, self.endpoint.clone(), self.attempts.telling(Input::Peer)) {
+        match Peer::open(&self.playback.video, self.endpoint.clone(), self.attempts.event_sender(Input::Peer)) {
             Ok(peer) => {
                 self.peer = Some(peer);
-                self.screen.play(now);
+                self.playback.play(now);
             }
             Err(error) => {
                 let message = format!("The browser makes no WebRTC connection: {error}. Choose MSE.");
@@ -121,12 +121,12 @@ impl WebRtc {
                 }
                 self.received = received;
             }
-            peer::Event::Ready(ready) => self.screen.begin_epoch(TileEvent::Ready(ready)),
+            peer::Event::Ready(ready) => self.playback.begin_epoch(TileEvent::Ready(ready)),
         }
     }
 
     fn lost(&mut self, now: Moment) {
-        self.screen.start_over(now);
+        self.playback.start_over(now);
         let lived_ms = self.connected.map_or(0.0, |connected| now.ms_since(connected));
         self.close();
         self.attempts.lost(lived_ms);
@@ -143,10 +143,11 @@ impl WebRtc {
         }
         if now.ms_since(self.measured) >= MEASURE_MS {
             self.measured = now;
-            peer.measure(self.attempts.telling(Input::Peer));
+            peer.measure(self.attempts.event_sender(Input::Peer));
         }
         let Received { bytes, jitter_ms, round_trip_ms } = self.received;
         let traffic = Traffic { bytes, ..Traffic::default() };
-        self.screen.sample(|| Figures { jitter_ms, round_trip_ms, traffic, rate: 1.0, ..Figures::default() }, now);
+        self.playback
+            .sample(|| EngineStats { jitter_ms, round_trip_ms, traffic, rate: 1.0, ..EngineStats::default() }, now);
     }
 }

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h265_is_what_either_of_its_names_plays() {
+    fn h265_is_either_of_its_mime_types() {
         let abilities = |codecs: &[(&str, bool)]| Abilities {
             codecs: codecs.iter().map(|&(codec, played)| (codec.to_owned(), played)).collect(),
             ..Abilities::default()

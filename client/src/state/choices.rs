@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_choice_is_read_as_it_is_written() {
+    fn choices_round_trip() {
         for protocol in Protocol::ALL {
             assert_eq!(protocol.as_str().parse(), Ok(protocol));
             assert_eq!(serde_json::to_value(protocol).unwrap(), protocol.as_str());
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_are_refused() {
+    fn unknown_choices_are_refused() {
         for text in ["", "Auto", "rtsp", "mse "] {
             assert_eq!(text.parse::<Protocol>(), Err(NoChoice), "{text:?}");
         }

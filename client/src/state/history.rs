@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_samples_are_remembered() {
+    fn newest_samples_are_kept() {
         let mut history = History::default();
         assert_eq!((history.last(), history.values(3, |sample| Some(sample.bits))), (None, vec![]));
         for n in 0..SAMPLES + 5 {

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_found_by_level_and_text() {
+    fn entries_are_filtered_by_level_and_text() {
         let mut log = Log::default();
         for (level, text) in [(Level::Info, "Live."), (Level::Warning, "Lost."), (Level::Error, "No such stream.")] {
             log.add(entry(level, text));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_is_counted() {
+    fn dropped_entries_are_counted() {
         let mut log = Log::default();
         (0..ENTRIES_MAX + 3).for_each(|n| log.add(entry(Level::Info, &n.to_string())));
         assert_eq!(log.entries(Level::Info, "").count(), ENTRIES_MAX);

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_repeat_keep_their_order_and_appear_once() {
+    fn repeated_streams_keep_their_order_and_appear_once() {
         let request = request(&[
             ("stream", "b"),
             ("x", "y"),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_codec_is_a_choice_of_variant() {
+    fn codec_parameter_selects_the_variant() {
         for (value, choice) in [
             ("auto", VariantChoice::Auto),
             ("h265", VariantChoice::Copy),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kiosk_says_all_in_its_address() {
+    fn kiosk_takes_all_options_from_the_address() {
         let kiosk = request(&[("protocol", "hls"), ("layout", "3"), ("controls", "none"), ("statistics", "")]);
         assert_eq!((kiosk.protocol, kiosk.layout), (Some(Protocol::Hls), Some(Layout::Columns(3))));
         assert_eq!((kiosk.controls, kiosk.statistics), (false, Some(true)));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_test_page_is_known_below_any_path() {
+    fn test_page_is_recognized_below_any_path() {
         for (path, page) in [
             ("/", Page::Multiview),
             ("/test", Page::Test),

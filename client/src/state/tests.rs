@@ -42,7 +42,7 @@ fn enliven(app: &mut App, stream: &str) {
 }
 
 #[test]
-fn the_catalogue_fills_a_page_that_names_no_streams() {
+fn catalogue_fills_a_page_without_named_streams() {
     let mut app = open("/", &[]);
     app.apply(Event::CatalogueFailed, 0.0);
     assert!(app.notice.as_ref().unwrap().contains("cannot be reached"));
@@ -52,7 +52,7 @@ fn the_catalogue_fills_a_page_that_names_no_streams() {
 }
 
 #[test]
-fn streams_come_and_go_and_those_that_stay_go_on() {
+fn catalogue_change_keeps_the_remaining_tiles() {
     let mut app = listing(&["gate", "yard"]);
     enliven(&mut app, "yard");
     app.apply(catalogue(&["yard", "door"]), 0.0);
@@ -68,7 +68,7 @@ fn streams_come_and_go_and_those_that_stay_go_on() {
 }
 
 #[test]
-fn a_tile_that_nothing_happened_to_is_the_same_object() {
+fn unchanged_tile_is_the_same_object() {
     let mut app = listing(&["gate", "yard"]);
     let before = app.tiles.clone();
     enliven(&mut app, "yard");
@@ -78,7 +78,7 @@ fn a_tile_that_nothing_happened_to_is_the_same_object() {
 }
 
 #[test]
-fn one_tile_fills_the_window_until_it_is_told_or_gone() {
+fn solo_tile_fills_the_window_until_left_or_removed() {
     let mut app = listing(&["gate", "yard"]);
     let mut solo = |event| {
         app.apply(event, 0.0);
@@ -94,7 +94,7 @@ fn one_tile_fills_the_window_until_it_is_told_or_gone() {
 }
 
 #[test]
-fn an_order_is_kept_also_for_streams_that_are_not_there_at_the_moment() {
+fn order_is_kept_for_absent_streams() {
     let mut app = listing(&["a", "b", "c", "d"]);
     app.apply(Event::Move("d".into(), "a".into()), 0.0);
     assert_eq!(names(&app), ["d", "a", "b", "c"]);
@@ -110,14 +110,14 @@ fn an_order_is_kept_also_for_streams_that_are_not_there_at_the_moment() {
 }
 
 #[test]
-fn an_order_of_streams_that_the_address_names_is_not_kept() {
+fn order_of_streams_named_in_the_address_is_not_stored() {
     let mut app = open("/", &[("stream", "a"), ("stream", "b")]);
     app.apply(Event::Move("b".into(), "a".into()), 0.0);
     assert_eq!((names(&app), app.settings.order.len()), (vec!["b", "a"], 0));
 }
 
 #[test]
-fn a_protocol_is_chosen_for_all_and_for_one() {
+fn protocol_is_selected_for_all_or_one_stream() {
     let mut app = listing(&["a", "b"]);
     let protocols = |app: &App| app.tiles.iter().map(|tile| tile.protocol).collect::<Vec<_>>();
     assert_eq!(protocols(&app), [Protocol::Auto; 2]);
@@ -131,7 +131,7 @@ fn a_protocol_is_chosen_for_all_and_for_one() {
 }
 
 #[test]
-fn the_address_is_obeyed_until_the_user_chooses() {
+fn address_applies_until_the_user_selects() {
     let mut app = open("/", &[("stream", "a"), ("protocol", "hls"), ("layout", "2"), ("controls", "none")]);
     assert_eq!((app.protocol(), app.layout(), app.controls), (Protocol::Hls, Layout::Columns(2), false));
     assert_eq!(app.settings, Settings::default(), "a kiosk's address changes nothing that is kept");
@@ -142,7 +142,7 @@ fn the_address_is_obeyed_until_the_user_chooses() {
 }
 
 #[test]
-fn a_volume_has_bounds() {
+fn volume_is_clamped() {
     let mut app = listing(&["a"]);
     for (wanted, volume) in [(0.3, 0.3), (7.0, 1.0), (-1.0, 0.0)] {
         app.apply(Event::Choose(Choice::Volume("a".into(), wanted)), 0.0);
@@ -151,7 +151,7 @@ fn a_volume_has_bounds() {
 }
 
 #[test]
-fn a_relay_that_was_upgraded_is_noticed_and_the_remedy_named() {
+fn upgraded_relay_asks_for_a_reload() {
     let mut app = listing(&["a"]);
     assert_eq!(app.banner(), None);
     app.apply(catalogue_of("9.0.0", SUBPROTOCOL, &["a"]), 0.0);
@@ -180,7 +180,7 @@ fn a_relay_that_was_upgraded_is_noticed_and_the_remedy_named() {
 }
 
 #[test]
-fn what_the_address_says_of_statistics_is_not_kept() {
+fn statistics_parameter_is_not_stored() {
     let mut app = open("/", &[("statistics", "")]);
     assert!(app.statistics());
     app.apply(Event::Choose(Choice::Layout(Layout::Focus)), 0.0);
@@ -197,7 +197,7 @@ fn what_the_address_says_of_statistics_is_not_kept() {
 }
 
 #[test]
-fn a_browser_that_keeps_nothing_is_said_to_and_logged_once() {
+fn missing_storage_is_reported_once() {
     let mut app = listing(&["a"]);
     (0..3).for_each(|_| app.apply(Event::NotKept("it is full".into()), 5.0));
     let (text, reload) = app.banner().unwrap();
@@ -206,7 +206,7 @@ fn a_browser_that_keeps_nothing_is_said_to_and_logged_once() {
 }
 
 #[test]
-fn the_test_page_plays_what_is_chosen_when_it_is_started() {
+fn test_page_plays_the_selection_at_its_start() {
     let mut app = open("/test", &[("codec", "h264")]);
     assert!(app.test.stream.is_none() && app.tiles.is_empty());
     app.apply(Event::Test(TestEvent::Start), 0.0);
@@ -230,7 +230,7 @@ fn the_test_page_plays_what_is_chosen_when_it_is_started() {
 }
 
 #[test]
-fn a_report_holds_what_is_needed_to_find_a_fault() {
+fn report_has_versions_settings_and_log() {
     let mut app = listing(&["yard"]);
     app.abilities.user_agent = "Browser/1".into();
     enliven(&mut app, "yard");
@@ -242,7 +242,7 @@ fn a_report_holds_what_is_needed_to_find_a_fault() {
 }
 
 #[test]
-fn the_hint_says_what_auto_chose_and_why() {
+fn hint_names_the_choice_of_auto_and_its_reason() {
     let mut app = listing(&["a", "b"]);
     assert_eq!(app.hint(Protocol::Auto), "The freshest way that works here.");
     for stream in ["a", "b"] {
@@ -262,7 +262,7 @@ fn the_hint_says_what_auto_chose_and_why() {
 }
 
 #[test]
-fn a_tile_has_its_picture_s_shape_before_there_is_one() {
+fn tile_has_the_listed_aspect_before_the_first_frame() {
     let mut app = listing(&["a"]);
     let json = r#"{"version":"1","protocols":[],"streams":[{"name":"a","state":{"state":"idle"},
         "variants":[{"variant":"copy","state":{"state":"idle"},"viewers":0,"size":{"width":640,"height":480}}]}]}"#;

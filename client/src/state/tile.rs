@@ -11,14 +11,14 @@ use super::history::{History, Sample};
 use super::log::Level;
 
 mod fault;
-mod words;
+mod labels;
 
 pub use fault::{Cause, Fault, Retry};
-pub use words::bit_rate;
+pub use labels::bit_rate;
 
 /// A description of the current epoch's video.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
+pub struct VideoInfo {
     /// The variant.
     pub variant: Variant,
     /// The relay's reason for this variant, if it gives one.
@@ -80,14 +80,14 @@ pub enum TileEvent {
     /// A new epoch begins; the relay described it.
     Ready(Ready),
     /// A new epoch begins, over a protocol on which the relay does not describe it.
-    Picture(Picture),
+    VideoInfo(VideoInfo),
     /// The relay reported the source's state.
     Source(StreamState),
     /// The first frame of the epoch was presented.
     Presented {
         /// Milliseconds since the socket opened (MSE, WebCodecs) or the connection attempt began (WebRTC, HLS), if it is the first frame
         /// since.
-        first_picture_ms: Option<f64>,
+        first_frame_ms: Option<f64>,
     },
     /// The frame rate was measured.
     FrameRate(f64),
@@ -96,13 +96,13 @@ pub enum TileEvent {
     /// Whether the video is stale.
     Stale(bool),
     /// Playback failed, and recovery is under way.
-    Trouble(Failure),
+    PlaybackFailed(Failure),
     /// Playback cannot continue; one sentence gives the reason and the remedy.
     Failed(Failure, String),
     /// The page retries in this many milliseconds.
     RetryPlanned(f64),
     /// Whether the tile is visible; while it is not, the relay sends nothing.
-    Watched(bool),
+    VisibilityChanged(bool),
     /// Whether audio is on.
     Listening(bool),
     /// Whether the browser requires a user gesture before it plays.
@@ -136,7 +136,7 @@ enum Link {
     Open,
 }
 
-/// See the module.
+/// See the module. One flat record: every event may change any of it, and the page renders it whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tile {
     /// The name in the address or the catalogue.
@@ -144,11 +144,11 @@ pub struct Tile {
     /// The name to connect with; none if the text is not a valid name.
     pub stream: Option<StreamName>,
     /// A description of the video.
-    pub picture: Option<Picture>,
+    pub video_info: Option<VideoInfo>,
     /// Counts epochs since the page was opened.
     pub epoch: u32,
-    /// The last known `first_picture_ms` of [`TileEvent::Presented`].
-    pub first_picture_ms: Option<f64>,
+    /// The last known `first_frame_ms` of [`TileEvent::Presented`].
+    pub first_frame_ms: Option<f64>,
     /// The browser requires a user gesture before it plays.
     pub tap_needed: bool,
     /// Whether the stream has playable audio.
@@ -178,8 +178,8 @@ pub struct Tile {
     stale: bool,
     fault: Option<Fault>,
     /// The failure from which the session is recovering.
-    trouble: Option<Failure>,
-    watched: bool,
+    playback_failure: Option<Failure>,
+    visible: bool,
     fell_back: bool,
 }
 
@@ -189,9 +189,9 @@ impl Tile {
         Self {
             name: stream.to_string(),
             stream: Some(stream),
-            picture: None,
+            video_info: None,
             epoch: 0,
-            first_picture_ms: None,
+            first_frame_ms: None,
             tap_needed: false,
             audio: false,
             listening: false,
@@ -209,8 +209,8 @@ impl Tile {
             presented: false,
             stale: false,
             fault: None,
-            trouble: None,
-            watched: true,
+            playback_failure: None,
+            visible: true,
             fell_back: false,
         }
     }
@@ -220,7 +220,7 @@ impl Tile {
         // A placeholder name: the tile shows only the error.
         let mut tile = Self::new("none".parse().expect("a valid name"));
         (tile.name, tile.stream) = ("Not a stream".to_owned(), None);
-        tile.fail(Cause::Failed(Failure::Refused), words::sentence(&error.to_string()), f64::INFINITY);
+        tile.fail(Cause::Failed(Failure::Refused), labels::sentence(&error.to_string()), f64::INFINITY);
         tile
     }
 
@@ -234,23 +234,23 @@ impl Tile {
             TileEvent::Lost { .. } => (self.link, self.presented) = (Link::Connecting, false),
             TileEvent::Ready(ready) => {
                 let audio = ready.audio;
-                self.begin_epoch(picture_of(ready), audio);
+                self.begin_epoch(video_info(ready), audio);
             }
-            TileEvent::Picture(picture) => self.begin_epoch(Some(picture), false),
+            TileEvent::VideoInfo(video_info) => self.begin_epoch(Some(video_info), false),
             TileEvent::Source(state) => self.source = state,
-            TileEvent::Presented { first_picture_ms } => {
-                (self.presented, self.trouble) = (true, None);
-                self.first_picture_ms = first_picture_ms.or(self.first_picture_ms);
+            TileEvent::Presented { first_frame_ms } => {
+                (self.presented, self.playback_failure) = (true, None);
+                self.first_frame_ms = first_frame_ms.or(self.first_frame_ms);
             }
             TileEvent::FrameRate(rate) => {
-                if let Some(picture) = &mut self.picture {
-                    picture.frame_rate = Some(rate);
+                if let Some(video_info) = &mut self.video_info {
+                    video_info.frame_rate = Some(rate);
                 }
             }
             TileEvent::Age(age_ms) => self.age_ms = age_ms,
             TileEvent::Stale(stale) => self.stale = stale,
-            TileEvent::Trouble(failure) => (self.trouble, self.presented) = (Some(failure), false),
-            TileEvent::Watched(watched) => (self.watched, self.presented) = (watched, false),
+            TileEvent::PlaybackFailed(failure) => (self.playback_failure, self.presented) = (Some(failure), false),
+            TileEvent::VisibilityChanged(visible) => (self.visible, self.presented) = (visible, false),
             TileEvent::TapNeeded(needed) => self.tap_needed = needed,
             TileEvent::FellBack => self.fell_back = true,
             TileEvent::Listening(audio) => self.listening = audio,
@@ -274,16 +274,16 @@ impl Tile {
                 let cause = if self.was_connected { Cause::Disconnected } else { Cause::NoRelay };
                 // The relay's refusal says more than the loss of the next connection.
                 if !matches!(self.fault.as_ref().map(|fault| fault.cause), Some(Cause::Failed(_))) {
-                    self.fail(cause, words::disconnected(cause), at);
+                    self.fail(cause, labels::disconnected(cause), at);
                 }
                 self.plan_retry(*retry_ms, true, at);
             }
             TileEvent::Source(StreamState::Offline { reason, message, retry_in_ms }) => {
-                self.fail(Cause::Offline(*reason), words::sentence(message), at);
+                self.fail(Cause::Offline(*reason), labels::sentence(message), at);
                 self.plan_retry(*retry_in_ms as f64, false, at);
             }
-            TileEvent::Failed(failure, message) => self.fail(Cause::Failed(*failure), words::sentence(message), at),
-            TileEvent::Stale(true) => self.fail(Cause::Stalled, words::NO_NEW_VIDEO.to_owned(), at),
+            TileEvent::Failed(failure, message) => self.fail(Cause::Failed(*failure), labels::sentence(message), at),
+            TileEvent::Stale(true) => self.fail(Cause::Stalled, labels::NO_NEW_VIDEO.to_owned(), at),
             TileEvent::RetryPlanned(ms) => self.plan_retry(*ms, true, at),
             TileEvent::Connecting => self.retrying(),
             // The reason stays while the source is retried, until media arrives.
@@ -296,7 +296,7 @@ impl Tile {
                 self.retrying();
             }
             TileEvent::Source(StreamState::Live) => self.clear_fault(|cause| cause != Cause::Stalled),
-            TileEvent::Ready(_) | TileEvent::Picture(_) => {
+            TileEvent::Ready(_) | TileEvent::VideoInfo(_) => {
                 self.clear_fault(|cause| !matches!(cause, Cause::Failed(_)));
             }
             TileEvent::Presented { .. } => self.clear_fault(|_| true),
@@ -336,17 +336,17 @@ impl Tile {
 
     /// The aspect ratio of the video: of the current epoch, or else the catalogue's, or else the most common one.
     pub fn aspect(&self) -> f64 {
-        let size = self.picture.as_ref().and_then(|picture| picture.size).or(self.listed);
+        let size = self.video_info.as_ref().and_then(|video_info| video_info.size).or(self.listed);
         let aspect = size.map(|size| f64::from(size.width) / f64::from(size.height));
         aspect.filter(|aspect| aspect.is_finite() && *aspect > 0.0).unwrap_or(16.0 / 9.0)
     }
 
-    fn begin_epoch(&mut self, picture: Option<Picture>, audio: bool) {
+    fn begin_epoch(&mut self, video_info: Option<VideoInfo>, audio: bool) {
         self.epoch += 1;
         self.presented = false;
         // The relay announces an epoch only when it has media.
         self.source = StreamState::Live;
-        (self.picture, self.audio) = (picture, audio);
+        (self.video_info, self.audio) = (video_info, audio);
     }
 
     /// Whether the received media can be recorded unchanged: only MSE and WebCodecs pass it through the page.
@@ -361,7 +361,7 @@ impl Tile {
 
     /// Resets the state that belongs to the previous protocol. The frame on screen stays.
     fn leave_way(&mut self) {
-        (self.presented, self.stale, self.trouble) = (false, false, None);
+        (self.presented, self.stale, self.playback_failure) = (false, false, None);
         self.clear_fault(|cause| matches!(cause, Cause::Stalled | Cause::Failed(_)));
         (self.audio, self.listening, self.age_ms, self.recording) = (false, false, None, None);
         (self.source, self.link) = (StreamState::Starting, Link::Connecting);
@@ -375,7 +375,7 @@ impl Tile {
             (Some(Cause::Offline(_)), _) => Phase::Offline,
             (_, Link::Connecting) if self.was_connected => Phase::Reconnecting,
             (_, Link::Connecting) => Phase::Connecting,
-            (_, Link::Open) if !self.watched => Phase::Paused,
+            (_, Link::Open) if !self.visible => Phase::Paused,
             // A browser that requires a user gesture presents the first frame and stops.
             (_, Link::Open) if self.presented && !self.tap_needed && self.stale => Phase::Stalled,
             (_, Link::Open) if self.presented && !self.tap_needed => Phase::Live,
@@ -397,16 +397,16 @@ impl Tile {
             (_, Phase::Offline) => Some(Failure::Offline),
             (_, Phase::Stalled) => Some(Failure::Stalled),
             _ if self.tap_needed => Some(Failure::AutoplayBlocked),
-            _ => self.trouble,
+            _ => self.playback_failure,
         }
     }
 }
 
-fn picture_of(ready: Ready) -> Option<Picture> {
+fn video_info(ready: Ready) -> Option<VideoInfo> {
     let Ready { variant, why, tracks, .. } = ready;
     let track = tracks.into_iter().find(|track| track.kind == TrackKind::Video)?;
     let (codec, size) = (codec_of(&track.mime).to_owned(), track.size);
-    Some(Picture { variant, why: Some(why), codec, size, frame_rate: track.frame_rate })
+    Some(VideoInfo { variant, why: Some(why), codec, size, frame_rate: track.frame_rate })
 }
 
 #[cfg(test)]

@@ -45,14 +45,14 @@ mod tests {
     const MIDDLE: f64 = 0.5;
 
     #[test]
-    fn the_first_retry_is_immediate_and_the_next_grow_to_a_limit() {
+    fn first_retry_is_immediate_and_the_delay_grows_to_a_limit() {
         let mut backoff = Backoff::default();
         let waits: Vec<_> = (0..8).map(|_| backoff.after(0.0, MIDDLE)).collect();
         assert_eq!(waits, [0.0, 500.0, 1000.0, 2000.0, 4000.0, 4000.0, 4000.0, 4000.0]);
     }
 
     #[test]
-    fn only_a_session_that_lived_resets_it() {
+    fn only_a_long_session_resets_the_backoff() {
         let mut backoff = Backoff::default();
         for _ in 0..4 {
             backoff.after(0.0, MIDDLE);
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_stays_around_the_wait() {
+    fn jitter_stays_within_its_bounds() {
         for random in [0.0, 0.25, 0.999] {
             let mut backoff = Backoff { failures: 2 };
             let wait = backoff.after(0.0, random);

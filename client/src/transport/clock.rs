@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_quickest_answer_counts() {
+    fn quickest_answer_sets_the_offset() {
         let mut clock = RelayClock::default();
         assert_eq!(clock.ahead(), None);
         // The relay is 1000 ms ahead; the request takes 10 ms, the answer 10 to 210.
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_believed_for_a_while_only() {
+    fn answers_expire() {
         let mut clock = RelayClock::default();
         clock.answered(0.0, 1005.0, 10.0);
         for n in 0..ANSWERS {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_passed_over() {
+    fn implausible_answers_are_ignored() {
         let mut clock = RelayClock::default();
         clock.answered(10.0, 5.0, 3.0);
         clock.answered(0.0, f64::NAN, 3.0);

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_message_is_acknowledged_at_once_and_then_four_times_a_second() {
+    fn first_message_is_acknowledged_at_once_then_four_per_second() {
         let mut liveness = open();
         assert!(!liveness.due(at(1.0), 0).ack, "nothing has arrived");
         let acks = (1..=50).filter(|&n| liveness.due(at(40.0 * n as f64), n).ack).count();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_lull_each_frame_is_acknowledged_for_a_while() {
+    fn frames_after_a_lull_are_acknowledged_one_by_one() {
         let mut liveness = open();
         for n in 1..=25 {
             liveness.due(at(40.0 * n as f64), n);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_new_needs_no_acknowledgement() {
+    fn no_new_message_sends_no_acknowledgement() {
         let mut liveness = open();
         assert!(liveness.due(at(10.0), 3).ack);
         assert!(!liveness.due(at(900.0), 3).ack);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_kills_and_any_message_revives() {
+    fn silence_times_out_unless_a_message_arrives() {
         let mut liveness = open();
         assert!(!liveness.due(at(SILENCE_MAX_MS), 0).dead);
         assert!(liveness.due(at(SILENCE_MAX_MS + 1.0), 0).dead);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_never_opens_is_given_up() {
+    fn socket_that_never_opens_times_out() {
         let mut liveness = Liveness::new(at(0.0));
         assert_eq!(liveness.due(at(CONNECT_MAX_MS), 0), Due::default());
         assert!(liveness.due(at(CONNECT_MAX_MS + 1.0), 0).dead);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_line_is_asked_and_a_doubted_one_at_once() {
+    fn quiet_connection_is_pinged_and_a_probed_one_at_once() {
         let mut liveness = open();
         (0..=10).for_each(|n| {
             liveness.due(at(200.0 * f64::from(n)), 0);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn pings_go_out_every_few_seconds_after_the_first() {
+    fn pings_repeat_after_the_first() {
         let mut liveness = open();
         let asks = |n: &i32| {
             let now = at(100.0 * f64::from(*n));

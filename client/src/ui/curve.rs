@@ -51,14 +51,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_value_is_at_the_right_and_gaps_stay_gaps() {
+    fn newest_value_is_rightmost_and_gaps_stay_gaps() {
         assert_eq!(path(&[], 60, 1.0), "");
         assert_eq!(path(&[Some(1.0), Some(0.0)], 3, 1.0), "M60.0 0.0L120.0 30.0");
         assert_eq!(path(&[Some(0.0), None, Some(9.0)], 3, 1.0), "M0.0 30.0M120.0 0.0");
     }
 
     #[test]
-    fn the_scale_has_round_steps() {
+    fn scale_has_round_steps() {
         for (highest, top) in [(0.0, 100.0), (99.0, 100.0), (101.0, 200.0), (450.0, 500.0), (501.0, 1000.0), (7e3, 1e4)]
         {
             assert_eq!(scale(&[None, Some(highest)], 100.0), top, "{highest}");

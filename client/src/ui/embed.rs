@@ -71,14 +71,14 @@ struct Told {
 
 impl Told {
     fn of(tile: &state::Tile) -> Self {
-        let picture = tile.picture.as_ref();
-        let size = picture.and_then(|picture| picture.size);
+        let video_info = tile.video_info.as_ref();
+        let size = video_info.and_then(|video_info| video_info.size);
         Self {
             state: tile.phase().as_str(),
             message: tile.message(),
             protocol: tile.using.as_ref().map(|(protocol, _)| protocol.as_str()),
-            variant: picture.map(|picture| picture.variant.to_string()),
-            codec: picture.map(|picture| picture.codec.clone()),
+            variant: video_info.map(|video_info| video_info.variant.to_string()),
+            codec: video_info.map(|video_info| video_info.codec.clone()),
             width: size.map(|size| size.width),
             height: size.map(|size| size.height),
             muted: !tile.listening,
@@ -215,15 +215,15 @@ impl EmbeddedPlayer {
     /// The frame on screen as a PNG: a Promise of a `Blob`, rejected while there is none.
     pub fn snapshot(&self) -> Promise {
         let find = |selector| self.root.query_selector(selector).ok().flatten();
-        let picture = find("video").zip(find("canvas"));
+        let video_info = find("video").zip(find("canvas"));
         Promise::new(&mut move |resolve, reject| {
             let settle = move |blob: Option<Blob>| {
                 let _ = match blob {
                     Some(blob) => resolve.call1(&JsValue::NULL, &blob),
-                    None => reject.call1(&JsValue::NULL, &js_sys::Error::new("There is no picture yet.")),
+                    None => reject.call1(&JsValue::NULL, &js_sys::Error::new("There is no frame yet.")),
                 };
             };
-            match picture.clone() {
+            match video_info.clone() {
                 Some((video, over)) => file::snapshot(video.unchecked_ref(), over.unchecked_ref(), settle),
                 None => settle(None),
             }

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn one_picture_fills_the_window_and_four_share_it() {
+    fn one_tile_fills_the_window_and_four_share_it() {
         let [one] = place(WINDOW, &[WIDE], Layout::Grid)[..] else { panic!() };
         assert!((one.size.width - 1280.0).abs() < 0.01 && one.left.abs() < 0.01, "{one:?}");
         let four = place(WINDOW, &[WIDE; 4], Layout::Grid);
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_columns_follows_the_window() {
+    fn column_count_follows_the_window() {
         let columns = |width, height, count| columns(&place(Size { width, height }, &vec![WIDE; count], Layout::Grid));
         assert_eq!([1, 2, 3, 4, 5, 9, 16, 25].map(|count| columns(1920.0, 1080.0, count)), [1, 2, 2, 2, 2, 3, 4, 5]);
         assert_eq!([1, 2, 5, 9, 25].map(|count| columns(390.0, 844.0, count)), [1; 5], "a phone");
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn five_share_two_rows_and_six_surround_a_large_one() {
+    fn five_tiles_take_two_rows_and_six_surround_a_large_one() {
         let wall = Size { width: 1920.0, height: 1080.0 };
         let five = place(wall, &[WIDE; 5], Layout::Grid);
         assert_eq!(columns(&five), 2);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn first_one_large_has_others_on_two_sides_where_that_covers_more() {
+    fn focus_layout_uses_two_sides_where_that_covers_more() {
         let wall = Size { width: 1920.0, height: 1080.0 };
         for (count, first) in [(6, 2.0 / 3.0), (8, 3.0 / 4.0), (10, 4.0 / 5.0)] {
             let places = place(wall, &vec![WIDE; count], Layout::Focus);
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn arrow_keys_lead_to_the_nearest_tile() {
+    fn arrow_keys_move_to_the_nearest_tile() {
         use Direction::{Down, Left, Right, Up};
         let wall = Size { width: 1920.0, height: 1080.0 };
         let lead = |count, from, direction| neighbour(&place(wall, &vec![WIDE; count], Layout::Grid), from, direction);
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_other_shapes_share_a_row_at_one_height() {
+    fn tiles_of_different_aspects_share_a_row_at_one_height() {
         let strip = Size { height: 380.0, ..WINDOW };
         let places = place(strip, &[WIDE, 9.0 / 16.0, 4.0 / 3.0], Layout::Grid);
         assert_eq!(columns(&places), 3);
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_large_in_focus_and_alone_fills_the_window() {
+    fn focus_layout_enlarges_the_first_tile_and_fills_the_window_with_one() {
         let places = place(WINDOW, &[WIDE; 5], Layout::Focus);
         assert!(places[0].size.width > 2.5 * places[1].size.width, "{places:?}");
         assert!(places[1..].iter().all(|place| place.left > right(&places[0])));
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_as_wide_as_the_window_and_go_on_below_it() {
+    fn columns_fill_the_width_and_overflow_below() {
         let places = place(WINDOW, &[WIDE; 5], Layout::Columns(2));
         assert_eq!(columns(&places), 2);
         assert!(bottom(&places[4]) > WINDOW.height);
@@ -418,21 +418,21 @@ mod tests {
     }
 
     #[test]
-    fn many_upright_pictures_have_some_room_beside_one() {
+    fn many_portrait_tiles_keep_room_beside_the_large_one() {
         let window = Size { width: 497.0, height: 200.0 };
         let places = place(window, &[0.4; 22], Layout::Focus);
         assert!(places.iter().all(|place| place.size.width > 1.0 && right(place) < window.width), "{places:?}");
     }
 
     #[test]
-    fn nothing_and_no_room_are_no_trouble() {
+    fn no_tiles_or_no_room_gives_an_empty_layout() {
         assert!(place(WINDOW, &[], Layout::Grid).is_empty());
         assert_eq!(place(Size::default(), &[WIDE; 2], Layout::Focus).len(), 2);
     }
 
     proptest! {
         #[test]
-        fn tiles_keep_their_shape_and_neither_overlap_nor_leave_the_window(
+        fn tiles_keep_their_aspect_without_overlap_or_overflow(
             width in 200.0..4000.0f64,
             height in 200.0..3000.0f64,
             aspects in proptest::collection::vec(0.4..3.0f64, 1..26),

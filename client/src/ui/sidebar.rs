@@ -38,14 +38,14 @@ pub struct Props {
 
 /// Keys, and their actions.
 const KEYS: [(&str, &str); 10] = [
-    ("Enter", "one picture large, and back"),
-    ("Esc", "all pictures"),
+    ("Enter", "one camera alone, and back"),
+    ("Esc", "all cameras"),
     ("← → ↑ ↓", "from camera to camera"),
-    ("Shift ← →", "move the picture"),
+    ("Shift ← →", "move the tile"),
     ("F", "fill the screen"),
-    ("P", "let the picture float"),
+    ("P", "picture in picture"),
     ("M", "sound on and off"),
-    ("C", "save the picture"),
+    ("C", "save a snapshot"),
     ("R", "record, and stop"),
     ("S / B", "statistics / this sidebar"),
 ];
@@ -152,7 +152,7 @@ fn stream(props: &Props, n: usize) -> Html {
     let chosen = protocol.map(Protocol::as_str).unwrap_or_default();
     html! {
         <li key={name.clone()} data-state={phase.as_str()}>
-            <button class="stream-name" type="button" onclick={solo} title="One picture large, and back">
+            <button class="stream-name" type="button" onclick={solo} title="One camera alone, and back">
                 <span class="dot" aria-hidden="true" /><bdi>{ name }</bdi>
                 <small>{ phase.label() }</small>
             </button>
@@ -189,7 +189,7 @@ fn appearance(props: &Props) -> Html {
             </fieldset>
             <label class="option">
                 <input type="checkbox" name="statistics" checked={props.statistics} onchange={statistics} />
-                <span>{ "Statistics over the pictures (S)" }</span>
+                <span>{ "Statistics over the video (S)" }</span>
             </label>
         </>
     }

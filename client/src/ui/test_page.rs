@@ -29,7 +29,7 @@ pub fn view(app: &App, on_event: &Callback<Event>) -> Html {
         <div class="test">
             <header>
                 <h1>{ "Sightline test page" }</h1>
-                <nav><a href="./">{ "All pictures" }</a></nav>
+                <nav><a href="./">{ "All cameras" }</a></nav>
             </header>
             <main>
                 { player(app, on_event) }

@@ -9,13 +9,13 @@ use yew::prelude::*;
 use super::grid::Place;
 use crate::browser::timer::Interval;
 use crate::browser::{self, Relay, display, file};
-use crate::session::{Session, Wanted};
+use crate::session::{Session, SessionOptions};
 use crate::state::{self, Choice, Event, Level, Protocol, TileEvent};
 
 mod controls;
 mod drag;
+mod labels;
 mod tap;
-mod words;
 
 use drag::Drag;
 use tap::Tap;
@@ -99,7 +99,7 @@ pub enum Msg {
 pub struct Tile {
     article: NodeRef,
     video: NodeRef,
-    curtain: NodeRef,
+    canvas: NodeRef,
     session: Option<Session>,
     drag: Drag,
     tap: Tap,
@@ -114,11 +114,11 @@ impl Component for Tile {
     type Properties = Props;
 
     fn create(_: &Context<Self>) -> Self {
-        let (article, video, curtain) = Default::default();
+        let (article, video, canvas) = Default::default();
         Self {
             article,
             video,
-            curtain,
+            canvas,
             session: None,
             drag: Drag::default(),
             tap: Tap::default(),
@@ -186,8 +186,11 @@ impl Component for Tile {
             let (name, on_event) = (stream.clone(), on_event.clone());
             let report = Rc::new(move |event| on_event.emit(Event::Tile(name.clone(), event)));
             let (stream, relay) = (stream.clone(), relay.clone());
-            let session =
-                Session::start(Wanted { stream, choice: *choice, protocol: tile.protocol, relay }, elements, report);
+            let session = Session::start(
+                SessionOptions { stream, choice: *choice, protocol: tile.protocol, relay },
+                elements,
+                report,
+            );
             session.set_volume(tile.volume);
             if !muted {
                 session.listen(true);
@@ -198,7 +201,7 @@ impl Component for Tile {
 
     fn view(&self, ctx: &Context<Self>) -> Html {
         let Props { tile, place, solo, alone, statistics, controls, .. } = ctx.props();
-        let picture = tile.picture.as_ref();
+        let video_info = tile.video_info.as_ref();
         let act = ctx.link().callback(Msg::Act);
         let pointer = |what| ctx.link().callback(move |event| Msg::Pointer(what, event));
         let style = place.map(|Place { left, top, size }| {
@@ -222,22 +225,22 @@ impl Component for Tile {
                 data-state={tile.phase().as_str()}
                 data-failure={tile.failure().map(state::Failure::as_str)}
                 data-protocol={tile.using.as_ref().map(|(protocol, _)| protocol.as_str())}
-                data-variant={picture.map(|picture| picture.variant.to_string())}
-                data-codec={picture.map(|picture| picture.codec.clone())}
+                data-variant={video_info.map(|video_info| video_info.variant.to_string())}
+                data-codec={video_info.map(|video_info| video_info.codec.clone())}
                 data-audio={if tile.listening { "on" } else if tile.audio { "off" } else { "none" }}
                 data-epoch={tile.epoch.to_string()}
                 data-latency-ms={tile.age_ms.map(|ms| format!("{ms:.1}"))}
-                data-first-picture-ms={tile.first_picture_ms.map(|ms| format!("{ms:.1}"))}
+                data-first-frame-ms={tile.first_frame_ms.map(|ms| format!("{ms:.1}"))}
             >
                 <video ref={self.video.clone()} autoplay=true muted=true playsinline=true aria-label={tile.name.clone()} />
-                <canvas ref={self.curtain.clone()} hidden=true aria-hidden="true" />
+                <canvas ref={self.canvas.clone()} hidden=true aria-hidden="true" />
                 if *statistics {
-                    { words::statistics(tile) }
+                    { labels::statistics(tile) }
                 }
-                { words::overlay(tile, &act) }
+                { labels::overlay(tile, &act) }
                 if *controls {
                     { controls::bar(tile, (!alone).then_some(*solo), &act) }
-                    { words::caption(tile) }
+                    { labels::caption(tile) }
                 }
             </article>
         }
@@ -246,13 +249,13 @@ impl Component for Tile {
 
 impl Tile {
     fn elements(&self) -> Option<(HtmlVideoElement, HtmlCanvasElement)> {
-        self.video.cast().zip(self.curtain.cast())
+        self.video.cast().zip(self.canvas.cast())
     }
 
     /// Called within the event's handler: afterwards the browser no longer recognizes a user gesture.
     fn act(&mut self, act: Act, props: &Props) {
         let Props { tile, on_event, .. } = props;
-        let Some((video, curtain)) = self.elements() else { return };
+        let Some((video, canvas)) = self.elements() else { return };
         match (act, &self.session) {
             (Act::Solo, _) if !props.alone => on_event.emit(Event::Solo(tile.name.clone())),
             (Act::Volume(volume), _) => on_event.emit(Event::Choose(Choice::Volume(tile.name.clone(), volume))),
@@ -264,7 +267,7 @@ impl Tile {
                     display::fill_screen(&article, &video);
                 }
             }
-            (Act::Snapshot, _) => snapshot(&video, &curtain, props),
+            (Act::Snapshot, _) => snapshot(&video, &canvas, props),
             (Act::Move { forwards }, _) => {
                 if let Some(name) = self.article.cast::<Element>().and_then(|article| neighbour(&article, forwards)) {
                     self.moved = true;
@@ -280,16 +283,16 @@ impl Tile {
     }
 }
 
-fn snapshot(video: &HtmlVideoElement, curtain: &HtmlCanvasElement, props: &Props) {
+fn snapshot(video: &HtmlVideoElement, canvas: &HtmlCanvasElement, props: &Props) {
     let Some(stream) = props.tile.stream.clone() else { return };
     let on_event = props.on_event.clone();
     let name = file::name(stream.as_str(), &browser::iso_time(browser::unix_ms()), "png");
-    file::snapshot(video, curtain, move |blob| {
-        let saved = blob.ok_or("There is no picture to save yet.".to_owned()).and_then(|blob| {
-            file::save(&blob, &name).map_err(|error| format!("The browser does not save the picture: {error}."))
+    file::snapshot(video, canvas, move |blob| {
+        let saved = blob.ok_or("There is no frame to save yet.".to_owned()).and_then(|blob| {
+            file::save(&blob, &name).map_err(|error| format!("The browser does not save the snapshot: {error}."))
         });
         let note = match saved {
-            Ok(()) => TileEvent::Note(Level::Info, format!("Saved the picture as {name}.")),
+            Ok(()) => TileEvent::Note(Level::Info, format!("Saved the snapshot as {name}.")),
             Err(why) => TileEvent::Note(Level::Warning, why),
         };
         on_event.emit(Event::Tile(stream, note));

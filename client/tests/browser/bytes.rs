@@ -9,7 +9,7 @@ fn bytes(buffer: &ArrayBuffer) -> Vec<u8> {
 }
 
 #[wasm_bindgen_test]
-fn the_head_is_at_most_what_was_asked_for() {
+fn head_has_at_most_the_requested_length() {
     let long = buffer(&[7; 1000]);
     assert_eq!(head(&long, 512), [7; 512]);
     assert_eq!(head(&buffer(&[1, 2, 3]), 512), [1, 2, 3]);
@@ -25,7 +25,7 @@ fn joining_keeps_every_byte_in_order() {
 }
 
 #[wasm_bindgen_test]
-fn one_buffer_alone_is_not_copied() {
+fn single_buffer_is_not_copied() {
     let only = buffer(&[1, 2, 3]);
     assert!(Object::is(&join(vec![only.clone()]), &only));
 }

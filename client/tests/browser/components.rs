@@ -61,7 +61,7 @@ fn events() -> (Rc<RefCell<Vec<Event>>>, Callback<Event>) {
 }
 
 #[wasm_bindgen_test]
-async fn the_sidebar_sends_what_is_chosen() {
+async fn sidebar_sends_the_selection() {
     let (sent, on_event) = events();
     let row = |name: &str| Row { name: name.into(), phase: Phase::Live, protocol: None };
     let props = sidebar::Props {
@@ -109,7 +109,7 @@ fn tile_props(tile: state::Tile, on_event: Callback<Event>) -> tile::Props {
 }
 
 #[wasm_bindgen_test]
-async fn a_tile_shows_its_words_figures_and_curves_and_closes_what_it_opened() {
+async fn tile_shows_labels_statistics_and_curves_and_closes_its_session() {
     let (sent, on_event) = events();
     let mut state = state::Tile::new("yard".parse().unwrap());
     state.apply(TileEvent::Sample(Sample { bits: 1e6, frames: 25.0, age_ms: Some(150.0), ..Sample::default() }), 0.0);
@@ -130,7 +130,7 @@ async fn a_tile_shows_its_words_figures_and_curves_and_closes_what_it_opened() {
 }
 
 #[wasm_bindgen_test]
-async fn a_name_that_is_none_opens_no_connection_and_says_why() {
+async fn invalid_name_opens_no_connection_and_shows_its_error() {
     let (sent, on_event) = events();
     let refused = state::Tile::refused(&StreamName::try_from("a//b".to_owned()).unwrap_err());
     let (root, handle) = Root::render::<Tile>(tile_props(refused, on_event));
@@ -141,7 +141,7 @@ async fn a_name_that_is_none_opens_no_connection_and_says_why() {
 }
 
 #[wasm_bindgen_test]
-async fn an_embedded_player_tells_its_page_and_leaves_nothing_behind() {
+async fn embedded_player_dispatches_events_and_cleans_up() {
     let root = Root::new();
     let told: Rc<RefCell<Vec<(String, String)>>> = Rc::default();
     let log = told.clone();
@@ -161,7 +161,7 @@ async fn an_embedded_player_tells_its_page_and_leaves_nothing_behind() {
 }
 
 #[wasm_bindgen_test]
-fn what_the_browser_has_no_room_for_is_refused_in_words() {
+fn storage_over_quota_is_an_error_with_a_message() {
     storage::keep("sightline-test", "kept").unwrap();
     assert_eq!(storage::read("sightline-test").as_deref(), Some("kept"));
     let why = storage::keep("sightline-test", &"x".repeat(20 << 20)).unwrap_err();

@@ -24,7 +24,7 @@ fn counter() -> (Rc<Cell<u32>>, impl Fn() + Clone) {
 }
 
 #[wasm_bindgen_test]
-fn a_listener_hears_until_it_is_dropped() {
+fn listener_receives_events_until_dropped() {
     let (count, call) = counter();
     let listener = Listener::new(&window(), "sightline-test", move |_| call());
     dispatch("sightline-test");
@@ -37,7 +37,7 @@ fn a_listener_hears_until_it_is_dropped() {
 }
 
 #[wasm_bindgen_test]
-fn a_listener_may_be_dropped_by_its_own_callback() {
+fn listener_can_be_dropped_by_its_own_callback() {
     let slot: Rc<RefCell<Option<Listener>>> = Rc::default();
     let (count, call) = counter();
     let own = Rc::clone(&slot);
@@ -52,7 +52,7 @@ fn a_listener_may_be_dropped_by_its_own_callback() {
 }
 
 #[wasm_bindgen_test]
-fn an_event_within_an_event_waits_for_its_turn() {
+fn nested_event_is_handled_after_the_current_one() {
     let order = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&order);
     let mailbox = Mailbox::new(move |_| {
@@ -71,7 +71,7 @@ fn an_event_within_an_event_waits_for_its_turn() {
 }
 
 #[wasm_bindgen_test]
-async fn timers_fire_until_they_are_dropped() {
+async fn timers_fire_until_dropped() {
     let (ticks, tick) = counter();
     let (fired, fire) = counter();
     let (never, not) = counter();
@@ -87,7 +87,7 @@ async fn timers_fire_until_they_are_dropped() {
 }
 
 #[wasm_bindgen_test]
-async fn a_socket_tells_that_it_could_not_open_and_is_silent_once_dropped() {
+async fn failed_socket_reports_its_close_and_a_dropped_one_nothing() {
     // A port that IANA keeps unassigned, and that no browser blocks.
     const NOWHERE: &str = "ws://127.0.0.1:49151/";
     let events = Rc::new(RefCell::new(Vec::new()));
@@ -102,12 +102,12 @@ async fn a_socket_tells_that_it_could_not_open_and_is_silent_once_dropped() {
 }
 
 #[wasm_bindgen_test]
-fn an_address_that_is_none_is_an_error() {
+fn invalid_address_is_an_error() {
     assert!(Socket::open("ws://:bad:", |_| {}).is_err());
 }
 
 #[wasm_bindgen_test]
-async fn an_element_that_leaves_the_screen_is_told_until_the_watch_is_dropped() {
+async fn viewport_changes_are_reported_until_the_watch_is_dropped() {
     let video = Video::new();
     let seen = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&seen);

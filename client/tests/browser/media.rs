@@ -50,7 +50,7 @@ async fn joined_fragments_are_buffered_as_one_range() {
 }
 
 #[wasm_bindgen_test]
-async fn the_offset_moves_what_is_appended() {
+async fn timestamp_offset_moves_appended_media() {
     let video = Video::new();
     let (_source, track) = opened(&video).await;
     track.set_timestamp_offset(5.0).unwrap();
@@ -72,7 +72,7 @@ async fn removing_up_to_just_before_a_key_frame_keeps_its_gop() {
 }
 
 #[wasm_bindgen_test]
-async fn an_operation_during_another_is_an_error_and_not_a_panic() {
+async fn concurrent_operation_is_an_error() {
     let video = Video::new();
     let (_source, track) = opened(&video).await;
     let (_, fragments) = stream();
@@ -85,7 +85,7 @@ async fn an_operation_during_another_is_an_error_and_not_a_panic() {
 }
 
 #[wasm_bindgen_test]
-async fn an_unsupported_type_is_an_error() {
+async fn unsupported_type_is_an_error() {
     let video = Video::new();
     let (source, track) = opened(&video).await;
     assert!(source.add_source_buffer("video/mp4; codecs=\"none\"", |_| {}).is_err());
@@ -93,7 +93,7 @@ async fn an_unsupported_type_is_an_error() {
 }
 
 #[wasm_bindgen_test]
-async fn attaching_another_source_closes_the_first() {
+async fn second_media_source_closes_the_first() {
     let video = Video::new();
     let (first, _track) = opened(&video).await;
     let (_second, _) = opened(&video).await;
@@ -101,7 +101,7 @@ async fn attaching_another_source_closes_the_first() {
 }
 
 #[wasm_bindgen_test]
-async fn presented_frames_are_told_until_the_watch_is_dropped() {
+async fn presented_frames_are_reported_until_the_watch_is_dropped() {
     let video = Video::new();
     let (_source, track) = opened(&video).await;
     let times = Rc::new(RefCell::new(Vec::new()));

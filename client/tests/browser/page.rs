@@ -4,13 +4,13 @@ use js_sys::{Object, Reflect};
 use sightline_client::browser::error::DomError;
 use sightline_client::browser::media_source::Kind;
 use sightline_client::browser::{Relay, mark, now, unix_ms, window};
-use sightline_client::transport::probe;
+use sightline_client::codec_probe;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_test::wasm_bindgen_test;
 use web_sys::DomException;
 
 #[wasm_bindgen_test]
-fn a_full_buffer_is_recognised_in_all_its_forms() {
+fn quota_error_is_recognized_in_all_its_forms() {
     let named = DomException::new_with_message_and_name("full", "QuotaExceededError").unwrap();
     assert_eq!(DomError::from(JsValue::from(named)), DomError::QuotaExceeded);
     for (property, value) in [("code", JsValue::from(22)), ("quota", JsValue::NULL)] {
@@ -31,7 +31,7 @@ fn other_exceptions_keep_their_name_and_message() {
 }
 
 #[wasm_bindgen_test]
-fn a_stream_is_reached_where_the_page_came_from() {
+fn stream_url_follows_the_page() {
     let stream = "cam-1.yard".parse().unwrap();
     let host = window().location().host().unwrap();
     let socket = "ws/mse/cam-1.yard?subprotocol=sightline.v1";
@@ -47,7 +47,7 @@ fn a_stream_is_reached_where_the_page_came_from() {
 }
 
 #[wasm_bindgen_test]
-fn a_mark_replaces_the_one_before() {
+fn mark_replaces_the_previous_one() {
     let stream = "marked".parse().unwrap();
     let marks = || window().performance().unwrap().get_entries_by_name("sightline:marked:open").length();
     mark(&stream, "open");
@@ -67,7 +67,7 @@ fn clocks_agree() {
 #[wasm_bindgen_test]
 fn this_browser_plays_h264() {
     let kind = Kind::available().expect("MediaSource or ManagedMediaSource");
-    let codecs = probe::playable(|mime| kind.is_type_supported(mime), None);
+    let codecs = codec_probe::playable(|mime| kind.is_type_supported(mime), None);
     assert!(codecs.iter().any(|codec| codec.starts_with("avc1.42E0")), "{codecs:?}");
     assert!(codecs.iter().any(|codec| codec.starts_with("avc1.6400")), "{codecs:?}");
     assert!(!kind.is_type_supported("video/mp4; codecs=\"none\""));

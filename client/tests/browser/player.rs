@@ -7,14 +7,14 @@ use js_sys::ArrayBuffer;
 use sightline_client::browser::mailbox::{Mailbox, Sender};
 use sightline_client::browser::media_source::Kind;
 use sightline_client::browser::{now, video};
-use sightline_client::player::mse::{Outcome, Player, Signal};
+use sightline_client::player::mse::{MsePlayer, MseSignal, Outcome};
 use sightline_protocol::message::{Track, TrackKind};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::fixture::{MIME, TIMESCALE, Video, buffer, stream, until};
 
 enum Input {
-    Signal(Signal),
+    Signal(MseSignal),
     Announce,
     Media(ArrayBuffer),
     IgnoreMedia,
@@ -37,7 +37,7 @@ impl Playing {
         let (element, log) = (video.0.clone(), Rc::clone(&outcomes));
         let mailbox = Mailbox::new(move |sender: Sender<Input>| {
             let signal = Rc::new(move |signal| sender.send(Input::Signal(signal)));
-            let mut player = Player::new(element, Kind::available().unwrap(), signal).unwrap();
+            let mut player = MsePlayer::new(element, Kind::available().unwrap(), signal).unwrap();
             move |input| {
                 match input {
                     Input::Signal(signal) => player.handle(signal, now()),
@@ -45,8 +45,8 @@ impl Playing {
                     Input::Media(bytes) => player.media(bytes, now()),
                     Input::IgnoreMedia => player.ignore_media(),
                     Input::StartOver => player.start_over().unwrap(),
-                    Input::Unwatched => player.unwatched(),
-                    Input::Watched => player.watched(now()),
+                    Input::Unwatched => player.hide(),
+                    Input::Watched => player.show(now()),
                 }
                 log.borrow_mut().extend(player.outcomes());
             }
@@ -67,9 +67,9 @@ impl Playing {
         self.outcomes.borrow().iter().filter(|outcome| **outcome == Outcome::Presented).count()
     }
 
-    fn trouble(&self) -> Option<Outcome> {
-        let trouble = |outcome: &&Outcome| matches!(outcome, Outcome::Trouble(_));
-        self.outcomes.borrow().iter().find(trouble).cloned()
+    fn failure(&self) -> Option<Outcome> {
+        let failed = |outcome: &&Outcome| matches!(outcome, Outcome::Failed(_));
+        self.outcomes.borrow().iter().find(failed).cloned()
     }
 }
 
@@ -89,17 +89,17 @@ fn end(playing: &Playing) -> f64 {
 }
 
 #[wasm_bindgen_test]
-async fn a_burst_shows_its_first_picture_and_goes_to_the_live_edge() {
+async fn burst_presents_its_first_frame_and_seeks_to_the_live_edge() {
     let playing = Playing::new();
     playing.epoch();
     until("the first picture", || playing.presented() == 1).await;
     until("the live edge", || playing.video.0.current_time() > 1.8).await;
     assert!((end(&playing) - 2.0).abs() < 0.05, "{}", end(&playing));
-    assert_eq!(playing.trouble(), None);
+    assert_eq!(playing.failure(), None);
 }
 
 #[wasm_bindgen_test]
-async fn a_new_epoch_follows_the_old_without_a_hole() {
+async fn new_epoch_follows_without_a_gap() {
     let playing = Playing::new();
     playing.epoch();
     until("the first picture", || playing.presented() == 1).await;
@@ -109,11 +109,11 @@ async fn a_new_epoch_follows_the_old_without_a_hole() {
     let ranges = video::buffered(&playing.video.0);
     assert_eq!(ranges.len(), 1, "{ranges:?}");
     assert!((ranges[0].end - 4.0).abs() < 0.05, "{ranges:?}");
-    assert_eq!(playing.trouble(), None);
+    assert_eq!(playing.failure(), None);
 }
 
 #[wasm_bindgen_test]
-async fn somebody_who_looks_again_sees_what_comes_next() {
+async fn returning_viewer_sees_the_next_frame() {
     let playing = Playing::new();
     playing.epoch();
     until("the first picture", || playing.presented() == 1).await;
@@ -123,11 +123,11 @@ async fn somebody_who_looks_again_sees_what_comes_next() {
     playing.epoch();
     until("a picture of what came after", || playing.presented() >= 2).await;
     assert!(playing.video.0.current_time() > before - 0.1, "{} of {before}", playing.video.0.current_time());
-    assert_eq!(playing.trouble(), None);
+    assert_eq!(playing.failure(), None);
 }
 
 #[wasm_bindgen_test]
-async fn starting_over_plays_again_in_the_same_video() {
+async fn start_over_plays_in_the_same_video() {
     let playing = Playing::new();
     playing.epoch();
     until("the first picture", || playing.presented() == 1).await;
@@ -135,11 +135,11 @@ async fn starting_over_plays_again_in_the_same_video() {
     playing.epoch();
     until("a picture of the new media source", || playing.presented() == 2).await;
     assert!((end(&playing) - 2.0).abs() < 0.05, "{}", end(&playing));
-    assert_eq!(playing.trouble(), None);
+    assert_eq!(playing.failure(), None);
 }
 
 #[wasm_bindgen_test]
-async fn media_of_an_epoch_that_is_not_wanted_is_ignored() {
+async fn media_of_an_ignored_epoch_is_dropped() {
     let playing = Playing::new();
     let sender = playing.mailbox.sender();
     sender.send(Input::Announce);
@@ -148,18 +148,18 @@ async fn media_of_an_epoch_that_is_not_wanted_is_ignored() {
     sender.send(Input::Media(buffer(b"and a fragment of it")));
     playing.epoch();
     until("the first picture", || playing.presented() == 1).await;
-    assert_eq!(playing.trouble(), None);
+    assert_eq!(playing.failure(), None);
 }
 
 #[wasm_bindgen_test]
-async fn bytes_that_are_no_media_are_reported_and_break_nothing() {
+async fn invalid_media_is_reported_and_recoverable() {
     let playing = Playing::new();
     let sender = playing.mailbox.sender();
     sender.send(Input::Announce);
     sender.send(Input::Media(buffer(b"\0\0\0\x08ftyp\0\0\0\x08moov")));
     // WebKitGTK reads more before it reports an error.
     sender.send(Input::Media(buffer(&[0xff; 2000])));
-    until("a failure", || playing.trouble().is_some()).await;
+    until("a failure", || playing.failure().is_some()).await;
     sender.send(Input::Media(buffer(&[])));
     sender.send(Input::Media(buffer(&[0xff; 2000])));
     sender.send(Input::StartOver);

@@ -1,5 +1,5 @@
 //! `make screenshots`: captures both pages with the built-in cameras, in light and dark, at the sizes of a phone, a laptop and
-//! a wall screen. The files in `target/screenshots/` are for review by eye.
+//! a wall screen. The files in `target/screenshots/` are for review by latency_probe.
 
 use std::time::Duration;
 

@@ -103,8 +103,8 @@ pub struct Tile {
     pub codec: Option<String>,
     /// `data-epoch`.
     pub epoch: Option<u32>,
-    /// `data-first-picture-ms`.
-    pub first_picture_ms: Option<f64>,
+    /// `data-first-frame-ms`.
+    pub first_frame_ms: Option<f64>,
     /// The text of `.tile-message`, if it, or the fault that contains it, is visible.
     pub message: String,
     /// Frames that the video element has presented since its source was set; by WebCodecs, painted since the first read.
@@ -134,7 +134,7 @@ return {
     variant: tile.dataset.variant ?? null,
     codec: tile.dataset.codec ?? null,
     epoch: number(tile.dataset.epoch),
-    first_picture_ms: number(tile.dataset.firstPictureMs),
+    first_frame_ms: number(tile.dataset.firstFrameMs),
     message: (message?.closest('.tile-fault') ?? message)?.checkVisibility() ? message.textContent.trim() : '',
     // WebKitGTK's count is negative while it replaces its decoder.
     frames: canvas ? painted.counts.get(canvas) ?? 0 : Math.max(0, quality.totalVideoFrames - quality.droppedVideoFrames),

@@ -4,6 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use sightline_protocol::catalogue::Catalogue;
 use sightline_protocol::stream::VariantChoice;
 use sightline_tests::browser::{Browser, Rgb};
@@ -59,7 +60,7 @@ fn cookie(login: &Response) -> String {
 }
 
 #[test]
-fn nothing_of_a_camera_is_told_without_the_password() {
+fn no_route_reveals_a_camera_without_the_password() {
     within(TEST, async || {
         let (_camera, relay) = locked().await;
         let right = log_in(&relay, PASSWORD).await;
@@ -154,7 +155,7 @@ fn names(answer: &Response) -> Vec<String> {
 }
 
 #[test]
-fn a_token_shows_its_streams_and_no_other() {
+fn token_opens_its_streams_and_no_other() {
     within(TEST, async || {
         let camera = Camera::shared(&[CAM, OTHER]).await;
         let config = format!("{}\n[access]\ntoken_key_file = \"key\"\n", camera.config());
@@ -224,7 +225,7 @@ async fn mint(arguments: Vec<String>, key: Option<&'static str>) -> Result<Strin
 }
 
 #[test]
-fn a_minted_token_is_good_for_players_that_know_only_addresses() {
+fn minted_token_works_in_the_address() {
     within(TEST, async || {
         let camera = Camera::shared(&[CAM, OTHER]).await;
         let folder = tempfile::tempdir().expect("a temporary directory");
@@ -276,7 +277,7 @@ async fn ffprobe(url: String) -> (String, String) {
 }
 
 #[test]
-fn other_players_send_the_password_with_each_request() {
+fn basic_authentication_opens_every_protocol() {
     within(TEST, async || {
         let (_camera, relay) = locked().await;
         let bearer = format!("Bearer {PASSWORD}");
@@ -294,7 +295,7 @@ fn other_players_send_the_password_with_each_request() {
 }
 
 #[test]
-fn guesses_are_few_a_second_and_do_not_bother_those_who_are_in() {
+fn password_guesses_are_limited_without_delaying_the_admitted() {
     within(TEST, async || {
         let (_camera, relay) = locked().await;
         let right = log_in(&relay, PASSWORD).await;
@@ -322,7 +323,7 @@ fn guesses_are_few_a_second_and_do_not_bother_those_who_are_in() {
 }
 
 #[test]
-fn everybody_is_let_in_by_intent_only() {
+fn open_access_needs_an_explicit_key() {
     within(TEST, async || {
         let camera = Camera::shared(&[CAM]).await;
         let everywhere = || "0.0.0.0:0".parse().expect("an address");
@@ -349,7 +350,7 @@ mod browser {
     use super::*;
 
     #[test]
-    fn a_page_opened_by_a_link_shows_the_streams_of_its_token() {
+    fn token_link_opens_the_page_with_its_streams() {
         within(TEST, async || {
             let camera = Camera::shared(&[CAM, OTHER]).await;
             let relay = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
@@ -363,34 +364,44 @@ mod browser {
     }
 
     #[test]
-    fn a_browser_logs_in_and_learns_when_the_password_has_changed() {
+    fn login_form_opens_the_page_until_the_password_changes() {
         within(TEST, async || {
             let (_camera, mut relay) = locked().await;
-            for browser in Browser::start_all().await {
-                let engine = browser.engine();
-                browser.open(&relay.url("/?stream=cam&statistics")).await;
-                let submit = "document.querySelector('[type=password]').value = arguments[0]; document.querySelector('button').click()";
-                browser.script(submit, vec!["wrong".into()]).await;
-                let told = async || browser.text().await.contains("not the password").then_some(());
-                until(&format!("{engine}: to be told"), SOON, told).await;
-                browser.script(submit, vec![PASSWORD.into()]).await;
-                let tiles = async || (!browser.streams().await.is_empty()).then_some(());
-                until(&format!("{engine}: the page"), SOON, tiles).await;
-                browser.wait_live(CAM.path, LIVE).await;
-                let place = browser.script("return location.pathname + location.search", vec![]).await;
-                assert_eq!(place, "/?stream=cam&statistics", "{engine}: it is back where it wanted to be");
+            let browsers = Browser::start_all().await;
+            join_all(browsers.iter().map(|browser| log_in(browser, &relay))).await;
 
-                // Cookies of the old password are invalid, and the pages say so.
-                relay.set_env("SIGHTLINE_PASSWORD", "another");
-                relay.restart().await;
+            // Cookies of the old password are invalid, and the pages say so.
+            relay.set_env("SIGHTLINE_PASSWORD", "another");
+            relay.restart().await;
+            join_all(browsers.iter().map(async |browser| {
                 let asked = async || browser.text().await.contains("asks for a password").then_some(());
-                until(&format!("{engine}: the page to say so"), LIVE, asked).await;
-                relay.set_env("SIGHTLINE_PASSWORD", PASSWORD);
-                relay.restart().await;
+                until(&format!("{}: the page to say so", browser.engine()), LIVE, asked).await;
+            }))
+            .await;
+            relay.set_env("SIGHTLINE_PASSWORD", PASSWORD);
+            relay.restart().await;
+            join_all(browsers.iter().map(async |browser| {
                 browser.reload().await;
                 browser.wait_live(CAM.path, LIVE).await;
-                browser.leave().await;
-            }
+            }))
+            .await;
         });
+    }
+
+    /// Logs in by the form, after a wrong password.
+    async fn log_in(browser: &Browser, relay: &Relay) {
+        let engine = browser.engine();
+        browser.open(&relay.url("/?stream=cam&statistics")).await;
+        let submit =
+            "document.querySelector('[type=password]').value = arguments[0]; document.querySelector('button').click()";
+        browser.script(submit, vec!["wrong".into()]).await;
+        let told = async || browser.text().await.contains("not the password").then_some(());
+        until(&format!("{engine}: to be told"), SOON, told).await;
+        browser.script(submit, vec![PASSWORD.into()]).await;
+        let tiles = async || (!browser.streams().await.is_empty()).then_some(());
+        until(&format!("{engine}: the page"), SOON, tiles).await;
+        browser.wait_live(CAM.path, LIVE).await;
+        let place = browser.script("return location.pathname + location.search", vec![]).await;
+        assert_eq!(place, "/?stream=cam&statistics", "{engine}: the form returns to the requested page");
     }
 }

@@ -106,7 +106,7 @@ fn telephone_codecs_become_aac_and_are_in_sync() {
 }
 
 #[test]
-fn transcoded_pictures_are_on_the_same_timeline() {
+fn transcode_shares_the_timeline_of_its_audio() {
     within(TEST, async || {
         let (camera, relay) = camera_and_relay(AAC).await;
         let mut viewer = watch(&relay, "aac", VariantChoice::Auto, &BOTH).await;
@@ -127,7 +127,7 @@ fn transcoded_pictures_are_on_the_same_timeline() {
 }
 
 #[test]
-fn sound_is_not_sent_unless_asked_for_and_then_costs_nothing() {
+fn audio_is_sent_only_on_request() {
     within(TEST, async || {
         let (_camera, relay) = camera_and_relay(AAC).await;
         let mut viewer = watch(&relay, "aac", VariantChoice::Auto, &PICTURE).await;
@@ -144,7 +144,7 @@ fn sound_is_not_sent_unless_asked_for_and_then_costs_nothing() {
 }
 
 #[test]
-fn sound_is_turned_on_and_off_while_the_picture_goes_on() {
+fn audio_switches_on_and_off_without_a_video_gap() {
     within(TEST, async || {
         let (camera, relay) = camera_and_relay(ALAW).await;
         let mut viewer = watch(&relay, "alaw", VariantChoice::Auto, &PICTURE).await;
@@ -169,7 +169,7 @@ fn sound_is_turned_on_and_off_while_the_picture_goes_on() {
 }
 
 #[test]
-fn a_viewer_that_starts_again_is_told_of_the_sound_again() {
+fn restarted_viewer_gets_the_audio_track_again() {
     within(TEST, async || {
         let (_camera, relay) = camera_and_relay(OPUS).await;
         let mut viewer = watch(&relay, "opus", VariantChoice::Auto, &BOTH).await;
@@ -191,7 +191,7 @@ fn a_viewer_that_starts_again_is_told_of_the_sound_again() {
 }
 
 #[test]
-fn a_restarted_camera_s_sound_is_on_the_timeline_of_its_picture() {
+fn restarted_camera_has_audio_on_its_video_timeline() {
     within(TEST, async || {
         let (mut camera, relay) = camera_and_relay(AAC).await;
         let mut viewer = watch(&relay, "aac", VariantChoice::Auto, &BOTH).await;
@@ -209,7 +209,7 @@ fn a_restarted_camera_s_sound_is_on_the_timeline_of_its_picture() {
 }
 
 #[test]
-fn a_camera_without_sound_is_watched_as_ever_by_those_who_want_some() {
+fn camera_without_audio_plays_for_viewers_that_request_it() {
     within(TEST, async || {
         let (camera, relay) = camera_and_relay(MUTE).await;
         let mut viewer = watch(&relay, "mute", VariantChoice::Auto, &BOTH).await;
@@ -225,7 +225,7 @@ fn a_camera_without_sound_is_watched_as_ever_by_those_who_want_some() {
 
 /// Two cameras of one kind: the sound of one of them is read as well, and a viewer listens.
 #[test]
-fn what_ffmpeg_cannot_copy_leaves_the_picture() {
+fn uncopyable_audio_keeps_the_video() {
     within(TEST, async || {
         // ALAC, for which NUT has no tag.
         let folder = tempfile::tempdir().unwrap();
@@ -259,7 +259,7 @@ fn what_ffmpeg_cannot_copy_leaves_the_picture() {
 
 /// Recordings and broadcasts carry AAC in ADTS frames, which tell its configuration one by one.
 #[test]
-fn aac_of_a_transport_stream_is_copied_or_encoded_anew() {
+fn aac_of_a_transport_stream_is_copied_or_transcoded() {
     within(TEST, async || {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("adts.ts");
@@ -298,7 +298,7 @@ mod timing {
     use super::*;
 
     #[test]
-    fn sound_does_not_delay_the_picture() {
+    fn audio_does_not_delay_video() {
         within(TEST, async || {
             let other = Mount { path: "other", ..ALAW };
             let camera = Camera::start(&[ALAW, other]).await;

@@ -11,7 +11,7 @@ use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, Login, Mount};
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{until, within};
-use sightline_tests::viewer::{Event, PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+use sightline_tests::viewer::{BackgroundViewer, Event, PLAYS_BOTH, PLAYS_H264, Viewer};
 
 const GOOD: Mount = Mount { path: "good", kind: Kind::H264, mark: Rgb(0x20, 0xa0, 0x40) };
 const AUDIO: Mount = Mount { path: "audio", kind: Kind::AudioOnly, mark: Rgb(0, 0, 0) };
@@ -24,7 +24,7 @@ const START: Duration = Duration::from_secs(30);
 struct Scene {
     _camera: &'static Camera,
     relay: Relay,
-    healthy: Watching,
+    healthy: BackgroundViewer,
 }
 
 impl Scene {
@@ -79,7 +79,7 @@ impl Scene {
 }
 
 #[test]
-fn a_camera_out_of_reach() {
+fn unreachable_camera_is_offline_with_a_reason() {
     within(TEST, async || {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let scene = Scene::open(&format!("[streams.bad]\nsource = \"rtsp://{closed}/x\"\n")).await;
@@ -88,7 +88,7 @@ fn a_camera_out_of_reach() {
 }
 
 #[test]
-fn wrong_credentials_which_nobody_gets_to_see() {
+fn wrong_credentials_are_reported_without_the_password() {
     within(TEST, async || {
         let locked = Camera::start_with(&[GOOD], Some(Login { user: "viewer", password: "right" })).await;
         let url = locked.url("good").replace("127.0.0.1", "viewer:Wr0ng%2dS3cret@127.0.0.1");
@@ -118,7 +118,7 @@ fn right_credentials_play() {
 }
 
 #[test]
-fn a_path_that_the_camera_does_not_have() {
+fn unknown_camera_path_is_offline_with_a_reason() {
     within(TEST, async || {
         let scene = Scene::open("[streams.bad]\nsource = \"{camera}nowhere\"\n").await;
         scene.is_offline("bad", OfflineReason::NotFound, &["path", "configuration"]).await;
@@ -126,7 +126,7 @@ fn a_path_that_the_camera_does_not_have() {
 }
 
 #[test]
-fn a_source_without_a_picture() {
+fn source_without_video_is_offline_with_a_reason() {
     within(TEST, async || {
         let scene = Scene::open("").await;
         scene.is_offline("audio", OfflineReason::NoVideo, &["video"]).await;
@@ -134,7 +134,7 @@ fn a_source_without_a_picture() {
 }
 
 #[test]
-fn b_frames_are_taken_out_for_low_delay_and_said_to_be_there() {
+fn b_frames_are_transcoded_and_reported() {
     within(TEST, async || {
         let scene = Scene::open("").await;
         let mut viewer = Viewer::playing(&scene.relay, BFRAMES.path, &PLAYS_BOTH).await;
@@ -178,7 +178,7 @@ async fn refuses(setup: Setup, words: &[&str]) {
 const STREAM: &str = "[streams.cam0]\nsource = \"rtsp://viewer:S3cret@127.0.0.1:1/x\"\n";
 
 #[test]
-fn ffmpeg_that_is_missing_or_too_old_or_something_else() {
+fn missing_or_old_ffmpeg_refuses_the_start() {
     within(TEST, async || {
         let config = |path: &str| Setup::config(format!("ffmpeg = \"{path}\"\n{STREAM}"));
         refuses(config("/nonexistent/ffmpeg"), &["/nonexistent/ffmpeg", "install"]).await;
@@ -193,7 +193,7 @@ fn ffmpeg_that_is_missing_or_too_old_or_something_else() {
 }
 
 #[test]
-fn a_configuration_with_a_mistake() {
+fn configuration_errors_name_line_and_key() {
     within(TEST, async || {
         refuses(Setup::config(format!("lisen = \"127.0.0.1:0\"\n{STREAM}")), &["line 1", "lisen"]).await;
         refuses(Setup::config(format!("{STREAM}sorce = \"x\"\n")), &["line 3", "sorce"]).await;
@@ -208,7 +208,7 @@ fn a_configuration_with_a_mistake() {
 }
 
 #[test]
-fn a_port_that_is_taken() {
+fn taken_port_refuses_the_start() {
     within(TEST, async || {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
@@ -223,7 +223,7 @@ mod browser {
     use super::*;
 
     #[test]
-    fn a_stream_that_is_not_there_is_named_by_the_page() {
+    fn page_names_an_unknown_stream() {
         within(TEST, async || {
             let scene = Scene::open("").await;
             Browser::each(async |browser| {
@@ -240,7 +240,7 @@ mod browser {
     }
 
     #[test]
-    fn b_frames_are_shown_by_the_transcode() {
+    fn b_frames_are_played_from_the_transcode() {
         within(TEST, async || {
             let scene = Scene::open("").await;
             Browser::each(async |browser| {

@@ -16,7 +16,7 @@ const CHECK: Duration = Duration::from_secs(30);
 const GONE: Duration = Duration::from_secs(5);
 
 #[test]
-fn the_table_says_what_each_source_delivers_and_what_is_wrong() {
+fn check_lists_each_source_and_its_fault() {
     within(TEST, async || {
         let camera = Camera::start(&[H265, SOUND, B_FRAMES]).await;
         let (status, table) = Setup::config(camera.config()).run("check", CHECK).await;
@@ -40,7 +40,7 @@ fn the_table_says_what_each_source_delivers_and_what_is_wrong() {
 }
 
 #[test]
-fn a_source_that_shows_nothing_fails_the_check_and_keeps_its_password() {
+fn failed_check_hides_the_password() {
     within(TEST, async || {
         let camera = Camera::start(&[H265]).await;
         let config = format!("{}[streams.gone]\nsource = \"rtsp://viewer:S3cret@127.0.0.1:9/x\"\n", camera.config());

@@ -18,7 +18,7 @@ const TEST: Duration = Duration::from_secs(150);
 const START: Duration = Duration::from_secs(30);
 
 #[test]
-fn what_is_amended_decodes_as_the_original() {
+fn amended_stream_decodes_as_the_original() {
     within(TEST, async || {
         let recordings = Recordings::new();
         let h264 = recordings.h264_without_vui();
@@ -51,7 +51,7 @@ fn what_is_amended_decodes_as_the_original() {
 }
 
 #[test]
-fn b_frames_without_a_word_are_found_and_said_to_be_there() {
+fn undeclared_b_frames_are_detected_and_reported() {
     within(TEST, async || {
         let recordings = Recordings::new();
         let recording = recordings.h264_without_vui_with_b_frames();
@@ -193,7 +193,7 @@ video.src = URL.createObjectURL(source);"#;
     const HELD: f64 = 0.06;
 
     #[test]
-    fn a_camera_that_declares_nothing_plays_everywhere() {
+    fn stream_without_vui_plays_in_every_browser() {
         within(TEST, async || {
             let recordings = Recordings::new();
             let recording = recordings.h264_without_vui();
@@ -265,7 +265,7 @@ video.src = URL.createObjectURL(source);"#;
     }
 
     #[test]
-    fn undeclared_b_frames_are_shown_by_the_transcode() {
+    fn undeclared_b_frames_are_played_from_the_transcode() {
         within(TEST, async || {
             let recordings = Recordings::new();
             let relay =

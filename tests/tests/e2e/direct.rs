@@ -10,7 +10,7 @@ use sightline_tests::browser::{Browser, Engine, Rgb, STALL, Summary, Tile};
 use sightline_tests::camera::{Camera, Kind, Login, Mount, SILENCE_SECONDS, Viewers};
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{until, within};
-use sightline_tests::viewer::{Event, PLAYS_BOTH, Viewer, Watching};
+use sightline_tests::viewer::{BackgroundViewer, Event, PLAYS_BOTH, Viewer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const RED: Mount = Mount { path: "red", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
@@ -32,20 +32,20 @@ fn direct(camera: &Camera, streams: &[(&str, &str)]) -> String {
 }
 
 /// A viewer without a browser of a stream, who has a picture.
-async fn watching(relay: &Relay, stream: &str) -> Watching {
+async fn watching(relay: &Relay, stream: &str) -> BackgroundViewer {
     let viewer = Viewer::playing(relay, stream, &PLAYS_BOTH).await.watch();
     has_more(&viewer).await;
     viewer
 }
 
 /// Waits until a second more of it has come.
-async fn has_more(viewer: &Watching) {
+async fn has_more(viewer: &BackgroundViewer) {
     let before = viewer.seen().fragments;
     until("pictures", LIVE, async || (viewer.seen().fragments > before + 25).then_some(())).await;
 }
 
 #[test]
-fn whatever_the_camera_does_nothing_is_lost_or_left_behind() {
+fn camera_faults_lose_no_frame_and_leak_nothing() {
     within(Duration::from_secs(180), async || {
         let mut camera = Camera::start(&[RED]).await;
         let short = format!("[ingest]\nlinger_seconds = 1\nsilence_seconds = {SILENCE_SECONDS}\n");
@@ -88,7 +88,7 @@ fn whatever_the_camera_does_nothing_is_lost_or_left_behind() {
 }
 
 #[test]
-fn a_camera_that_cannot_be_read_is_told_by_what_is_wrong() {
+fn unreadable_camera_is_offline_with_the_cause() {
     within(Duration::from_secs(120), async || {
         let camera = Camera::start(&[RED, AUDIO]).await;
         let locked = Camera::start_with(&[RED], Some(Login { user: "viewer", password: "r:ght" })).await;
@@ -140,7 +140,7 @@ async fn reader_metrics(relay: &Relay) -> Vec<String> {
 }
 
 #[test]
-fn by_default_h264_and_h265_are_read_without_ffmpeg() {
+fn default_reader_needs_no_ffmpeg_for_h264_and_h265() {
     within(Duration::from_secs(120), async || {
         let camera = Camera::start(&[RED, BLUE]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -271,7 +271,7 @@ mod browser {
     use super::*;
 
     #[test]
-    fn every_way_and_every_variant_is_there() {
+    fn direct_reader_serves_every_protocol_and_variant() {
         within(Duration::from_secs(240), async || {
             let camera = Camera::start(&[RED, BLUE]).await;
             let config = camera.config_of([]) + &direct(&camera, &[("gate", "red"), ("yard", "blue")]);
@@ -320,7 +320,7 @@ mod timing {
     }
 
     #[test]
-    fn pictures_are_seen_sooner_in_every_browser() {
+    fn direct_reader_is_fresher_in_every_browser() {
         within(Duration::from_secs(240), async || {
             let camera = Camera::start(&[RED]).await;
             let relay = Setup::config(camera.config_by_ffmpeg() + &direct(&camera, &[("direct", "red")])).start().await;

@@ -62,7 +62,7 @@ impl Drop for Listener {
 }
 
 #[test]
-fn what_happens_to_a_stream_is_told_as_it_happens() {
+fn stream_changes_are_sent_as_events() {
     within(TEST, async || {
         let camera = Camera::shared(&[YARD, GATE]).await;
         let mut relay = Setup::config(camera.config_by_ffmpeg()).start().await;
@@ -108,7 +108,7 @@ fn what_happens_to_a_stream_is_told_as_it_happens() {
 }
 
 #[test]
-fn a_token_for_a_stream_tells_of_that_stream_alone() {
+fn token_limits_events_to_its_stream() {
     within(TEST, async || {
         let camera = Camera::shared(&[YARD, GATE]).await;
         let setup = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", "0123456789abcdef0123456789abcdef");

@@ -10,7 +10,7 @@ use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{say, until, within};
 use sightline_tests::slow::SlowViewer;
-use sightline_tests::viewer::{Event, PLAYS_BOTH, PLAYS_H264, Viewer, Watching, is_init};
+use sightline_tests::viewer::{BackgroundViewer, Event, PLAYS_BOTH, PLAYS_H264, Viewer, is_init};
 
 const BUSY: Mount = Mount { path: "busy", kind: Kind::Busy, mark: Rgb(0xc0, 0x40, 0x20) };
 
@@ -38,7 +38,7 @@ async fn playing(relay: &Relay, variant: VariantChoice) -> Viewer {
 }
 
 /// A viewer on a good link that has begun to receive.
-async fn healthy(relay: &Relay) -> Watching {
+async fn healthy(relay: &Relay) -> BackgroundViewer {
     let viewer = Viewer::playing(relay, BUSY.path, &PLAYS_H264).await.watch();
     until("the healthy viewer's first fragments", START, async || (viewer.seen().fragments > 60).then_some(())).await;
     viewer
@@ -66,7 +66,7 @@ async fn until_fragment(viewer: &mut Viewer, limit: Duration) -> (Vec<ServerMess
 }
 
 #[test]
-fn low_variant_is_small_and_encoded_once_for_all_viewers() {
+fn low_variant_is_small_and_encoded_once() {
     within(TEST, async || {
         let (camera, relay) = camera_and_relay(Camera::config_with_low).await;
         let mut viewers = Vec::new();
@@ -139,7 +139,7 @@ mod timing {
     use super::*;
 
     #[test]
-    fn throttled_viewer_gets_low_variant_then_full_one_again() {
+    fn throttled_viewer_gets_low_variant_then_the_full_one() {
         within(TEST, async || {
             let (_camera, relay) = camera_and_relay(Camera::config_with_low).await;
             let healthy = healthy(&relay).await;

@@ -29,7 +29,7 @@ const PAGE: &str = r#"<!doctype html><title>stand-in</title>
 <article class="tile" data-stream="h264" data-state="live"><video src="/h264.mp4" muted loop autoplay playsinline></video></article>"#;
 
 #[test]
-fn the_camera_counts_its_viewers_and_can_be_unplugged() {
+fn camera_counts_viewers_and_can_be_unplugged() {
     within(Duration::from_secs(60), async || {
         let mut camera = Camera::start(&[H265, H264]).await;
         let ports = camera.port();
@@ -52,7 +52,7 @@ fn the_camera_counts_its_viewers_and_can_be_unplugged() {
 }
 
 #[test]
-fn the_camera_wants_its_password() {
+fn camera_requires_its_password() {
     within(Duration::from_secs(60), async || {
         let camera = Camera::start_with(&[H264], Some(Login { user: "viewer", password: "right" })).await;
         let with = |login: &str| camera.url("h264").replace("127.0.0.1", &format!("{login}127.0.0.1"));
@@ -66,7 +66,7 @@ fn the_camera_wants_its_password() {
 }
 
 #[test]
-fn the_long_gop_is_ten_seconds_and_b_frames_are_there() {
+fn camera_has_a_long_gop_and_b_frames() {
     within(Duration::from_secs(120), async || {
         let long = Mount { path: "long", kind: Kind::H265Long, mark: BLUE };
         let bframes = Mount { path: "b", kind: Kind::BFrames, mark: RED };
@@ -85,7 +85,7 @@ fn the_long_gop_is_ten_seconds_and_b_frames_are_there() {
 }
 
 #[test]
-fn the_camera_sends_every_size_and_sound() {
+fn camera_sends_every_size_and_audio_codec() {
     within(Duration::from_secs(90), async || {
         let kinds = [
             ("sized", Kind::Sized(480, 270), "h264,480,270"),
@@ -105,7 +105,7 @@ fn the_camera_sends_every_size_and_sound() {
 
 /// Forwards, backwards, and backwards beyond the beginning.
 #[test]
-fn timestamps_jump_and_pictures_go_on() {
+fn camera_timestamps_jump_without_lost_frames() {
     within(Duration::from_secs(60), async || {
         let camera = Camera::start(&[H264]).await;
         let mut packets = RtpTimes::open(camera.port(), "h264").await;
@@ -233,7 +233,7 @@ mod browser {
     }
 
     #[test]
-    fn every_browser_plays_and_gives_back_the_colour_of_the_camera() {
+    fn every_browser_plays_the_camera_s_colour() {
         within(Duration::from_secs(120), async || {
             let camera = Camera::start(&[H265, H264]).await;
             let folder = tempfile::tempdir().unwrap();
@@ -267,7 +267,7 @@ mod timing {
 
     /// Within 5 ms, plus the frame that a canvas may take until it is shown.
     #[test]
-    fn the_eye_reads_the_age_that_pictures_have() {
+    fn latency_probe_reads_known_ages() {
         within(Duration::from_secs(120), async || {
             let page = KnownDelay::start().await;
             for browser in Browser::start_all().await {

@@ -139,7 +139,7 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 #[test]
-fn a_restart_is_a_discontinuity_that_players_follow() {
+fn source_restart_is_a_discontinuity_that_players_follow() {
     within(TEST, async || {
         let camera = Camera::shared(&[H264]).await;
         let relay = Setup::config(camera.config_by_ffmpeg()).start().await;
@@ -181,7 +181,7 @@ fn a_restart_is_a_discontinuity_that_players_follow() {
 }
 
 #[test]
-fn a_camera_with_a_key_frame_every_ten_seconds_is_not_waited_for() {
+fn gop_of_ten_seconds_does_not_delay_the_playlist() {
     within(TEST, async || {
         let (_camera, relay) = scene(&[LONG], "").await;
         let asked = Instant::now();
@@ -218,7 +218,7 @@ async fn refused(relay: &Relay, path: &str, status: u16, word: &str) -> Response
 }
 
 #[test]
-fn what_cannot_be_had_is_refused_in_a_sentence() {
+fn unavailable_playlists_are_refused_with_a_reason() {
     within(TEST, async || {
         let offline = "[streams.bad]\nsource = \"rtsp://127.0.0.1:9/x\"\n";
         let (_camera, relay) = scene(&[H264, BFRAMES], offline).await;
@@ -256,7 +256,7 @@ fn what_cannot_be_had_is_refused_in_a_sentence() {
 }
 
 #[test]
-fn caches_and_pages_of_other_sites_are_told_what_they_may() {
+fn cache_and_cors_headers_are_set() {
     within(TEST, async || {
         let (_camera, mut relay) = scene(&[H264], "").await;
         let playlist = playlist(&relay, "h264", "").await;
@@ -312,7 +312,7 @@ mod timing {
     use super::*;
 
     #[test]
-    fn it_is_read_by_every_player_and_ends_with_the_last() {
+    fn every_player_reads_it_and_the_source_stops_after_the_last() {
         within(TEST, async || {
             let (_camera, relay) = scene(&[H265, H264], "").await;
             let index = relay.get("/hls/h265/index.m3u8").await;

@@ -35,7 +35,7 @@ async fn files(relay: &Relay) -> Vec<String> {
 }
 
 #[test]
-fn the_page_and_its_files_come_with_their_types_and_may_be_kept() {
+fn page_files_have_content_types_and_cache_headers() {
     within(TEST, async || {
         let relay = Setup::demo().start().await;
         let page = relay.get("/").await;
@@ -54,7 +54,7 @@ fn the_page_and_its_files_come_with_their_types_and_may_be_kept() {
 }
 
 #[test]
-fn the_client_is_small_on_the_wire() {
+fn client_is_small_on_the_wire() {
     within(TEST, async || {
         let relay = Setup::demo().start().await;
         let mut total = 0;
@@ -68,7 +68,7 @@ fn the_client_is_small_on_the_wire() {
 }
 
 #[test]
-fn the_api_tells_what_there_is_and_what_it_does() {
+fn api_lists_streams_and_their_state() {
     within(TEST, async || {
         let camera = Camera::shared(&[CAM]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -115,7 +115,7 @@ const BREAK_IN: &str = "
 const REFUSED: &str = "return [!!window.brokenIn, [...new Set(window.refused)].sort()]";
 
 #[test]
-fn small_answers() {
+fn routes_answer_with_status_and_type() {
     within(TEST, async || {
         let relay = Setup::demo().start().await;
         assert_eq!(relay.get("/healthz").await.status, 200);
@@ -133,7 +133,7 @@ mod browser {
     use super::*;
 
     #[test]
-    fn the_page_may_do_what_it_does_and_nothing_else() {
+    fn content_security_policy_allows_only_the_page() {
         within(TEST * 3, async || {
             let camera = Camera::shared(&[H264]).await;
             let relay = Setup::config(camera.config()).start().await;

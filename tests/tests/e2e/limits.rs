@@ -11,7 +11,7 @@ use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http::{Response, get, send};
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{say, until, within};
-use sightline_tests::viewer::{Event, PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+use sightline_tests::viewer::{BackgroundViewer, Event, PLAYS_BOTH, PLAYS_H264, Viewer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -31,7 +31,7 @@ const TOO_MANY: u16 = 4429;
 struct Scene {
     _camera: &'static Camera,
     relay: Relay,
-    healthy: Watching,
+    healthy: BackgroundViewer,
 }
 
 impl Scene {
@@ -247,7 +247,7 @@ fn viewer_limits_refuse_with_close_code_and_reason() {
         // Behind a tunnel without X-Forwarded-For, all viewers share one address. The limit per address does not apply to it.
         let second = Viewer::playing(&scene.relay, CAM.path, &PLAYS_H264).await.watch();
         let third = Viewer::playing(&scene.relay, CAM.path, &PLAYS_H264).await.watch();
-        let sees = |viewer: &Watching| viewer.seen().fragments > 0;
+        let sees = |viewer: &BackgroundViewer| viewer.seen().fragments > 0;
         until("three to see it", START, async || (sees(&second) && sees(&third)).then_some(())).await;
         assert_full(&scene, CAM.path, "limits.viewers_per_stream allows (3)").await;
         let _fourth = Viewer::playing(&scene.relay, GATE.path, &PLAYS_H264).await;

@@ -10,7 +10,7 @@ use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{until, within};
-use sightline_tests::viewer::{Acks, Event, PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+use sightline_tests::viewer::{Acks, BackgroundViewer, Event, PLAYS_BOTH, PLAYS_H264, Viewer};
 use tokio::time::sleep;
 
 const CAM: Mount = Mount { path: "cam", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
@@ -65,14 +65,14 @@ async fn gap(viewer: &mut Viewer, reason: GapReason) -> f64 {
     viewer.wait_for("a gap", SOON, told).await
 }
 
-async fn watch(relay: &Relay, codecs: &[&str]) -> Watching {
+async fn watch(relay: &Relay, codecs: &[&str]) -> BackgroundViewer {
     let viewer = Viewer::playing(relay, CAM.path, codecs).await.watch();
     until("a viewer's first fragments", START, async || (viewer.seen().fragments > 60).then_some(())).await;
     viewer
 }
 
 #[test]
-fn the_metrics_are_what_viewers_see() {
+fn metrics_match_what_viewers_receive() {
     within(TEST, async || {
         let camera = Camera::shared(&[CAM]).await;
         let relay = Setup::config(camera.config_by_ffmpeg()).start().await;
@@ -120,7 +120,7 @@ fn the_metrics_are_what_viewers_see() {
 }
 
 #[test]
-fn what_is_sent_left_out_and_acknowledged_is_counted() {
+fn sent_skipped_and_acknowledged_fragments_are_counted() {
     within(TEST, async || {
         let camera = Camera::shared(&[CAM]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -162,7 +162,7 @@ fn what_is_sent_left_out_and_acknowledged_is_counted() {
 }
 
 #[test]
-fn the_dashboard_and_the_documentation_name_what_there_is() {
+fn dashboard_and_documentation_name_existing_metrics() {
     within(TEST, async || {
         let relay = Setup::demo().start().await;
         let samples = scrape(&relay).await;
@@ -190,7 +190,7 @@ fn the_dashboard_and_the_documentation_name_what_there_is() {
 }
 
 #[test]
-fn the_log_is_json_on_request_and_tells_of_each_viewer_s_life() {
+fn json_log_has_each_viewer_s_start_and_end() {
     within(TEST, async || {
         let camera = Camera::shared(&[CAM]).await;
         let relay = Setup::config(camera.config()).env("SIGHTLINE_LOG_FORMAT", "json").start().await;

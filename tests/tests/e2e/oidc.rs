@@ -73,7 +73,7 @@ fn bad(signer: &Signer) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn whoever_has_signed_in_sees_everything_and_nobody_else_anything() {
+fn oidc_login_opens_everything_and_no_login_nothing() {
     within(TEST, async || {
         let (camera, signer) = (Camera::shared(&[CAM]).await, Signer::new("a"));
         let provider = Provider::start(anywhere(), None, &[&signer]).await;
@@ -129,7 +129,7 @@ fn whoever_has_signed_in_sees_everything_and_nobody_else_anything() {
 }
 
 #[test]
-fn new_keys_of_the_provider_are_taken_and_strangers_do_not_have_it_asked() {
+fn rotated_provider_keys_are_fetched_at_a_limited_rate() {
     within(TEST, async || {
         let (camera, [old, new]) = (Camera::shared(&[CAM]).await, ["old", "new"].map(Signer::new));
         let provider = Provider::start(anywhere(), None, &[&old]).await;
@@ -161,7 +161,7 @@ fn new_keys_of_the_provider_are_taken_and_strangers_do_not_have_it_asked() {
 }
 
 #[test]
-fn keys_in_a_file_are_those_that_are_there_now() {
+fn key_file_changes_apply_at_once() {
     within(TEST, async || {
         let (camera, [old, new]) = (Camera::shared(&[CAM]).await, ["old", "new"].map(Signer::new));
         let folder = tempfile::tempdir().expect("a temporary directory");
@@ -198,7 +198,7 @@ fn keys_in_a_file_are_those_that_are_there_now() {
 }
 
 #[test]
-fn keys_come_by_https_from_whom_the_system_trusts() {
+fn provider_keys_need_a_trusted_certificate() {
     within(TEST, async || {
         let (camera, signer, identity) = (Camera::shared(&[CAM]).await, Signer::new("a"), Identity::new());
         let provider = Provider::start(anywhere(), Some(&identity), &[&signer]).await;
@@ -223,7 +223,7 @@ fn keys_come_by_https_from_whom_the_system_trusts() {
 }
 
 #[test]
-fn a_relay_starts_before_its_provider_can_be_reached() {
+fn relay_starts_without_its_provider() {
     within(TEST, async || {
         let (camera, signer) = (Camera::shared(&[CAM]).await, Signer::new("a"));
         let provider = Provider::start(anywhere(), None, &[&signer]).await;
@@ -242,7 +242,7 @@ fn a_relay_starts_before_its_provider_can_be_reached() {
 }
 
 #[test]
-fn it_goes_beside_a_password() {
+fn oidc_works_beside_a_password() {
     within(TEST, async || {
         let (camera, signer) = (Camera::shared(&[CAM]).await, Signer::new("a"));
         let provider = Provider::start(anywhere(), None, &[&signer]).await;

@@ -29,7 +29,7 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn shells_complete_the_arguments() {
+fn shell_completions_cover_the_arguments() {
     let script = text(&sightline(&["completions", "bash"]));
     let tab = |word: &str| text(&Command::new("bash").args(["-c", TAB, "bash", &script, word]).output().expect("bash"));
     assert_eq!(tab("che"), "check\n");
@@ -43,7 +43,7 @@ fn shells_complete_the_arguments() {
 }
 
 #[test]
-fn the_manual_has_a_page_for_each_command() {
+fn every_command_has_a_manual_page() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let into = folder.path().join("man");
     text(&sightline(&["man", into.to_str().expect("UTF-8")]));
@@ -59,7 +59,7 @@ fn the_manual_has_a_page_for_each_command() {
 }
 
 #[test]
-fn the_example_configuration_needs_only_a_camera() {
+fn example_configuration_needs_only_a_camera() {
     within(CHECK * 2, async || {
         let camera = "rtsp://user:password@192.0.2.10:554/stream1";
         assert!(EXAMPLE.contains(camera));
@@ -69,7 +69,7 @@ fn the_example_configuration_needs_only_a_camera() {
 }
 
 #[test]
-fn the_unit_starts_what_the_package_brings() {
+fn systemd_unit_starts_the_packaged_binary() {
     let unit = include_str!("../../../contrib/systemd/sightline.service");
     let (program, config) = ("/usr/bin/sightline", "/etc/sightline/sightline.toml");
     assert!(unit.contains(&format!("\nExecStart={program} --config {config}\n")), "{unit}");

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Deserialize;
 use sightline_protocol::fragment::FragmentHead;
 use sightline_protocol::stream::Variant;
@@ -17,7 +18,7 @@ use sightline_tests::recording::stream;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{say, until, within};
 use sightline_tests::tls::{Files, Identity};
-use sightline_tests::viewer::{Event, Viewer, Watching, is_init};
+use sightline_tests::viewer::{BackgroundViewer, Event, Viewer, is_init};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
@@ -128,12 +129,16 @@ impl Scene {
         Self { _camera: camera, relay: Setup::config(config).start().await, site }
     }
 
-    /// A viewer that has watched a stream for some seconds and continues.
-    async fn watched(&self, stream: &str) -> Watching {
-        let other = Viewer::plain(&self.relay, stream).await.watch();
-        until(&format!("{stream} to run"), START, async || (other.seen().fragments > 10).then_some(())).await;
+    /// Viewers that have watched these streams for some seconds and continue.
+    async fn watched<'a, const N: usize>(&self, streams: [&'a str; N]) -> [(&'a str, BackgroundViewer); N] {
+        let others = join_all(streams.map(async |stream| {
+            let other = Viewer::plain(&self.relay, stream).await.watch();
+            until(&format!("{stream} to run"), START, async || (other.seen().fragments > 10).then_some(())).await;
+            (stream, other)
+        }));
+        let others = others.await;
         sleep(WATCHED_BEFORE).await;
-        other
+        others.try_into().expect("a viewer of each stream")
     }
 
     /// Opens the client on a stream of the relay at `server`.
@@ -196,11 +201,16 @@ async fn skipped(relay: &Relay, stream: &str) -> f64 {
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_else(|| panic!("no {name}in {text}"))
 }
 
+/// The stream that an engine watches over a narrow link.
+fn narrow(engine: Engine) -> String {
+    format!("narrow-{engine}").to_lowercase()
+}
+
 /// Throttles the link until the relay has skipped frames, then removes the limit.
-async fn make_the_relay_skip(link: &ImpairedLink, relay: &Relay) {
-    let before = skipped(relay, BUSY.path).await;
+async fn make_the_relay_skip(link: &ImpairedLink, relay: &Relay, stream: &str) {
+    let before = skipped(relay, stream).await;
     link.throttle(Some(NARROW));
-    let enough = async || Some(skipped(relay, BUSY.path).await - before).filter(|&frames| frames > 50.0);
+    let enough = async || Some(skipped(relay, stream).await - before).filter(|&frames| frames > 50.0);
     until("the relay to leave frames out", SKIPS, enough).await;
     link.throttle(None);
 }
@@ -215,17 +225,17 @@ async fn seam(browser: &Browser, after: f64) -> Option<f64> {
 }
 
 #[test]
-fn timeline_is_contiguous_from_zero_however_many_frames_are_left_out() {
+fn timeline_is_contiguous_from_zero_across_skipped_frames() {
     within(TEST, async || {
         let scene = Scene::open(&[BUSY], "").await;
-        let other = scene.watched(BUSY.path).await;
+        let [(_, other)] = scene.watched([BUSY.path]).await;
         let link = ImpairedLink::to(scene.relay.address()).await;
         link.keep(NARROW_BUFFER);
         let connection = TcpStream::connect(link.address()).await.expect("the link listens");
         let mut viewer = Viewer::plain_over(connection, &scene.relay, BUSY.path).await;
         let (mut due, mut captured, mut gaps) = (0, f64::INFINITY, 0);
         for round in 0..3 {
-            let mut narrow = std::pin::pin!(make_the_relay_skip(&link, &scene.relay));
+            let mut narrow = std::pin::pin!(make_the_relay_skip(&link, &scene.relay, BUSY.path));
             let mut narrowed = false;
             let until_gap = gaps + 1;
             while !narrowed || gaps < until_gap {
@@ -259,7 +269,7 @@ fn timeline_is_contiguous_from_zero_however_many_frames_are_left_out() {
 
 /// For every reader of the source, and over TLS, which splits a fragment into records.
 #[test]
-fn every_source_begins_at_zero_over_tls() {
+fn every_stream_begins_at_zero_over_tls() {
     within(TEST, async || {
         const DIRECT: &str = "direct";
         let mounts = [H264, H265, BFRAMES];
@@ -291,10 +301,10 @@ fn every_source_begins_at_zero_over_tls() {
 }
 
 #[test]
-fn client_that_keeps_to_nothing_still_gets_its_stream() {
+fn client_with_invalid_messages_still_gets_its_stream() {
     within(TEST, async || {
         let scene = Scene::open(&[H265], "").await;
-        let other = scene.watched(H265.path).await;
+        let [(_, other)] = scene.watched([H265.path]).await;
         let binary = vec![0; 1000];
         // The request follows a binary message and is repeated.
         let mut viewer = Viewer::plain(&scene.relay, H265.path).await;
@@ -345,8 +355,8 @@ mod browser {
             // stream with B-frames.
             let b_frames = recorded(folder.path(), BFRAMES.path, 120, "-c:v libx264 -preset ultrafast -bf 2");
             let scene = Scene::open(&[H264, H265], &b_frames).await;
-            for stream in [H264.path, H265.path, BFRAMES.path] {
-                let other = scene.watched(stream).await;
+            let others = scene.watched([H264.path, H265.path, BFRAMES.path]).await;
+            for (stream, other) in others {
                 Browser::each(async |browser| {
                     if decodes(browser.engine(), stream) {
                         scene.plays(browser, stream, "", PLAYS_ON).await;
@@ -359,7 +369,7 @@ mod browser {
     }
 
     #[test]
-    fn original_client_plays_whatever_profile_and_level_the_stream_has() {
+    fn original_client_plays_every_profile_and_level() {
         within(TEST, async || {
             let folder = tempfile::tempdir().expect("a temporary directory");
             let h264 = "-c:v libx264 -preset ultrafast -bf 0 -x264-params 8x8dct=1:cabac=1 -level:v 5.2";
@@ -369,10 +379,7 @@ mod browser {
             let demanding = demanding.map(|(name, options)| recorded(folder.path(), name, 6, options)).concat();
             let scene = Scene::open(&[H265], &demanding).await;
             let streams = [H265.path, H265_DEMANDING, H264_DEMANDING];
-            let mut others = Vec::new();
-            for stream in streams {
-                others.push(scene.watched(stream).await);
-            }
+            let others = scene.watched(streams).await;
             for (stream, declared) in [(H264_DEMANDING, "avc1.640034"), (H265_DEMANDING, "hvc1.1.6.H183.90")] {
                 let codec = scene.relay.variant(stream, Variant::Copy).await.codec;
                 assert_eq!(codec.as_deref(), Some(declared), "the test's own premise");
@@ -386,32 +393,35 @@ mod browser {
                 }
             })
             .await;
-            let undisturbed = others.iter().all(|other| other.seen().losses.is_empty());
-            assert!(undisturbed, "{:?}", others.iter().map(Watching::seen).collect::<Vec<_>>());
+            for (stream, other) in others {
+                assert_eq!(other.seen().losses, Vec::<String>::new(), "{stream}: the other viewer is not disturbed");
+            }
         });
     }
 
     #[test]
     fn client_plays_on_after_the_relay_skipped_frames_for_a_slow_link() {
         within(TEST, async || {
-            let scene = Scene::open(&[BUSY], "").await;
-            let other = scene.watched(BUSY.path).await;
-            for engine in Engine::ALL {
-                let Some(browser) = Browser::start(engine).await else { continue };
-                // A new link for each browser: a page may keep its WebSocket for a while after it was left.
+            // A stream for each engine, since the relay counts skipped frames by stream.
+            let camera = Camera::shared(&[BUSY]).await;
+            let streams: String = Engine::ALL.map(|engine| camera.stream(&narrow(engine), BUSY.path, "")).concat();
+            let scene = Scene::open(&[BUSY], &streams).await;
+            let [(_, other)] = scene.watched([BUSY.path]).await;
+            Browser::each(async |browser| {
+                let (engine, stream) = (browser.engine(), narrow(browser.engine()));
                 let link = ImpairedLink::to(scene.relay.address()).await;
                 link.keep(NARROW_BUFFER);
-                scene.join(&browser, link.address(), BUSY.path, "").await;
-                let joined = wait_for_frames(&browser, BUSY.path).await;
-                make_the_relay_skip(&link, &scene.relay).await;
-                let seam = async || seam(&browser, joined.time).await;
+                scene.join(browser, link.address(), &stream, "").await;
+                let joined = wait_for_frames(browser, &stream).await;
+                make_the_relay_skip(&link, &scene.relay, &stream).await;
+                let seam = async || seam(browser, joined.time).await;
                 let seam = until("frames from behind the gap", START, seam).await;
                 // The playhead must get there without a seek.
                 let what = format!("the playhead to pass the gap at {seam}");
-                wait_until(&browser, &what, |seen| seen.time > seam + 1.0).await;
-                Measured::of(&browser).await.plays(&format!("{engine}, behind the gap at {seam:.2} s"), PLAYS_ON);
-                browser.leave().await;
-            }
+                wait_until(browser, &what, |seen| seen.time > seam + 1.0).await;
+                Measured::of(browser).await.plays(&format!("{engine}, behind the gap at {seam:.2} s"), PLAYS_ON);
+            })
+            .await;
             assert_eq!(other.seen().losses, Vec::<String>::new(), "the other viewer is not disturbed");
         });
     }
@@ -424,7 +434,7 @@ mod timing {
     fn simplest_client_decodes_every_frame() {
         within(TEST, async || {
             let scene = Scene::open(&[H264], "").await;
-            let other = scene.watched(H264.path).await;
+            let [(_, other)] = scene.watched([H264.path]).await;
             for engine in Engine::ALL {
                 let Some(browser) = Browser::start(engine).await else { continue };
                 scene.plays(&browser, H264.path, "", PLAYS_ALL).await;

@@ -10,7 +10,7 @@ use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
 use sightline_tests::process::Process;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{throughout, until, within};
-use sightline_tests::viewer::{PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+use sightline_tests::viewer::{BackgroundViewer, PLAYS_BOTH, PLAYS_H264, Viewer};
 
 const CAM: Mount = Mount { path: "cam", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
 
@@ -20,14 +20,14 @@ const LINGER: Duration = Duration::from_secs(LINGER_SECONDS);
 /// FFmpeg has one second to disconnect from the camera before it is killed. The rest is a reserve for a busy machine.
 const FAREWELL: Duration = Duration::from_secs(4);
 
-async fn watch(relay: &Relay, codecs: &[&str]) -> Watching {
+async fn watch(relay: &Relay, codecs: &[&str]) -> BackgroundViewer {
     let viewer = Viewer::playing(relay, CAM.path, codecs).await.watch();
     until("a viewer's first fragments", START, async || (viewer.seen().fragments > 5).then_some(())).await;
     viewer
 }
 
 /// A camera, a relay, and a viewer of each variant: two FFmpeg processes.
-async fn scene() -> (Camera, Relay, [Watching; 2], Vec<Process>) {
+async fn scene() -> (Camera, Relay, [BackgroundViewer; 2], Vec<Process>) {
     let camera = Camera::start(&[CAM]).await;
     let relay = Setup::config(camera.config_by_ffmpeg()).start().await;
     let viewers = [watch(&relay, &PLAYS_BOTH).await, watch(&relay, &PLAYS_H264).await];
@@ -42,7 +42,7 @@ async fn all_gone(ffmpegs: &[Process], limit: Duration) {
 }
 
 #[test]
-fn sigterm_says_goodbye_and_leaves_nothing() {
+fn sigterm_closes_viewers_and_ends_all_processes() {
     within(TEST, async || {
         let (camera, mut relay, viewers, ffmpegs) = scene().await;
         let status = relay.end(Signal::TERM, FAREWELL).await;
@@ -58,7 +58,7 @@ fn sigterm_says_goodbye_and_leaves_nothing() {
 }
 
 #[test]
-fn sigint_is_the_same() {
+fn sigint_closes_viewers_and_ends_all_processes() {
     within(TEST, async || {
         let (_camera, mut relay, _viewers, ffmpegs) = scene().await;
         assert!(relay.end(Signal::INT, FAREWELL).await.success());
@@ -67,7 +67,7 @@ fn sigint_is_the_same() {
 }
 
 #[test]
-fn sigkill_leaves_nothing() {
+fn sigkill_ends_all_child_processes() {
     within(TEST, async || {
         let (camera, mut relay, _viewers, ffmpegs) = scene().await;
         relay.end(Signal::KILL, FAREWELL).await;
@@ -78,7 +78,7 @@ fn sigkill_leaves_nothing() {
 
 /// An FFmpeg that writes notices a closed pipe. One that waits for a silent camera does not.
 #[test]
-fn sigkill_leaves_nothing_that_waits_for_a_silent_camera() {
+fn sigkill_ends_ffmpeg_of_a_silent_camera() {
     within(TEST, async || {
         let (camera, mut relay, _viewers, ffmpegs) = scene().await;
         camera.freeze();
@@ -91,7 +91,7 @@ fn sigkill_leaves_nothing_that_waits_for_a_silent_camera() {
 }
 
 #[test]
-fn sigterm_leaves_nothing_that_does_not_listen() {
+fn sigterm_ends_a_child_that_ignores_signals() {
     within(TEST, async || {
         let (_camera, mut relay, _viewers, ffmpegs) = scene().await;
         for ffmpeg in &ffmpegs {
@@ -103,7 +103,7 @@ fn sigterm_leaves_nothing_that_does_not_listen() {
 }
 
 #[test]
-fn nothing_runs_before_somebody_watches() {
+fn no_source_runs_without_a_viewer() {
     within(TEST, async || {
         let camera = Camera::start(&[CAM]).await;
         let relay = Setup::config(camera.config_by_ffmpeg()).start().await;
@@ -115,7 +115,7 @@ fn nothing_runs_before_somebody_watches() {
 }
 
 #[test]
-fn ffmpeg_lingers_after_the_last_viewer_and_then_stops() {
+fn ffmpeg_stops_after_the_idle_timeout() {
     within(TEST, async || {
         let (camera, relay, [untouched, transcoded], ffmpegs) = scene().await;
         drop(transcoded);
@@ -137,7 +137,7 @@ fn ffmpeg_lingers_after_the_last_viewer_and_then_stops() {
 }
 
 #[test]
-fn a_viewer_who_comes_back_in_time_finds_the_same_ffmpeg() {
+fn returning_viewer_finds_the_same_ffmpeg() {
     within(TEST, async || {
         let camera = Camera::start(&[CAM]).await;
         let relay = Setup::config(camera.config_by_ffmpeg()).start().await;
@@ -156,7 +156,7 @@ fn a_viewer_who_comes_back_in_time_finds_the_same_ffmpeg() {
 }
 
 #[test]
-fn viewers_who_come_and_go_leave_nothing() {
+fn joining_and_leaving_viewers_leak_nothing() {
     within(TEST, async || {
         let camera = Camera::start(&[CAM]).await;
         let relay = Setup::config(camera.config_by_ffmpeg()).start().await;

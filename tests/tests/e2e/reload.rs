@@ -7,7 +7,7 @@ use sightline_tests::browser::{Browser, Engine, Rgb};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{until, within};
-use sightline_tests::viewer::{Event, PLAYS_BOTH, Viewer, Watching};
+use sightline_tests::viewer::{BackgroundViewer, Event, PLAYS_BOTH, Viewer};
 
 const STAYS: Mount = Mount { path: "stays", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
 const GOES: Mount = Mount { path: "goes", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
@@ -17,7 +17,7 @@ const TEST: Duration = Duration::from_secs(120);
 const START: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(10);
 
-async fn watch(relay: &Relay, stream: &str) -> Watching {
+async fn watch(relay: &Relay, stream: &str) -> BackgroundViewer {
     let viewer = Viewer::playing(relay, stream, &PLAYS_BOTH).await.watch();
     until("a viewer's first fragments", START, async || (viewer.seen().fragments > 5).then_some(())).await;
     viewer

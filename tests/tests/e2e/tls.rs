@@ -10,7 +10,7 @@ use sightline_tests::http;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{until, within};
 use sightline_tests::tls::{Files, Identity, is_another};
-use sightline_tests::viewer::{PLAYS_H264, Viewer, Watching};
+use sightline_tests::viewer::{BackgroundViewer, PLAYS_H264, Viewer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -32,7 +32,7 @@ async fn encrypted(identity: &Identity, more: &str) -> (&'static Camera, Files, 
     (camera, files, relay)
 }
 
-async fn watch(identity: &Identity, relay: &Relay) -> Watching {
+async fn watch(identity: &Identity, relay: &Relay) -> BackgroundViewer {
     let connection = identity.connect(relay.address()).await.expect("it is trusted");
     let viewer = Viewer::playing_over(connection, relay, CAM.path, &PLAYS_H264).await.watch();
     until("a viewer's first fragments", START, async || (viewer.seen().fragments > 5).then_some(())).await;
@@ -40,14 +40,14 @@ async fn watch(identity: &Identity, relay: &Relay) -> Watching {
 }
 
 /// Waits for more fragments and asserts that none were lost.
-async fn lost_nothing(viewer: &Watching) {
+async fn lost_nothing(viewer: &BackgroundViewer) {
     let so_far = viewer.seen().fragments;
     until("more fragments", SOON, async || (viewer.seen().fragments > so_far + 10).then_some(())).await;
     assert!(viewer.seen().losses.is_empty(), "{:?}", viewer.seen().losses);
 }
 
 #[test]
-fn every_kind_of_viewer_watches_over_tls() {
+fn every_protocol_works_over_tls() {
     within(TEST, async || {
         let identity = Identity::new();
         let (_camera, _files, relay) = encrypted(&identity, "").await;
@@ -84,7 +84,7 @@ fn every_kind_of_viewer_watches_over_tls() {
 }
 
 #[test]
-fn a_renewed_certificate_is_shown_to_new_connections_and_nobody_else_notices() {
+fn renewed_certificate_applies_to_new_connections_only() {
     within(TEST, async || {
         let [first, second, third] = std::array::from_fn(|_| Identity::new());
         let (camera, files, mut relay) = encrypted(&first, "").await;
@@ -112,7 +112,7 @@ fn a_renewed_certificate_is_shown_to_new_connections_and_nobody_else_notices() {
 }
 
 #[test]
-fn who_does_not_finish_a_handshake_is_closed_in_time_and_bothers_nobody() {
+fn unfinished_handshake_is_closed_in_time() {
     within(TEST, async || {
         let identity = Identity::new();
         let (_camera, _files, relay) = encrypted(&identity, "[limits]\nheader_seconds = 1\n").await;
@@ -148,7 +148,7 @@ fn who_does_not_finish_a_handshake_is_closed_in_time_and_bothers_nobody() {
 }
 
 #[test]
-fn whoever_is_one_too_many_is_told_so_over_tls() {
+fn connection_limit_is_reported_over_tls() {
     within(TEST, async || {
         let identity = Identity::new();
         let (_camera, _files, relay) = encrypted(&identity, "[limits]\nconnections = 2\n").await;
@@ -165,7 +165,7 @@ fn whoever_is_one_too_many_is_told_so_over_tls() {
 }
 
 #[test]
-fn cookies_and_origins_are_those_of_https() {
+fn cookies_and_origins_use_https() {
     within(TEST, async || {
         let identity = Identity::new();
         let camera = Camera::shared(&[CAM]).await;
@@ -190,7 +190,7 @@ fn cookies_and_origins_are_those_of_https() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named_at_the_start_and_by_check() {
+fn unusable_tls_files_are_named_at_start_and_by_check() {
     within(TEST, async || {
         let camera = Camera::shared(&[CAM]).await;
         let files = Files::new(&Identity::new());

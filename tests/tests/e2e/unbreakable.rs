@@ -14,7 +14,7 @@ use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
 use sightline_tests::outcome::skip;
 use sightline_tests::relay::{Relay, Setup, binary};
 use sightline_tests::run::{say, until, within};
-use sightline_tests::viewer::{Event, PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+use sightline_tests::viewer::{BackgroundViewer, Event, PLAYS_BOTH, PLAYS_H264, Viewer};
 
 const GOOD: Mount = Mount { path: "good", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
 /// The stream with an FFmpeg that is stopped during playback.
@@ -70,14 +70,14 @@ fn config(camera: &Camera, folder: &Path) -> String {
     format!("ffmpeg = {:?}\n{}{}", ffmpeg.display().to_string(), camera.config_by_ffmpeg(), streams.collect::<String>())
 }
 
-async fn watch(relay: &Relay, stream: &str, codecs: &[&str]) -> Watching {
+async fn watch(relay: &Relay, stream: &str, codecs: &[&str]) -> BackgroundViewer {
     let viewer = Viewer::playing(relay, stream, codecs).await.watch();
     until("a viewer's first fragments", START, async || (viewer.seen().fragments > 5).then_some(())).await;
     viewer
 }
 
 /// The offline message of a stream's viewer, and its delay. The viewer stays connected.
-async fn told(relay: &Relay, stream: &str) -> (Duration, OfflineReason, String, Watching) {
+async fn told(relay: &Relay, stream: &str) -> (Duration, OfflineReason, String, BackgroundViewer) {
     let begun = Instant::now();
     let mut viewer = Viewer::playing(relay, stream, &PLAYS_BOTH).await;
     let offline = |event: &Event| match event {
@@ -91,7 +91,7 @@ async fn told(relay: &Relay, stream: &str) -> (Duration, OfflineReason, String, 
 }
 
 #[test]
-fn whatever_ffmpegs_do_the_viewers_of_another_stream_lose_nothing() {
+fn misbehaving_ffmpeg_costs_other_streams_no_frame() {
     within(TEST, async || {
         let folder = tempfile::tempdir().expect("a temporary directory");
         write_ffmpeg(folder.path());
@@ -99,7 +99,7 @@ fn whatever_ffmpegs_do_the_viewers_of_another_stream_lose_nothing() {
         let relay = Setup::config(config(&camera, folder.path())).start().await;
         let healthy = [watch(&relay, GOOD.path, &PLAYS_BOTH).await, watch(&relay, GOOD.path, &PLAYS_H264).await];
         let (before, kib, descriptors) =
-            (healthy.each_ref().map(Watching::seen), relay.resident_kib(), relay.descriptors());
+            (healthy.each_ref().map(BackgroundViewer::seen), relay.resident_kib(), relay.descriptors());
         let begun = Instant::now();
 
         say(&format!("{:9} {:>6}  what its viewers are told", "fault", "after"));
@@ -274,7 +274,7 @@ fn camera_absent_for_an_hour_recovers_within_seconds() {
 }
 
 #[test]
-fn a_full_disk_stops_no_picture() {
+fn full_disk_stops_no_stream() {
     within(TEST, async || {
         let mut camera = Camera::start(&[GOOD]).await;
         let relay = Setup::config(camera.config_by_ffmpeg()).env("RUST_LOG", "debug").start_on_a_full_disk().await;

@@ -128,7 +128,7 @@ async fn shows(browser: &Browser, mount: Mount) -> Value {
 }
 
 #[test]
-fn h265_is_sent_untouched_to_a_viewer_that_offers_it_and_times_are_the_camera_s() {
+fn h265_is_sent_untouched_with_the_camera_s_timing() {
     within(TEST, async || {
         let mut camera = Camera::start(&[H265]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -168,7 +168,7 @@ fn h265_is_sent_untouched_to_a_viewer_that_offers_it_and_times_are_the_camera_s(
 }
 
 #[test]
-fn a_viewer_that_asks_for_key_frames_without_end_is_sent_the_gop_again_now_and_then() {
+fn key_frame_request_flood_repeats_the_gop_at_a_limited_rate() {
     within(TEST, async || {
         let camera = Camera::start(&[H264]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -229,7 +229,7 @@ fn refused(answer: &Response, status: u16, words: &str) {
 }
 
 #[test]
-fn what_cannot_be_answered_is_told_in_a_sentence() {
+fn unanswerable_offers_are_refused_with_a_reason() {
     within(TEST, async || {
         let camera = Camera::start(&[H264]).await;
         let servers = "[[webrtc.ice_servers]]\nurl = \"stun:stun.example.org\"\n";
@@ -287,7 +287,7 @@ fn what_cannot_be_answered_is_told_in_a_sentence() {
 }
 
 #[test]
-fn abandoned_sessions_are_bounded_and_forgotten_while_others_watch() {
+fn abandoned_sessions_are_bounded_and_expire() {
     within(TEST, async || {
         let camera = Camera::start(&[H264]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -320,7 +320,7 @@ fn abandoned_sessions_are_bounded_and_forgotten_while_others_watch() {
 }
 
 #[test]
-fn it_can_be_turned_off() {
+fn webrtc_can_be_disabled() {
     within(TEST, async || {
         let relay = Setup::config("[streams.a]\nsource = \"x\"\n[webrtc]\nenabled = false\n").start().await;
         refused(&post(&relay, "/whep/a", offer("H264")).await, 404, "turned off");
@@ -336,7 +336,7 @@ mod one_browser {
     use super::*;
 
     #[test]
-    fn chromium_shows_the_camera_s_own_h264_at_once_and_the_source_ends_after_it() {
+    fn chromium_plays_untouched_h264_and_the_source_stops_after_it() {
         within(TEST, async || {
             let camera = Camera::start(&[H264]).await;
             let relay = Setup::config(camera.config()).start().await;
@@ -375,7 +375,7 @@ mod one_browser {
     }
 
     #[test]
-    fn h265_and_b_frames_are_shown_by_the_shared_transcode() {
+    fn h265_and_b_frames_use_the_shared_transcode() {
         within(TEST, async || {
             let camera = Camera::start(&[H265, BFRAMES]).await;
             let relay = Setup::config(camera.config()).start().await;
@@ -394,7 +394,7 @@ mod one_browser {
     }
 
     #[test]
-    fn tcp_carries_the_picture_where_udp_does_not_and_a_stopping_relay_says_so() {
+    fn ice_tcp_carries_video_without_udp_and_shutdown_is_reported() {
         within(TEST, async || {
             let camera = Camera::start(&[H264]).await;
             let mut relay = Setup::config(format!("{}[webrtc]\nudp = false\n", camera.config())).start().await;

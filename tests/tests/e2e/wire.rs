@@ -16,7 +16,7 @@ use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::process::Owned;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{throughout, until, within};
-use sightline_tests::viewer::{Acks, Event, PLAYS_BOTH, PLAYS_H264, Viewer, Watching, is_init, unix_ms};
+use sightline_tests::viewer::{Acks, BackgroundViewer, Event, PLAYS_BOTH, PLAYS_H264, Viewer, is_init, unix_ms};
 
 const H265: Mount = Mount { path: "h265", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
 const H264: Mount = Mount { path: "h264", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
@@ -68,7 +68,7 @@ async fn plain_file(relay: &Relay, stream: &str, ask_for_h264: bool, frames: usi
 }
 
 #[test]
-fn plain_messages_put_end_to_end_are_a_playable_file() {
+fn concatenated_plain_messages_are_a_playable_file() {
     within(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let (codec, file) = plain_file(&relay, "h265", false, 50).await;
@@ -78,7 +78,7 @@ fn plain_messages_put_end_to_end_are_a_playable_file() {
 }
 
 #[test]
-fn plain_h264_is_transcoded_from_h265_and_the_camera_s_own_from_h264() {
+fn plain_h264_is_transcoded_only_from_h265() {
     within(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let expected = "stream|codec_name=h264|codec_tag_string=avc1|width=640|height=360|nb_read_frames=50";
@@ -97,7 +97,7 @@ fn plain_h264_is_transcoded_from_h265_and_the_camera_s_own_from_h264() {
 
 /// The strictest meaning of "untouched": each frame has the same bytes that another reader gets from the same camera.
 #[test]
-fn the_frames_are_the_camera_s_own_bytes() {
+fn frames_are_byte_identical_to_the_camera_s() {
     within(TEST, async || {
         let (camera, relay) = camera_and_relay().await;
         let folder = tempfile::tempdir().unwrap();
@@ -137,7 +137,7 @@ async fn hashes(file: &Path) -> Vec<String> {
 }
 
 #[test]
-fn an_unknown_stream_is_named_and_closed_in_both_dialects() {
+fn unknown_stream_is_named_and_closed_in_both_dialects() {
     within(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         for (name, shown, expected) in [
@@ -160,7 +160,7 @@ fn an_unknown_stream_is_named_and_closed_in_both_dialects() {
 }
 
 #[test]
-fn v1_announces_what_follows_and_every_fragment_is_one_frame() {
+fn v1_announces_tracks_and_sends_one_frame_per_fragment() {
     within(TEST, async || {
         let (_camera, relay) = camera_and_relay().await;
         let mut viewer = Viewer::playing(&relay, "h265", &PLAYS_BOTH).await;
@@ -449,14 +449,14 @@ fn fifty_viewers_share_one_reader_and_one_encoder() {
 }
 
 /// A well-behaved viewer that has begun to receive.
-async fn watching(relay: &Relay, stream: &str) -> Watching {
+async fn watching(relay: &Relay, stream: &str) -> BackgroundViewer {
     let viewer = Viewer::playing(relay, stream, &PLAYS_BOTH).await.watch();
     until("the healthy viewer's first fragments", START, async || (viewer.seen().fragments > 5).then_some(())).await;
     viewer
 }
 
 /// Asserts that a watching viewer lost nothing and continues to receive.
-async fn plays_on(viewer: &Watching) {
+async fn plays_on(viewer: &BackgroundViewer) {
     let before = viewer.seen().fragments;
     until("ten more fragments", ANSWER, async || (viewer.seen().fragments >= before + 10).then_some(())).await;
     assert_eq!(viewer.seen().losses, Vec::<String>::new());

@@ -7,36 +7,36 @@ use std::rc::Rc;
 use js_sys::ArrayBuffer;
 use web_sys::HtmlVideoElement;
 
-use super::Signal;
-use super::sound::Sound;
+use super::MseSignal;
+use super::audio::AudioTrack;
 use crate::browser::bytes;
 use crate::browser::error::DomError;
 use crate::browser::media_source::{Kind, MediaSource};
 use crate::browser::source_buffer::SourceBuffer;
 use crate::browser::video;
-use crate::player::alignment::Alignment;
-use crate::player::edge::{Action, Edge, View};
-use crate::player::latency::Captures;
-use crate::player::pace::{Pace, Steering};
+use crate::player::audio_sync::AudioSync;
+use crate::player::eviction;
+use crate::player::frame_age::CaptureTimes;
+use crate::player::latency_controller::{CorrectionMode, LatencyController};
+use crate::player::live_edge::{Action, LiveEdge, View};
 use crate::player::queue::{Init, Operation, Queue};
 use crate::player::quota::{Answer, Quota};
 use crate::player::timeline::Timeline;
-use crate::player::trim;
 use crate::time::Moment;
 
 /// Audio that is this much later than its video, in seconds, for this long is not coming. It takes a moment to start.
-const SOUND_LATE: f64 = 1.0;
-const SOUND_LOST_MS: f64 = 4_000.0;
+const AUDIO_LATE: f64 = 1.0;
+const AUDIO_LOST_MS: f64 = 4_000.0;
 
 /// The initial decoder margin, in seconds: the time that a decoder needs before a frame is presented. Software decoders take a
 /// few milliseconds and one screen refresh. WebKit's pipeline takes more, and stalls for long when it underruns. Audio adds the
 /// sound card's buffer; Chrome plays no audio before it has 200 ms of it.
-fn margin(steering: Steering, sound: bool) -> f64 {
-    match (steering, sound) {
-        (Steering::Rate, false) => 0.035,
-        (Steering::Seek, false) => 0.1,
-        (Steering::Rate, true) => 0.2,
-        (Steering::Seek, true) => 0.3,
+fn margin(correction_mode: CorrectionMode, audio: bool) -> f64 {
+    match (correction_mode, audio) {
+        (CorrectionMode::Rate, false) => 0.035,
+        (CorrectionMode::Seek, false) => 0.1,
+        (CorrectionMode::Rate, true) => 0.2,
+        (CorrectionMode::Seek, true) => 0.3,
     }
 }
 
@@ -50,18 +50,18 @@ pub(super) struct Attachment {
     refused: Option<ArrayBuffer>,
     pub(super) queue: Queue<ArrayBuffer>,
     pub(super) timeline: Timeline,
-    pub(super) edge: Edge,
-    pub(super) pace: Pace,
-    pub(super) captures: Captures,
+    pub(super) live_edge: LiveEdge,
+    pub(super) latency_controller: LatencyController,
+    pub(super) capture_times: CaptureTimes,
     /// The number of appended frames.
     pub(super) given: u64,
     /// The start of the last frame of the append in progress.
     appending: Option<f64>,
-    alignment: Alignment,
+    audio_sync: AudioSync,
     /// The source timeline of the video being appended.
     source_timeline: u32,
     /// The audio, if it is on.
-    pub(super) sound: Option<Sound>,
+    pub(super) audio: Option<AudioTrack>,
     silent_since: Option<Moment>,
     quota: Quota,
     pub(super) failed: bool,
@@ -71,14 +71,14 @@ impl Attachment {
     pub(super) fn new(
         generation: u32,
         kind: Kind,
-        sound_mime: Option<String>,
+        audio_mime: Option<String>,
         video: &HtmlVideoElement,
-        signal: &Rc<dyn Fn(Signal)>,
+        signal: &Rc<dyn Fn(MseSignal)>,
     ) -> Result<Self, DomError> {
         let signal = Rc::clone(signal);
-        let steering = kind.steering();
-        let margin = margin(steering, sound_mime.is_some());
-        let source = MediaSource::attach(kind, video, move |event| signal(Signal::Source(generation, event)))?;
+        let correction_mode = if kind.rebuffers_on_rate_change() { CorrectionMode::Seek } else { CorrectionMode::Rate };
+        let margin = margin(correction_mode, audio_mime.is_some());
+        let source = MediaSource::attach(kind, video, move |event| signal(MseSignal::Source(generation, event)))?;
         Ok(Self {
             generation,
             source,
@@ -87,14 +87,14 @@ impl Attachment {
             refused: None,
             queue: Queue::default(),
             timeline: Timeline::default(),
-            edge: Edge::new(steering, margin, sound_mime.is_some()),
-            pace: Pace::new(steering, margin),
-            captures: Captures::default(),
+            live_edge: LiveEdge::new(correction_mode, margin, audio_mime.is_some()),
+            latency_controller: LatencyController::new(correction_mode, margin),
+            capture_times: CaptureTimes::default(),
             given: 0,
             appending: None,
-            alignment: Alignment::default(),
+            audio_sync: AudioSync::default(),
             source_timeline: 0,
-            sound: sound_mime.map(|mime| Sound::new(mime, steering)),
+            audio: audio_mime.map(|mime| AudioTrack::new(mime, correction_mode)),
             silent_since: None,
             quota: Quota::default(),
             failed: false,
@@ -102,7 +102,7 @@ impl Attachment {
     }
 
     /// Starts at most one operation. Returns whether it began an epoch.
-    pub(super) fn pump(&mut self, video: &HtmlVideoElement, signal: &Rc<dyn Fn(Signal)>) -> Result<bool, DomError> {
+    pub(super) fn pump(&mut self, video: &HtmlVideoElement, signal: &Rc<dyn Fn(MseSignal)>) -> Result<bool, DomError> {
         let busy = self.buffer.as_ref().is_some_and(SourceBuffer::updating);
         if self.failed || busy || !self.source.is_open() || !self.source.wants_data() {
             return Ok(false);
@@ -111,7 +111,7 @@ impl Attachment {
             return self.append(refused, video).map(|()| false);
         }
         if let (Some(buffer), Some(oldest)) = (&self.buffer, video::buffered(video).first())
-            && let Some(end) = trim::routine(&self.timeline, video.current_time(), oldest.start)
+            && let Some(end) = eviction::routine(&self.timeline, video.current_time(), oldest.start)
         {
             self.timeline.forget_before(end);
             return buffer.remove_before(end).map(|()| false);
@@ -119,16 +119,16 @@ impl Attachment {
         match self.queue.next(&mut self.timeline) {
             Some(Operation::Init(init)) => self.begin_epoch(init, video, signal).map(|()| true),
             Some(Operation::Fragments { offset, payloads, frames, continues, source }) => {
-                self.alignment.video(self.source_timeline, source.0, source.1, offset);
+                self.audio_sync.add_video(self.source_timeline, source.0, source.1, offset);
                 if let Some(buffer) = &self.buffer {
                     buffer.set_timestamp_offset(offset)?;
                 }
                 if !continues {
-                    self.pace.begin();
+                    self.latency_controller.begin();
                 }
                 self.given += frames.len() as u64;
                 self.appending = frames.last().map(|&(start, _)| start);
-                frames.into_iter().for_each(|(start, capture)| self.captures.placed(start, capture));
+                frames.into_iter().for_each(|(start, capture)| self.capture_times.insert(start, capture));
                 self.append(bytes::join(payloads), video).map(|()| false)
             }
             None => Ok(false),
@@ -139,7 +139,7 @@ impl Attachment {
         &mut self,
         init: Init<ArrayBuffer>,
         video: &HtmlVideoElement,
-        signal: &Rc<dyn Fn(Signal)>,
+        signal: &Rc<dyn Fn(MseSignal)>,
     ) -> Result<(), DomError> {
         match &self.buffer {
             Some(buffer) if self.mime != init.mime => buffer.change_type(&init.mime)?,
@@ -148,18 +148,18 @@ impl Attachment {
                 let generation = self.generation;
                 let on_event = {
                     let signal = Rc::clone(signal);
-                    move |event| signal(Signal::Buffer(generation, event))
+                    move |event| signal(MseSignal::Buffer(generation, event))
                 };
                 self.buffer = Some(self.source.add_source_buffer(&init.mime, on_event)?);
-                if let Some(sound) = &mut self.sound {
+                if let Some(audio) = &mut self.audio {
                     let signal = Rc::clone(signal);
-                    let on_event = move |event| signal(Signal::Sound(generation, event));
-                    sound.attach(self.source.add_source_buffer(sound.mime(), on_event)?);
+                    let on_event = move |event| signal(MseSignal::Audio(generation, event));
+                    audio.attach(self.source.add_source_buffer(audio.mime(), on_event)?);
                 }
             }
         }
         (self.mime, self.source_timeline) = (init.mime, init.timeline);
-        self.edge.begin_epoch(self.timeline.epoch_start());
+        self.live_edge.begin_epoch(self.timeline.epoch_start());
         self.append(init.payload, video)
     }
 
@@ -184,9 +184,9 @@ impl Attachment {
         let oldest = video::buffered(video).first().map_or(f64::INFINITY, |range| range.start);
         loop {
             let end = match self.quota.refused() {
-                Answer::EvictPlayed => trim::all_played(&self.timeline, video.current_time(), oldest),
+                Answer::EvictPlayed => eviction::all_played(&self.timeline, video.current_time(), oldest),
                 Answer::EvictToNewestKeyframe => {
-                    let end = trim::all_before_newest(&self.timeline, oldest);
+                    let end = eviction::all_before_newest(&self.timeline, oldest);
                     if let (Some(_), Some(keyframe)) = (end, self.timeline.newest_keyframe()) {
                         video.set_current_time(keyframe);
                     }
@@ -202,53 +202,53 @@ impl Attachment {
     }
 
     /// Gives the audio's SourceBuffer its next operation.
-    pub(super) fn pump_sound(&mut self, video: &HtmlVideoElement) -> Result<(), DomError> {
-        match &mut self.sound {
-            Some(sound) if !self.failed && self.source.is_open() => sound.pump(&self.alignment, video.current_time()),
+    pub(super) fn pump_audio(&mut self, video: &HtmlVideoElement) -> Result<(), DomError> {
+        match &mut self.audio {
+            Some(audio) if !self.failed && self.source.is_open() => audio.pump(&self.audio_sync, video.current_time()),
             _ => Ok(()),
         }
     }
 
     /// Whether audio has been missing for too long while video arrives: the browser then plays neither.
-    pub(super) fn lacks_sound(&mut self, video: &HtmlVideoElement, now: Moment) -> bool {
+    pub(super) fn lacks_audio(&mut self, video: &HtmlVideoElement, now: Moment) -> bool {
         let end = || video::buffered(video).last().map_or(0.0, |range| range.end);
-        let begun = self.sound.as_ref().is_none_or(Sound::has_begun);
-        if self.sound.is_none() || begun && self.timeline.end() - end() < SOUND_LATE {
+        let begun = self.audio.as_ref().is_none_or(AudioTrack::has_begun);
+        if self.audio.is_none() || begun && self.timeline.end() - end() < AUDIO_LATE {
             self.silent_since = None;
             return false;
         }
-        now.ms_since(*self.silent_since.get_or_insert(now)) > SOUND_LOST_MS
+        now.ms_since(*self.silent_since.get_or_insert(now)) > AUDIO_LOST_MS
     }
 
     /// Handles the end of the audio SourceBuffer's operation.
-    pub(super) fn sound_appended(&mut self, now: Moment) {
-        if let Some(start) = self.sound.as_mut().and_then(Sound::appended) {
-            self.pace.sound_arrived(start, now);
+    pub(super) fn audio_appended(&mut self, now: Moment) {
+        if let Some(start) = self.audio.as_mut().and_then(AudioTrack::appended) {
+            self.latency_controller.audio_arrived(start, now);
         }
     }
 
     /// Handles the end of the video SourceBuffer's operation.
     pub(super) fn appended(&mut self, now: Moment) {
         if let Some(start) = self.appending.take() {
-            self.pace.arrived(start, now);
+            self.latency_controller.arrived(start, now);
         }
     }
 
     pub(super) fn decide(&mut self, video: &HtmlVideoElement, showing: bool, now: Moment) -> Option<Action> {
         let seeking = video.seeking();
-        if showing && !seeking && self.edge.has_presented() {
-            self.pace.looked(video.current_time(), now);
+        if showing && !seeking && self.live_edge.has_presented() {
+            self.latency_controller.sample_position(video.current_time(), now);
         } else {
-            self.pace.interrupted();
+            self.latency_controller.reset_playhead();
         }
         let busy = self.buffer.as_ref().is_none_or(SourceBuffer::updating);
-        self.edge.decide(&View {
+        self.live_edge.decide(&View {
             now,
             position: video.current_time(),
             ranges: &video::buffered(video),
             newest_keyframe: self.timeline.newest_keyframe(),
             appended: !busy && self.queue.is_empty() && self.refused.is_none(),
-            live: self.pace.live(now),
+            live: self.latency_controller.live(now),
             showing,
             seeking,
         })

@@ -34,7 +34,7 @@ fn begun() -> (Queue<u64>, Timeline) {
 }
 
 #[test]
-fn a_burst_is_one_append() {
+fn burst_is_one_append() {
     let (mut queue, mut timeline) = begun();
     (0..250).for_each(|n| queue.push(frame(n, n == 0)));
     assert_eq!(queue.waiting_ticks(), 10_000);
@@ -43,7 +43,7 @@ fn a_burst_is_one_append() {
 }
 
 #[test]
-fn an_append_is_bounded() {
+fn append_size_is_bounded() {
     let (mut queue, mut timeline) = begun();
     for n in 0..5 {
         queue.push(Fragment { bytes: BATCH_BYTES_MAX / 2, ..frame(n, n == 0) });
@@ -56,7 +56,7 @@ fn an_append_is_bounded() {
 }
 
 #[test]
-fn an_append_ends_where_the_offset_changes() {
+fn append_ends_where_the_offset_changes() {
     let (mut queue, mut timeline) = begun();
     for n in [0, 1, 2, 100, 101] {
         queue.push(frame(n, n % 100 == 0));
@@ -76,7 +76,7 @@ fn an_append_ends_where_the_offset_changes() {
 }
 
 #[test]
-fn nothing_is_appended_before_a_key_frame() {
+fn first_appended_fragment_is_a_key_frame() {
     let (mut queue, mut timeline) = begun();
     queue.push(frame(1, false));
     assert!(queue.is_empty());
@@ -88,7 +88,7 @@ fn nothing_is_appended_before_a_key_frame() {
 }
 
 #[test]
-fn a_new_epoch_replaces_what_waits() {
+fn new_epoch_replaces_queued_fragments() {
     let (mut queue, mut timeline) = begun();
     queue.push(frame(0, true));
     queue.begin(init(7));
@@ -97,7 +97,7 @@ fn a_new_epoch_replaces_what_waits() {
 }
 
 #[test]
-fn a_full_queue_drops_to_its_newest_key_frame() {
+fn full_queue_drops_to_its_newest_key_frame() {
     let (mut queue, mut timeline) = begun();
     let size = WAITING_BYTES_MAX / 10;
     (0..10).for_each(|n| queue.push(Fragment { bytes: size, ..frame(n, n % 4 == 0) }));
@@ -107,7 +107,7 @@ fn a_full_queue_drops_to_its_newest_key_frame() {
 }
 
 #[test]
-fn a_gop_larger_than_the_queue_is_dropped_whole() {
+fn gop_larger_than_the_queue_is_dropped() {
     let (mut queue, _) = begun();
     queue.push(Fragment { bytes: WAITING_BYTES_MAX, ..frame(0, true) });
     queue.push(frame(1, false));

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_says_since_when_how_often_and_when_again() {
+    fn fault_line_has_start_tries_and_next_retry() {
         let mut fault = Fault::new(Cause::Offline(OfflineReason::Silent), "Why.".into(), 1_000.0);
         assert_eq!(fault.line(13_000.0), "for 12 s");
         fault.retry = Retry::At { at: 16_000.0, by_page: false };
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn clock_that_was_set_back_gives_no_negative_time() {
+    fn clock_set_back_gives_no_negative_duration() {
         assert_eq!(Fault::new(Cause::Stalled, String::new(), 5_000.0).line(0.0), "for 0 s");
     }
 

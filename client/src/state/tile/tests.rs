@@ -49,27 +49,27 @@ fn live() -> Vec<TileEvent> {
         TileEvent::Connected,
         TileEvent::Source(StreamState::Starting),
         TileEvent::Ready(copy()),
-        TileEvent::Presented { first_picture_ms: Some(80.0) },
+        TileEvent::Presented { first_frame_ms: Some(80.0) },
     ]
 }
 
 #[test]
-fn a_tile_is_live_only_once_a_frame_was_presented() {
+fn tile_is_live_after_a_presented_frame() {
     let phases: Vec<_> = (0..=5).map(|n| tile(live().into_iter().take(n)).phase()).collect();
     use Phase::{Connecting, Live, Starting};
     assert_eq!(phases, [Connecting, Connecting, Starting, Starting, Starting, Live]);
     assert_eq!(tile(live()).message(), None);
-    assert_eq!(tile(live()).first_picture_ms, Some(80.0));
+    assert_eq!(tile(live()).first_frame_ms, Some(80.0));
 }
 
 #[test]
-fn frame_that_is_presented_before_the_connection_is_said_to_stand_counts() {
+fn frame_presented_before_the_connected_event_counts() {
     let [connecting, connected, source, ready, presented] = live().try_into().expect("five events");
     assert_eq!(tile([connecting, source, ready, presented, connected]).phase(), Phase::Live);
 }
 
 #[test]
-fn a_picture_that_is_no_longer_renewed_is_not_called_live() {
+fn stale_video_is_not_live() {
     let mut events = live();
     events.push(TileEvent::Stale(true));
     let stalled = tile(events.clone());
@@ -80,7 +80,7 @@ fn a_picture_that_is_no_longer_renewed_is_not_called_live() {
 }
 
 #[test]
-fn a_way_that_stood_still_is_not_held_against_the_next() {
+fn stale_state_ends_with_its_protocol() {
     let mut events = live();
     events.insert(0, TileEvent::Using(Protocol::Mse, "because".into()));
     events.extend([TileEvent::Stale(true), TileEvent::Using(Protocol::Hls, "it brought none".into())]);
@@ -89,17 +89,17 @@ fn a_way_that_stood_still_is_not_held_against_the_next() {
 }
 
 #[test]
-fn a_new_epoch_is_not_live_before_its_own_first_frame() {
+fn new_epoch_is_live_after_its_own_first_frame() {
     let mut events = live();
     events.push(TileEvent::Ready(copy()));
     assert_eq!(tile(events.clone()).phase(), Phase::Starting);
-    events.push(TileEvent::Presented { first_picture_ms: None });
+    events.push(TileEvent::Presented { first_frame_ms: None });
     let tile = tile(events);
-    assert_eq!((tile.phase(), tile.epoch, tile.first_picture_ms), (Phase::Live, 2, Some(80.0)));
+    assert_eq!((tile.phase(), tile.epoch, tile.first_frame_ms), (Phase::Live, 2, Some(80.0)));
 }
 
 #[test]
-fn offline_says_why_and_when_it_is_tried_again() {
+fn offline_tile_names_reason_and_retry_time() {
     let mut events = live();
     events.push(TileEvent::Source(offline()));
     let off = tile(events.clone());
@@ -110,27 +110,27 @@ fn offline_says_why_and_when_it_is_tried_again() {
 }
 
 #[test]
-fn a_lost_connection_keeps_what_is_known_about_the_picture() {
+fn lost_connection_keeps_the_video_info() {
     let mut events = live();
     events.push(TileEvent::Lost { retry_ms: 0.0 });
     let lost = tile(events.clone());
     assert_eq!(lost.phase(), Phase::Reconnecting);
     assert_eq!(lost.message().unwrap(), "The connection to the relay was lost.");
-    assert!(lost.picture.is_some());
+    assert!(lost.video_info.is_some());
     events.push(TileEvent::Connecting);
     assert_eq!(tile(events.clone()).phase(), Phase::Reconnecting);
     events.push(TileEvent::Connected);
-    assert_eq!(tile(events).phase(), Phase::Starting, "the last picture is not a live one");
+    assert_eq!(tile(events).phase(), Phase::Starting, "the last frame is not live");
 }
 
 #[test]
-fn a_relay_that_never_answered_is_said_to_be_unreachable() {
+fn relay_that_never_answered_is_unreachable() {
     let tile = tile([TileEvent::Connecting, TileEvent::Lost { retry_ms: 2100.0 }]);
     assert_eq!(tile.message().unwrap(), "The relay cannot be reached.");
 }
 
 #[test]
-fn a_failure_stays_until_something_works() {
+fn failure_stays_until_playback_works() {
     let mut events = live();
     events.push(TileEvent::Failed(Failure::Refused, "No.".into()));
     events.push(TileEvent::Lost { retry_ms: 30_000.0 });
@@ -160,7 +160,7 @@ fn reason_stays_while_the_source_is_retried() {
 }
 
 #[test]
-fn only_a_retry_of_the_page_can_be_hastened() {
+fn only_retries_of_the_page_have_a_button() {
     let can =
         |events: &[TileEvent]| tile(live().into_iter().chain(events.iter().cloned())).fault().unwrap().can_retry();
     assert!(can(&[TileEvent::Lost { retry_ms: 2_000.0 }]));
@@ -171,7 +171,7 @@ fn only_a_retry_of_the_page_can_be_hastened() {
 }
 
 #[test]
-fn outage_is_counted_from_the_last_live_frame() {
+fn outage_begins_at_the_last_live_frame() {
     let mut tile = tile(live());
     tile.apply(TileEvent::Stale(true), 1_000.0);
     tile.apply(TileEvent::Source(offline()), 4_000.0);
@@ -185,36 +185,36 @@ fn outage_is_counted_from_the_last_live_frame() {
 fn labels_name_codec_variant_reason_size_and_rate() {
     let mut events = live();
     assert_eq!(tile(events.clone()).codec_label().unwrap(), "H.265 · untouched");
-    assert_eq!(tile(events.clone()).picture_label().unwrap(), "1920×1080");
+    assert_eq!(tile(events.clone()).video_label().unwrap(), "1920×1080");
     let transcoded = ready(Variant::H264, VariantReason::NotPlayable, "avc1.42C01F");
     events.push(TileEvent::Ready(transcoded));
     events.push(TileEvent::FrameRate(24.98));
     let label = "H.264 · transcoded — this browser cannot decode the camera's codec";
     assert_eq!(tile(events.clone()).codec_label().unwrap(), label);
-    assert_eq!(tile(events.clone()).picture_label().unwrap(), "1920×1080 · 25 fps");
-    assert_eq!(tile(events.clone()).picture.unwrap().codec, "avc1.42C01F");
+    assert_eq!(tile(events.clone()).video_label().unwrap(), "1920×1080 · 25 fps");
+    assert_eq!(tile(events.clone()).video_info.unwrap().codec, "avc1.42C01F");
     events.push(TileEvent::FellBack);
     assert!(tile(events).codec_label().unwrap().contains("failed to decode"));
 }
 
 #[test]
-fn an_old_picture_is_marked_with_its_age_and_a_live_one_shows_it() {
+fn stale_frame_is_marked_with_its_age() {
     let mut events = live();
     assert_eq!(tile(events.clone()).age_label().unwrap(), "age unknown");
     events.push(TileEvent::Age(Some(143.2)));
     let now = tile(events.clone());
-    assert_eq!((now.age_label().unwrap().as_str(), now.old_picture()), ("0.14 s old", None));
+    assert_eq!((now.age_label().unwrap().as_str(), now.stale_frame_label()), ("0.14 s old", None));
     events.push(TileEvent::Lost { retry_ms: 500.0 });
-    assert_eq!(tile(events.clone()).old_picture(), None, "not yet");
+    assert_eq!(tile(events.clone()).stale_frame_label(), None, "not yet");
     for (ms, words) in [(12_400.0, "12 seconds"), (150_000.0, "2 minutes"), (9e6, "2 hours")] {
         events.push(TileEvent::Age(Some(ms)));
-        assert_eq!(tile(events.clone()).old_picture().unwrap(), format!("This picture is {words} old."));
+        assert_eq!(tile(events.clone()).stale_frame_label().unwrap(), format!("This frame is {words} old."));
     }
     assert_eq!(tile(events).age_label(), None);
 }
 
 #[test]
-fn every_kind_of_failure_is_named() {
+fn every_failure_has_a_name() {
     let after = |event| {
         let mut events = live();
         events.push(event);
@@ -225,46 +225,49 @@ fn every_kind_of_failure_is_named() {
     assert_eq!(after(TileEvent::Source(offline())), Some("offline"));
     assert_eq!(after(TileEvent::Stale(true)), Some("stalled"));
     assert_eq!(after(TileEvent::TapNeeded(true)), Some("autoplay-blocked"));
-    assert_eq!(after(TileEvent::Trouble(Failure::Reclaimed)), Some("reclaimed"));
+    assert_eq!(after(TileEvent::PlaybackFailed(Failure::Reclaimed)), Some("reclaimed"));
     assert_eq!(after(TileEvent::Failed(Failure::Undecodable, "No.".into())), Some("undecodable"));
-    let mended = [TileEvent::Trouble(Failure::Stalled), TileEvent::Presented { first_picture_ms: None }];
+    let mended = [TileEvent::PlaybackFailed(Failure::Stalled), TileEvent::Presented { first_frame_ms: None }];
     assert_eq!(tile(live().into_iter().chain(mended)).failure(), None);
 }
 
 #[test]
-fn what_nobody_sees_is_paused_and_not_live_before_it_is_shown_again() {
+fn invisible_tile_is_paused_until_a_frame_after_its_return() {
     let mut events = live();
-    let phases: Vec<_> =
-        [TileEvent::Watched(false), TileEvent::Watched(true), TileEvent::Presented { first_picture_ms: None }]
-            .into_iter()
-            .map(|event| {
-                events.push(event);
-                tile(events.clone()).phase()
-            })
-            .collect();
+    let phases: Vec<_> = [
+        TileEvent::VisibilityChanged(false),
+        TileEvent::VisibilityChanged(true),
+        TileEvent::Presented { first_frame_ms: None },
+    ]
+    .into_iter()
+    .map(|event| {
+        events.push(event);
+        tile(events.clone()).phase()
+    })
+    .collect();
     assert_eq!(phases, [Phase::Paused, Phase::Starting, Phase::Live]);
 }
 
 #[test]
-fn a_tap_is_asked_for_in_words() {
+fn needed_tap_has_a_message() {
     let mut events = live();
     events.push(TileEvent::TapNeeded(true));
     let waiting = tile(events.clone());
-    assert_eq!(waiting.phase(), Phase::Starting, "a picture that stands still is not live");
+    assert_eq!(waiting.phase(), Phase::Starting, "a still frame is not live");
     assert!(waiting.message().unwrap().contains("tap"));
     events.push(TileEvent::TapNeeded(false));
     assert_eq!(tile(events).phase(), Phase::Live);
 }
 
 #[test]
-fn a_name_that_is_none_is_a_tile_that_says_so() {
+fn invalid_name_is_a_tile_with_its_error() {
     let tile = Tile::refused(&StreamName::try_from("a//b".to_owned()).unwrap_err());
     assert_eq!((tile.phase(), tile.stream.clone()), (Phase::Error, None));
     assert!(tile.message().unwrap().contains("a//b"));
 }
 
 #[test]
-fn its_shape_is_the_picture_s_or_as_the_catalogue_has_it() {
+fn aspect_is_the_video_s_or_the_catalogue_s() {
     let mut listed = tile([]);
     assert_eq!(listed.aspect(), 16.0 / 9.0);
     let info = r#"{"name":"yard","state":{"state":"idle"},
@@ -277,7 +280,7 @@ fn its_shape_is_the_picture_s_or_as_the_catalogue_has_it() {
 }
 
 #[test]
-fn another_player_over_the_same_connection_interrupts_nothing_and_says_why() {
+fn player_change_keeps_the_phase_and_logs_the_reason() {
     let mut events = live();
     events.push(TileEvent::Using(Protocol::WebCodecs, "you chose it".into()));
     events.extend(live());
@@ -292,7 +295,7 @@ fn another_player_over_the_same_connection_interrupts_nothing_and_says_why() {
 }
 
 #[test]
-fn statistics_are_figures_with_units_and_say_what_is_not_known() {
+fn statistics_have_units_and_mark_unknown_values() {
     let find = |tile: &Tile, name| {
         tile.statistics().into_iter().chain(tile.details()).find(|(known, _)| *known == name).unwrap().1
     };
@@ -317,14 +320,14 @@ fn statistics_are_figures_with_units_and_say_what_is_not_known() {
         ("Buffer", "180 ms"),
         ("Dropped", "2 of 900"),
         ("Round trip", "–"),
-        ("First picture", "80 ms"),
+        ("First frame", "80 ms"),
     ] {
         assert_eq!(find(&known, name), value, "{name}");
     }
 }
 
 #[test]
-fn what_matters_is_logged_in_sentences() {
+fn events_are_logged_as_sentences() {
     let mut tile = tile([]);
     let mut lines = Vec::new();
     let more = [TileEvent::Source(offline()), TileEvent::Age(Some(1.0)), TileEvent::Note(Level::Error, "no".into())];
@@ -337,7 +340,7 @@ fn what_matters_is_logged_in_sentences() {
         (Level::Info, "Connected."),
         (Level::Info, "The source is started."),
         (Level::Info, "Epoch 1: H.265 · untouched · 1920×1080 · hvc1.1.6.L123.90."),
-        (Level::Info, "First picture after 80 ms."),
+        (Level::Info, "First frame after 80 ms."),
         (Level::Warning, "The camera yard cannot be reached. Trying again in 4 s."),
         (Level::Error, "No."),
     ];

@@ -8,8 +8,8 @@ use crate::state::Tile;
 use crate::ui::choose::value;
 use crate::ui::icons::{self, button};
 
-const ALL: &str = "All pictures (Esc)";
-const ONE: &str = "One picture large (Enter)";
+const ALL: &str = "All cameras (Esc)";
+const ONE: &str = "This camera alone (Enter)";
 
 /// The bar of buttons. It leaves out features that this browser or stream does not support. `solo` is whether the tile fills
 /// the grid; none without a grid.
@@ -22,7 +22,7 @@ pub(super) fn bar(tile: &Tile, solo: Option<bool>, act: &Callback<Act>) -> Html 
             { sound(tile, act) }
             if tile.stream.is_some() {
                 <span class="tile-more">
-                    { button("tile-snapshot", "Save the picture (C)", icons::SNAPSHOT, on(Act::Snapshot)) }
+                    { button("tile-snapshot", "Save a snapshot (C)", icons::SNAPSHOT, on(Act::Snapshot)) }
                     if !tile.can_record() {
                     } else if recording {
                         { button("tile-record", "Stop recording and save (R)", icons::STOP, on(Act::Record)) }
@@ -30,7 +30,7 @@ pub(super) fn bar(tile: &Tile, solo: Option<bool>, act: &Callback<Act>) -> Html 
                         { button("tile-record", "Record (R)", icons::RECORD, on(Act::Record)) }
                     }
                     if can_float {
-                        { button("tile-float", "Let the picture float (P)", icons::FLOAT, on(Act::Float)) }
+                        { button("tile-float", "Picture in picture (P)", icons::FLOAT, on(Act::Float)) }
                     }
                     { button("tile-fullscreen", "Fill the screen (F)", icons::FULLSCREEN, on(Act::FillScreen)) }
                     if let Some(solo) = solo {

@@ -13,7 +13,7 @@ use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind as CameraKind, LINGER_SECONDS, Mount};
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::until;
-use sightline_tests::viewer::{PLAYS_BOTH, PLAYS_H264, Viewer, Watching};
+use sightline_tests::viewer::{BackgroundViewer, PLAYS_BOTH, PLAYS_H264, Viewer};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -71,7 +71,7 @@ pub(crate) async fn measure(minutes: u64) -> Part {
             all.push(held(&relay, begun).await);
         }
         rests.extend(all.last().copied());
-        let seen = staying.iter().map(Watching::seen);
+        let seen = staying.iter().map(BackgroundViewer::seen);
         let losses: usize = seen.map(|seen| seen.losses.len()).sum();
         eprintln!("churn: minute {minute} of {minutes}: {:?}, {losses} lost", all.last());
     }
@@ -181,7 +181,7 @@ async fn held(relay: &Relay, begun: Instant) -> Held {
     }
 }
 
-fn describe(rests: &[Held], all: &[Held], visitors: &Visitors, staying: &[Watching]) -> Part {
+fn describe(rests: &[Held], all: &[Held], visitors: &Visitors, staying: &[BackgroundViewer]) -> Part {
     let (Some(first), Some(last)) = (rests.first(), rests.last()) else { return Part::default() };
     let minutes = rests.len();
     let row = |what: &str, of: fn(&Held) -> f64, unit: &str| {

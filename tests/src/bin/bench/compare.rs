@@ -18,7 +18,7 @@ use crate::Row;
 use crate::chart::{Chart, Line, distribution};
 use crate::latency::SETTLE;
 use crate::report::Part;
-use crate::servers::{self, Name, Programs, RunningServer, Way};
+use crate::servers::{self, Name, PlayerPage, Programs, RunningServer};
 
 const MARK: Rgb = Rgb(0x20, 0x40, 0xc0);
 /// Each camera, its name in the table, and whether all protocols are measured in all browsers. Otherwise only the first
@@ -41,7 +41,7 @@ const UNWATCHED: Duration = Duration::from_secs(LINGER_SECONDS + 2);
 /// The results of one protocol.
 struct Measured {
     label: String,
-    way: &'static str,
+    page: &'static str,
     /// Navigation to first frame on a camera without viewers, in ms.
     first: Option<f64>,
     /// The same for later loads: their median.
@@ -55,11 +55,7 @@ struct Measured {
 pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
     let camera = Camera::start(&CAMERAS.map(|(mount, ..)| mount)).await;
     let mut part = Part::default();
-    part.rows.push(Row::new(
-        "side by side",
-        "age p50 / p95 / worst; first picture, again; frames a second; stalls",
-        "",
-    ));
+    part.rows.push(Row::new("side by side", "age p50 / p95 / worst; first frame, again; frames a second; stalls", ""));
     for &engine in engines {
         let Some(browser) = Browser::start(engine).await else {
             part.rows.push(Row::new(format!("side by side, {engine}"), "not installed", ""));
@@ -67,28 +63,28 @@ pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
         };
         let mut measured: Vec<(Name, Measured)> = Vec::new();
         for name in Name::ALL {
-            let contestant = match servers::start(name, programs, &camera).await {
-                Ok(contestant) => contestant,
+            let server = match servers::start(name, programs, &camera).await {
+                Ok(server) => server,
                 Err(why) => {
                     part.rows.push(Row::new(format!("{engine}: {name}"), why, ""));
                     continue;
                 }
             };
-            part.version(&name.to_string(), &contestant.version);
+            part.version(&name.to_string(), &server.version);
             for (mount, kind, every_way) in CAMERAS {
-                let ways = match every_way {
-                    true => contestant.ways.len(),
+                let pages = match every_way {
+                    true => server.pages.len(),
                     false if engine == engines[0] => 1,
                     false => 0,
                 };
-                for way in &contestant.ways[..ways] {
-                    let label = format!("{name} {}", way.name);
+                for page in &server.pages[..pages] {
+                    let label = format!("{name} {}", page.name);
                     eprintln!("compare: {engine}, {label}, {kind} …");
                     let what = format!("{engine}, {kind}: {label}");
-                    match watch(&browser, &contestant, way, mount.path, label).await {
+                    match watch(&browser, &server, page, mount.path, label).await {
                         Ok(seen) => {
-                            part.rows.push(Row::new(what, describe(&seen), limit(name, way, mount.path, engine)));
-                            part.figures.push(figures(engine, kind, name, way, &seen));
+                            part.rows.push(Row::new(what, describe(&seen), limit(name, page, mount.path, engine)));
+                            part.figures.push(figures(engine, kind, name, page, &seen));
                             if mount.path == "h264" {
                                 measured.push((name, seen));
                             }
@@ -104,8 +100,8 @@ pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
         part.charts.push(Chart {
             file: format!("latency-{}", engine.to_string().to_lowercase()),
             title: format!("From the camera's clock to the screen: {engine}, H.264 by RTSP"),
-            x: "age of a picture when it is shown, ms".to_owned(),
-            y: "younger, % of pictures".to_owned(),
+            x: "age of a frame when it is shown, ms".to_owned(),
+            y: "younger, % of frames".to_owned(),
             logarithmic: true,
             lines,
         });
@@ -119,16 +115,16 @@ pub(crate) async fn measure(programs: &Programs, engines: &[Engine]) -> Part {
 /// When it shows nothing, with the reason.
 async fn watch(
     browser: &Browser,
-    contestant: &RunningServer,
-    way: &Way,
+    server: &RunningServer,
+    page: &PlayerPage,
     stream: &str,
     label: String,
 ) -> Result<Measured, String> {
-    let path = way.path(stream);
-    let injector = Injector::start(way.server, LOOK_ON).await;
+    let path = page.path(stream);
+    let injector = Injector::start(page.server, LOOK_ON).await;
     let mut openings = Vec::new();
     browser.leave().await;
-    if let Some(script) = way.hindrance()
+    if let Some(script) = page.reason_not_playable()
         && let Some(why) = browser.script(script, vec![]).await.as_str()
     {
         return Err(why.to_owned());
@@ -137,17 +133,17 @@ async fn watch(
     for _ in 0..LOADS {
         let opening = browser.time_opening(&injector, &path, LIMIT).await;
         if opening.shown.is_none() {
-            return Err(format!("no picture within {} s", LIMIT.as_secs()));
+            return Err(format!("no frame within {} s", LIMIT.as_secs()));
         }
         openings.push(opening);
     }
-    browser.open(&format!("http://{}{path}", way.server)).await;
-    let mut watch = browser.open_eye_on_page().await;
+    browser.open(&format!("http://{}{path}", page.server)).await;
+    let mut watch = browser.open_latency_probe_on_page().await;
     browser.collect_for(&mut watch, SETTLE).await;
     let from = watch.until;
     browser.collect_for(&mut watch, SPAN).await;
     let watch = watch.between(from, watch.until);
-    let seen = watch.summary(STALL).ok_or_else(|| format!("no picture with a clock ({})", contestant.name))?;
+    let seen = watch.summary(STALL).ok_or_else(|| format!("no frame with a clock ({})", server.name))?;
     let middle = |of: fn(&Opening) -> Option<f64>| {
         let times: Vec<f64> = openings[1..].iter().filter_map(of).collect();
         (!times.is_empty()).then(|| median(times))
@@ -156,7 +152,7 @@ async fn watch(
     let from_connection = middle(|opening| Some(opening.shown? - opening.connected?));
     let first = openings[0].shown;
     let ages = watch.samples.iter().map(|sample| sample.truth_ms).collect();
-    Ok(Measured { label, way: way.name, first, again, from_connection, seen, ages })
+    Ok(Measured { label, page: page.name, first, again, from_connection, seen, ages })
 }
 
 fn describe(measured: &Measured) -> String {
@@ -177,8 +173,8 @@ fn rate(seen: &Summary) -> f64 {
 }
 
 /// Our target, where we have one.
-fn limit(name: Name, way: &Way, stream: &str, engine: Engine) -> &'static str {
-    match (name, way.name, stream) {
+fn limit(name: Name, page: &PlayerPage, stream: &str, engine: Engine) -> &'static str {
+    match (name, page.name, stream) {
         (Name::Sightline, "MSE", "h264" | "h265") if engine == Engine::WebKit => "260 ms",
         (Name::Sightline, "MSE", "h264" | "h265") => "170 / 230 ms",
         (Name::Sightline, "LL-HLS", "h264") => "2500 ms",
@@ -186,11 +182,11 @@ fn limit(name: Name, way: &Way, stream: &str, engine: Engine) -> &'static str {
     }
 }
 
-fn figures(engine: Engine, camera: &str, name: Name, way: &Way, measured: &Measured) -> Value {
+fn figures(engine: Engine, camera: &str, name: Name, page: &PlayerPage, measured: &Measured) -> Value {
     let seen = &measured.seen;
     json!({
-        "part": "compare", "browser": engine.to_string(), "camera": camera, "contestant": name.to_string(),
-        "way": way.name, "span_s": seen.span.as_secs_f64(),
+        "part": "compare", "browser": engine.to_string(), "camera": camera, "server": name.to_string(),
+        "way": page.name, "span_s": seen.span.as_secs_f64(),
         "age_ms": { "p50": seen.p50, "p95": seen.p95, "max": seen.max, "worst_on_screen": seen.oldest },
         "first_picture_ms": { "unwatched": measured.first, "again": measured.again, "again_from_connection": measured.from_connection },
         "frames_per_second": rate(seen), "stalls": seen.stalls, "frozen_s": seen.frozen.as_secs_f64(),
@@ -201,12 +197,12 @@ fn figures(engine: Engine, camera: &str, name: Name, way: &Way, measured: &Measu
 fn ratios(engine: Engine, measured: &[(Name, Measured)]) -> Vec<Row> {
     let (ours, others): (Vec<_>, Vec<_>) = measured.iter().partition(|(name, _)| *name == Name::Sightline);
     let pairs = others.iter().flat_map(|(name, other)| {
-        let same = ours.iter().filter(|(_, ours)| ours.way.split(',').next() == Some(other.way));
+        let same = ours.iter().filter(|(_, ours)| ours.page.split(',').next() == Some(other.page));
         same.map(move |(_, ours)| (ours, name, other))
     });
     let row = |(ours, name, other): (&Measured, &Name, &Measured)| {
         let (a, b) = (ours.seen.p50, other.seen.p50);
-        let what = format!("{engine}, {}: age of the picture p50, Sightline : {name}", ours.way);
+        let what = format!("{engine}, {}: age of the frame p50, Sightline : {name}", ours.page);
         Row::new(what, format!("{a:.0} : {b:.0} ms = {:.2}", a / b), "")
     };
     pairs.map(row).collect()

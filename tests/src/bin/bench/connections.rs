@@ -8,7 +8,7 @@ use sightline_tests::camera::Camera;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::until;
 use sightline_tests::stats::percentile;
-use sightline_tests::viewer::{PLAYS_H264, Viewer, Watching};
+use sightline_tests::viewer::{BackgroundViewer, PLAYS_H264, Viewer};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
@@ -54,14 +54,14 @@ pub(crate) async fn measure() -> Vec<Row> {
 async fn idle(relay: &Relay) -> Vec<Row> {
     eprintln!("connections: {IDLE} that are idle …");
     let (before, begun) = (relay.resident_kib(), Instant::now());
-    let mut crowd = Receivers::gather(relay.address(), Kind::Paused(CAM.path), IDLE).await;
+    let mut receivers = Receivers::gather(relay.address(), Kind::Paused(CAM.path), IDLE).await;
     let took = begun.elapsed().as_secs_f64();
     sleep(SETTLE).await;
     let (cpu, begun) = (cpu_seconds(relay.pid()), Instant::now());
     sleep(SPAN).await;
     let share = (cpu_seconds(relay.pid()) - cpu) / begun.elapsed().as_secs_f64();
     let each = relay.resident_kib().saturating_sub(before) as f64 / IDLE as f64;
-    let present = crowd.present();
+    let present = receivers.present();
     vec![
         Row::new(format!("{IDLE} paused viewers: connected in"), format!("{took:.1} s"), ""),
         Row::new(format!("{IDLE} paused viewers: still there {SETTLE:?} + {SPAN:?} later"), present.to_string(), ""),
@@ -94,7 +94,7 @@ async fn storm(relay: &Arc<Relay>) -> Vec<Row> {
     }
     seen.sort_by(f64::total_cmp);
     let what = |of: &str| format!("{:.0} viewers a second for {:.0} s: {of}", count as f64 / took, STORM.as_secs_f64());
-    let pictures = match seen.as_slice() {
+    let frames = match seen.as_slice() {
         [] => "none had one".to_owned(),
         some => format!("{:.0} / {:.0} ms", percentile(some, 50), percentile(some, 99)),
     };
@@ -104,24 +104,25 @@ async fn storm(relay: &Arc<Relay>) -> Vec<Row> {
         Err(_) => format!("{} descriptors are still open", relay.descriptors()),
     };
     vec![
-        Row::new(what("first picture p50 / p99"), pictures, ""),
-        Row::new(what("without a picture"), (count - seen.len()).to_string(), "0"),
+        Row::new(what("first frame p50 / p99"), frames, ""),
+        Row::new(what("without a frame"), (count - seen.len()).to_string(), "0"),
         Row::new(what("all is closed after"), gone, ""),
     ]
 }
 
-async fn beside(relay: &Relay) -> Watching {
+async fn beside(relay: &Relay) -> BackgroundViewer {
     let viewer = Viewer::playing(relay, CAM.path, &PLAYS_H264).await.watch();
     until("a viewer's first fragments", LIVE, async || (viewer.seen().fragments > 5).then_some(())).await;
     viewer
 }
 
 /// The losses of the two viewers that stayed.
-fn lost(what: &str, viewers: &[Watching]) -> Row {
-    let (lost, frames) = viewers.iter().map(Watching::seen).fold((Vec::new(), 0), |(mut lost, frames), seen| {
-        lost.extend(seen.losses);
-        (lost, frames + seen.fragments)
-    });
+fn lost(what: &str, viewers: &[BackgroundViewer]) -> Row {
+    let (lost, frames) =
+        viewers.iter().map(BackgroundViewer::seen).fold((Vec::new(), 0), |(mut lost, frames), seen| {
+            lost.extend(seen.losses);
+            (lost, frames + seen.fragments)
+        });
     let what = format!("{} viewers {what}: frames seen, lost", viewers.len());
     let detail = lost.first().map(|first| format!(": {first}")).unwrap_or_default();
     Row::new(what, format!("{frames}, {}{detail}", lost.len()), "none lost")

@@ -119,15 +119,15 @@ async fn run(what: &str, pid: i32, address: SocketAddr, kind: Kind, size: usize)
     let first = Receivers::gather(address, kind, 1).await;
     sleep(SETTLE).await;
     let before_kib = resident_kib(pid);
-    let mut crowd = Receivers::gather(address, kind, size).await;
+    let mut receivers = Receivers::gather(address, kind, size).await;
     sleep(SETTLE).await;
     let settled_kib = resident_kib(pid);
-    let (cpu, bytes, start) = (cpu_seconds(pid), crowd.received(), std::time::Instant::now());
+    let (cpu, bytes, start) = (cpu_seconds(pid), receivers.received(), std::time::Instant::now());
     sleep(SPAN).await;
-    let (cpu, bytes, took) = (cpu_seconds(pid) - cpu, crowd.received() - bytes, start.elapsed());
+    let (cpu, bytes, took) = (cpu_seconds(pid) - cpu, receivers.received() - bytes, start.elapsed());
     let after_kib = resident_kib(pid);
-    assert_eq!(crowd.present(), size, "{what}: viewers left");
-    drop((first, crowd));
+    assert_eq!(receivers.present(), size, "{what}: viewers left");
+    drop((first, receivers));
     Run {
         cpu_per_gb: cpu / (bytes as f64 / 1e9),
         kib_each: (after_kib as f64 - before_kib as f64).max(0.0) / size as f64,

@@ -46,21 +46,20 @@ pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
     let mut rows = Vec::new();
     for &engine in engines {
         let Some(browser) = Browser::start(engine).await else {
-            rows.push(Row::new(format!("first picture, {engine}"), "not installed", ""));
+            rows.push(Row::new(format!("first frame, {engine}"), "not installed", ""));
             continue;
         };
         for (stream, gop) in [("short", "1 s GOP"), ("long", "10 s GOP")] {
-            eprintln!("first picture: {engine}, {gop} …");
+            eprintln!("first frame: {engine}, {gop} …");
             let mut times = Vec::new();
             for _ in 0..LOADS {
                 browser.open(&relay.url(&format!("/?stream={stream}"))).await;
-                let time =
-                    until("the first picture", LIMIT, async || browser.tile(stream).await?.first_picture_ms).await;
+                let time = until("the first frame", LIMIT, async || browser.tile(stream).await?.first_frame_ms).await;
                 times.push(time);
             }
             times.sort_by(f64::total_cmp);
             let (median, worst) = (times[LOADS / 2], times[LOADS - 1]);
-            let what = format!("WebSocket open to first picture, {engine}, {gop}");
+            let what = format!("WebSocket open to first frame, {engine}, {gop}");
             rows.push(Row::new(what, format!("{median:.0} ms (worst {worst:.0})"), "300 ms"));
         }
     }

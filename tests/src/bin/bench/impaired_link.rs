@@ -27,7 +27,7 @@ const DELAYED: Duration = Duration::from_secs(60);
 pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
     let camera = Camera::start(&[CAM]).await;
     let relay = Setup::config(camera.config_with_low()).start().await;
-    in_each("road", engines, async |browser| {
+    in_each("impaired-link", engines, async |browser| {
         let engine = browser.engine();
         eprintln!("throttled: {engine}, {THROTTLED:?} …");
         let mut rows = throttled(browser, &relay).await;
@@ -40,26 +40,26 @@ pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
 
 async fn throttled(browser: &Browser, relay: &Relay) -> Vec<Row> {
     let engine = browser.engine();
-    let road = ImpairedLink::to(relay.address()).await;
-    open(browser, &road).await;
+    let link = ImpairedLink::to(relay.address()).await;
+    open(browser, &link).await;
     let before = browser.watch_clock(CAM.path, SETTLE).await;
     let Some(target) = before.summary(STALL).map(|summary| summary.p95 + AT_TARGET_MS) else {
-        return vec![Row::new(format!("{engine}: throttled"), "no picture with a clock", "")];
+        return vec![Row::new(format!("{engine}: throttled"), "no frame with a clock", "")];
     };
-    let start = road.delivered();
+    let start = link.delivered();
     sleep(SETTLE).await;
-    let rate = (road.delivered() - start) as f64 / SETTLE.as_secs_f64();
-    road.throttle(Some((rate * THROTTLED_TO) as u32));
+    let rate = (link.delivered() - start) as f64 / SETTLE.as_secs_f64();
+    link.throttle(Some((rate * THROTTLED_TO) as u32));
     let slow = browser.watch_clock(CAM.path, THROTTLED).await;
     let variant = browser.tile(CAM.path).await.and_then(|tile| tile.variant).unwrap_or_default();
-    road.throttle(None);
+    link.throttle(None);
     let after = browser.watch_clock(CAM.path, RECOVERY).await;
     let back = after.fresh_since(after.from, target);
     let full = browser.tile(CAM.path).await.and_then(|tile| tile.variant).unwrap_or_default();
     let back = back.map_or("not back".to_owned(), |at| format!("{:.1} s ({full})", (at - after.from).max(0.0) / 1e3));
     vec![
         Row::new(
-            format!("{engine}: oldest picture, throttled to 60 % of {:.1} Mbit/s", rate * 8e-6),
+            format!("{engine}: oldest frame, throttled to 60 % of {:.1} Mbit/s", rate * 8e-6),
             format!("{} ({variant})", describe(&slow)),
             "1500 ms",
         ),
@@ -69,12 +69,12 @@ async fn throttled(browser: &Browser, relay: &Relay) -> Vec<Row> {
 
 async fn delayed(browser: &Browser, relay: &Relay) -> Vec<Row> {
     let engine = browser.engine();
-    let road = ImpairedLink::to(relay.address()).await;
-    road.delay(DELAY.0, DELAY.1);
-    open(browser, &road).await;
+    let link = ImpairedLink::to(relay.address()).await;
+    link.delay(DELAY.0, DELAY.1);
+    open(browser, &link).await;
     sleep(DELAYED_SETTLE - SETTLE).await;
     let watch = browser.watch_clock(CAM.path, DELAYED).await;
-    let stalls = watch.summary(STALL).map_or("no picture".to_owned(), |summary| summary.stalls.to_string());
+    let stalls = watch.summary(STALL).map_or("no frame".to_owned(), |summary| summary.stalls.to_string());
     vec![Row::new(
         format!("{engine}: stalls in a minute of 200 ± 80 ms each way"),
         format!("{stalls}; {}", describe(&watch)),
@@ -82,14 +82,14 @@ async fn delayed(browser: &Browser, relay: &Relay) -> Vec<Row> {
     )]
 }
 
-async fn open(browser: &Browser, road: &ImpairedLink) {
-    browser.open(&road.url("/?stream=cam")).await;
+async fn open(browser: &Browser, link: &ImpairedLink) {
+    browser.open(&link.url("/?stream=cam")).await;
     browser.wait_live(CAM.path, LIVE).await;
     sleep(SETTLE).await;
 }
 
 fn describe(watch: &Watch) -> String {
-    watch.summary(STALL).map_or("no picture".to_owned(), |seen| {
+    watch.summary(STALL).map_or("no frame".to_owned(), |seen| {
         format!("{:.0} ms (p50 {:.0}, {} stalls)", seen.oldest, seen.p50, seen.stalls)
     })
 }

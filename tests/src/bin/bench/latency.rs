@@ -38,7 +38,7 @@ pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
             let watch = browser.watch_clock(stream, SPAN).await;
             rows.extend(match watch.summary(STALL) {
                 Some(summary) => describe(browser.engine(), &who, &summary),
-                None => vec![Row::new(format!("latency, {who}"), "no picture with a clock", "")],
+                None => vec![Row::new(format!("latency, {who}"), "no frame with a clock", "")],
             });
         }
         rows
@@ -53,7 +53,7 @@ fn describe(engine: Engine, who: &str, summary: &Summary) -> Vec<Row> {
     let claim = summary.claim_error_p95.map_or_else(|| "nothing claimed".to_owned(), |ms| format!("{ms:.0} ms"));
     let frames = format!("{} of {} ({} unseen)", summary.frames, frames_in(summary.span), summary.missed);
     vec![
-        Row::new(format!("{who}: age of the picture, p50 / p95"), age, limit),
+        Row::new(format!("{who}: age of the frame, p50 / p95"), age, limit),
         Row::new(format!("{who}: stalls a minute"), stalls, "1"),
         Row::new(format!("{who}: claimed age beside the true one, p95"), claim, "20 ms"),
         Row::new(format!("{who}: frames shown"), frames, ""),

@@ -68,8 +68,8 @@ pub(crate) async fn measure(programs: &Programs) -> Part {
     let relay = Setup::config(camera.config_with_low()).env("RUST_LOG", "warn").start().await;
     let reference = Reference::watch(&relay, CAM.path).await;
     let floor = start_floor(&relay).await;
-    let ours = |way: &str, kind, sizes| Server {
-        name: format!("Sightline {way}"),
+    let ours = |page: &str, kind, sizes| Server {
+        name: format!("Sightline {page}"),
         pid: relay.pid(),
         address: relay.address(),
         kind,
@@ -91,16 +91,16 @@ pub(crate) async fn measure(programs: &Programs) -> Part {
         (Name::Original, Kind::Original(CAM.path), &SIZES_ORIGINAL[..]),
     ] {
         match servers::start(name, programs, &camera).await {
-            Ok(contestant) => {
-                part.version(&name.to_string(), &contestant.version);
-                let (pid, address) = (contestant.pid, contestant.ways[0].server);
-                let name = format!("{name} {}", contestant.ways[0].name);
+            Ok(running) => {
+                part.version(&name.to_string(), &running.version);
+                let (pid, address) = (running.pid, running.pages[0].server);
+                let name = format!("{name} {}", running.pages[0].name);
                 measured.extend(run(&Server { name, pid, address, kind, sizes }, &reference).await);
             }
-            Err(why) => absent.push(Row::new(format!("crowd: {name}"), why, "")),
+            Err(why) => absent.push(Row::new(format!("load: {name}"), why, "")),
         }
     }
-    part.rows.push(Row::new("crowd", "CPU of a core; a viewer's memory; delivered; delay p50 / p99", ""));
+    part.rows.push(Row::new("load", "CPU of a core; a viewer's memory; delivered; delay p50 / p99", ""));
     part.rows.extend(measured.iter().map(row));
     part.rows.extend(absent);
     part.ratios = ratios(&measured);
@@ -114,7 +114,7 @@ const FLOOR: &str = "plain TCP (the floor)";
 async fn run(server: &Server, reference: &Reference) -> Vec<Measured> {
     let mut all = Vec::new();
     for &size in server.sizes {
-        eprintln!("crowd: {}, {size} …", server.name);
+        eprintln!("load: {}, {size} …", server.name);
         all.push(run_size(server, size, reference).await);
     }
     all
@@ -126,20 +126,20 @@ async fn run_size(server: &Server, size: usize, reference: &Reference) -> Measur
     sleep(SETTLE).await;
     let before = tree_memory_kib(server.pid);
     let arrivals = Arrivals::default();
-    let mut crowd = Receivers::gather(server.address, server.kind, 0).await;
+    let mut receivers = Receivers::gather(server.address, server.kind, 0).await;
     for index in 0..size {
         // The baseline's fragments contain many frames of different ages.
         let alone = !matches!(server.kind, Kind::Original(_));
         let probe = alone && (index < PROBES / 2 || index + PROBES / 2 >= size);
-        crowd.add(probe.then(|| arrivals.another())).await;
+        receivers.add(probe.then(|| arrivals.another())).await;
     }
     drop(first);
     sleep(SETTLE).await;
-    let (own, all, bytes) = (cpu_seconds(server.pid), tree_cpu_seconds(server.pid), crowd.received());
+    let (own, all, bytes) = (cpu_seconds(server.pid), tree_cpu_seconds(server.pid), receivers.received());
     let (from, begun) = (unix_ms(), Instant::now());
     sleep(SPAN).await;
     let took = begun.elapsed().as_secs_f64();
-    let bytes = (crowd.received() - bytes) as f64;
+    let bytes = (receivers.received() - bytes) as f64;
     Measured {
         server: server.name.clone(),
         size,
@@ -147,7 +147,7 @@ async fn run_size(server: &Server, size: usize, reference: &Reference) -> Measur
         all: (tree_cpu_seconds(server.pid) - all).max(0.0) / took,
         kib_each: (tree_memory_kib(server.pid) as f64 - before as f64).max(0.0) / size as f64,
         mbit: bytes * 8e-6 / took,
-        present: crowd.present(),
+        present: receivers.present(),
         delays: reference.delays(&arrivals, from),
     }
 }
@@ -197,7 +197,7 @@ fn ratios(measured: &[Measured]) -> Vec<Row> {
 fn figures(measured: &Measured) -> Value {
     let delay = |percent| (!measured.delays.is_empty()).then(|| percentile(&measured.delays, percent));
     json!({
-        "part": "crowd", "server": measured.server, "viewers": measured.size, "viewers_at_the_end": measured.present,
+        "part": "load", "server": measured.server, "viewers": measured.size, "viewers_at_the_end": measured.present,
         "cpu_cores": measured.all, "cpu_cores_of_its_own_process": measured.own,
         "cpu_s_per_gb_of_its_own_process": measured.own_per_gb(), "memory_kib_per_viewer": measured.kib_each,
         "delivered_mbit_per_s": measured.mbit, "delay_ms": { "p50": delay(50), "p99": delay(99) },
@@ -214,7 +214,7 @@ fn chart(measured: &[Measured]) -> Chart {
         }
     }
     Chart {
-        file: "crowd".to_owned(),
+        file: "load".to_owned(),
         title: "What viewers cost a server: H.264 of 2 Mbit/s by RTSP".to_owned(),
         x: "viewers".to_owned(),
         y: "processor time, % of a core".to_owned(),

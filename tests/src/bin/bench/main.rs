@@ -3,16 +3,16 @@
 //! Absolute times differ between machines, and between minutes on a busy machine. Compare the ratios: raw TCP, the baseline and
 //! the other servers are measured beside the relay.
 //!
-//! Parts run alone when named (`bench picture`). These parts take minutes and run only when named: `bench compare`, `bench
-//! compare-road`, `bench plain`, `bench crowd`, `bench connections`, `bench ways`, `bench hls`, `bench churn`, `bench soak`. A
+//! Parts run alone when named (`bench first-frame`). These parts take minutes and run only when named: `bench compare`, `bench
+//! compare-impaired`, `bench plain`, `bench load`, `bench connections`, `bench protocols`, `bench players`, `bench hls`, `bench churn`, `bench soak`. A
 //! number sets the duration: `bench hls 60` runs for 60 seconds, `bench soak 10` for ten minutes. Names of browsers restrict
-//! the run to them: `bench road chromium`, `bench soak chromium firefox`.
+//! the run to them: `bench impaired-link chromium`, `bench soak chromium firefox`.
 
 mod calibration;
 mod chart;
 mod churn;
 mod compare;
-mod compare_road;
+mod compare_impaired;
 mod connections;
 mod delay;
 mod fanout;
@@ -25,6 +25,7 @@ mod impaired_link;
 mod latency;
 mod load;
 mod page;
+mod players;
 mod process;
 mod protocols;
 mod raw_tcp;
@@ -44,8 +45,9 @@ use report::{Part, Run};
 use servers::Programs;
 
 /// The default parts, and the parts that run only when named.
-const PARTS: [&str; 8] = ["size", "harness", "picture", "page", "latency", "road", "faults", "fanout"];
-const NAMED: [&str; 9] = ["plain", "compare", "compare-road", "crowd", "connections", "ways", "hls", "churn", "soak"];
+const PARTS: [&str; 8] = ["size", "calibration", "first-frame", "page", "latency", "impaired-link", "faults", "fanout"];
+const NAMED: [&str; 10] =
+    ["plain", "compare", "compare-impaired", "load", "connections", "protocols", "players", "hls", "churn", "soak"];
 
 /// Measures the latency of cameras in browsers, the cost of a viewer, and playback on impaired links and after faults.
 #[derive(Debug, Parser)]
@@ -111,16 +113,17 @@ async fn measure(options: Options) -> ExitCode {
 async fn measure_part(part: &str, number: Option<u64>, programs: &Programs, engines: &[Engine]) -> Part {
     match part {
         "size" => size::measure().into(),
-        "harness" => calibration::measure(engines).await.into(),
-        "picture" => first_frame::measure(engines).await.into(),
+        "calibration" => calibration::measure(engines).await.into(),
+        "first-frame" => first_frame::measure(engines).await.into(),
         "page" => page::measure().await.into(),
         "latency" => latency::measure(engines).await.into(),
-        "road" => impaired_link::measure(engines).await.into(),
+        "impaired-link" => impaired_link::measure(engines).await.into(),
         "faults" => faults::measure(engines).await.into(),
         "compare" => compare::measure(programs, engines).await,
-        "compare-road" => compare_road::measure(programs, engines).await,
-        "crowd" => load::measure(programs).await,
-        "ways" => protocols::measure(engines).await.into(),
+        "compare-impaired" => compare_impaired::measure(programs, engines).await,
+        "load" => load::measure(programs).await,
+        "players" => players::measure(engines).await.into(),
+        "protocols" => protocols::measure(engines).await.into(),
         "hls" => hls::measure(number.unwrap_or(hls::SECONDS)).await.into(),
         "connections" => connections::measure().await.into(),
         "churn" => churn::measure(number.unwrap_or(churn::MINUTES)).await,

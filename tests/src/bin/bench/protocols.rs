@@ -32,7 +32,7 @@ const RELOAD: Duration = Duration::from_secs(1);
 const PLAIN_HLS: &str = include_str!("plain_hls.html");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum MeasuredProtocol {
     WebRtc,
     Mse,
     LowLatencyHls,
@@ -42,7 +42,7 @@ enum Way {
     DirectWebCodecs,
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for MeasuredProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::WebRtc => "WebRTC",
@@ -56,7 +56,7 @@ impl fmt::Display for Way {
     }
 }
 
-impl Way {
+impl MeasuredProtocol {
     const ALL: [Self; 7] = [
         Self::WebRtc,
         Self::Mse,
@@ -102,16 +102,16 @@ pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
         Viewer::playing(&relay, DIRECT, &PLAYS_BOTH).await.watch(),
     ];
     let reader = tokio::spawn(read_playlist(relay.address()));
-    let mut rows = vec![Row::new("", "age p50 / p95 / worst; first picture; stalls", "p95")];
+    let mut rows = vec![Row::new("", "age p50 / p95 / worst; first frame; stalls", "p95")];
     rows.extend(
-        in_each("ways", engines, async |browser| {
+        in_each("protocols", engines, async |browser| {
             let mut rows = Vec::new();
-            for way in Way::ALL {
-                let name = format!("{}, {way}", browser.engine());
-                eprintln!("ways: {name} …");
-                let measured = watch(browser, &way.url(&relay, &plain), way.stream()).await;
-                eprintln!("ways: {name}: {measured}");
-                rows.push(Row::new(name, measured, way.limit()));
+            for protocol in MeasuredProtocol::ALL {
+                let name = format!("{}, {protocol}", browser.engine());
+                eprintln!("protocols: {name} …");
+                let measured = watch(browser, &protocol.url(&relay, &plain), protocol.stream()).await;
+                eprintln!("protocols: {name}: {measured}");
+                rows.push(Row::new(name, measured, protocol.limit()));
             }
             browser.leave().await;
             rows
@@ -136,25 +136,25 @@ async fn watch(browser: &Browser, url: &str, stream: &str) -> String {
     for _ in 0..LOADS {
         browser.leave().await;
         browser.open(url).await;
-        let first = until("a picture, or why there is none", LIVE, async || {
+        let first = until("a frame, or why there is none", LIVE, async || {
             let tile = browser.tile(stream).await?;
             match tile.state {
                 TileState::Error => Some(Err(tile.message)),
-                TileState::Live => tile.first_picture_ms.map(Ok),
+                TileState::Live => tile.first_frame_ms.map(Ok),
                 _ => None,
             }
         });
         match first.await {
             Ok(ms) => firsts.push(ms),
             Err(message) => {
-                eprintln!("ways: {message}");
+                eprintln!("protocols: {message}");
                 return "absent in this browser".to_owned();
             }
         }
     }
     sleep(SETTLE).await;
     let Some(seen) = browser.watch_clock(stream, SPAN).await.summary(STALL) else {
-        return "no picture with a clock".to_owned();
+        return "no frame with a clock".to_owned();
     };
     let age = format!("{:.0} / {:.0} / {:.0} ms", seen.p50, seen.p95, seen.oldest);
     let stalls = format!("{} stalls, {:.1} s", seen.stalls, seen.frozen.as_secs_f64());

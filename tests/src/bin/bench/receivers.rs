@@ -73,11 +73,11 @@ pub(crate) struct Receivers {
 
 impl Receivers {
     pub(crate) async fn gather(address: SocketAddr, kind: Kind, size: usize) -> Self {
-        let mut crowd = Self { address, kind, received: Arc::default(), members: JoinSet::new() };
+        let mut receivers = Self { address, kind, received: Arc::default(), members: JoinSet::new() };
         for _ in 0..size {
-            crowd.add(None).await;
+            receivers.add(None).await;
         }
-        crowd
+        receivers
     }
 
     /// Connects one more, which records arrival times.

@@ -64,7 +64,7 @@ const NO_HLS: &str = "
 
 /// A protocol of one server, with its page.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Way {
+pub(crate) struct PlayerPage {
     /// The name in tables.
     pub(crate) name: &'static str,
     /// The address of the page's server.
@@ -73,13 +73,13 @@ pub(crate) struct Way {
     page: &'static str,
 }
 
-impl Way {
+impl PlayerPage {
     pub(crate) fn path(&self, stream: &str) -> String {
         self.page.replace("CAM", stream)
     }
 
     /// A script that returns why the browser cannot play this protocol, or null.
-    pub(crate) fn hindrance(&self) -> Option<&'static str> {
+    pub(crate) fn reason_not_playable(&self) -> Option<&'static str> {
         match self.name {
             name if name.starts_with("WebRTC") => Some(NO_WEBRTC),
             "HLS" => Some(NO_HLS),
@@ -92,7 +92,7 @@ impl Way {
 pub(crate) struct RunningServer {
     pub(crate) name: Name,
     pub(crate) version: String,
-    pub(crate) ways: Vec<Way>,
+    pub(crate) pages: Vec<PlayerPage>,
     pub(crate) pid: i32,
     _running: Box<dyn Any>,
 }

@@ -62,17 +62,17 @@ pub(crate) async fn measure(minutes: u64, engines: &[Engine]) -> Vec<Row> {
 
 async fn watch(browser: &Browser, relay: &Relay, minutes: u64) -> Vec<Row> {
     let engine = browser.engine();
-    let way = Injector::start(relay.address(), HOOK).await;
-    browser.open(&way.url("/?stream=cam")).await;
+    let injector = Injector::start(relay.address(), HOOK).await;
+    browser.open(&injector.url("/?stream=cam")).await;
     browser.wait_live(CAM.path, LIVE).await;
     sleep(SETTLE).await;
     let mut seen = Vec::new();
     // One latency probe for the whole run: each new one leaves memory behind, which would count as the page's.
-    let mut eye = browser.open_eye(CAM.path).await;
+    let mut latency_probe = browser.open_latency_probe(CAM.path).await;
     for minute in 1..=minutes {
-        browser.collect_for(&mut eye, MINUTE).await;
-        let from = eye.until;
-        let watch = std::mem::replace(&mut eye, Watch { from, ..Watch::default() });
+        browser.collect_for(&mut latency_probe, MINUTE).await;
+        let from = latency_probe.until;
+        let watch = std::mem::replace(&mut latency_probe, Watch { from, ..Watch::default() });
         let memory = browser.script(MEMORY, vec![]).await;
         let summary = watch.summary(STALL);
         eprintln!(
@@ -94,7 +94,7 @@ async fn watch(browser: &Browser, relay: &Relay, minutes: u64) -> Vec<Row> {
 
 fn describe(engine: Engine, seen: &[Minute]) -> Vec<Row> {
     let (Some(first), Some(last)) = (seen.first(), seen.last()) else {
-        return vec![Row::new(format!("soak, {engine}"), "no picture with a clock", "")];
+        return vec![Row::new(format!("soak, {engine}"), "no frame with a clock", "")];
     };
     let minutes = seen.len();
     let memory = |of: fn(&Minute) -> Option<f64>| match (of(first), of(last)) {

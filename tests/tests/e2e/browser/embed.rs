@@ -124,7 +124,7 @@ async fn viewers(relay: &Relay, mount: Mount, count: usize) {
 }
 
 #[test]
-fn the_example_plays_in_a_foreign_page_and_does_what_is_documented() {
+fn embed_example_behaves_as_documented() {
     within(Duration::from_secs(240), async || {
         let camera = Camera::shared(&[YARD, GATE]).await;
         let mut relay = Setup::config(camera.config()).start().await;
@@ -148,7 +148,7 @@ fn the_example_plays_in_a_foreign_page_and_does_what_is_documented() {
 }
 
 #[test]
-fn a_token_in_the_page_brings_the_stream_by_every_way() {
+fn embedded_token_plays_by_every_protocol() {
     within(Duration::from_secs(240), async || {
         let camera = Camera::shared(&[YARD, GATE]).await;
         let mut relay = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
@@ -313,7 +313,7 @@ mod one_browser {
     use super::*;
 
     #[test]
-    fn a_player_that_cannot_be_loaded_says_so() {
+    fn embed_reports_a_load_failure() {
         within(Duration::from_secs(60), async || {
             let relay = Setup::demo().start().await;
             let Some(browser) = Browser::start(Engine::Chromium).await else { return };

@@ -1,6 +1,5 @@
 //! Pages in Chromium, Firefox and WebKitGTK.
 
-mod attention;
 mod embed;
 mod interface;
 mod multiview;
@@ -10,4 +9,5 @@ mod playback;
 mod protocols;
 mod recovery;
 mod stream_names;
+mod visibility;
 mod webcodecs;

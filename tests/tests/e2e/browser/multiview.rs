@@ -35,7 +35,7 @@ async fn sees(browser: &Browser, names: &[&str]) {
 }
 
 #[test]
-fn a_tile_fills_the_window_and_goes_back_by_mouse_and_by_keyboard() {
+fn tile_goes_solo_and_back_by_mouse_and_keyboard() {
     within(Duration::from_secs(240), async || {
         let camera = Camera::shared(&[GATE, YARD]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -66,7 +66,7 @@ fn a_tile_fills_the_window_and_goes_back_by_mouse_and_by_keyboard() {
 }
 
 #[test]
-fn streams_come_and_go_without_a_reload() {
+fn stream_list_updates_without_a_reload() {
     within(Duration::from_secs(180), async || {
         let camera = Camera::shared(&[GATE, YARD]).await;
         let mut relay = Setup::config(camera.config_of(["gate"])).start().await;

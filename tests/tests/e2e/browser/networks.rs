@@ -98,14 +98,14 @@ fn open(camera: &Camera) -> String {
 /// On a local network, WebRTC is the second choice if the browser supports it and one of our codecs. From a public address,
 /// Auto does not try it.
 #[test]
-fn auto_takes_the_next_best_near_and_far_and_remembers_it() {
+fn auto_selects_the_next_protocol_and_learns_it() {
     namespace::within_network(Duration::from_secs(180), async || {
         let camera = Camera::shared(&[YARD]).await;
         let everywhere = Ipv4Addr::UNSPECIFIED;
         let relay = Setup::config(open(camera)).listen((everywhere, 8080).into()).start().await;
         let proxied = "location / { proxy_pass http://127.0.0.1:8080; proxy_set_header Host $host; }";
         let Some(nginx) = Nginx::start_at(everywhere, proxied).await else { return };
-        for browser in Browser::start_all().await {
+        Browser::each(async |browser| {
             let engine = browser.engine();
             let at = |ip: IpAddr, port: u16| format!("http://{ip}:{port}/");
             let says = async |words: &[&str]| {
@@ -118,7 +118,7 @@ fn auto_takes_the_next_best_near_and_far_and_remembers_it() {
                 [(namespace::PUBLIC_ADDRESS, "hls"), (namespace::ADDRESS, if with_webrtc { "webrtc" } else { "hls" })]
             {
                 browser.open(&at(ip, nginx.address().port())).await;
-                comes_in_time(&browser, Some(way), Instant::now()).await;
+                comes_in_time(browser, Some(way), Instant::now()).await;
                 browser.press("article.tile", 'b').await;
                 says(&["MSE was left because its connection does not get through"]).await;
                 // Firefox without its plugin offers none of our codecs. This WebKitGTK has no WebRTC.
@@ -126,15 +126,15 @@ fn auto_takes_the_next_best_near_and_far_and_remembers_it() {
                     says(&["WebRTC because"]).await;
                 }
                 browser.reload().await;
-                comes_in_time(&browser, Some(way), Instant::now()).await;
+                comes_in_time(browser, Some(way), Instant::now()).await;
                 says(&["here it worked before"]).await;
 
                 // Auto learns per origin, and another port is another origin.
                 browser.open(&at(ip, relay.address().port())).await;
-                comes_in_time(&browser, Some("mse"), Instant::now()).await;
+                comes_in_time(browser, Some("mse"), Instant::now()).await;
             }
-            browser.leave().await;
-        }
+        })
+        .await;
     });
 }
 
@@ -145,7 +145,7 @@ async fn stays_plain(browsers: &[Browser]) {
 }
 
 #[test]
-fn where_all_is_blocked_the_page_says_so_until_there_is_a_way_again() {
+fn blocked_network_is_reported_until_it_recovers() {
     within(Duration::from_secs(150), async || {
         let camera = Camera::shared(&[YARD]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -171,7 +171,7 @@ fn plain(relay: &Relay) -> String {
 }
 
 #[test]
-fn where_websockets_are_blocked_auto_shows_hls_and_outlives_the_relay() {
+fn blocked_websockets_select_hls_which_survives_a_relay_restart() {
     within(Duration::from_secs(240), async || {
         let camera = Camera::shared(&[YARD]).await;
         let config = |webrtc: bool| format!("{}\n[webrtc]\nenabled = {webrtc}\n", camera.config());
@@ -262,7 +262,7 @@ mod one_browser {
     use super::*;
 
     #[test]
-    fn where_udp_is_blocked_webrtc_goes_by_tcp() {
+    fn blocked_udp_uses_ice_tcp() {
         namespace::within_network(Duration::from_secs(180), async || {
             let camera = Camera::shared(&[YARD]).await;
             let relay = Setup::config(open(camera)).listen((namespace::ADDRESS, 8080).into()).start().await;
@@ -301,7 +301,7 @@ mod one_browser {
     }
 
     #[test]
-    fn all_of_it_works_below_a_path_of_nginx_and_a_paused_viewer_outlives_its_idle_limit() {
+    fn nginx_subpath_works_and_pause_survives_its_idle_timeout() {
         within(Duration::from_secs(120), async || {
             let camera = Camera::shared(&[YARD]).await;
             let relay = Setup::config(camera.config()).start().await;

@@ -23,7 +23,7 @@ const WATCHED: Duration = Duration::from_secs(4);
 const FRAMES: u64 = 50;
 
 #[test]
-fn h265_is_untouched_where_it_plays_and_one_encoder_serves_the_rest() {
+fn h265_is_untouched_or_served_by_one_shared_encoder() {
     within(Duration::from_secs(180), async || {
         let camera = Camera::start(&[BLUE, RED]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -86,7 +86,7 @@ fn h264_is_untouched_in_every_browser() {
 }
 
 #[test]
-fn a_page_without_a_choice_shows_every_stream_with_its_own_picture() {
+fn page_without_parameters_shows_every_stream() {
     within(Duration::from_secs(120), async || {
         let camera = Camera::start(&[BLUE, RED]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -117,7 +117,7 @@ mod one_browser {
     use super::*;
 
     #[test]
-    fn a_page_that_asks_for_h264_gets_it_though_it_plays_h265() {
+    fn requested_h264_is_sent_to_a_browser_that_plays_h265() {
         within(Duration::from_secs(90), async || {
             let Some(browser) = Browser::start(Engine::Firefox).await else { return };
             let camera = Camera::start(&[BLUE, RED]).await;
@@ -146,7 +146,7 @@ mod one_browser {
     }
 
     #[test]
-    fn the_demo_shows_five_live_streams() {
+    fn demo_shows_five_live_streams() {
         within(Duration::from_secs(150), async || {
             let Some(browser) = Browser::start(Engine::Firefox).await else { return };
             let relay = Setup::demo().start().await;

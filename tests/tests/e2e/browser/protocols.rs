@@ -47,7 +47,7 @@ async fn comes_by(browser: &Browser, protocol: &str) {
 }
 
 #[test]
-fn every_choice_shows_the_right_picture_or_says_why_not() {
+fn every_protocol_plays_or_gives_a_reason() {
     within(Duration::from_secs(300), async || {
         let camera = Camera::shared(&[YARD]).await;
         let relay = Setup::config(camera.config()).start().await;
@@ -96,7 +96,7 @@ mod timing {
                 browser.open(&relay.url("/?stream=yard&protocol=hls")).await;
                 browser.wait_live(YARD.path, LIVE).await;
                 let begun = Instant::now();
-                let mut watch = browser.open_eye(YARD.path).await;
+                let mut watch = browser.open_latency_probe(YARD.path).await;
                 loop {
                     browser.collect_for(&mut watch, Duration::from_secs(1)).await;
                     let fresh = watch.fresh_since(watch.from, HLS_FRESH_MS);

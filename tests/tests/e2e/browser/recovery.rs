@@ -27,7 +27,7 @@ struct Scene {
 }
 
 #[test]
-fn a_camera_that_is_unplugged_and_plugged_in_again() {
+fn unplugged_camera_recovers() {
     within(Duration::from_secs(200), async || {
         let mut scene = Scene::open().await;
         scene.camera.stop();
@@ -40,7 +40,7 @@ fn a_camera_that_is_unplugged_and_plugged_in_again() {
 }
 
 #[test]
-fn a_camera_that_falls_silent() {
+fn silent_camera_recovers() {
     within(Duration::from_secs(200), async || {
         let scene = Scene::open().await;
         scene.camera.freeze();
@@ -51,7 +51,7 @@ fn a_camera_that_falls_silent() {
 }
 
 #[test]
-fn a_relay_that_is_killed_and_started_again() {
+fn killed_relay_recovers() {
     within(Duration::from_secs(200), async || {
         let mut scene = Scene::open().await;
         scene.relay.end(Signal::KILL, Duration::from_secs(5)).await;
@@ -62,7 +62,7 @@ fn a_relay_that_is_killed_and_started_again() {
 }
 
 #[test]
-fn an_ffmpeg_that_dies() {
+fn killed_ffmpeg_recovers() {
     within(Duration::from_secs(200), async || {
         let scene = Scene::open_with(Camera::config_by_ffmpeg).await;
         for reader in scene.relay.readers(&scene.camera.url(CAM.path)) {
@@ -73,7 +73,7 @@ fn an_ffmpeg_that_dies() {
 }
 
 #[test]
-fn an_encoder_that_dies_disturbs_only_those_who_need_it() {
+fn killed_encoder_disturbs_only_its_viewers() {
     within(Duration::from_secs(200), async || {
         let mut scene = Scene::open().await;
         let encoders = scene.relay.encoders();
@@ -104,7 +104,7 @@ const FREEZE: &str = "
 const MENDED: &str = "return !Object.hasOwn(document.querySelector('video'), 'getVideoPlaybackQuality')";
 
 #[test]
-fn a_browser_whose_pictures_stop_while_its_clock_goes_on() {
+fn frozen_compositor_recovers() {
     within(Duration::from_secs(200), async || {
         let scene = Scene::open().await;
         for way in ["mse", "hls"] {

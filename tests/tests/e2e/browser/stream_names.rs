@@ -100,7 +100,7 @@ fn path_name_plays_in_the_embedded_player() {
 }
 
 #[test]
-fn link_with_a_token_shows_only_its_stream() {
+fn token_link_shows_only_its_stream() {
     within(TEST, async || {
         let camera = Camera::shared(&[SITE, GATE]).await;
         let setup = Setup::config(config(camera, &[NAME, "site", GATE.path])).env("SIGHTLINE_TOKEN_KEY", KEY);
@@ -164,7 +164,7 @@ mod one_browser {
     }
 
     #[test]
-    fn refused_name_is_told_in_the_tile() {
+    fn refused_name_is_shown_in_the_tile() {
         within(TEST, async || {
             let relay = Setup::config("[streams.a]\nsource = \"x\"\n").start().await;
             let Some(browser) = Browser::start(Engine::Chromium).await else { return };

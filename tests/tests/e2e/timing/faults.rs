@@ -8,7 +8,7 @@ use sightline_tests::faults::strike_all;
 use sightline_tests::run::{say, within};
 
 #[test]
-fn every_fault_heals_by_itself() {
+fn every_fault_recovers() {
     within(Duration::from_secs(600), async || {
         let browsers = Browser::start_all().await;
         // Concurrently: the browsers wait most of the time, and each has its own camera and relay.

@@ -1,5 +1,5 @@
 //! Tests that assert milliseconds.
 
 mod faults;
-mod first_picture;
+mod first_frame;
 mod sound;

@@ -47,17 +47,17 @@ const WATCH_FOR_DARKNESS: &str = "
 ";
 
 #[test]
-fn a_click_turns_sound_on_and_another_off_in_chromium() {
+fn click_toggles_audio_in_chromium() {
     in_engine(Engine::Chromium);
 }
 
 #[test]
-fn a_click_turns_sound_on_and_another_off_in_firefox() {
+fn click_toggles_audio_in_firefox() {
     in_engine(Engine::Firefox);
 }
 
 #[test]
-fn a_click_turns_sound_on_and_another_off_in_webkit() {
+fn click_toggles_audio_in_webkit() {
     in_engine(Engine::WebKit);
 }
 
@@ -114,12 +114,7 @@ async fn look_and_listen(browser: &Browser, card: &SoundCard) -> f64 {
     let (watch, beeps) = tokio::join!(browser.watch_clock(SOUND.path, WATCHED), card.listen(WATCHED));
     let seen = watch.summary(STALL).unwrap_or_else(|| panic!("{engine}: no picture with sound"));
     assert_eq!(audio(browser, SOUND.path).await, ("on".to_owned(), false), "{engine}: it did not last");
-    let frames = browser.frames_in(SOUND.path, SWITCH).await;
-    assert!(
-        frames >= FRAMES,
-        "{engine}: {frames} frames in {SWITCH:?} with sound, {} seen in {WATCHED:?}",
-        seen.frames
-    );
+    assert!(seen.frames as u64 >= FRAMES, "{engine}: {} frames in {WATCHED:?} with sound", seen.frames);
     assert!(beeps.len() >= 4, "{engine}: heard {beeps:?}");
     // The camera beeps when its clock is at a whole second.
     let age = median(beeps.iter().map(|at| at.rem_euclid(1e3)).collect());

@@ -12,7 +12,7 @@ use sightline_tests::http;
 use sightline_tests::process::Owned;
 use sightline_tests::run::until;
 
-use super::{Name, RunningServer, Way, version};
+use super::{Name, PlayerPage, RunningServer, version};
 
 const START: Duration = Duration::from_secs(10);
 
@@ -25,14 +25,14 @@ pub(super) async fn start(program: &Path, camera: &Camera) -> Result<RunningServ
     let process = Owned::start("go2rtc", Command::new(program).arg("-config").arg(&config).current_dir(folder.path()));
     let process = process.map_err(|e| format!("absent ({}: {e})", program.display()))?;
     until("go2rtc to answer", START, async || http::get(server, "/api/streams").await.ok()).await;
-    let way = |name, page| Way { name, server, page };
+    let page = |name, page| PlayerPage { name, server, page };
     Ok(RunningServer {
         name: Name::Go2rtc,
         version,
-        ways: vec![
-            way("MSE", "/stream.html?src=CAM&mode=mse"),
-            way("WebRTC", "/stream.html?src=CAM&mode=webrtc"),
-            way("HLS", "/stream.html?src=CAM&mode=hls"),
+        pages: vec![
+            page("MSE", "/stream.html?src=CAM&mode=mse"),
+            page("WebRTC", "/stream.html?src=CAM&mode=webrtc"),
+            page("HLS", "/stream.html?src=CAM&mode=hls"),
         ],
         pid: process.pid(),
         _running: Box::new((process, folder)),

@@ -12,7 +12,7 @@ use sightline_tests::http;
 use sightline_tests::process::Owned;
 use sightline_tests::run::until;
 
-use super::{Name, RunningServer, Way, version};
+use super::{Name, PlayerPage, RunningServer, version};
 
 const START: Duration = Duration::from_secs(10);
 
@@ -31,9 +31,9 @@ pub(super) async fn start(program: &Path, camera: &Camera) -> Result<RunningServ
     Ok(RunningServer {
         name: Name::MediaMtx,
         version,
-        ways: vec![
-            Way { name: "WebRTC", server: webrtc, page: "/CAM/" },
-            Way { name: "LL-HLS", server: hls, page: "/CAM/" },
+        pages: vec![
+            PlayerPage { name: "WebRTC", server: webrtc, page: "/CAM/" },
+            PlayerPage { name: "LL-HLS", server: hls, page: "/CAM/" },
         ],
         pid: process.pid(),
         _running: Box::new((process, folder)),

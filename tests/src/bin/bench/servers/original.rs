@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Name, RunningServer, Way};
+use super::{Name, PlayerPage, RunningServer};
 
 /// The bench's argument that starts it. The next argument is the camera's address, to which the stream's name is appended.
 pub(crate) const COMMAND: &str = "original";
@@ -33,7 +33,7 @@ pub(super) async fn start(camera: &Camera) -> RunningServer {
     RunningServer {
         name: Name::Original,
         version: "500 ms fragments".to_owned(),
-        ways: vec![Way { name: "MSE", server, page: "/?CAM" }],
+        pages: vec![PlayerPage { name: "MSE", server, page: "/?CAM" }],
         pid: process.pid(),
         _running: Box::new(process),
     }

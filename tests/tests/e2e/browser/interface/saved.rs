@@ -76,7 +76,7 @@ fn named(name: &str, stream: &str, extension: &str) {
 }
 
 #[test]
-fn what_is_saved_is_the_frame_on_screen_and_what_was_received() {
+fn snapshot_is_the_frame_on_screen_and_recording_is_the_received_media() {
     within(Duration::from_secs(240), async || {
         let (_camera, relay) = scene(&[H265]).await;
         Browser::each(async |browser| {
@@ -148,7 +148,7 @@ mod one_browser {
     use super::*;
 
     #[test]
-    fn a_recording_has_the_sound_that_is_heard_in_sync() {
+    fn recording_has_the_audio_in_sync() {
         within(Duration::from_secs(120), async || {
             let (_camera, relay) = scene(&[SOUND]).await;
             let Some(browser) = Browser::start(Engine::Chromium).await else { return };

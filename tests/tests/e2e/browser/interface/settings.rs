@@ -8,7 +8,7 @@ use sightline_tests::run::within;
 use super::*;
 
 #[test]
-fn what_was_chosen_is_there_after_a_reload_and_nonsense_does_no_harm() {
+fn settings_survive_a_reload_and_invalid_ones_are_ignored() {
     within(Duration::from_secs(240), async || {
         let (_camera, relay) = scene(&[GATE, YARD, DOOR]).await;
         Browser::each(async |browser| {
@@ -70,7 +70,7 @@ async fn nonsense(browser: &Browser) {
 }
 
 #[test]
-fn the_keyboard_is_enough_and_a_wall_needs_neither() {
+fn keyboard_controls_everything_and_a_kiosk_needs_no_input() {
     within(Duration::from_secs(240), async || {
         let (_camera, relay) = scene(&[GATE, YARD]).await;
         Browser::each(async |browser| {

@@ -102,7 +102,7 @@ async fn wait_for(browser: &Browser, selector: &str) {
 }
 
 #[test]
-fn neither_page_has_a_serious_or_critical_finding() {
+fn pages_have_no_serious_accessibility_finding() {
     within(Duration::from_secs(60), async || {
         let Some(axe) = axe() else { return };
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
@@ -146,7 +146,7 @@ fn neither_page_has_a_serious_or_critical_finding() {
 }
 
 #[test]
-fn what_is_wrong_is_found() {
+fn accessibility_check_finds_a_planted_fault() {
     within(Duration::from_secs(30), async || {
         let Some(axe) = axe() else { return };
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };

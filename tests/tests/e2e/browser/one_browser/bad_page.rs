@@ -79,7 +79,7 @@ async fn files(relay: &Relay) -> HashMap<&'static str, File> {
 }
 
 #[test]
-fn a_relay_that_is_down_when_the_page_is_loaded() {
+fn page_loaded_without_a_relay_recovers() {
     within(TEST, async || {
         let (_camera, mut relay) = scene(CAM).await;
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
@@ -119,7 +119,7 @@ const AMEND: &str = "
 ";
 
 #[test]
-fn a_relay_that_is_upgraded_while_the_page_is_open() {
+fn relay_upgrade_asks_for_a_reload() {
     within(TEST, async || {
         let (_camera, relay) = scene(CAM).await;
         let way = Injector::start(relay.address(), AMEND).await;
@@ -159,7 +159,7 @@ const FULL: &str = "
 ";
 
 #[test]
-fn a_browser_that_keeps_nothing() {
+fn missing_storage_is_reported_and_playback_works() {
     within(TEST, async || {
         let (_camera, relay) = scene(CAM).await;
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
@@ -184,7 +184,7 @@ fn a_browser_that_keeps_nothing() {
 }
 
 #[test]
-fn a_browser_that_plays_nothing_without_a_tap() {
+fn blocked_autoplay_asks_for_a_tap() {
     within(TEST, async || {
         let (_camera, relay) = scene(CAM).await;
         let Some(browser) = Browser::start_without_autoplay().await else { return };
@@ -197,7 +197,7 @@ fn a_browser_that_plays_nothing_without_a_tap() {
 }
 
 #[test]
-fn a_codec_that_this_browser_cannot_decode() {
+fn undecodable_codec_falls_back_to_the_transcode() {
     within(TEST, async || {
         let (_camera, relay) = scene(H265).await;
         // Without a GPU, Chromium has no H.265.

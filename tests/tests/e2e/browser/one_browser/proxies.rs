@@ -28,7 +28,7 @@ fn documented(relay: &Relay) -> String {
 }
 
 #[test]
-fn every_way_leads_through_caddy_and_below_a_path_of_it() {
+fn every_protocol_passes_caddy_at_the_root_and_below_a_path() {
     within(Duration::from_secs(120), async || {
         let camera = Camera::shared(&[YARD]).await;
         let relay = Setup::config(camera.config()).start().await;

@@ -44,7 +44,7 @@ fn trunk_serve() -> Owned {
 }
 
 #[test]
-fn trunk_serve_shows_a_picture_by_every_protocol() {
+fn trunk_serve_plays_by_every_protocol() {
     namespace::within_network(BUILT + Duration::from_secs(120), async || {
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         let dist = dist_built();

@@ -66,7 +66,7 @@ async fn call(browser: &Browser, name: &str, argument: &str) {
 }
 
 #[test]
-fn another_s_client_plays_from_another_origin_and_stops() {
+fn foreign_whep_client_plays_from_another_origin_and_stops() {
     within(Duration::from_secs(60), async || {
         let Ok(client) = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(CLIENT)) else {
             let missing = "whip-whep is not installed (scripts/install.sh test)";

@@ -197,7 +197,7 @@ fn package(path: &str) -> Option<File> {
 }
 
 #[test]
-fn player_that_shows_the_stream_of_the_last_track_shows_video_whatever_it_offers() {
+fn player_of_the_last_track_shows_video() {
     within(TEST, async || {
         let Some(stage) = Stage::open(SIMPLEST, []).await else { return };
         let offers: [&[&str]; 6] = [
@@ -236,7 +236,7 @@ fn offer_without_active_video_is_refused_with_406() {
 }
 
 #[test]
-fn late_delete_is_answered_404_and_other_viewers_go_on() {
+fn late_delete_is_answered_404() {
     within(TEST, async || {
         let Some(stage) = Stage::open(SIMPLEST, []).await else { return };
         assert_eq!(stage.play(&["video", "audio"]).await["status"], 201);

@@ -1,0 +1,108 @@
+//! Chooses the player of a session over a WebSocket: WebCodecs while it supports everything that the session uses, and otherwise MSE. Pure.
+
+use sightline_protocol::codec::Family;
+
+use crate::player::any::PlayerKind;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct PlayerSelector {
+    preferred: PlayerKind,
+    /// The family of the stream that WebCodecs failed to play, if known, and the reason.
+    failed: Option<(Option<Family>, String)>,
+    /// The family of the current epoch, if known.
+    family: Option<Family>,
+    /// Audio is on.
+    audio: bool,
+    /// The video is in picture-in-picture, or is to be.
+    floating: bool,
+}
+
+impl PlayerSelector {
+    /// Creates the choice of the player that the protocol asks for.
+    pub(super) fn new(preferred: PlayerKind) -> Self {
+        Self { preferred, failed: None, family: None, audio: false, floating: false }
+    }
+
+    /// Handles an epoch of this family. A failure with another family does not count for it.
+    pub(super) fn begin_epoch(&mut self, family: Option<Family>) {
+        self.family = family;
+        self.failed.take_if(|(failed, _)| *failed != family);
+    }
+
+    /// Whether audio is on.
+    pub(super) fn audio(&self) -> bool {
+        self.audio
+    }
+
+    /// Sets whether audio is on.
+    pub(super) fn set_audio(&mut self, audio: bool) {
+        self.audio = audio;
+    }
+
+    /// Sets whether the video is in picture-in-picture, or is to be.
+    pub(super) fn set_floating(&mut self, floating: bool) {
+        self.floating = floating;
+    }
+
+    /// Handles a failure of WebCodecs that would recur in another decoder.
+    pub(super) fn failed(&mut self, why: String) {
+        self.failed = Some((self.family, why));
+    }
+
+    /// The player to use.
+    pub(super) fn kind(&self) -> PlayerKind {
+        if self.failed.is_some() || self.audio || self.floating { PlayerKind::Mse } else { self.preferred }
+    }
+
+    /// The reason, as part of a sentence.
+    pub(super) fn why(&self) -> String {
+        match &self.failed {
+            _ if self.kind() == PlayerKind::WebCodecs => "it can play all that is asked for again".to_owned(),
+            Some((_, why)) => format!("WebCodecs failed: {why}"),
+            None if self.audio => "sound is on, which WebCodecs does not play yet".to_owned(),
+            None if self.floating => "WebCodecs has no picture in picture".to_owned(),
+            None => "you chose it".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Family::{H264, H265};
+
+    #[test]
+    fn audio_and_picture_in_picture_use_mse_while_they_last() {
+        let mut selector = PlayerSelector::new(PlayerKind::WebCodecs);
+        assert_eq!(selector.kind(), PlayerKind::WebCodecs);
+        for (audio, floating) in [(true, false), (false, true), (true, true)] {
+            selector.set_audio(audio);
+            selector.set_floating(floating);
+            assert_eq!((selector.kind(), selector.why().contains("sound")), (PlayerKind::Mse, audio));
+        }
+        selector.set_audio(false);
+        selector.set_floating(false);
+        assert_eq!(selector.kind(), PlayerKind::WebCodecs);
+    }
+
+    #[test]
+    fn failure_lasts_for_its_codec_family() {
+        let mut selector = PlayerSelector::new(PlayerKind::WebCodecs);
+        selector.begin_epoch(Some(H265));
+        selector.failed("no decoder".to_owned());
+        assert_eq!((selector.kind(), selector.why().as_str()), (PlayerKind::Mse, "WebCodecs failed: no decoder"));
+        selector.begin_epoch(Some(H265));
+        assert_eq!(selector.kind(), PlayerKind::Mse);
+        selector.begin_epoch(Some(H264));
+        assert_eq!(selector.kind(), PlayerKind::WebCodecs);
+    }
+
+    #[test]
+    fn preferred_mse_is_kept() {
+        let mut selector = PlayerSelector::new(PlayerKind::Mse);
+        selector.begin_epoch(Some(H264));
+        selector.set_audio(false);
+        assert_eq!(selector.kind(), PlayerKind::Mse);
+    }
+}

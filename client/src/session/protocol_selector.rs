@@ -1,0 +1,272 @@
+//! Selects the protocol of a stream. Pure: observations and events go in, the protocol to use comes out.
+//!
+//! A protocol that the user selected is the only one tried. Auto tries one protocol after the other until a frame is presented.
+//! It keeps a protocol while a known cause explains the missing video: an offline camera is offline over every protocol. It
+//! starts with the protocol that worked on this network before.
+
+use crate::state::{Abilities, Failure, Protocol, TileEvent};
+use crate::time::Moment;
+use sightline_protocol::message::StreamState;
+
+/// Time to the first frame, after which Auto changes the protocol. Three protocols fit into the time that viewers are willing
+/// to wait.
+const FIRST_FRAME_MS: f64 = 4_000.0;
+/// The same while media arrives: the link is slow, and no other protocol makes it faster.
+const SLOW_FIRST_FRAME_MS: f64 = 12_000.0;
+/// The same for a protocol that has worked: relays and networks recover within seconds.
+const RECOVERY_MS: f64 = 15_000.0;
+/// When all protocols have failed, the relay is most likely down. Auto then waits this long on the last protocol that worked,
+/// or else on the first, before it tries them all again.
+const ROUND_MS: f64 = 30_000.0;
+/// Failed connections in a row after which the protocol counts as blocked.
+const REFUSALS: u32 = 2;
+/// Time on another protocol before the best is tested again. It doubles after each failed test, up to the second value.
+const PROBE_INTERVAL_MS: f64 = 30_000.0;
+const PROBE_INTERVAL_MAX_MS: f64 = 15.0 * 60_000.0;
+
+/// Whether Auto begins with WebCodecs where the browser has it. It does once its ages and its costs are measured.
+const AUTO_WEBCODECS: bool = false;
+
+/// The next action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Use the [current](ProtocolSelector::current) protocol, which has changed.
+    Switch,
+    /// Test whether the best protocol would work, and pass the result to [`ProtocolSelector::probed`].
+    ProbeBest,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct ProtocolSelector {
+    protocols: Vec<Protocol>,
+    at: usize,
+    why: String,
+    begun: Moment,
+    /// How long the protocol may stay without video.
+    timeout_ms: f64,
+    /// A frame has been presented since the connection was made.
+    presented: bool,
+    /// The video is stale.
+    stale: bool,
+    /// The connection was made.
+    connected: bool,
+    /// The best protocol could not connect, as far as is known.
+    blocked: bool,
+    /// The last protocol that presented a frame.
+    last_working: usize,
+    /// The protocols abandoned since the last presented frame, and the reasons.
+    failures: Vec<(Protocol, &'static str)>,
+    refusals: u32,
+    explained: bool,
+    visible: bool,
+    probe_interval_ms: f64,
+    settled: Option<Moment>,
+    probing: bool,
+}
+
+impl ProtocolSelector {
+    /// Creates the plan from the user's choice, this browser's abilities and the relay's host. `remembered` worked on this
+    /// network before, where the best did not.
+    pub(super) fn new(
+        chosen: Protocol,
+        abilities: &Abilities,
+        host: &str,
+        remembered: Option<Protocol>,
+        now: Moment,
+    ) -> Self {
+        let protocols = protocols(chosen, abilities, host);
+        let at = protocols.iter().position(|&protocol| Some(protocol) == remembered).unwrap_or(0);
+        let why = match (chosen, protocols[at]) {
+            (Protocol::Auto, _) if at > 0 => "here it worked before, and what is better did not",
+            (Protocol::Auto, Protocol::Mse) => {
+                "it is a sixth of a second behind, passes every proxy and leaves H.265 untouched"
+            }
+            (Protocol::Auto, Protocol::WebCodecs) => "it is the freshest way and leaves H.265 untouched",
+            (Protocol::Auto, _) => "this browser has no Media Source Extensions",
+            _ => "you chose it",
+        };
+        Self {
+            protocols,
+            at,
+            why: why.to_owned(),
+            begun: now,
+            timeout_ms: FIRST_FRAME_MS,
+            presented: false,
+            stale: false,
+            connected: false,
+            blocked: at > 0,
+            last_working: at,
+            failures: Vec::new(),
+            refusals: 0,
+            explained: false,
+            visible: true,
+            probe_interval_ms: PROBE_INTERVAL_MS,
+            settled: None,
+            probing: false,
+        }
+    }
+
+    /// The protocol to use, and the reason.
+    pub(super) fn current(&self) -> (Protocol, &str) {
+        (self.protocols[self.at], &self.why)
+    }
+
+    /// The protocol to remember for this network, once a presented frame proves that it works; an inner none if it is the best.
+    /// A failure of the best protocol that the network did not cause is not remembered: other streams may play.
+    pub(super) fn learned(&self) -> Option<Option<Protocol>> {
+        let learned = self.is_fresh() && self.protocols.len() > 1;
+        match self.at {
+            0 => learned.then_some(None),
+            at => (learned && self.blocked).then_some(Some(self.protocols[at])),
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.presented && !self.stale
+    }
+
+    /// Handles an event of the current protocol.
+    pub(super) fn report(&mut self, event: &TileEvent, now: Moment) -> Option<Decision> {
+        match event {
+            TileEvent::Presented { .. } => {
+                (self.presented, self.stale, self.explained, self.refusals) = (true, false, false, 0);
+                self.timeout_ms = RECOVERY_MS;
+                self.last_working = self.at;
+                self.failures.clear();
+                self.settled.get_or_insert(now);
+            }
+            TileEvent::Lost { .. } => {
+                // The excuse came over a connection that is now closed.
+                (self.presented, self.explained) = (false, false);
+                self.refusals += 1;
+                if self.refusals >= REFUSALS && self.timeout_ms == FIRST_FRAME_MS {
+                    return self.next(now, "its connection does not get through");
+                }
+            }
+            TileEvent::Connected => (self.refusals, self.connected) = (0, true),
+            TileEvent::Failed(Failure::Undecodable, _) => {
+                return self.next(now, "this browser cannot decode what it brings");
+            }
+            // The stream does not exist, or the viewer has no permission.
+            TileEvent::Failed(Failure::Refused, _)
+                if matches!(self.protocols[self.at], Protocol::Mse | Protocol::WebCodecs) =>
+            {
+                self.explained = true;
+            }
+            TileEvent::Failed(..) => return self.next(now, "it does not work here"),
+            TileEvent::Source(state) => self.explained = !matches!(state, StreamState::Live),
+            TileEvent::Ready(_) | TileEvent::VideoInfo(_) => self.explained = false,
+            TileEvent::TapNeeded(needed) => self.explained = *needed,
+            TileEvent::VisibilityChanged(visible) => self.visible = *visible,
+            TileEvent::Stale(stale) => self.stale = *stale,
+            TileEvent::Sample(sample) if !self.presented && sample.bits > 0.0 && self.timeout_ms == FIRST_FRAME_MS => {
+                self.timeout_ms = SLOW_FIRST_FRAME_MS;
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Handles the timer.
+    pub(super) fn tick(&mut self, now: Moment) -> Option<Decision> {
+        if self.is_fresh() || self.explained || !self.visible {
+            self.begun = now;
+        }
+        if now.ms_since(self.begun) > self.timeout_ms {
+            return self.next(now, "it presented no frame in time");
+        }
+        let due = self.settled.is_some_and(|settled| now.ms_since(settled) > self.probe_interval_ms);
+        if self.at > 0 && due && self.visible && !self.probing {
+            self.probing = true;
+            return Some(Decision::ProbeBest);
+        }
+        None
+    }
+
+    /// Handles the result of a test of the best protocol.
+    pub(super) fn probed(&mut self, works: bool, now: Moment) -> Option<Decision> {
+        if !std::mem::take(&mut self.probing) || self.at == 0 {
+            return None;
+        }
+        self.probe_interval_ms = (self.probe_interval_ms * 2.0).min(PROBE_INTERVAL_MAX_MS);
+        self.settled = Some(now);
+        works.then(|| self.go(0, format!("{} works again", self.protocols[0]), now))
+    }
+
+    fn next(&mut self, now: Moment, fault: &'static str) -> Option<Decision> {
+        if self.protocols.len() < 2 {
+            self.begun = now;
+            return None;
+        }
+        if self.at == 0 {
+            // A protocol that has worked was interrupted, which happens to all of them.
+            self.blocked = !self.connected && self.timeout_ms != RECOVERY_MS;
+        }
+        self.failures.push((self.protocols[self.at], fault));
+        let round = self.failures.len() >= self.protocols.len();
+        let at = if round { self.last_working } else { (self.at + 1) % self.protocols.len() };
+        let why = if round { "no other way works either".to_owned() } else { reasons(&self.failures) };
+        let protocol = self.go(at, why, now);
+        if round {
+            self.failures.clear();
+            self.timeout_ms = ROUND_MS;
+        }
+        Some(protocol)
+    }
+
+    fn go(&mut self, at: usize, why: String, now: Moment) -> Decision {
+        (self.at, self.why, self.begun) = (at, why, now);
+        (self.presented, self.stale, self.connected) = (false, false, false);
+        (self.explained, self.refusals, self.settled) = (false, 0, None);
+        (self.timeout_ms, self.probing) = (FIRST_FRAME_MS, false);
+        Decision::Switch
+    }
+}
+
+/// The reasons for abandoning protocols, as part of a sentence.
+fn reasons(failures: &[(Protocol, &str)]) -> String {
+    let reason = |(n, (protocol, fault)): (usize, &(Protocol, &str))| {
+        format!("{protocol} {}because {fault}", if n == 0 { "was left " } else { "" })
+    };
+    failures.iter().enumerate().map(reason).collect::<Vec<_>>().join(", ")
+}
+
+/// The protocols to try, best first; at least one.
+fn protocols(chosen: Protocol, abilities: &Abilities, host: &str) -> Vec<Protocol> {
+    if chosen != Protocol::Auto {
+        return vec![chosen];
+    }
+    auto(AUTO_WEBCODECS, abilities, host)
+}
+
+fn auto(webcodecs: bool, abilities: &Abilities, host: &str) -> Vec<Protocol> {
+    let mse = abilities.media_source.is_some();
+    let there = [
+        // MSE takes over where WebCodecs fails.
+        (Protocol::WebCodecs, webcodecs && mse && abilities.webcodecs),
+        (Protocol::Mse, mse),
+        // WebRTC does not pass the tunnels and proxies of remote access.
+        (Protocol::WebRtc, abilities.webrtc && is_local(host)),
+        (Protocol::Hls, mse || abilities.native_hls),
+    ];
+    let protocols: Vec<_> = there.into_iter().filter(|(_, there)| *there).map(|(protocol, _)| protocol).collect();
+    if protocols.is_empty() { vec![Protocol::Mse] } else { protocols }
+}
+
+/// Whether a host is on the local network, judged by its name (RFC 1918, RFC 3927, RFC 4193, RFC 6762).
+fn is_local(host: &str) -> bool {
+    use std::net::{IpAddr, Ipv6Addr};
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let unique_local = |ip: Ipv6Addr| ip.segments()[0] & 0xfe00 == 0xfc00 || ip.segments()[0] & 0xffc0 == 0xfe80;
+    match host.parse() {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => ip.is_loopback() || unique_local(ip),
+        Err(_) => {
+            host == "localhost" || host.ends_with(".localhost") || host.ends_with(".local") || !host.contains('.')
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -198,5 +198,5 @@ async fn tcp_connection_beyond_the_limit_is_closed_at_once_and_counted() {
         assert_eq!(scene.rejections.codes(), [(429, n)]);
     }
     held.clear();
-    scene.permit().await;
+    let _free = scene.permit().await;
 }

@@ -148,7 +148,7 @@ impl Relay {
         let streams = tokio::spawn(supervisor.follow(changes, limits.clone()));
 
         let Application { router, whep, sessions } =
-            Application::new(self.config, self.webrtc, hub, &limits, &shutdown);
+            Application::new(self.config, self.webrtc, hub, (&limits, &limiter), &shutdown);
         let certificate = self.certificate.as_ref().map(Certificate::current);
         if let Some(certificate) = self.certificate {
             tokio::spawn(certificate.follow(shutdown.clone()));
@@ -189,15 +189,17 @@ impl Application {
         config: Config,
         webrtc: Option<whep::BoundPort>,
         hub: Arc<Hub>,
-        limits: &LiveLimits,
+        (limits, limiter): (&LiveLimits, &ConnectionLimiter),
         shutdown: &CancellationToken,
     ) -> Self {
         let allowed_origins: Arc<[String]> = config.allowed_origins.into();
         let (ring, low_kbps) = (config.ring_bytes, config.low_kbps);
         let hls = hls::HlsContext::new(hub.clone(), ring, low_kbps, allowed_origins.clone(), shutdown.clone());
         let viewers = ViewerLimiter::new(limits.clone());
-        let whep = whep::Whep::start(webrtc, hub.clone(), allowed_origins.clone(), viewers.clone(), shutdown.clone());
         let (sessions, rejections) = (TaskTracker::new(), Rejections::default());
+        let gate = whep::ConnectionGate::new(limiter.clone(), rejections.clone());
+        let origins = allowed_origins.clone();
+        let whep = whep::Whep::start(webrtc, hub.clone(), origins, viewers.clone(), gate, shutdown.clone());
         let context = websocket::WebSocketContext {
             hub,
             allowed_origins,

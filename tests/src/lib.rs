@@ -23,6 +23,7 @@
 //! | [`viewer`] | a viewer without a browser, for both WebSocket dialects |
 //! | [`slow`] | the same viewer behind a tunnel and a slow link |
 //! | [`peer`] | a WebRTC viewer without a browser |
+//! | [`stun`] | its STUN messages, from any socket |
 //! | [`browser`] | Chromium, Firefox and WebKitGTK by WebDriver, and the state of their pages |
 //! | [`known_delay`] | a page with frames of known age, to measure the error of the latency probe |
 //! | [`download`] | a file that a page saved, and its contents |
@@ -61,6 +62,7 @@ pub mod run;
 pub mod slow;
 pub mod sound_card;
 pub mod stats;
+pub mod stun;
 pub mod tls;
 pub mod tracks;
 pub mod viewer;

@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 
 use crate::http;
 use crate::relay::Relay;
+use crate::stun::IceSession;
 
 /// The time limit of connecting: some round trips on loopback, on a busy machine.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -47,6 +48,8 @@ pub struct Peer {
     socket: UdpSocket,
     mid: Mid,
     connected: bool,
+    /// Its ICE session.
+    pub ice: IceSession,
     /// All frames since the start.
     pub pictures: Vec<Picture>,
 }
@@ -74,19 +77,11 @@ impl Peer {
         let mut changes = rtc.sdp_api();
         let mid = changes.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = changes.apply().expect("there is something to offer");
-        let mut peer = Self { rtc, socket, mid, connected: false, pictures: Vec::new() };
-        peer.accept(relay, path, &offer.to_sdp_string(), pending).await;
+        let ice = accept(&mut rtc, relay, path, &offer.to_sdp_string(), pending).await;
+        let mut peer = Self { rtc, socket, mid, connected: false, ice, pictures: Vec::new() };
         peer.run(CONNECT, |_, peer| !peer.connected).await;
         assert!(peer.connected, "not connected within {CONNECT:?}");
         peer
-    }
-
-    async fn accept(&mut self, relay: SocketAddr, path: &str, offer: &str, pending: SdpPendingOffer) {
-        let headers = [("Content-Type", "application/sdp")];
-        let answer = http::send(relay, "POST", path, &headers, offer.into()).await.expect("an answer");
-        assert_eq!(answer.status, 201, "{path}: {}", answer.text());
-        let answer = SdpAnswer::from_sdp_string(&answer.text()).expect("an answer in SDP");
-        self.rtc.sdp_api().accept_answer(pending, answer).expect("an answer to the offer");
     }
 
     /// Requests a key frame, as a decoder without one does (PLI).
@@ -142,4 +137,15 @@ impl Peer {
             }
         }
     }
+}
+
+/// Posts the offer and accepts the answer.
+async fn accept(rtc: &mut Rtc, relay: SocketAddr, path: &str, offer: &str, pending: SdpPendingOffer) -> IceSession {
+    let headers = [("Content-Type", "application/sdp")];
+    let answer = http::send(relay, "POST", path, &headers, offer.into()).await.expect("an answer");
+    assert_eq!(answer.status, 201, "{path}: {}", answer.text());
+    let text = answer.text();
+    let answer = SdpAnswer::from_sdp_string(&text).expect("an answer in SDP");
+    rtc.sdp_api().accept_answer(pending, answer).expect("an answer to the offer");
+    IceSession::new(offer, &text)
 }

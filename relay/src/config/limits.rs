@@ -23,7 +23,7 @@ const LOOPBACK: [IpNet; 2] = [
 /// The limits, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections to the HTTP port, of any kind.
+    /// Connections to the HTTP port, of any kind, and by ICE-TCP.
     pub connections: usize,
     /// Connections from one client: an IPv4 address or an IPv6 /64.
     pub connections_per_address: usize,

@@ -1,4 +1,4 @@
-//! Limits connections to the HTTP port: in total and per client.
+//! Limits connections to the HTTP port and by ICE-TCP: in total and per client.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -32,13 +32,20 @@ impl ConnectionLimiter {
         Self { limits, permits: Permits::default(), capacity }
     }
 
-    /// Takes a permit for one connection. Loopback peers and trusted proxies carry many clients, so they count in total only.
+    /// The client of a connection. `None` for loopback peers and trusted proxies, which carry many clients.
+    pub(crate) fn client(&self, peer: IpAddr) -> Option<IpAddr> {
+        let peer = peer.to_canonical();
+        let is_shared = peer.is_loopback() || contains(&self.limits.now().trusted_proxies, peer);
+        (!is_shared).then(|| client_prefix(peer))
+    }
+
+    /// Takes a permit for one connection. One without a [`client`](Self::client) counts in total only.
     pub(crate) fn acquire(&self, peer: SocketAddr) -> Result<Permit, TooManyConnections> {
         let limits = self.limits.now();
         let (total, per_client) = (limits.connections.min(self.capacity), limits.connections_per_address);
-        let is_shared = |ip: IpAddr| ip.is_loopback() || contains(&limits.trusted_proxies, ip);
-        let client = Some(peer.ip().to_canonical()).filter(|&ip| !is_shared(ip)).map(client_prefix);
-        let client = client.map(|client| (Scope::Client(client), per_client, TooManyConnections::Client(per_client)));
+        let client = self
+            .client(peer.ip())
+            .map(|client| (Scope::Client(client), per_client, TooManyConnections::Client(per_client)));
         self.permits.acquire([(Scope::Total, total, TooManyConnections::Total(total))].into_iter().chain(client))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | module | limits |
 //! | --- | --- |
-//! | [`connections`] | connections to the HTTP port, in total and per client |
+//! | [`connections`] | connections to the HTTP port and by ICE-TCP, in total and per client |
 //! | [`descriptors`] | the same, by the process's file descriptors |
 //! | [`viewers`] | WebSocket and WebRTC sessions, in total, per stream and per client |
 //! | [`transcodes`] | encoders of video |

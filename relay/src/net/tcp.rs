@@ -1,5 +1,6 @@
 //! Socket options of the connections that carry media.
 
+use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::time::Duration;
 
@@ -32,4 +33,11 @@ pub(crate) fn set_user_timeout(stream: &TcpStream) {
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = stream;
+}
+
+/// Whether an error of `accept` means that the peer closed the connection before it was accepted. The listener has no error
+/// then.
+pub(crate) fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

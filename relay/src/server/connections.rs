@@ -68,7 +68,7 @@ pub(super) async fn serve(
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
-            Err(error) if is_of_the_connection(&error) => continue,
+            Err(error) if tcp::is_of_the_connection(&error) => continue,
             Err(error) => {
                 if log_interval.is_due(Instant::now()) {
                     warn!(%error, "connections cannot be accepted and wait; raise the limit of open files (ulimit -n)");
@@ -165,12 +165,6 @@ async fn answer(app: Router, peer: PeerInfo, request: Request<Incoming>) -> Resu
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
     TowerToHyperService::new(app).call(request).await
-}
-
-/// Whether the peer closed the connection before it was accepted, which is no error of the relay.
-fn is_of_the_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// Sends the reason of the refusal, with TLS if the peer speaks it.

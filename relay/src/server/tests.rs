@@ -11,13 +11,16 @@ use tokio_util::sync::CancellationToken;
 use super::Application;
 use super::connections::Serving;
 use crate::config::Config;
+use crate::egress::whep;
 use crate::hub::{Hub, ring};
 use crate::limits::LiveLimits;
+use crate::limits::connections::ConnectionLimiter;
 use crate::net::peer::PeerInfo;
 
 mod bodies;
 mod logins;
 mod sockets;
+mod whep_sessions;
 
 /// The address of a client.
 const CLIENT: &str = "203.0.113.7";
@@ -35,9 +38,23 @@ impl TestRelay {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::demo();
         change(&mut config);
+        Self::start(config, None)
+    }
+
+    /// The same with WebRTC.
+    async fn with_webrtc(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::demo();
+        change(&mut config);
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let webrtc = whep::bind(&config.webrtc, address).await.expect("a free port");
+        Self::start(config, webrtc)
+    }
+
+    fn start(config: Config, webrtc: Option<whep::BoundPort>) -> Self {
         let hub = Arc::new(Hub::new(config.streams.keys().cloned(), ring::RingLimits::default(), config.low));
         let (limits, shutdown) = (LiveLimits::new(config.limits.clone()), CancellationToken::new());
-        let application = Application::new(config, None, hub, &limits, &shutdown);
+        let limiter = ConnectionLimiter::new(limits.clone(), usize::MAX);
+        let application = Application::new(config, webrtc, hub, (&limits, &limiter), &shutdown);
         Self { application, limits, shutdown }
     }
 

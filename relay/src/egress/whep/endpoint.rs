@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use sightline_protocol::codec::Family;
+use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::stream::{StreamName, Variant, VariantChoice};
 use str0m::change::SdpOffer;
 use str0m::config::{CryptoProvider, DtlsCert};
@@ -22,10 +22,15 @@ use tracing::{info, warn};
 use super::demux::{self, SessionId, Ufrags};
 use super::error::WhepError;
 use super::frame_reader::{self, FrameReader};
-use super::network::{self, Inbox, InboxMessage, Port, Sessions};
+use super::ice_tcp::ConnectionGate;
+use super::inbox::{Inbox, InboxMessage, SessionGuard, Sessions, inbox, lock};
+use super::network::Port;
+use super::paths::Paths;
 use super::payload::{self, Payload};
-use super::session::{self, Negotiated, SessionGuard, WhepSession};
+use super::session::{self, Negotiated, WhepSession};
+use super::stun::{self, Credentials};
 use super::{BoundPort, address, answer, ice_links, sdp_fragment};
+use crate::access::Expiry;
 use crate::config::Announced;
 use crate::hub::{Hub, Stream};
 use crate::limits::permit::Permit;
@@ -50,6 +55,20 @@ pub(super) struct Endpoint {
     shutdown: CancellationToken,
 }
 
+/// A viewer's offer.
+pub(super) struct Offer {
+    pub(super) permit: Permit,
+    pub(super) name: StreamName,
+    pub(super) sdp: String,
+    pub(super) choice: VariantChoice,
+    /// The local address of its HTTP connection.
+    pub(super) reached: Option<IpAddr>,
+    /// The address by which the viewer counts.
+    pub(super) client: Option<IpAddr>,
+    /// The expiry of its token.
+    pub(super) expiry: Option<Expiry>,
+}
+
 /// The response to an offer.
 pub(super) struct Answer {
     pub(super) id: SessionId,
@@ -60,7 +79,12 @@ pub(super) struct Answer {
 }
 
 impl Endpoint {
-    pub(super) fn start(bound: BoundPort, hub: Arc<Hub>, shutdown: CancellationToken) -> Option<Self> {
+    pub(super) fn start(
+        bound: BoundPort,
+        hub: Arc<Hub>,
+        connections: ConnectionGate,
+        shutdown: CancellationToken,
+    ) -> Option<Self> {
         let BoundPort { mut port, settings } = bound;
         let crypto = Arc::new(from_feature_flags());
         let Some(certificate) = crypto.dtls_provider.generate_certificate() else {
@@ -70,7 +94,7 @@ impl Endpoint {
         let sessions = Sessions::default();
         info!(address = %port.address, udp = settings.udp, tcp = settings.tcp, "WebRTC listening");
         let tasks = TaskTracker::new();
-        for served in port.serve(&sessions, &tasks) {
+        for served in port.serve(connections, &sessions, &tasks) {
             tasks.spawn(run_until(shutdown.clone(), served));
         }
         tasks.close();
@@ -83,50 +107,45 @@ impl Endpoint {
         self.hub.stream(name).ok_or_else(|| WhepError::UnknownStream(name.clone()))
     }
 
-    /// Creates a session for an offer. `reached` is the local address of its HTTP connection.
-    pub(super) async fn create(
-        &self,
-        permit: Permit,
-        name: &StreamName,
-        stream: &Stream,
-        offer: &str,
-        choice: VariantChoice,
-        reached: Option<IpAddr>,
-    ) -> Result<Answer, WhepError> {
-        if !network::lock(&self.sessions).has_room() {
+    /// Creates a session for an offer.
+    pub(super) async fn create(&self, stream: &Stream, offer: Offer) -> Result<Answer, WhepError> {
+        if !lock(&self.sessions).has_room(offer.client, Instant::now()) {
             return Err(WhepError::Full);
         }
-        let (mut negotiated, sdp) = self.negotiate(offer, reached)?;
+        let (mut negotiated, sdp) = self.negotiate(&offer.sdp, offer.reached)?;
         let playable = payload::playable(&negotiated.payloads);
         let takes_h264 = payload::has(&negotiated.payloads, Family::H264);
-        let choice = if takes_h264 { choice } else { VariantChoice::Auto };
+        let choice = if takes_h264 { offer.choice } else { VariantChoice::Auto };
         if !takes_h264 {
-            match timeout(FORMAT_WAIT, frame_reader::camera_fits(stream, &playable)).await {
-                Ok(Some(true)) => {}
-                Ok(Some(false)) => {
-                    return Err(WhepError::NoCodec(
-                        "it has H.265 alone, and the camera's video cannot be sent as H.265",
-                    ));
-                }
-                Ok(None) => return Err(WhepError::Unavailable("its source has failed".to_owned())),
-                Err(_) => return Err(WhepError::Unavailable("its source is still starting".to_owned())),
-            }
+            wait_for_h265(stream, &playable).await?;
         }
         let mut frames = FrameReader::new(stream.clone(), choice, playable);
         if let Some(failure) = frames.failure() {
             return Err(WhepError::Unavailable(failure.trim_end_matches('.').to_owned()));
         }
         let variant = frames.expected_variant();
-        let ufrag = negotiated.rtc.direct_api().local_ice_credentials().ufrag;
-        let theirs = sdp_fragment::parse(offer).and_then(|offer| offer.ufrag);
-        let names = Ufrags { ours: ufrag.clone(), theirs };
+        let ours = negotiated.rtc.direct_api().local_ice_credentials();
+        let theirs = sdp_fragment::credentials(&offer.sdp)
+            .ok_or_else(|| WhepError::NotSdp("it has no ice-ufrag and ice-pwd".to_owned()))?;
+        let ufrag = ours.ufrag.clone();
+        let names =
+            Ufrags { ours: ufrag.clone(), theirs: sdp_fragment::parse(&offer.sdp).and_then(|offer| offer.ufrag) };
         let id = SessionId(rand::random());
-        let (sender, inbox) = network::inbox();
-        let added = network::lock(&self.sessions).add(id, name.clone(), names, sender);
-        added.map_err(|demux::Full| WhepError::Full)?;
+        let (sender, inbox) = inbox();
+        let added = lock(&self.sessions).add(id, offer.name.clone(), names, offer.client, sender, Instant::now());
+        if let Some(replaced) = added.map_err(|demux::Full| WhepError::Full)? {
+            // A full inbox means that packets keep it busy. It then ends by its own time limit.
+            let _ = replaced.try_send(InboxMessage::Replaced);
+        }
         let guard = SessionGuard { sessions: self.sessions.clone(), id };
-        let mut session = WhepSession::new(negotiated, frames, guard, inbox, self.port.udp.clone());
-        let (shutdown, name) = (self.shutdown.clone(), name.clone());
+        let paths = Paths::new(guard, Credentials::new(ours, theirs, self.crypto.clone()), self.port.udp.clone());
+        self.spawn(WhepSession::new(negotiated, frames, paths, inbox, offer.expiry), offer.name, offer.permit);
+        Ok(Answer { id, ufrag, sdp, variant })
+    }
+
+    /// Runs a session, which holds `permit` until it ends.
+    fn spawn(&self, mut session: WhepSession, name: StreamName, permit: Permit) {
+        let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             let begun = Instant::now();
             let _permit = permit;
@@ -134,7 +153,6 @@ impl Endpoint {
             let seconds = begun.elapsed().as_secs_f64();
             info!(stream = name.as_str(), seconds, frames = session.sent, "WebRTC viewer ended: {}", Foreign(&ended));
         });
-        Ok(Answer { id, ufrag, sdp, variant })
     }
 
     /// Negotiates with the viewer's offer.
@@ -145,6 +163,7 @@ impl Endpoint {
             .set_crypto_provider(self.crypto.clone())
             .set_dtls_cert(self.certificate.clone())
             .set_ice_lite(true)
+            .set_local_ice_credentials(stun::random_credentials())
             .set_extension(PLAYOUT_DELAY_ID, Extension::PlayoutDelay)
             .set_send_buffer_video(session::RESEND);
         *config.codec_config() = payload::offered_by_us();
@@ -180,15 +199,27 @@ impl Endpoint {
 
     /// The inbox of a session of that stream, and its user fragments.
     pub(super) fn session(&self, id: SessionId, name: &StreamName) -> Result<(Inbox, Ufrags), WhepError> {
-        let sessions = network::lock(&self.sessions);
+        let sessions = lock(&self.sessions);
         let (inbox, names) = sessions.find(id, name).ok_or(WhepError::UnknownSession)?;
         Ok((inbox, names.clone()))
     }
 
     pub(super) async fn delete(&self, id: SessionId, name: &StreamName) -> Result<(), WhepError> {
         let (inbox, _) = self.session(id, name)?;
-        network::lock(&self.sessions).remove(id);
+        lock(&self.sessions).remove(id);
         inbox.send(InboxMessage::Delete).await.map_err(|_| WhepError::UnknownSession)
+    }
+}
+
+/// Waits until the camera's format is known. Fails unless it is H.265 that the viewer plays.
+async fn wait_for_h265(stream: &Stream, playable: &[VideoCodec]) -> Result<(), WhepError> {
+    match timeout(FORMAT_WAIT, frame_reader::camera_fits(stream, playable)).await {
+        Ok(Some(true)) => Ok(()),
+        Ok(Some(false)) => {
+            Err(WhepError::NoCodec("it has H.265 alone, and the camera's video cannot be sent as H.265"))
+        }
+        Ok(None) => Err(WhepError::Unavailable("its source has failed".to_owned())),
+        Err(_) => Err(WhepError::Unavailable("its source is still starting".to_owned())),
     }
 }
 

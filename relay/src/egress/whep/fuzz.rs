@@ -6,6 +6,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Endpoint;
+use super::ice_tcp::ConnectionGate;
 use super::{bind, sdp_fragment};
 use crate::config::Webrtc;
 use crate::hub::Hub;
@@ -18,7 +19,7 @@ static ENDPOINT: LazyLock<(Runtime, Endpoint)> = LazyLock::new(|| {
         let bound = bind(&Webrtc::default(), "127.0.0.1:0".parse().expect("it is an address")).await;
         let hub = Hub::new(["cam".parse().expect("it is a name")], RingLimits::default(), true);
         let bound = bound.expect("the system has a port for it")?;
-        Endpoint::start(bound, Arc::new(hub), CancellationToken::new())
+        Endpoint::start(bound, Arc::new(hub), ConnectionGate::default_limits(), CancellationToken::new())
     });
     (runtime, endpoint.expect("it is turned on"))
 });

@@ -21,10 +21,11 @@ use sightline_protocol::stream::{StreamName, VariantChoice};
 use tokio::time::timeout;
 
 use super::demux::SessionId;
+use super::endpoint::Offer;
 use super::error::{ACCEPT_POST, SDP, SDP_FRAGMENT, WhepError};
-use super::network::InboxMessage;
+use super::inbox::InboxMessage;
 use super::{Whep, sdp_fragment};
-use crate::access::QueryToken;
+use crate::access::{Expiry, QueryToken};
 use crate::egress::address::Requested;
 use crate::net::origin;
 use crate::net::peer::{PeerInfo, is_encrypted};
@@ -106,6 +107,7 @@ async fn create(
     Query(wish): Query<VariantQuery>,
     peer: Option<axum::Extension<ConnectInfo<PeerInfo>>>,
     link: Option<axum::Extension<QueryToken>>,
+    expiry: Option<axum::Extension<Expiry>>,
     request: Request,
 ) -> Result<Response, WhepError> {
     let endpoint = whep.endpoint()?;
@@ -115,12 +117,14 @@ async fn create(
     let path = request.uri().path().to_owned();
     let sent = request.headers().clone();
     let text = body(request, SDP).await?;
-    let offer = text.map_err(|_| WhepError::NotSdp("it is not text".to_owned()))?;
+    let sdp = text.map_err(|_| WhepError::NotSdp("it is not text".to_owned()))?;
     let peer = peer.map(|axum::Extension(ConnectInfo(peer))| peer);
     let client = whep.viewers.client(peer.map(|peer| peer.address), &sent);
     let permit = whep.viewers.acquire(name, client)?;
-    let local = peer.and_then(|peer| peer.local);
-    let answer = endpoint.create(permit, name, &stream, &offer, wish.choice(), local).await?;
+    let reached = peer.and_then(|peer| peer.local);
+    let (name, choice, expiry) = (name.clone(), wish.choice(), expiry.map(|axum::Extension(expiry)| expiry));
+    let offer = Offer { permit, name, sdp, choice, reached, client, expiry };
+    let answer = endpoint.create(&stream, offer).await?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
     headers.extend(answer.variant.map(|variant| (VARIANT, HeaderValue::from_static(variant.as_str()))));

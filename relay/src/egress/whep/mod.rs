@@ -5,19 +5,21 @@
 //! | [`http`], [`error`], [`ice_links`], [`sdp_fragment`] | requests and responses |
 //! | [`endpoint`] | creates and finds sessions |
 //! | [`payload`], [`answer`] | the viewer's codecs, and the SDP answer |
-//! | [`network`], [`demux`], [`address`] | one port for all viewers, and the session of each packet |
+//! | [`network`], [`ice_tcp`], [`demux`], [`inbox`], [`address`] | one port for all viewers, and the session of each packet |
+//! | [`paths`], [`consent`], [`stun`] | the viewer's addresses, and which of them get packets |
 //! | [`session`] | one viewer: the loop around str0m, which implements ICE, DTLS, SRTP and SDP |
 //! | [`frame_reader`], [`annex_b`], [`rtp_time`] | from the ring to frames in RTP's form |
 //! | [`channel`] | announces epochs to the viewer |
 //! | [`pacer`], [`keyframe_limiter`], [`timeout`] | bursts, repeated GOPs, time limits |
 //!
 //! A viewer costs a cursor and an ICE-lite agent. A frame is converted when it is sent, and no queue follows. Sessions without
-//! a connected viewer are limited in number and time.
+//! a connected viewer are limited in number and time. An address gets packets only while it answers ([`consent`]).
 
 mod address;
 mod annex_b;
 mod answer;
 mod channel;
+mod consent;
 mod demux;
 mod endpoint;
 mod error;
@@ -26,13 +28,19 @@ mod frame_reader;
 pub(crate) mod fuzz;
 mod http;
 mod ice_links;
+mod ice_tcp;
+mod inbox;
 mod keyframe_limiter;
 mod network;
 mod pacer;
+mod paths;
 mod payload;
 mod rtp_time;
 mod sdp_fragment;
 mod session;
+mod stun;
+#[cfg(test)]
+pub(crate) mod test_viewer;
 mod timeout;
 
 use std::io;
@@ -50,6 +58,7 @@ use error::WhepError;
 use network::Port;
 
 pub(crate) use http::router;
+pub(crate) use ice_tcp::ConnectionGate;
 
 /// The default port, different from those of MediaMTX and go2rtc, which may run on the same machine.
 const DEFAULT_PORT: u16 = 8190;
@@ -88,15 +97,16 @@ pub struct Whep {
 }
 
 impl Whep {
-    /// Serves the port until `shutdown`. Without a port, refuses all requests.
+    /// Serves the port until `shutdown`, within the limits of `connections`. Without a port, refuses all requests.
     pub(crate) fn start(
         bound: Option<BoundPort>,
         hub: Arc<Hub>,
         allowed_origins: Arc<[String]>,
         viewers: ViewerLimiter,
+        connections: ConnectionGate,
         shutdown: CancellationToken,
     ) -> Self {
-        let endpoint = bound.and_then(|bound| Endpoint::start(bound, hub, shutdown)).map(Arc::new);
+        let endpoint = bound.and_then(|bound| Endpoint::start(bound, hub, connections, shutdown)).map(Arc::new);
         Self { allowed_origins, viewers, endpoint }
     }
 

@@ -1,6 +1,6 @@
 //! Parses the SDP fragments of Trickle ICE (RFC 8840, section 4).
 
-use str0m::Candidate;
+use str0m::{Candidate, IceCreds};
 
 /// The content of an SDP fragment.
 #[derive(Debug, Default)]
@@ -30,6 +30,23 @@ pub(super) fn parse(text: &str) -> Option<SdpFragment> {
     known.then_some(fragment)
 }
 
+/// The ICE credentials of an offer or answer: the session's, or those of the first section that has both (RFC 8839, section
+/// 5.4).
+pub(super) fn credentials(sdp: &str) -> Option<IceCreds> {
+    let (mut ufrag, mut pass) = (None, None);
+    for line in sdp.lines().map(str::trim_end) {
+        if line.starts_with("m=") {
+            (ufrag, pass) = (None, None);
+        }
+        ufrag = line.strip_prefix("a=ice-ufrag:").or(ufrag);
+        pass = line.strip_prefix("a=ice-pwd:").or(pass);
+        if let (Some(ufrag), Some(pass)) = (ufrag, pass) {
+            return Some(IceCreds { ufrag: ufrag.to_owned(), pass: pass.to_owned() });
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +71,18 @@ mod tests {
         for text in ["", "{}", "a=rtpmap:96 H264/90000", "candidate:1"] {
             assert!(parse(text).is_none(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn credentials_are_those_of_the_first_section_with_both() {
+        let of = |sdp: &str| credentials(sdp).map(|creds| (creds.ufrag, creds.pass));
+        let expected = Some(("u".to_owned(), "p".to_owned()));
+        assert_eq!(
+            of("v=0\r\na=ice-pwd:p\r\na=ice-ufrag:u\r\nm=video 9\r\na=ice-ufrag:x\r\na=ice-pwd:y\r\n"),
+            expected
+        );
+        assert_eq!(of("v=0\r\nm=audio 9\r\na=ice-ufrag:x\r\nm=video 9\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\n"), expected);
+        assert_eq!(of("v=0\r\nm=audio 9\r\na=ice-ufrag:x\r\nm=video 9\r\na=ice-pwd:p\r\n"), None);
     }
 
     proptest! {

@@ -4,52 +4,35 @@
 //! holds only the packets of one frame, and those for retransmission ([`RESEND`]).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use str0m::media::{MediaTime, Mid, Pt};
-use str0m::net::{Protocol, Receive, Transmit};
+use str0m::net::{Protocol, Receive};
 use str0m::{Event, Input, Output, Rtc, RtcError};
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::channel::ReadyChannel;
-use super::demux::SessionId;
 use super::frame_reader::{FrameReader, Media, RtpFrame};
+use super::inbox::InboxMessage;
 use super::keyframe_limiter::KeyframeLimiter;
-use super::network::{self, InboxMessage, Sessions};
 use super::pacer::Pacer;
+use super::paths::Paths;
 use super::payload::{self, Payload};
 use super::rtp_time::{CLOCK_RATE, RtpClock};
-use super::timeout::{EndReason, SessionTimeout, TCP_WRITE_TIMEOUT};
+use super::timeout::{EndReason, SessionTimeout};
+use crate::access::Expiry;
 
 /// Packets kept for retransmission, more than the largest key frames have. They take a megabyte, nearly all of a viewer's
 /// memory.
 pub(super) const RESEND: usize = 512;
 /// Maximum number of trickled candidates: several per network of the viewer.
 const CANDIDATES_MAX: usize = 64;
-/// Maximum number of TCP connections per viewer: it tries each candidate once.
-const CONNECTIONS_MAX: usize = 8;
 /// The largest maximum at which Chromium shows a frame as soon as it is decoded, if the minimum is 0. Above it, Chromium paces
 /// frames.
 const PLAYOUT_DELAY_MAX: Duration = Duration::from_millis(400);
-
-/// The session's entry in the demultiplexer. Dropping it removes the entry.
-#[derive(Debug)]
-pub(super) struct SessionGuard {
-    pub(super) sessions: Sessions,
-    pub(super) id: SessionId,
-}
-
-impl Drop for SessionGuard {
-    fn drop(&mut self) {
-        network::lock(&self.sessions).remove(self.id);
-    }
-}
 
 /// The result of negotiation with the viewer.
 pub(super) struct Negotiated {
@@ -64,11 +47,11 @@ pub(super) struct Negotiated {
 pub(super) struct WhepSession {
     negotiated: Negotiated,
     frames: FrameReader,
-    guard: SessionGuard,
+    paths: Paths,
     inbox: mpsc::Receiver<InboxMessage>,
-    udp: Option<Arc<UdpSocket>>,
-    tcp: Vec<(SocketAddr, mpsc::Sender<Bytes>)>,
     candidates: usize,
+    /// The expiry of the token that admitted the viewer.
+    expiry: Option<Expiry>,
     began: Instant,
     timeout: SessionTimeout,
     pacer: Pacer,
@@ -87,18 +70,17 @@ impl WhepSession {
     pub(super) fn new(
         negotiated: Negotiated,
         frames: FrameReader,
-        guard: SessionGuard,
+        paths: Paths,
         inbox: mpsc::Receiver<InboxMessage>,
-        udp: Option<Arc<UdpSocket>>,
+        expiry: Option<Expiry>,
     ) -> Self {
         Self {
             negotiated,
             frames,
-            guard,
+            paths,
             inbox,
-            udp,
-            tcp: Vec::new(),
             candidates: 0,
+            expiry,
             began: Instant::now(),
             timeout: SessionTimeout::default(),
             pacer: Pacer::default(),
@@ -113,10 +95,17 @@ impl WhepSession {
 
     /// Runs until the session ends.
     pub(super) async fn run(&mut self, shutdown: &CancellationToken) -> EndReason {
-        let ended = loop {
-            if let Err(ended) = self.turn(shutdown).await {
-                break ended;
+        let expired = Expiry::passed(self.expiry);
+        let turns = async {
+            loop {
+                if let Err(ended) = self.turn(shutdown).await {
+                    break ended;
+                }
             }
+        };
+        let ended = tokio::select! {
+            ended = turns => ended,
+            () = expired => EndReason::Expired,
         };
         // Tells the viewer, if it still takes packets.
         if self.negotiated.rtc.close().is_ok() {
@@ -142,7 +131,7 @@ impl WhepSession {
         tokio::select! {
             () = shutdown.cancelled() => Err(EndReason::Stopping),
             message = self.inbox.recv() => match message {
-                Some(message) => self.receive(message),
+                Some(message) => self.receive(message).await,
                 None => Err(EndReason::Left),
             },
             media = self.frames.next(), if wanted => self.send(media).await,
@@ -156,7 +145,10 @@ impl WhepSession {
             match self.negotiated.rtc.poll_output().map_err(rtc_error)? {
                 Output::Timeout(_) if !self.negotiated.rtc.is_alive() => return Err(EndReason::Left),
                 Output::Timeout(due) => return Ok(due.into()),
-                Output::Transmit(packet) => self.transmit(packet).await?,
+                Output::Transmit(packet) => {
+                    let now = self.time();
+                    self.paths.send(packet, now).await?;
+                }
                 Output::Event(event) => self.handle(&event)?,
             }
         }
@@ -167,10 +159,10 @@ impl WhepSession {
         match event {
             Event::Connected => {
                 self.timeout.on_connected(now);
-                network::lock(&self.guard.sessions).connected(self.guard.id);
+                self.paths.guard.connected();
             }
             Event::KeyframeRequest(_) if self.keyframe_limiter.allows(self.gop_so_far(), now) => {
-                debug!(id = %self.guard.id, "key frame requested: repeating the GOP");
+                debug!(id = %self.paths.guard.id, "key frame requested: repeating the GOP");
                 self.keyframe_limiter.began(now);
                 self.frames.rewind();
             }
@@ -181,32 +173,18 @@ impl WhepSession {
         Ok(())
     }
 
-    async fn transmit(&mut self, packet: Transmit) -> Result<(), EndReason> {
-        match packet.proto {
-            Protocol::Udp => {
-                if let Some(udp) = &self.udp {
-                    network::send_udp(udp, packet.destination, &packet.contents).await;
-                }
-                Ok(())
-            }
-            _ => {
-                let Some((_, outbox)) = self.tcp.iter().find(|(peer, _)| *peer == packet.destination) else {
-                    return Ok(());
-                };
-                // A closed connection takes nothing. If the viewer has no other path, its silence ends the session.
-                let sent = timeout(TCP_WRITE_TIMEOUT, outbox.send(network::frame(&packet.contents))).await;
-                sent.map(drop).map_err(|_| EndReason::Stuck)
-            }
-        }
-    }
-
-    fn receive(&mut self, message: InboxMessage) -> Result<(), EndReason> {
+    async fn receive(&mut self, message: InboxMessage) -> Result<(), EndReason> {
         match message {
-            InboxMessage::Packet { protocol, source, bytes } => self.packet(protocol, source, &bytes),
-            InboxMessage::Connection(peer, outbox) => {
-                self.tcp.retain(|(_, outbox)| !outbox.is_closed());
-                if self.tcp.len() < CONNECTIONS_MAX {
-                    self.tcp.push((peer, outbox));
+            InboxMessage::Packet { protocol, source, bytes } => {
+                let now = self.time();
+                match self.paths.receive(protocol, source, bytes, now).await {
+                    Some(packet) => self.packet(protocol, source, &packet),
+                    None => Ok(()),
+                }
+            }
+            InboxMessage::Connection { source, outbox, first } => {
+                if self.paths.connect(source, outbox, &first) {
+                    return self.packet(Protocol::Tcp, source, &first);
                 }
                 Ok(())
             }
@@ -218,6 +196,7 @@ impl WhepSession {
                 Ok(())
             }
             InboxMessage::Delete => Err(EndReason::Left),
+            InboxMessage::Replaced => Err(EndReason::Replaced),
         }
     }
 

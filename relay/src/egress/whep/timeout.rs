@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::consent::CONSENT;
+
 /// From the answer to the connection. Browsers connect within a second, or a few more if slow servers delay their candidates. A
 /// client that posted an offer and left is forgotten.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,6 +23,15 @@ pub(super) enum EndReason {
     /// The viewer posted an offer and did not connect.
     #[error("the viewer did not connect within {} s", CONNECT_TIMEOUT.as_secs())]
     NeverConnected,
+    /// Another session has taken the place of this one.
+    #[error("the viewer did not connect before other viewers needed the place")]
+    Replaced,
+    /// The address to which packets are sent no longer answers.
+    #[error("the viewer's address answered no STUN request for {} s", CONSENT.as_secs())]
+    NoConsent,
+    /// The token or login that admitted the viewer has expired.
+    #[error("the access token or the sign-in has expired")]
+    Expired,
     /// The viewer stopped responding.
     #[error("no packet from the viewer for {} s", PACKET_TIMEOUT.as_secs())]
     Silent,

@@ -14,7 +14,7 @@ use crate::access::token::mint;
 use crate::config::{Password, TokenKey};
 use crate::server::{Relay, ServeError};
 
-const PASSWORD: &str = "open sesame";
+pub(super) const PASSWORD: &str = "open sesame";
 
 pub(super) fn locked() -> TestRelay {
     TestRelay::new(|config| {
@@ -23,7 +23,7 @@ pub(super) fn locked() -> TestRelay {
     })
 }
 
-fn key() -> TokenKey {
+pub(super) fn key() -> TokenKey {
     TokenKey::new(vec![1; 32]).expect("it is long enough")
 }
 

@@ -1,4 +1,8 @@
+use std::time::Duration;
+
+use super::waiting::WAITING_MAX;
 use super::*;
+use crate::egress::whep::test_viewer;
 
 fn stream(name: &str) -> StreamName {
     name.parse().unwrap()
@@ -12,54 +16,73 @@ fn address(port: u16) -> SocketAddr {
     ([192, 0, 2, 1], port).into()
 }
 
-/// A binding request (RFC 8489, section 5) of the viewer `theirs` to the session `ours`.
+/// A binding request of the viewer `theirs` to the session `ours`.
 fn request(ours: &str) -> Vec<u8> {
-    let username = format!("{ours}:theirs");
-    let padded = username.len().div_ceil(4) * 4;
-    let mut attributes = [&0x0006u16.to_be_bytes()[..], &(username.len() as u16).to_be_bytes()].concat();
-    attributes.extend(username.as_bytes());
-    attributes.resize(4 + padded, 0);
-    // PRIORITY and ICE-CONTROLLING (RFC 8445, section 16.1), MESSAGE-INTEGRITY.
-    attributes.extend([0x00, 0x24, 0, 4, 1, 2, 3, 4, 0x80, 0x2a, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0x00, 0x08, 0, 20]);
-    attributes.extend([0; 20]);
-    let header = [&[0, 1][..], &(attributes.len() as u16).to_be_bytes(), &[0x21, 0x12, 0xa4, 0x42], &[7; 12]].concat();
-    [header, attributes].concat()
+    test_viewer::binding_request(&format!("{ours}:theirs"), "password")
+}
+
+/// A request of the relay, and the answer to it.
+fn transaction() -> (TransId, Vec<u8>) {
+    let request = request("theirs");
+    let transaction = StunMessage::parse(&request).unwrap().trans_id();
+    (transaction, test_viewer::answer(&request, "password").unwrap())
 }
 
 fn two() -> SessionDemux<char> {
-    let mut demux = SessionDemux::default();
-    demux.add(SessionId(1), stream("cam0"), names("uone"), 'a').unwrap();
-    demux.add(SessionId(2), stream("cam1"), names("utwo"), 'b').unwrap();
+    let (mut demux, now) = (SessionDemux::default(), Instant::now());
+    demux.add(SessionId(1), stream("cam0"), names("uone"), None, 'a', now).unwrap();
+    demux.add(SessionId(2), stream("cam1"), names("utwo"), None, 'b', now).unwrap();
     demux
 }
 
+const MEDIA: [u8; 4] = [0x80, 0x60, 0, 0];
+
 #[test]
-fn binding_request_routes_its_source_address() {
+fn request_and_answer_are_routed_by_their_content() {
     let mut demux = two();
-    let media = [0x80, 0x60, 0, 0];
-    assert_eq!(demux.route(address(1), &media), None, "of an address that nobody is known by");
+    let (transaction, answer) = transaction();
+    assert_eq!(demux.route(address(1), &answer), None);
+    demux.expect(SessionId(2), transaction);
+    assert_eq!(demux.route(address(1), &answer), Some('b'));
     assert_eq!(demux.route(address(1), &request("uone")), Some('a'));
-    assert_eq!(demux.route(address(1), &media), Some('a'));
-    assert_eq!(demux.route(address(2), &media), None);
-    assert_eq!(demux.route(address(1), &request("utwo")), Some('b'), "the same address, used again");
-    assert_eq!(demux.route(address(1), &media), Some('b'));
-    assert_eq!(demux.route(address(3), &request("nobody")), None);
-    assert_eq!(demux.route(address(3), &[]), None);
+    assert_eq!(demux.route(address(1), &request("nobody")), None);
+    assert_eq!(demux.route(address(1), &[]), None);
     assert_eq!(demux.route_connection(&request("uone")), Some('a'));
-    assert_eq!(demux.route_connection(&media), None);
+    assert_eq!(demux.route_connection(&MEDIA), None);
+    assert_eq!(demux.route_connection(&answer), None);
+}
+
+#[test]
+fn request_with_a_forged_source_moves_no_address() {
+    let mut demux = two();
+    demux.note(SessionId(1), address(1));
+    assert_eq!(demux.route(address(1), &request("utwo")), Some('b'));
+    assert_eq!(demux.route(address(1), &MEDIA), Some('a'), "the address is still the first session's");
+    assert_eq!(demux.route(address(2), &request("utwo")), Some('b'));
+    assert_eq!(demux.route(address(2), &MEDIA), None);
+}
+
+#[test]
+fn proven_address_belongs_to_its_newest_session() {
+    let mut demux = two();
+    demux.note(SessionId(1), address(1));
+    demux.note(SessionId(2), address(1));
+    assert_eq!(demux.route(address(1), &MEDIA), Some('b'), "the same address, used again");
+    assert!(demux.sessions[&SessionId(1)].addresses.is_empty());
 }
 
 #[test]
 fn removed_session_leaves_no_state() {
     let mut demux = two();
-    demux.route(address(1), &request("uone"));
-    demux.route(address(1), &request("utwo"));
-    demux.remove(SessionId(1));
-    assert_eq!(demux.route(address(1), &[0x80]), Some('b'), "the address is the other's now");
-    demux.remove(SessionId(2));
-    demux.remove(SessionId(2));
+    demux.note(SessionId(1), address(1));
+    demux.note(SessionId(2), address(1));
+    demux.expect(SessionId(2), transaction().0);
+    assert_eq!(demux.remove(SessionId(1)), Some('a'));
+    assert_eq!(demux.route(address(1), &MEDIA), Some('b'), "the address is the other's now");
+    assert_eq!((demux.remove(SessionId(2)), demux.remove(SessionId(2))), (Some('b'), None));
     assert!(demux.sessions.is_empty() && demux.by_ufrag.is_empty() && demux.by_address.is_empty());
-    assert_eq!(demux.waiting, 0);
+    assert!(demux.by_transaction.is_empty());
+    assert_eq!(demux.waiting.len(), 0);
 }
 
 #[test]
@@ -75,29 +98,33 @@ fn session_needs_stream_and_id() {
 
 #[test]
 fn unconnected_sessions_are_bounded_and_connected_are_not() {
-    let mut demux = SessionDemux::default();
-    let add = |demux: &mut SessionDemux<()>, id| demux.add(SessionId(id), stream("a"), names(&format!("u{id:03}")), ());
-    for id in 0..UNCONNECTED_MAX as u128 {
-        assert_eq!(add(&mut demux, id), Ok(()));
+    let (mut demux, mut now) = (SessionDemux::default(), Instant::now());
+    let add = |demux: &mut SessionDemux<u128>, id, now| {
+        demux.add(SessionId(id), stream("a"), names(&format!("u{id:03}")), None, id, now)
+    };
+    for id in 0..WAITING_MAX as u128 {
+        assert_eq!(add(&mut demux, id, now), Ok(None));
     }
-    assert_eq!(add(&mut demux, 1000), Err(Full));
-    demux.connected(SessionId(5));
-    demux.connected(SessionId(5));
-    assert_eq!(add(&mut demux, 1001), Ok(()));
-    assert_eq!(add(&mut demux, 1002), Err(Full));
-    demux.remove(SessionId(5));
-    assert_eq!(add(&mut demux, 1003), Err(Full), "it no longer waited");
-    demux.remove(SessionId(6));
-    assert_eq!(add(&mut demux, 1004), Ok(()));
+    assert_eq!((add(&mut demux, 1000, now), demux.has_room(None, now)), (Err(Full), false));
+    demux.connected(SessionId(0));
+    assert_eq!((add(&mut demux, 1001, now), add(&mut demux, 1002, now)), (Ok(None), Err(Full)));
+    now += Duration::from_secs(5);
+    assert_eq!(add(&mut demux, 1003, now), Ok(Some(1)), "the oldest that is not connected");
+    assert_eq!(demux.find(SessionId(1), &stream("a")), None);
+    assert!(demux.find(SessionId(0), &stream("a")).is_some());
 }
 
 #[test]
-fn addresses_per_session_are_bounded() {
+fn addresses_and_transactions_per_session_are_bounded() {
     let mut demux = two();
+    let mut newest = transaction();
     for port in 1..1000 {
-        demux.route(address(port), &request("uone"));
+        demux.note(SessionId(1), address(port));
+        newest = transaction();
+        demux.expect(SessionId(1), newest.0);
     }
-    assert_eq!(demux.by_address.len(), ADDRESSES_MAX);
-    assert_eq!(demux.route(address(999), &[0x80]), Some('a'));
-    assert_eq!(demux.route(address(1), &[0x80]), None);
+    assert_eq!((demux.by_address.len(), demux.by_transaction.len()), (ADDRESSES_MAX, TRANSACTIONS_MAX));
+    assert_eq!(demux.route(address(999), &MEDIA), Some('a'));
+    assert_eq!(demux.route(address(1), &MEDIA), None);
+    assert_eq!(demux.route(address(1), &newest.1), Some('a'));
 }

@@ -47,7 +47,7 @@ async fn endpoint() -> Endpoint {
     let settings = Webrtc::default();
     let bound = bind(&settings, "127.0.0.1:0".parse().unwrap()).await.unwrap().unwrap();
     let hub = Hub::new(["cam".parse().unwrap()], RingLimits::default(), true);
-    Endpoint::start(bound, Arc::new(hub), CancellationToken::new()).unwrap()
+    Endpoint::start(bound, Arc::new(hub), ConnectionGate::default_limits(), CancellationToken::new()).unwrap()
 }
 
 #[tokio::test]
@@ -168,3 +168,5 @@ async fn damaged_offer_never_panics() {
         let _ = endpoint.negotiate(&text, None);
     });
 }
+
+mod attacks;

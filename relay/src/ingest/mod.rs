@@ -12,7 +12,7 @@
 //! | [`publisher`], [`order`] | fragmented MP4 into a rendition, with the order of frames examined first |
 //! | [`reader`] | decides what reads a source: the relay or FFmpeg |
 //! | [`rtsp`], [`frame_timer`], [`rtsp_audio`], [`audio_clock`] | reads a camera without FFmpeg, and its audio |
-//! | [`ffmpeg`], [`process`], [`stderr`], [`diagnosis`] | FFmpeg's arguments, its process, and what it says |
+//! | [`ffmpeg`], [`process`], [`environment`], [`stderr`], [`diagnosis`] | FFmpeg's arguments, its process and environment, and what it says |
 //! | [`encoder_input`] | feeds an encoder |
 //! | [`audio`] | the source's audio, in the form that browsers play |
 //! | [`backoff`] | the waits between runs |
@@ -26,6 +26,7 @@ pub mod supervisor;
 mod audio;
 mod audio_clock;
 mod encoder_input;
+mod environment;
 mod frame_order;
 mod frame_timer;
 #[cfg(any(test, fuzzing))]

@@ -213,7 +213,7 @@ fn viewers_who_come_and_go_leave_nothing() {
         }
         relay.wait_for_ffmpegs(0, LINGER * 2 + FAREWELL).await;
         assert!(relay.zombies().is_empty(), "{:?}", relay.zombies());
-        for variant in Variant::ALL {
+        for variant in [Variant::Copy, Variant::H264] {
             relay.wait_for_viewers(CAM.path, variant, 0, FAREWELL).await;
         }
         watch(&relay, &PLAYS_H264).await;

@@ -29,6 +29,7 @@ mod connections;
 mod counted;
 #[cfg(test)]
 mod tests;
+mod write_rate;
 
 /// Time limit for sessions and FFmpeg processes to end at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(4);

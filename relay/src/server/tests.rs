@@ -17,6 +17,7 @@ use crate::net::peer::PeerInfo;
 
 mod bodies;
 mod logins;
+mod slow_readers;
 mod sockets;
 
 /// The address of a client.

@@ -195,8 +195,9 @@ impl Application {
     ) -> Self {
         let allowed_origins: Arc<[String]> = config.allowed_origins.into();
         let (ring, low_kbps) = (config.ring_bytes, config.low_kbps);
-        let hls = hls::HlsContext::new(hub.clone(), ring, low_kbps, allowed_origins.clone(), shutdown.clone());
         let viewers = ViewerLimiter::new(limits.clone());
+        let (origins, stop) = (allowed_origins.clone(), shutdown.clone());
+        let hls = hls::HlsContext::new(hub.clone(), ring, low_kbps, origins, viewers.clone(), stop);
         let whep = whep::Whep::start(webrtc, hub.clone(), allowed_origins.clone(), viewers.clone(), shutdown.clone());
         let (sessions, rejections) = (TaskTracker::new(), Rejections::default());
         let context = websocket::WebSocketContext {

@@ -12,6 +12,8 @@ use super::Application;
 use super::connections::Serving;
 use crate::config::Config;
 use crate::hub::{Hub, ring};
+use crate::ingest::Settings;
+use crate::ingest::supervisor::Supervisor;
 use crate::limits::LiveLimits;
 use crate::net::peer::PeerInfo;
 
@@ -19,6 +21,7 @@ mod bodies;
 mod logins;
 mod slow_readers;
 mod sockets;
+mod transcodes;
 
 /// The address of a client.
 const CLIENT: &str = "203.0.113.7";
@@ -28,6 +31,8 @@ const LIMIT: Duration = Duration::from_secs(3600);
 /// A relay with the demo streams and without WebRTC.
 struct TestRelay {
     application: Application,
+    config: Config,
+    hub: Arc<Hub>,
     limits: LiveLimits,
     shutdown: CancellationToken,
 }
@@ -38,8 +43,15 @@ impl TestRelay {
         change(&mut config);
         let hub = Arc::new(Hub::new(config.streams.keys().cloned(), ring::RingLimits::default(), config.low));
         let (limits, shutdown) = (LiveLimits::new(config.limits.clone()), CancellationToken::new());
-        let application = Application::new(config, None, hub, &limits, &shutdown);
-        Self { application, limits, shutdown }
+        let application = Application::new(config.clone(), None, hub.clone(), &limits, &shutdown);
+        Self { application, config, hub, limits, shutdown }
+    }
+
+    /// Runs the sources while they have viewers.
+    async fn start_sources(&self) {
+        let settings = Arc::new(Settings::new(&self.config, None, self.limits.clone()));
+        let mut supervisor = Supervisor::new(self.hub.clone(), settings, self.shutdown.clone());
+        supervisor.set(self.config.streams.clone()).await;
     }
 
     /// Connects from `address`.
@@ -55,7 +67,12 @@ impl TestRelay {
 
     /// The answer to `request`, until the relay closes the connection.
     async fn send(&self, request: &str) -> String {
-        let mut connection = self.connect(CLIENT);
+        self.send_from(CLIENT, request).await
+    }
+
+    /// The same for a request from another address.
+    async fn send_from(&self, address: &str, request: &str) -> String {
+        let mut connection = self.connect(address);
         connection.write_all(request.as_bytes()).await.expect("the relay reads");
         read_to_end(&mut connection).await
     }

@@ -118,6 +118,7 @@ async fn create(
     let offer = text.map_err(|_| WhepError::NotSdp("it is not text".to_owned()))?;
     let peer = peer.map(|axum::Extension(ConnectInfo(peer))| peer);
     let client = whep.viewers.client(peer.map(|peer| peer.address), &sent);
+    let stream = stream.for_client(client);
     let permit = whep.viewers.acquire(name, client)?;
     let local = peer.and_then(|peer| peer.local);
     let answer = endpoint.create(permit, name, &stream, &offer, wish.choice(), local).await?;

@@ -18,6 +18,7 @@ use crate::limits::LiveLimits;
 use crate::net::peer::PeerInfo;
 
 mod bodies;
+mod hosts;
 mod logins;
 mod slow_readers;
 mod sockets;

@@ -19,6 +19,7 @@ use crate::access::{self, Access, Permissions};
 use crate::clock;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
+use crate::net::host::HostPolicy;
 
 mod body;
 pub(crate) mod catalogue;
@@ -31,7 +32,13 @@ mod metrics;
 const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
 
 /// All routes of the relay.
-pub fn router(context: websocket::WebSocketContext, hls: hls::HlsContext, whep: whep::Whep, access: Access) -> Router {
+pub(crate) fn router(
+    context: websocket::WebSocketContext,
+    hls: hls::HlsContext,
+    whep: whep::Whep,
+    access: Access,
+    hosts: HostPolicy,
+) -> Router {
     let webrtc = whep.is_on();
     let policy = headers::Policy::new(&[PAGE, access::login::FORM], &context.allowed_origins);
     let events = events::Feed { hub: context.hub.clone(), webrtc, shutdown: context.shutdown.clone() };
@@ -74,7 +81,7 @@ pub fn router(context: websocket::WebSocketContext, hls: hls::HlsContext, whep: 
         // Outside the guard, which responds with a page of its own.
         .layer(middleware::from_fn_with_state(policy, headers::secure))
         .layer(middleware::from_fn(body::limit))
-        .layer(middleware::from_fn(hosts::one_host))
+        .layer(middleware::from_fn_with_state(hosts, hosts::own_host))
         .layer(middleware::from_fn_with_state(access, count_rejections))
 }
 
@@ -82,7 +89,7 @@ pub fn router(context: websocket::WebSocketContext, hls: hls::HlsContext, whep: 
 async fn count_rejections(State(access): State<Access>, request: Request, next: Next) -> Response {
     let client = access.client(request.extensions(), request.headers());
     let response = next.run(request).await;
-    if matches!(response.status().as_u16(), 400 | 401 | 403 | 408 | 413 | 429) {
+    if matches!(response.status().as_u16(), 400 | 401 | 403 | 408 | 413 | 421 | 429) {
         access.rejections().count(response.status().as_u16(), client);
     }
     response

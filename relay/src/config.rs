@@ -25,6 +25,7 @@ mod documented;
 mod encoding;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod hosts;
 mod limits;
 mod network;
 mod oidc;
@@ -54,6 +55,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Origins of pages, besides the relay's own, that may connect; `*` for any.
     pub allowed_origins: Vec<String>,
+    /// Host names of the relay, besides those that no other site can use; `*` for any.
+    pub allowed_hosts: Vec<String>,
     /// The password, if there is one.
     pub password: Option<Password>,
     /// The key of access tokens, if there is one.
@@ -142,6 +145,11 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether viewers need credentials.
+    pub fn is_locked(&self) -> bool {
+        self.password.is_some() || self.token_key.is_some() || self.oidc.is_some()
+    }
+
     /// The built-in streams, for a relay without a configuration.
     ///
     /// # Panics
@@ -159,6 +167,7 @@ struct File {
     listen: SocketAddr,
     tls: Option<Tls>,
     allowed_origins: Vec<String>,
+    allowed_hosts: Vec<String>,
     access: access::AccessSection,
     oidc: Option<oidc::OidcSection>,
     ffmpeg: PathBuf,
@@ -176,6 +185,7 @@ impl Default for File {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             tls: None,
             allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
             access: access::AccessSection::default(),
             oidc: None,
             ffmpeg: "ffmpeg".into(),
@@ -293,6 +303,7 @@ impl File {
             listen: self.listen,
             tls: self.tls,
             allowed_origins: self.allowed_origins,
+            allowed_hosts: hosts::checked(self.allowed_hosts)?,
             password: None,
             token_key: None,
             oidc: self.oidc.map(oidc::OidcSection::resolve).transpose()?,

@@ -17,6 +17,9 @@ fn main() -> ExitCode {
         print_error(&format!("cannot become FFmpeg: {}", process::become_ffmpeg(args)));
         return ExitCode::FAILURE;
     }
+    if let Err(error) = process::protect_memory() {
+        print_error(&format!("sightline: other processes of this account can read its memory: {error}"));
+    }
     let arguments = Arguments::parse();
     start_log(&arguments);
     match cli::run(&arguments) {

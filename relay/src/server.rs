@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use rustix::process::{Resource, getrlimit};
+use rustix::system::uname;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use crate::ingest::supervisor::{Change, Supervisor};
 use crate::limits::connections::ConnectionLimiter;
 use crate::limits::viewers::ViewerLimiter;
 use crate::limits::{LiveLimits, descriptors};
+use crate::net::host::HostPolicy;
 use crate::net::rejections::Rejections;
 use crate::net::tls::{Certificate, TlsError};
 
@@ -29,6 +31,7 @@ mod connections;
 mod counted;
 #[cfg(test)]
 mod tests;
+mod write_rate;
 
 /// Time limit for sessions and FFmpeg processes to end at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(4);
@@ -99,8 +102,7 @@ impl Relay {
     /// See [`ServeError`].
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
         let address = config.listen;
-        let locked = config.password.is_some() || config.token_key.is_some() || config.oidc.is_some();
-        if access::refuses(address, locked, config.open) {
+        if access::refuses(address, config.is_locked(), config.open) {
             return Err(ServeError::Open(address));
         }
         if config.password.as_ref().is_some_and(|password| access::is_too_short(address, password)) {
@@ -192,10 +194,13 @@ impl Application {
         (limits, limiter): (&LiveLimits, &ConnectionLimiter),
         shutdown: &CancellationToken,
     ) -> Self {
+        let machine = uname().nodename().to_str().ok().map(str::to_owned);
+        let hosts = HostPolicy::new(config.is_locked(), &config.allowed_hosts, machine);
         let allowed_origins: Arc<[String]> = config.allowed_origins.into();
         let (ring, low_kbps) = (config.ring_bytes, config.low_kbps);
-        let hls = hls::HlsContext::new(hub.clone(), ring, low_kbps, allowed_origins.clone(), shutdown.clone());
         let viewers = ViewerLimiter::new(limits.clone());
+        let (origins, stop) = (allowed_origins.clone(), shutdown.clone());
+        let hls = hls::HlsContext::new(hub.clone(), ring, low_kbps, origins, viewers.clone(), stop);
         let (sessions, rejections) = (TaskTracker::new(), Rejections::default());
         let gate = whep::ConnectionGate::new(limiter.clone(), rejections.clone());
         let origins = allowed_origins.clone();
@@ -210,6 +215,6 @@ impl Application {
         };
         let oidc = config.oidc.map(|oidc| oidc::Verifier::start(oidc, shutdown.clone()));
         let access = Access::new(config.password, config.token_key.as_ref(), oidc, limits.clone(), rejections);
-        Self { router: crate::api::router(context, hls, whep.clone(), access), whep, sessions }
+        Self { router: crate::api::router(context, hls, whep.clone(), access, hosts), whep, sessions }
     }
 }

@@ -7,6 +7,7 @@ pub mod rendition;
 pub mod ring;
 pub mod source_reader;
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use indexmap::IndexMap;
@@ -14,13 +15,14 @@ use sightline_protocol::stream::{StreamName, Variant};
 
 use audio_buffer::AudioBuffer;
 use changes::Changes;
-use rendition::Rendition;
+use rendition::{Protocol, Rendition, Subscription};
 use ring::RingLimits;
 use source_reader::SourceReader;
 
-/// The renditions of one stream.
+/// The renditions of one stream, for one client.
 #[derive(Debug, Clone)]
 pub struct Stream {
+    client: Option<IpAddr>,
     copy: Arc<Rendition>,
     h264: Arc<Rendition>,
     low: Arc<Rendition>,
@@ -34,6 +36,7 @@ impl Stream {
     fn new(name: &StreamName, limits: RingLimits, has_low: bool, changes: &Changes) -> Self {
         let rendition = |variant| Rendition::new(name.clone(), variant, limits, changes.clone());
         Self {
+            client: None,
             copy: rendition(Variant::Copy),
             h264: rendition(Variant::H264),
             low: rendition(Variant::Low),
@@ -42,6 +45,16 @@ impl Stream {
             audio: Rendition::audio(name.clone(), limits, changes.clone()),
             reader: Arc::new(SourceReader::new(changes.clone())),
         }
+    }
+
+    /// The same renditions for a client, by the prefix by which limits count it; `None` counts for no client.
+    pub fn for_client(self, client: Option<IpAddr>) -> Self {
+        Self { client, ..self }
+    }
+
+    /// Subscribes to the video of `variant` for a viewer of this client.
+    pub fn subscribe(&self, variant: Variant, protocol: Protocol) -> Subscription {
+        self.rendition(variant).subscribe_for(protocol, self.client)
     }
 
     /// What reads the source.

@@ -1,8 +1,9 @@
 //! One variant of one stream, or its audio: its ring, its source's status and its subscribers.
 //!
 //! Ingest publishes to it; viewers and transcoders read through a [`Subscription`]. A rendition keeps only counts of its
-//! subscriptions; the counts start and stop the source.
+//! subscriptions, in total and per client; the counts start and stop the source.
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -17,8 +18,10 @@ use tokio::time::Instant;
 use super::changes::Changes;
 use super::ring::{Cursor, Ring, RingLimits, Step};
 
+pub use clients::{ClientGuard, Clients};
 pub use stats::{InFlightBytes, RenditionStats};
 
+mod clients;
 mod stats;
 
 /// The status of a rendition's source.
@@ -131,6 +134,7 @@ pub struct Rendition {
     published: watch::Sender<()>,
     status: watch::Sender<Status>,
     subscribers: watch::Sender<SubscriberCounts>,
+    clients: watch::Sender<Clients>,
     changes: Changes,
     stats: RenditionStats,
 }
@@ -155,6 +159,7 @@ impl Rendition {
             published: watch::Sender::new(()),
             status: watch::Sender::new(Status::default()),
             subscribers: watch::Sender::new(SubscriberCounts::default()),
+            clients: watch::Sender::new(Clients::default()),
             changes,
             stats: RenditionStats::default(),
         })
@@ -242,6 +247,29 @@ impl Rendition {
         self.subscribers.subscribe()
     }
 
+    /// The clients whose viewers watch, and their changes.
+    pub fn clients(&self) -> watch::Receiver<Clients> {
+        self.clients.subscribe()
+    }
+
+    /// Adds a viewer of `client`, which must come before its subscription: the first subscription starts the source.
+    pub fn add_client(self: &Arc<Self>, client: Option<IpAddr>) -> ClientGuard {
+        let (guard, ends_refusal) = ClientGuard::new(self, client);
+        if ends_refusal {
+            // The new viewer must not see the refusal of others.
+            self.set_status(Status::Starting);
+        }
+        guard
+    }
+
+    /// Subscribes for a viewer of `client`.
+    pub fn subscribe_for(self: &Arc<Self>, protocol: Protocol, client: Option<IpAddr>) -> Subscription {
+        let guard = self.add_client(client);
+        let mut subscription = self.subscribe(Purpose::View(protocol));
+        subscription.client = Some(guard);
+        subscription
+    }
+
     /// Subscribes. The first subscription starts the source.
     pub fn subscribe(self: &Arc<Self>, purpose: Purpose) -> Subscription {
         self.update_subscribers(|subscribers| *subscribers.count(purpose) += 1);
@@ -251,6 +279,7 @@ impl Rendition {
             rendition: self.clone(),
             cursor: Cursor::default(),
             purpose,
+            client: None,
         }
     }
 
@@ -346,6 +375,8 @@ pub struct Subscription {
     published: watch::Receiver<()>,
     status: watch::Receiver<Status>,
     purpose: Purpose,
+    /// The viewer's entry in [`Clients`].
+    client: Option<ClientGuard>,
 }
 
 impl Subscription {

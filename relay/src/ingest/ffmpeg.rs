@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::environment;
 use crate::config::{Encode, Encoder, Encoding, RtspTransport, Source};
 use low::LowVariant;
 
@@ -206,8 +207,9 @@ pub enum FfmpegError {
 /// # Errors
 /// See [`FfmpegError`].
 pub fn check(ffmpeg: &Path) -> Result<String, FfmpegError> {
-    let output =
-        Command::new(ffmpeg).arg("-version").output().map_err(|e| FfmpegError::Missing(ffmpeg.to_owned(), e))?;
+    let mut command = Command::new(ffmpeg);
+    command.arg("-version").env_clear().envs(environment::passed());
+    let output = command.output().map_err(|error| FfmpegError::Missing(ffmpeg.to_owned(), error))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let version = version(&text).ok_or_else(|| FfmpegError::NotFfmpeg(ffmpeg.to_owned()))?;
     if is_old(version) {

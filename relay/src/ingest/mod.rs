@@ -12,7 +12,7 @@
 //! | [`publisher`], [`order`] | fragmented MP4 into a rendition, with the order of frames examined first |
 //! | [`reader`] | decides what reads a source: the relay or FFmpeg |
 //! | [`rtsp`], [`frame_timer`], [`rtsp_audio`], [`audio_clock`] | reads a camera without FFmpeg, and its audio |
-//! | [`ffmpeg`], [`process`], [`stderr`], [`diagnosis`] | FFmpeg's arguments, its process, and what it says |
+//! | [`ffmpeg`], [`process`], [`environment`], [`stderr`], [`diagnosis`] | FFmpeg's arguments, its process and environment, and what it says |
 //! | [`encoder_input`] | feeds an encoder |
 //! | [`audio`] | the source's audio, in the form that browsers play |
 //! | [`backoff`] | the waits between runs |
@@ -26,6 +26,7 @@ pub mod supervisor;
 mod audio;
 mod audio_clock;
 mod encoder_input;
+mod environment;
 mod frame_order;
 mod frame_timer;
 #[cfg(any(test, fuzzing))]
@@ -38,6 +39,8 @@ mod rtsp_audio;
 mod run;
 mod stderr;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +61,8 @@ use crate::hub::audio_buffer::AudioBuffer;
 use crate::hub::rendition::{Rendition, Status, SubscriberCounts};
 use crate::hub::source_reader::{CurrentReader, Fallback, SourceReader};
 use crate::limits::LiveLimits;
-use crate::limits::transcodes::TranscodeLimiter;
+use crate::limits::permit::Permit;
+use crate::limits::transcodes::{TooManyTranscodes, TranscodeLimiter};
 use backoff::Backoff;
 use frame_order::FrameOrder;
 use outcome::RunOutcome;
@@ -191,9 +195,10 @@ async fn supervise(
         let idle = idle(rendition.subscribers(), settings.idle_timeout, &shutdown);
         // Held while it runs.
         let permit = match &input {
-            Input::Rendition(_) => settings.transcodes.acquire().map(Some),
+            Input::Rendition(_) => transcode_permit(&rendition, &settings).map(Some),
             Input::Source(..) | Input::Audio(..) => Ok(None),
         };
+        let refused_clients = permit.as_ref().err().and_then(|refusal| refusal.clients.clone());
         let choice = match &mut policy {
             Some((policy, shown)) => {
                 let choice = policy.choose(started);
@@ -205,9 +210,9 @@ async fn supervise(
         let by_ffmpeg = choice != Choice::Direct;
         let outcome = match &permit {
             Ok(_) => run.run(&input, choice, &mut order, idle).await,
-            Err(refused) => RunOutcome::Failed {
+            Err(refusal) => RunOutcome::Failed {
                 reason: OfflineReason::Failed,
-                message: refused.to_string(),
+                message: refusal.message.clone(),
                 played: Duration::ZERO,
             },
         };
@@ -261,9 +266,17 @@ async fn supervise(
                     retry_in_ms = wait.as_millis(),
                     "{message}"
                 );
-                rendition.fail(offline(reason, &message, wait));
+                let status = offline(reason, &message, wait);
+                if let Some(clients) = refused_clients {
+                    if !rendition.refuse(clients, status) {
+                        continue;
+                    }
+                } else {
+                    rendition.fail(status);
+                }
                 tokio::select! {
                     () = sleep(wait) => {}
+                    () = refusal_ended(&rendition) => {}
                     () = shutdown.cancelled() => return,
                 }
                 // The next viewer sees a source that is being started, and not an old failure.
@@ -276,6 +289,33 @@ async fn supervise(
             return;
         }
     }
+}
+
+/// Why an encoder may not run.
+struct TranscodeRefusal {
+    message: String,
+    /// The clients that have their share, if others may start the encoder.
+    clients: Option<BTreeSet<Option<IpAddr>>>,
+}
+
+/// The permit for an encoder.
+fn transcode_permit(rendition: &Rendition, settings: &Settings) -> Result<Permit, TranscodeRefusal> {
+    rendition.clear_refusal();
+    let clients = rendition.clients().borrow().all();
+    settings.transcodes.acquire(&clients).map_err(|refused| TranscodeRefusal {
+        message: refused.to_string(),
+        clients: matches!(refused, TooManyTranscodes::Client { .. }).then_some(clients),
+    })
+}
+
+/// Returns when a client watches for which the encoder was not refused. Pending if it was refused for no client.
+async fn refusal_ended(rendition: &Rendition) {
+    let mut clients = rendition.clients();
+    if !clients.borrow().are_refused() {
+        return std::future::pending().await;
+    }
+    // The sender lives in the rendition: it does not fail.
+    let _ = clients.wait_for(|clients| !clients.are_refused()).await;
 }
 
 /// As the catalogue shows it.

@@ -8,6 +8,9 @@
 //!
 //! Setting the death signal between fork and exec takes unsafe code in the parent, so the relay starts itself
 //! instead: the child sets the signal for itself and then becomes FFmpeg ([`become_ffmpeg`]).
+//!
+//! FFmpeg runs as the relay's account and parses what cameras send. It gets a reduced [`environment`](super::environment), and
+//! [`protect_memory`] keeps it out of the relay's memory.
 
 use std::ffi::OsString;
 use std::io;
@@ -18,6 +21,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+
+use super::environment;
 
 /// The first argument of the relay's process that becomes FFmpeg; then follow the parent's process id, FFmpeg's path
 /// and FFmpeg's arguments.
@@ -62,6 +67,8 @@ impl Launcher {
         };
         let process = command
             .args(args)
+            .env_clear()
+            .envs(environment::passed())
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -121,6 +128,18 @@ impl Drop for Child {
     }
 }
 
+/// Makes the kernel refuse other processes of the same account this process's memory and environment, by ptrace(2),
+/// `/proc/PID/mem` or a core dump (PR_SET_DUMPABLE). FFmpeg is dumpable again after its exec; it holds no secret but its
+/// source's address. Does nothing where the system has no such attribute.
+///
+/// # Errors
+/// The system refuses, which Linux does not.
+pub fn protect_memory() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
 /// The other half of [`Launcher::start`], in the new process: arranges to die with the parent and becomes FFmpeg.
 /// Returns only if that fails.
 pub fn become_ffmpeg(mut args: impl Iterator<Item = OsString>) -> io::Error {
@@ -173,6 +192,19 @@ mod tests {
         child.stop().await;
         assert!(start.elapsed() >= SHUTDOWN_GRACE, "it was asked first");
         assert!(group_is_gone(group).await);
+    }
+
+    #[tokio::test]
+    async fn child_gets_the_path_and_no_unlisted_variable() {
+        use tokio::io::AsyncReadExt as _;
+        // cargo sets it for this test.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let mut child = shell("env");
+        let (_, mut stdout, _) = child.pipes();
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).await.unwrap();
+        assert!(text.contains("PATH=") && !text.contains("CARGO"), "{text}");
+        child.stop().await;
     }
 
     #[tokio::test]

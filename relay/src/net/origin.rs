@@ -6,6 +6,8 @@
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 
+use super::host::name_of;
+
 /// The origin of the requesting page, if it is neither the relay's own nor one of `allowed`. If the relay terminates TLS, its
 /// own origin is `https`: an attacker on the network path could serve any page at `http://` and the same host.
 pub(crate) fn foreign(headers: &HeaderMap, encrypted: bool, allowed: &[String]) -> Option<String> {
@@ -27,8 +29,7 @@ pub(crate) fn refusal(origin: &str) -> String {
 fn same_host(origin: &str, host: &str) -> bool {
     let name = |authority: &str| {
         let authority = authority.rsplit_once("://").map_or(authority, |(_, rest)| rest);
-        let end = authority.rfind(':').filter(|&colon| !authority[colon..].contains(']')).unwrap_or(authority.len());
-        match &authority[..end] {
+        match name_of(authority) {
             "127.0.0.1" | "[::1]" => "localhost".to_owned(),
             name => name.to_ascii_lowercase(),
         }

@@ -6,6 +6,7 @@
 //! | connections, in total and per client | 429 and a sentence; closed without an answer if many are refused at once |
 //! | time for the TLS handshake and for the request head | the connection is closed |
 //! | size of the request head | 431 |
+//! | time to take an answer | the connection is closed ([`write_rate`](super::write_rate)) |
 //! | file descriptors | 429 before the last ones are used ([`crate::limits::descriptors`]); without any, connections wait in the system's queue; one log line per minute |
 
 use std::convert::Infallible;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -33,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::counted::Counted;
+use super::write_rate::{Upgraded, WriteRate};
 use crate::config::Limits;
 use crate::limits::LiveLimits;
 use crate::limits::connections::{ConnectionLimiter, TooManyConnections};
@@ -146,8 +148,10 @@ impl Serving {
     /// Serves HTTP until the connection ends or is upgraded.
     pub(super) async fn converse(self, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self { http, app, peer, shutdown } = self;
-        let service = service_fn(move |request| answer(app.clone(), peer, request));
-        let mut connection = pin!(http.serve_connection(TokioIo::new(connection), service).with_upgrades());
+        let upgraded = Upgraded::default();
+        let connection = TokioIo::new(WriteRate::new(connection, upgraded.clone()));
+        let service = service_fn(move |request| answer(app.clone(), peer, request, upgraded.clone()));
+        let mut connection = pin!(http.serve_connection(connection, service).with_upgrades());
         let served = tokio::select! {
             served = connection.as_mut() => served,
             () = shutdown.cancelled() => {
@@ -161,10 +165,19 @@ impl Serving {
     }
 }
 
-async fn answer(app: Router, peer: PeerInfo, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(
+    app: Router,
+    peer: PeerInfo,
+    request: Request<Incoming>,
+    upgraded: Upgraded,
+) -> Result<Response<Body>, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
-    TowerToHyperService::new(app).call(request).await
+    let response = TowerToHyperService::new(app).call(request).await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        upgraded.set();
+    }
+    Ok(response)
 }
 
 /// Sends the reason of the refusal, with TLS if the peer speaks it.

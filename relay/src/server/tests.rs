@@ -13,13 +13,18 @@ use super::connections::Serving;
 use crate::config::Config;
 use crate::egress::whep;
 use crate::hub::{Hub, ring};
+use crate::ingest::Settings;
+use crate::ingest::supervisor::Supervisor;
 use crate::limits::LiveLimits;
 use crate::limits::connections::ConnectionLimiter;
 use crate::net::peer::PeerInfo;
 
 mod bodies;
+mod hosts;
 mod logins;
+mod slow_readers;
 mod sockets;
+mod transcodes;
 mod whep_sessions;
 
 /// The address of a client.
@@ -30,6 +35,8 @@ const LIMIT: Duration = Duration::from_secs(3600);
 /// A relay with the demo streams and without WebRTC.
 struct TestRelay {
     application: Application,
+    config: Config,
+    hub: Arc<Hub>,
     limits: LiveLimits,
     shutdown: CancellationToken,
 }
@@ -54,8 +61,15 @@ impl TestRelay {
         let hub = Arc::new(Hub::new(config.streams.keys().cloned(), ring::RingLimits::default(), config.low));
         let (limits, shutdown) = (LiveLimits::new(config.limits.clone()), CancellationToken::new());
         let limiter = ConnectionLimiter::new(limits.clone(), usize::MAX);
-        let application = Application::new(config, webrtc, hub, (&limits, &limiter), &shutdown);
-        Self { application, limits, shutdown }
+        let application = Application::new(config.clone(), webrtc, hub.clone(), (&limits, &limiter), &shutdown);
+        Self { application, config, hub, limits, shutdown }
+    }
+
+    /// Runs the sources while they have viewers.
+    async fn start_sources(&self) {
+        let settings = Arc::new(Settings::new(&self.config, None, self.limits.clone()));
+        let mut supervisor = Supervisor::new(self.hub.clone(), settings, self.shutdown.clone());
+        supervisor.set(self.config.streams.clone()).await;
     }
 
     /// Connects from `address`.
@@ -71,7 +85,12 @@ impl TestRelay {
 
     /// The answer to `request`, until the relay closes the connection.
     async fn send(&self, request: &str) -> String {
-        let mut connection = self.connect(CLIENT);
+        self.send_from(CLIENT, request).await
+    }
+
+    /// The same for a request from another address.
+    async fn send_from(&self, address: &str, request: &str) -> String {
+        let mut connection = self.connect(address);
         connection.write_all(request.as_bytes()).await.expect("the relay reads");
         read_to_end(&mut connection).await
     }

@@ -1,5 +1,7 @@
 //! One FFmpeg per watched rendition, only while it is watched, and none that outlives the relay.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -7,8 +9,8 @@ use sightline_protocol::close;
 use sightline_protocol::stream::Variant;
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
-use sightline_tests::process::Process;
-use sightline_tests::relay::{Relay, Setup};
+use sightline_tests::process::{Owned, Process};
+use sightline_tests::relay::{Relay, Setup, binary};
 use sightline_tests::run::{throughout, until, within};
 use sightline_tests::viewer::{BackgroundViewer, PLAYS_BOTH, PLAYS_H264, Viewer};
 
@@ -99,6 +101,48 @@ fn sigterm_ends_a_child_that_ignores_signals() {
         }
         assert!(relay.end(Signal::TERM, FAREWELL * 2).await.success());
         all_gone(&ffmpegs, Duration::from_millis(100)).await;
+    });
+}
+
+#[test]
+fn ffmpeg_has_none_of_the_relay_s_secrets() {
+    within(TEST, async || {
+        let camera = Camera::start(&[CAM]).await;
+        // Stands for the password and the token key, which would lock the viewers out.
+        let setup =
+            Setup::config(camera.config_by_ffmpeg()).env("SIGHTLINE_LOG_FORMAT", "human").env("OTHER_KEY", "hidden");
+        let relay = setup.start().await;
+        let _viewers = [watch(&relay, &PLAYS_BOTH).await, watch(&relay, &PLAYS_H264).await];
+        let ffmpegs = relay.ffmpegs();
+        assert_eq!(ffmpegs.len(), 2, "{ffmpegs:?}");
+        for ffmpeg in ffmpegs {
+            let environment = std::fs::read(format!("/proc/{}/environ", ffmpeg.pid)).expect("it runs");
+            let environment = String::from_utf8_lossy(&environment);
+            assert!(environment.contains("PATH="), "{environment}");
+            assert!(!environment.contains("SIGHTLINE") && !environment.contains("OTHER_KEY"), "{environment}");
+        }
+    });
+}
+
+/// The owner of a process's files in `/proc` is root instead of its account if the account may not read its memory (proc(5)).
+#[test]
+fn processes_of_the_relay_s_account_cannot_read_its_memory() {
+    within(TEST, async || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary());
+        if !rustix::process::geteuid().is_root() {
+            command = Command::new(binary());
+        }
+        command.args(["--listen", "127.0.0.1:0"]).current_dir("/").env("SIGHTLINE_PASSWORD", "open sesame");
+        let relay = Owned::start("relay", &mut command).expect("setpriv is part of util-linux");
+        relay.stdout.wait_for("the relay's address", START, |line| line.contains("://").then_some(())).await;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", relay.pid())).expect("it runs");
+        let account = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("proc(5) has it");
+        assert_ne!(account.split_whitespace().next(), Some("0"), "{account}");
+        for file in ["environ", "mem", "maps"] {
+            let owner = std::fs::metadata(format!("/proc/{}/{file}", relay.pid())).expect("it runs").uid();
+            assert_eq!(owner, 0, "{file}");
+        }
     });
 }
 

@@ -27,10 +27,12 @@ mod target_duration;
 mod window;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{RawQuery, Request, State};
+use axum::extract::{ConnectInfo, RawQuery, Request, State};
+use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
@@ -45,7 +47,8 @@ use crate::egress::address::Requested;
 use crate::hub::rendition::Status;
 use crate::hub::{Hub, Stream};
 use crate::ingest::ffmpeg::low::LowVariant;
-use crate::net::peer::is_encrypted;
+use crate::limits::viewers::ViewerLimiter;
+use crate::net::peer::{PeerInfo, is_encrypted};
 use file_name::FileName;
 use multivariant::{CameraInfo, MeasuredVariant};
 use packager::{Packager, WaitError};
@@ -61,6 +64,14 @@ const BLOCKING_TARGET_DURATIONS: u32 = 3;
 /// Maximum size of a window, relative to a rendition's ring: a playlist is longer than the ring.
 const RINGS_PER_WINDOW: usize = 2;
 
+/// Who sent a request, as far as responses depend on it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Requester<'a> {
+    link: Option<&'a QueryToken>,
+    /// The client by which limits count it.
+    client: Option<IpAddr>,
+}
+
 /// The state of all HLS routes.
 #[derive(Debug, Clone)]
 pub struct HlsContext {
@@ -71,6 +82,7 @@ pub struct HlsContext {
     limit: usize,
     shutdown: CancellationToken,
     allowed_origins: Arc<[String]>,
+    viewers: ViewerLimiter,
     low_kbps: u32,
 }
 
@@ -83,15 +95,17 @@ struct StreamPackagers {
 
 impl HlsContext {
     /// The routes' state for the streams of `hub`. Each ring holds `ring` bytes; the variant `low`, if there is one, has
-    /// `low_kbps`. Waiting requests end at `shutdown`.
+    /// `low_kbps`. `viewers` names a request's client. Waiting requests end at `shutdown`.
     pub fn new(
         hub: Arc<Hub>,
         ring: usize,
         low_kbps: u32,
         allowed_origins: Arc<[String]>,
+        viewers: ViewerLimiter,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { hub, packagers: Arc::default(), limit: ring * RINGS_PER_WINDOW, shutdown, allowed_origins, low_kbps }
+        let limit = ring * RINGS_PER_WINDOW;
+        Self { hub, packagers: Arc::default(), limit, shutdown, allowed_origins, viewers, low_kbps }
     }
 
     fn stream(&self, name: &StreamName) -> Result<Arc<StreamPackagers>, HlsError> {
@@ -156,12 +170,16 @@ async fn serve(
     Requested(address): Requested,
     RawQuery(query): RawQuery,
     link: Option<Extension<QueryToken>>,
+    peer: Option<Extension<ConnectInfo<PeerInfo>>>,
+    headers: HeaderMap,
 ) -> Result<HlsResponse, HlsError> {
     let link = link.as_deref();
+    let peer = peer.map(|Extension(ConnectInfo(peer))| peer.address);
+    let from = Requester { link, client: context.viewers.client(peer, &headers) };
     match address {
         Ok(Address::HlsIndex(stream)) => index(&*context.stream(&stream)?, context.low_kbps, link).await,
         Ok(Address::HlsFile { stream, variant, file }) => {
-            serve_file(&*context.stream(&stream)?, (&variant, &file), query.as_deref().unwrap_or_default(), link).await
+            serve_file(&*context.stream(&stream)?, (&variant, &file), query.as_deref().unwrap_or_default(), from).await
         }
         Ok(_) | Err(BadAddress::Unknown) => Err(HlsError::UnknownAddress),
         Err(BadAddress::Name(error)) => Err(HlsError::BadName(error)),
@@ -197,13 +215,13 @@ async fn serve_file(
     packagers: &StreamPackagers,
     (variant, name): (&str, &str),
     query: &str,
-    link: Option<&QueryToken>,
+    from: Requester<'_>,
 ) -> Result<HlsResponse, HlsError> {
     let packager = packagers.packager(variant)?;
     match name.parse().map_err(|file_name::UnknownFile| HlsError::UnknownAddress)? {
         FileName::Playlist => {
             let reload = Reload::parse(query).map_err(HlsError::BadRequest)?;
-            media(packagers, packager, reload, link).await
+            media(packagers, packager, reload, from).await
         }
         FileName::Init(id) => {
             let map = window(packager, |window| window.map(id).cloned());
@@ -229,7 +247,7 @@ async fn media(
     packagers: &StreamPackagers,
     packager: &Arc<Packager>,
     reload: Reload,
-    link: Option<&QueryToken>,
+    from: Requester<'_>,
 ) -> Result<HlsResponse, HlsError> {
     let reports: Vec<RenditionReport> = packagers
         .packagers
@@ -237,7 +255,7 @@ async fn media(
         .filter(|(_, other)| !Arc::ptr_eq(other, packager))
         .filter_map(|(variant, other)| other.read(|state| RenditionReport::of(*variant, state.window.as_ref()?)))
         .collect();
-    let lease = packager.lease();
+    let lease = packager.lease_for(from.client);
     let known = packager.read(|state| state.window.as_ref().and_then(Window::durations));
     let wait = known.map_or(SOURCE_START_TIMEOUT, |durations| {
         Duration::from_secs(u64::from(durations.target_duration)) * BLOCKING_TARGET_DURATIONS
@@ -254,7 +272,7 @@ async fn media(
         }
         match reload.decide(window) {
             ReloadDecision::Respond => {
-                let text = with_token(playlist::media(window, reload.delta, &reports)?, link);
+                let text = with_token(playlist::media(window, reload.delta, &reports)?, from.link);
                 Some(Ok(HlsResponse::playlist(text, durations.target_duration, reload.blocks())))
             }
             ReloadDecision::Wait => None,

@@ -4,6 +4,7 @@
 //! subscribes to the rendition once for all viewers. Some seconds after the last lease it unsubscribes and drops the window. A
 //! viewer that has left costs nothing, and a new viewer costs as much as a returning one.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tracing::{debug, info};
 use super::lead::{Lead, MediaTime};
 use super::window::{SequenceNumbers, Window};
 use crate::clock;
-use crate::hub::rendition::{Event, Protocol, Purpose, Rendition, Status, Subscription};
+use crate::hub::rendition::{ClientGuard, Event, Protocol, Purpose, Rendition, Status, Subscription};
 use crate::hub::ring::Step;
 
 /// Time that a window outlasts the last request, in addition to one and a half target durations, within which a player reloads.
@@ -25,6 +26,10 @@ const GRACE_AT_START: Duration = Duration::from_secs(10);
 /// Media sequence numbers start at this multiple of the seconds since the Unix epoch. Segments are too long for the numbers to
 /// grow faster, so a later window starts with higher ones, also after a restart of the relay.
 const NUMBERS_PER_SECOND: u64 = 2;
+
+/// Maximum of clients that a packager remembers while it runs. They decide for which client an encoder counts, and one with
+/// encoders left is enough.
+const CLIENTS_MAX: usize = 16;
 
 /// Why a request did not get what it waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +54,8 @@ pub(super) struct PackagerState {
     /// The end of the last request.
     last_request: Option<Instant>,
     running: bool,
+    /// Clients that requested the playlist, at most [`CLIENTS_MAX`].
+    clients: Vec<ClientGuard>,
     /// The first numbers of the next window.
     numbers: SequenceNumbers,
 }
@@ -89,12 +96,26 @@ impl Packager {
 
     /// Starts the packager if it is idle, and keeps it running for the request and some seconds more.
     pub(super) fn lease(self: &Arc<Self>) -> Lease {
-        self.acquire(false)
+        self.acquire(false, None)
     }
 
-    fn acquire(self: &Arc<Self>, leads: bool) -> Lease {
+    /// The same for a request of `client` for the playlist.
+    pub(super) fn lease_for(self: &Arc<Self>, client: Option<IpAddr>) -> Lease {
+        self.acquire(false, Some(client))
+    }
+
+    fn acquire(self: &Arc<Self>, leads: bool, client: Option<Option<IpAddr>>) -> Lease {
         let mut state = self.lock();
         state.leases += 1;
+        if let Some(client) = client.filter(|_| state.clients.len() < CLIENTS_MAX)
+            && !state.clients.iter().any(|known| known.client() == client)
+        {
+            state.clients.push(self.rendition.add_client(client));
+            if matches!(state.status, Status::Offline { .. }) {
+                // The encoder may have been refused for the other clients only.
+                state.status = self.rendition.status();
+            }
+        }
         if !state.running {
             state.running = true;
             let SequenceNumbers { msn: used, discontinuity } = state.numbers;
@@ -214,7 +235,7 @@ struct PackagerTask {
 impl PackagerTask {
     async fn run(mut self) {
         let packager = self.packager.clone();
-        let _leader_lease = packager.leader.as_ref().map(|leader| leader.acquire(true));
+        let _leader_lease = packager.leader.as_ref().map(|leader| leader.acquire(true, None));
         let mut subscription = packager.rendition.subscribe(Purpose::View(Protocol::Hls));
         info!(rendition = packager.rendition.label(), "HLS started");
         let status = subscription.current_status();
@@ -257,6 +278,7 @@ impl Drop for PackagerTask {
 impl PackagerState {
     fn stop(&mut self) {
         self.running = false;
+        self.clients.clear();
         if let Some(window) = self.window.take() {
             self.numbers = window.numbers();
         }

@@ -137,6 +137,7 @@ pub(crate) async fn handle(
                     format!("there is no stream named {name}; the relay's configuration names those there are");
                 return refuse(&mut socket, v1, close::UNKNOWN_STREAM, &message).await;
             };
+            let stream = stream.for_client(client);
             let _permit = match context.viewers.acquire(name, client) {
                 Ok(permit) => permit,
                 Err(full) => return refuse(&mut socket, v1, close::TOO_MANY, &full.to_string()).await,

@@ -23,7 +23,7 @@ use tokio_websockets::Message;
 
 use super::{CloseReason, Socket};
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Protocol, Purpose, Status, Subscription};
+use crate::hub::rendition::{Event, Protocol, Status, Subscription};
 use crate::hub::ring::Step;
 use timeline::Timeline;
 
@@ -38,7 +38,7 @@ const TOLERATED_LAG_MAX: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> CloseReason {
     // Starts the source while waiting for the client's first message.
-    let copy = stream.rendition(Variant::Copy).subscribe(Purpose::View(Protocol::Plain));
+    let copy = stream.subscribe(Variant::Copy, Protocol::Plain);
     let wish = match requested_codec(socket).await {
         Ok(wish) => wish,
         Err(ended) => return ended,
@@ -103,7 +103,7 @@ async fn start(
     if wish.is_none_or(|wish| wish == family_of(&init)) {
         return Ok((copy, init));
     }
-    let mut h264 = stream.rendition(Variant::H264).subscribe(Purpose::View(Protocol::Plain));
+    let mut h264 = stream.subscribe(Variant::H264, Protocol::Plain);
     let init = first_init(&mut h264, deadline).await?;
     Ok((h264, init))
 }

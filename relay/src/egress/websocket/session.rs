@@ -29,7 +29,7 @@ use super::{CloseReason, Socket};
 use crate::clock;
 use crate::egress::select::CameraFormat;
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, InFlightBytes, Protocol, Purpose, Status, Subscription};
+use crate::hub::rendition::{Event, InFlightBytes, Protocol, Status, Subscription};
 use crate::net::foreign::Foreign;
 use audio::{AudioTrack, VideoStart};
 use variant::NextVariant;
@@ -72,7 +72,7 @@ pub(super) fn error(code: u16, message: &str) -> String {
 
 pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> CloseReason {
     // Starts the source while the viewer sends its `play`.
-    let copy = stream.rendition(Variant::Copy).subscribe(Purpose::View(Protocol::Mse));
+    let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
     let stop = match first_message(socket).await {
         Ok(play) => {
             let mut session = Session::new(stream, copy, play);

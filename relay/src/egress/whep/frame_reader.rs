@@ -19,7 +19,7 @@ use super::annex_b;
 use super::rtp_time::{CLOCK_RATE, to_90_khz};
 use crate::egress::select::{CameraFormat, select};
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Protocol, Purpose, Status, Subscription};
+use crate::hub::rendition::{Event, Protocol, Status, Subscription};
 use crate::hub::ring::Step;
 
 /// A viewer with a longer lag resumes at the newest key frame.
@@ -67,7 +67,7 @@ pub(super) struct FrameReader {
 impl FrameReader {
     /// A reader for a viewer that plays `playable`. Starts the source.
     pub(super) fn new(stream: Stream, choice: VariantChoice, playable: Vec<VideoCodec>) -> Self {
-        let source = stream.rendition(Variant::Copy).subscribe(Purpose::View(Protocol::WebRtc));
+        let source = stream.subscribe(Variant::Copy, Protocol::WebRtc);
         let choice = match choice {
             // WebRTC sends `copy` only to a viewer that plays it, which is the automatic choice.
             VariantChoice::Copy => VariantChoice::Auto,
@@ -139,7 +139,7 @@ impl FrameReader {
             let (variant, why) = self.select(&init)?;
             self.why = why;
             if variant != Variant::Copy {
-                self.source = self.stream.rendition(variant).subscribe(Purpose::View(Protocol::WebRtc));
+                self.source = self.stream.subscribe(variant, Protocol::WebRtc);
                 return None;
             }
         }
@@ -180,7 +180,7 @@ impl FrameReader {
 
 /// Waits for the camera's format. Returns whether a viewer without H.264 can be sent `copy`; `None` if the source fails.
 pub(super) async fn camera_fits(stream: &Stream, playable: &[VideoCodec]) -> Option<bool> {
-    let mut copy = stream.rendition(Variant::Copy).subscribe(Purpose::View(Protocol::WebRtc));
+    let mut copy = stream.subscribe(Variant::Copy, Protocol::WebRtc);
     loop {
         match copy.event().await {
             Event::Step(Step::Init(init)) => {

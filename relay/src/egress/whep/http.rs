@@ -120,6 +120,7 @@ async fn create(
     let sdp = text.map_err(|_| WhepError::NotSdp("it is not text".to_owned()))?;
     let peer = peer.map(|axum::Extension(ConnectInfo(peer))| peer);
     let client = whep.viewers.client(peer.map(|peer| peer.address), &sent);
+    let stream = stream.for_client(client);
     let permit = whep.viewers.acquire(name, client)?;
     let reached = peer.and_then(|peer| peer.local);
     let (name, choice, expiry) = (name.clone(), wish.choice(), expiry.map(|axum::Extension(expiry)| expiry));

@@ -10,7 +10,7 @@ use super::super::Socket;
 use super::super::variant_selector::{Level, Rates};
 use super::{Session, SessionEnd};
 use crate::egress::select::select;
-use crate::hub::rendition::{Protocol, Purpose, Status, Subscription};
+use crate::hub::rendition::{Protocol, Status, Subscription};
 
 /// The variant that will be sent once it has a key frame.
 pub(super) struct NextVariant {
@@ -53,10 +53,9 @@ impl Session<'_> {
             self.selection.why = why;
             return Ok(());
         }
-        let rendition = self.stream.rendition(variant);
         // Steps up only at a new key frame: the GOP so far, sent at once, exceeds what the link was seen to carry.
-        let after = rendition.newest_keyframe().filter(|_| up);
-        let mut subscription = rendition.subscribe(Purpose::View(Protocol::Mse));
+        let after = self.stream.rendition(variant).newest_keyframe().filter(|_| up);
+        let mut subscription = self.stream.subscribe(variant, Protocol::Mse);
         let status = subscription.current_status();
         self.next = Some(NextVariant { subscription, why, after });
         // Between epochs and before the first one, no video has to continue meanwhile.
@@ -152,7 +151,7 @@ impl Session<'_> {
     pub(super) fn update_standby(&mut self) {
         let wanted = self.abr.low_wanted_for(self.time()).is_some();
         if wanted != self.standby.is_some() {
-            self.standby = wanted.then(|| self.stream.rendition(Variant::Low).subscribe(Purpose::View(Protocol::Mse)));
+            self.standby = wanted.then(|| self.stream.subscribe(Variant::Low, Protocol::Mse));
         }
     }
 

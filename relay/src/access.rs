@@ -120,6 +120,11 @@ impl Access {
         info!(password, token_key, revoked, ended, "credentials changed; sessions of the old ones ended");
     }
 
+    /// Whether everyone may watch.
+    pub(crate) fn is_open(&self) -> bool {
+        self.shared.locked().is_open()
+    }
+
     /// The address of a request's client. `None` behind a proxy or tunnel that does not name its clients.
     pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
         client_address(peer_address(extensions)?, headers, &self.limits.now().trusted_proxies)

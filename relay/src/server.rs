@@ -193,8 +193,7 @@ impl Relay {
 
 /// Whether a relay that listens on `address` may have these credentials.
 fn check_credentials(address: SocketAddr, credentials: &Credentials, provider: bool) -> Result<(), ServeError> {
-    let locked = credentials.password.is_some() || credentials.token_key.is_some() || provider;
-    if access::refuses(address, locked, credentials.open) {
+    if access::refuses(address, credentials.are_any() || provider, credentials.open) {
         return Err(ServeError::Open(address));
     }
     if credentials.password.as_ref().is_some_and(|password| access::is_too_short(address, password)) {

@@ -1,5 +1,6 @@
 //! The end of a request's permissions: a session that lasts longer than its credential ends with it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,12 @@ pub(crate) struct Expiry {
     at: Option<Instant>,
     credential: Credential,
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expiry").field("at", &self.at).finish_non_exhaustive()
+    }
 }
 
 impl Expiry {

@@ -129,7 +129,7 @@ impl Locked {
         Self::new(credentials, self.oidc.clone(), rejections)
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.password.is_none() && self.tokens.is_none() && self.oidc.is_none()
     }
 

@@ -44,6 +44,13 @@ pub struct Credentials {
     pub open: bool,
 }
 
+impl Credentials {
+    /// Whether there is a password or a key of access tokens.
+    pub(crate) fn are_any(&self) -> bool {
+        self.password.is_some() || self.token_key.is_some()
+    }
+}
+
 /// The password, or an Argon2id hash of it in the PHC string format. Its `Debug` output hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);

@@ -46,10 +46,15 @@ impl Reload {
         self.supervisor.end().await;
     }
 
-    /// Applies a change, or none of it if other machines could then watch without credentials.
+    /// Applies a change, or none of it if its credentials cannot be used.
     pub(super) async fn apply(&mut self, Change { streams, limits, credentials }: Change) {
         if let Err(error) = check_credentials(self.listen, &credentials, self.provider) {
             error!("everything stays as it is: {error}");
+            return;
+        }
+        // A tunnel may let others reach a relay that listens on this machine only.
+        if !self.access.is_open() && !credentials.are_any() && !self.provider {
+            error!("everything stays as it is: no credentials are left; only a restart lets everyone watch");
             return;
         }
         let access = self.access.clone();

@@ -142,7 +142,12 @@ async fn change_that_would_open_the_relay_is_refused_and_logged() {
         provider: false,
     };
     let mut change = Change { streams: indexmap::IndexMap::new(), limits: config.limits, credentials: changed(|_| {}) };
-    for (password, says) in [(None, "everybody who reaches"), (Some("1234567"), "too short")] {
+    for (listen, password, says) in [
+        ("0.0.0.0:80", None, "everybody who reaches"),
+        ("0.0.0.0:80", Some("1234567"), "too short"),
+        ("127.0.0.1:80", None, "no credentials are left"),
+    ] {
+        reload.listen = listen.parse().unwrap();
         let password = password.map(|text: &str| Password::new(text.to_owned()));
         change.credentials = Credentials { password, ..Credentials::default() };
         reload.apply(change.clone()).await;

@@ -39,4 +39,5 @@ has usr/share/man/man1/sightline.1.gz
 has usr/share/bash-completion/completions/sightline
 has usr/share/zsh/vendor-completions/_sightline
 has usr/share/fish/vendor_completions.d/sightline.fish
+has usr/share/doc/sightline/examples/fail2ban/sightline.conf
 say "$package, $(du -k "$package" | cut -f1) KiB"

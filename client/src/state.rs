@@ -107,6 +107,8 @@ pub struct App {
     pub notice: Option<String>,
     /// The streams of the catalogue.
     pub listed: Vec<StreamInfo>,
+    /// Whether a cookie of the relay admitted this page, which a logout removes.
+    pub can_log_out: bool,
     /// Whether the relay serves WebRTC; none before the catalogue.
     webrtc: Option<bool>,
     /// Whether the tiles follow the catalogue, rather than the names in the address.
@@ -204,6 +206,7 @@ impl App {
             test,
             notice: (!named).then(|| "Asking the relay for its streams…".to_owned()),
             listed: Vec::new(),
+            can_log_out: false,
             webrtc: None,
             logged_out: false,
             all: !named,
@@ -310,8 +313,8 @@ impl App {
     }
 
     fn list(&mut self, catalogue: Catalogue) {
-        let Catalogue { version, protocols, webrtc, streams } = catalogue;
-        (self.webrtc, self.logged_out) = (Some(webrtc), false);
+        let Catalogue { version, protocols, webrtc, can_log_out, streams } = catalogue;
+        (self.webrtc, self.logged_out, self.can_log_out) = (Some(webrtc), false, can_log_out);
         self.other_relay = match protocols.iter().any(|protocol| protocol == SUBPROTOCOL) {
             false => Some(OtherRelay::Foreign(version)),
             true if version != VERSION => Some(OtherRelay::Version(version)),

@@ -15,6 +15,9 @@ pub struct Catalogue {
     /// Whether the relay offers WebRTC.
     #[serde(default)]
     pub webrtc: bool,
+    /// Whether `POST /logout` removes the credentials of this request: they came in a cookie of the relay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub can_log_out: bool,
     /// The streams, in the order of the configuration.
     pub streams: Vec<StreamInfo>,
 }

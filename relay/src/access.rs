@@ -3,6 +3,7 @@
 //! One middleware guards every route that shows or lists a stream. A browser logs in once and gets a cookie; players and
 //! programs send the password with each request (RFC 7617). The password and a provider's token ([`oidc`]) allow every stream.
 //! An access token allows the streams that it names ([`token`], [`permissions`]). The client's files are public.
+//! The credentials may change while the relay runs; a revoked credential ends its sessions ([`sessions`], [`expiry`]).
 //!
 //! | request without credentials | response |
 //! | --- | --- |
@@ -11,39 +12,43 @@
 //! | any other | 401 and a sentence; 403 for a stream that the token does not name |
 
 mod cookie;
+mod credential;
 mod expiry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod locked;
 pub(crate) mod login;
 mod login_throttle;
+mod logouts;
 pub mod oidc;
 mod permissions;
 mod refusal;
+pub mod secret;
+mod sessions;
 pub mod token;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, SET_COOKIE, USER_AGENT, WWW_AUTHENTICATE};
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE, USER_AGENT, WWW_AUTHENTICATE};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use tracing::info;
 
-use crate::config::{Password, TokenKey};
+use crate::config::{Credentials, Password};
 use crate::limits::LiveLimits;
 use crate::net::client::client_address;
-use crate::net::peer::{is_encrypted, peer_address};
-use crate::net::rejections::{LoginMethod, Rejections};
-use cookie::Signer;
+use crate::net::peer::peer_address;
+use crate::net::rejections::Rejections;
+pub(crate) use credential::{ByCookie, Credential};
 pub(crate) use expiry::Expiry;
-use login_throttle::LoginThrottle;
+use locked::{Admission, Grant, Locked};
 pub(crate) use permissions::Permissions;
 pub(crate) use refusal::Refusal;
-use token::Verifier;
+use sessions::Sessions;
 
 /// The start of the `User-Agent` of browsers, and of hardly any other client.
 const BROWSER: &[u8] = b"Mozilla/";
@@ -55,24 +60,27 @@ const PAGES: [&str; 3] = ["/", "/test", "/index.html"];
 /// See the [module](self).
 #[derive(Clone)]
 pub struct Access {
-    /// The credentials; `None` if everyone may watch.
-    locked: Option<Arc<Locked>>,
+    shared: Arc<Shared>,
     limits: LiveLimits,
     rejections: Rejections,
 }
 
-/// The configured credentials; at least one of the fields is set.
-struct Locked {
-    password: Option<Login>,
-    tokens: Option<Verifier>,
-    oidc: Option<oidc::Verifier>,
+/// The credentials that are in force, and the sessions that they admitted.
+struct Shared {
+    locked: RwLock<Arc<Locked>>,
+    sessions: Sessions,
 }
 
-struct Login {
-    password: Password,
-    signer: Signer,
-    throttle: LoginThrottle,
-    rejections: Rejections,
+impl Shared {
+    fn locked(&self) -> Arc<Locked> {
+        self.locked.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the sessions of credentials that are revoked. Returns their number.
+    fn end_revoked(&self) -> usize {
+        let locked = self.locked();
+        self.sessions.end_unless(|credential| locked.honors(credential))
+    }
 }
 
 /// Extension of a request that the token in its query allowed, for responses that contain other addresses.
@@ -84,22 +92,37 @@ pub(crate) struct QueryToken(pub(crate) String);
 pub(crate) struct Unauthorized(pub(crate) Refusal);
 
 impl Access {
-    /// Allows clients with `password`, a token signed with `token_key`, or a token that `oidc` verifies. Without any of the
-    /// three, allows everyone. `limits` names the trusted proxies. Blocks while it derives the key of the cookies.
+    /// Allows clients with one of `credentials`, or a token that `oidc` verifies. Without any of them, allows everyone.
+    /// `limits` names the trusted proxies. Blocks while it derives the key of the cookies.
     pub(crate) fn new(
-        password: Option<Password>,
-        token_key: Option<&TokenKey>,
+        credentials: &Credentials,
         oidc: Option<oidc::Verifier>,
         limits: LiveLimits,
         rejections: Rejections,
     ) -> Self {
-        let password = password.map(|password| {
-            let signer = Signer::new(&password);
-            Login { password, signer, throttle: LoginThrottle::default(), rejections: rejections.clone() }
-        });
-        let tokens = token_key.map(Verifier::new);
-        let locked = password.is_some() || tokens.is_some() || oidc.is_some();
-        Self { locked: locked.then(|| Arc::new(Locked { password, tokens, oidc })), limits, rejections }
+        let locked = Locked::new(credentials, oidc.map(Arc::new), &rejections);
+        let shared = Shared { locked: RwLock::new(Arc::new(locked)), sessions: Sessions::default() };
+        Self { shared: Arc::new(shared), limits, rejections }
+    }
+
+    /// Replaces the credentials, and ends the sessions of the ones that are no longer valid. Logins stay if the password
+    /// does. Blocks while it derives the key of the cookies.
+    pub(crate) fn set(&self, credentials: &Credentials) {
+        let before = self.shared.locked();
+        if before.has(credentials) {
+            return;
+        }
+        let locked = Arc::new(before.with(credentials, &self.rejections));
+        *self.shared.locked.write().unwrap_or_else(PoisonError::into_inner) = locked;
+        let ended = self.shared.end_revoked();
+        let Credentials { password, token_key, revoked, .. } = credentials;
+        let (password, token_key, revoked) = (password.is_some(), token_key.is_some(), revoked.len());
+        info!(password, token_key, revoked, ended, "credentials changed; sessions of the old ones ended");
+    }
+
+    /// Whether everyone may watch.
+    pub(crate) fn is_open(&self) -> bool {
+        self.shared.locked().is_open()
     }
 
     /// The address of a request's client. `None` behind a proxy or tunnel that does not name its clients.
@@ -111,42 +134,54 @@ impl Access {
     pub(crate) fn rejections(&self) -> &Rejections {
         &self.rejections
     }
+
+    /// Adds what handlers read of a request's admission.
+    fn grant(&self, grant: Grant, request: &mut Request) {
+        let Grant { permissions, credential, until, by_cookie } = grant;
+        let extensions = request.extensions_mut();
+        extensions.insert(permissions);
+        extensions.insert(Expiry::new(credential, until, now(), self.shared.clone()));
+        if by_cookie {
+            extensions.insert(ByCookie);
+        }
+    }
 }
 
-/// Passes a request on, or responds with a refusal.
+/// Passes a request on, or responds with a refusal. The response has the [`Credential`] as an extension.
 pub(crate) async fn guard(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let page = PAGES.contains(&path);
     // A preflight has no credentials and reveals nothing of the resource (Fetch standard, CORS protocol).
-    let open = !page && is_public(path) || request.method() == Method::OPTIONS;
-    let (false, Some(locked)) = (open, &access.locked) else {
+    if !page && is_public(path) || request.method() == Method::OPTIONS {
         request.extensions_mut().insert(Permissions::All);
         return next.run(request).await;
-    };
+    }
+    let locked = access.shared.locked();
     let client = access.client(request.extensions(), request.headers());
     let admission = match locked.admits(request.uri(), request.headers(), client).await {
-        Admission::Admitted(permissions, _) if !permissions.reach(request.method().as_str(), path) => {
+        Admission::Admitted(grant) if !grant.permissions.reach(request.method().as_str(), path) => {
             Admission::Refused(Refusal::OtherStream)
         }
         admission => admission,
     };
     match admission {
-        Admission::Admitted(permissions, expiry) => {
+        Admission::Admitted(grant) => {
+            let credential = grant.credential.clone();
             let link = locked.link(&request);
             // A page that was opened by a link requests everything else without the token.
             let cookie = link.as_ref().filter(|_| page).and_then(|(_, cookie)| cookie.parse().ok());
-            request.extensions_mut().insert(permissions);
-            if let Some(expiry) = expiry {
-                request.extensions_mut().insert(expiry);
-            }
+            access.grant(grant, &mut request);
             if let Some((link, _)) = link {
                 request.extensions_mut().insert(link);
             }
             let mut response = next.run(request).await;
-            keep_private(response.headers_mut());
+            if credential != Credential::Open {
+                keep_private(response.headers_mut());
+            }
             if let Some(cookie) = cookie {
                 response.headers_mut().append(SET_COOKIE, cookie);
             }
+            response.extensions_mut().insert(credential);
             response
         }
         Admission::Busy => login::busy(),
@@ -193,126 +228,6 @@ fn is_public(path: &str) -> bool {
     PUBLIC.contains(&path) || path.strip_prefix('/').is_some_and(|name| name.contains('.') && !name.contains('/'))
 }
 
-/// The result of a password attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Yes,
-    No,
-    /// The wrong password that this client has just sent before.
-    Repeated,
-    /// The throttle is full.
-    Busy,
-}
-
-/// The result of checking a request's credentials.
-enum Admission {
-    /// Until the expiry of the token, if it was one.
-    Admitted(Permissions, Option<Expiry>),
-    Refused(Refusal),
-    /// The throttle is full.
-    Busy,
-}
-
-impl From<Result<(Permissions, u64), Refusal>> for Admission {
-    fn from(verified: Result<(Permissions, u64), Refusal>) -> Self {
-        verified
-            .map_or_else(Self::Refused, |(permissions, exp)| Self::Admitted(permissions, Some(Expiry::at(exp, now()))))
-    }
-}
-
-impl Login {
-    /// Checks a password that is not a cookie's. Logs and counts a wrong one.
-    async fn try_password(&self, guess: &str, method: LoginMethod, client: Option<IpAddr>) -> Verdict {
-        let verdict = self.throttle.try_password(&self.password, guess, method, client).await;
-        match verdict {
-            Verdict::No => self.rejections.failed_login(method, client),
-            Verdict::Repeated => self.rejections.repeated_login(method),
-            Verdict::Yes | Verdict::Busy => {}
-        }
-        verdict
-    }
-}
-
-impl Locked {
-    /// Checks the credentials that allow most first. A link's cookie, which the browser sends unasked, is last.
-    async fn admits(&self, uri: &Uri, headers: &HeaderMap, client: Option<IpAddr>) -> Admission {
-        let now = now();
-        let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        if let Some(login) = &self.password
-            && cookies.any(|header| login.signer.admits(header, now))
-        {
-            return Admission::Admitted(Permissions::All, None);
-        }
-        let mut why = self.question();
-        if let Some((oidc, token)) = self.oidc.as_ref().and_then(|oidc| Some((oidc, oidc::brought(headers)?))) {
-            match oidc.verify(token, now).await {
-                Ok(verified) => return Ok(verified).into(),
-                Err(refusal) => why = refusal,
-            }
-        }
-        let shown = || token::in_query(uri).or_else(|| token::in_protocols(headers));
-        if let Some((tokens, token)) = self.tokens.as_ref().and_then(|tokens| Some((tokens, shown()?))) {
-            return tokens.verify(token, now).into();
-        }
-        if let Some((method, given)) =
-            headers.get(AUTHORIZATION).and_then(|value| credentials(str::from_utf8(value.as_bytes()).ok()?))
-        {
-            return self.try_credentials(&given, method, client, now).await;
-        }
-        let kept = self.tokens.as_ref().and_then(|tokens| Some(tokens.verify(tokens.kept(headers)?, now)));
-        kept.map_or(Admission::Refused(why), Admission::from)
-    }
-
-    /// Checks an access token, a provider's token or the password.
-    async fn try_credentials(&self, given: &str, method: LoginMethod, client: Option<IpAddr>, now: u64) -> Admission {
-        let mut verified = self.tokens.as_ref().map(|tokens| tokens.verify(given, now));
-        if let (None | Some(Err(Refusal::Foreign)), Some(oidc)) = (&verified, &self.oidc) {
-            verified = Some(oidc.verify(given, now).await);
-        }
-        match (verified, &self.password) {
-            (Some(verified), None) => verified.into(),
-            (Some(Ok(verified)), _) => Ok(verified).into(),
-            (Some(Err(why)), _) if why.is_of_a_token() => Admission::Refused(why),
-            (_, Some(login)) => match login.try_password(given, method, client).await {
-                Verdict::Yes => Admission::Admitted(Permissions::All, None),
-                Verdict::No | Verdict::Repeated => Admission::Refused(Refusal::LogIn),
-                Verdict::Busy => Admission::Busy,
-            },
-            (None, None) => Admission::Refused(self.question()),
-        }
-    }
-
-    /// The refusal of a request without credentials.
-    fn question(&self) -> Refusal {
-        match (&self.password, &self.oidc) {
-            (Some(_), _) => Refusal::LogIn,
-            (None, Some(_)) => Refusal::SignIn,
-            (None, None) => Refusal::NoToken,
-        }
-    }
-
-    /// The access token of the request's query, if it is valid, and the cookie for a page that is opened with it.
-    fn link(&self, request: &Request) -> Option<(QueryToken, String)> {
-        // Only a proxy knows whether its own connection to the client is encrypted.
-        let by_https = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-        let encrypted = by_https || is_encrypted(request.extensions());
-        let token = token::in_query(request.uri())?;
-        let cookie = self.tokens.as_ref()?.keep(token, now(), encrypted)?;
-        Some((QueryToken(token.to_owned()), cookie))
-    }
-}
-
-/// The password or token of an `Authorization` header, and its scheme. `Basic` may have any user name (RFC 7617, section 2). `Bearer` is what
-/// WHEP clients send (RFC 6750, section 2.1).
-fn credentials(value: &str) -> Option<(LoginMethod, String)> {
-    let (scheme, credentials) = value.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some((LoginMethod::Bearer, credentials.trim().to_owned()));
-    }
-    let decoded = scheme.eq_ignore_ascii_case("basic").then(|| BASE64.decode(credentials.trim()).ok())??;
-    Some((LoginMethod::Basic, String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned()))
-}
-
 /// Seconds since 1970 by the system's current clock. The issuer of a token used its own clock, and this machine may have set
 /// its clock since the relay started.
 fn now() -> u64 {
@@ -322,9 +237,9 @@ fn now() -> u64 {
 /// The shortest password, in characters, of a relay that other machines reach (NIST SP 800-63B, section 5.1.1.2).
 pub(crate) const PASSWORD_MIN: usize = 8;
 
-/// Whether the password is too short for a relay that listens on this address.
+/// Whether the password is too short for a relay that listens on this address. A hash does not tell.
 pub(crate) fn is_too_short(listen: SocketAddr, password: &Password) -> bool {
-    !listen.ip().is_loopback() && password.reveal().chars().count() < PASSWORD_MIN
+    !listen.ip().is_loopback() && !password.is_hash() && password.reveal().chars().count() < PASSWORD_MIN
 }
 
 /// Whether a relay must not listen on this address: anyone who reaches it could watch.
@@ -335,18 +250,6 @@ pub(crate) fn refuses(listen: SocketAddr, locked: bool, open: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn credentials_are_read() {
-        let encoded = |text: &str| format!("Basic {}", BASE64.encode(text));
-        let read = |method, text: &str| Some((method, text.to_owned()));
-        assert_eq!(credentials(&encoded(":secret")), read(LoginMethod::Basic, "secret"));
-        assert_eq!(credentials(&encoded("me:se:cret")), read(LoginMethod::Basic, "se:cret"));
-        assert_eq!(credentials("bearer secret"), read(LoginMethod::Bearer, "secret"));
-        for nonsense in ["", "Basic", "Basic ???", "Digest x", &encoded("no colon")] {
-            assert_eq!(credentials(nonsense), None, "{nonsense}");
-        }
-    }
 
     #[test]
     fn only_the_client_s_files_and_the_way_in_are_for_all() {

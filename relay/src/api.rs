@@ -15,12 +15,14 @@ use sightline_protocol::{SUBPROTOCOL, SUBPROTOCOL_PARAMETER, VERSION};
 use tokio::time::Instant;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::access::{self, Access, Permissions};
+use crate::access::{self, Access, ByCookie, Permissions};
 use crate::clock;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 use crate::net::host::HostPolicy;
+use crate::net::rejections::Rejections;
 
+mod access_log;
 mod body;
 pub(crate) mod catalogue;
 mod events;
@@ -31,6 +33,15 @@ mod metrics;
 /// The client's page.
 const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
 
+/// What the configuration says of the responses.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Whether each request leaves a log line.
+    pub access_log: bool,
+    /// The `max-age` of `Strict-Transport-Security`.
+    pub hsts_seconds: Option<u64>,
+}
+
 /// All routes of the relay.
 pub(crate) fn router(
     context: websocket::WebSocketContext,
@@ -38,13 +49,17 @@ pub(crate) fn router(
     whep: whep::Whep,
     access: Access,
     hosts: HostPolicy,
+    options: Options,
 ) -> Router {
     let webrtc = whep.is_on();
     let policy = headers::Policy::new(&[PAGE, access::login::FORM], &context.allowed_origins);
     let events = events::Feed { hub: context.hub.clone(), webrtc, shutdown: context.shutdown.clone() };
-    let streams = async move |State(hub): State<Arc<Hub>>, Extension(permissions): Extension<Permissions>| {
+    let streams = async move |State(hub): State<Arc<Hub>>,
+                              Extension(permissions): Extension<Permissions>,
+                              by_cookie: Option<Extension<ByCookie>>| {
         let mut catalogue = catalogue::catalogue(&hub, Instant::now(), webrtc);
         catalogue.streams.retain(|stream| permissions.cover(&stream.name));
+        catalogue.can_log_out = by_cookie.is_some();
         Json(catalogue)
     };
     let api = Router::new()
@@ -66,7 +81,7 @@ pub(crate) fn router(
         .cache_control(CacheControl::Long)
         .into_router()
         .layer(middleware::from_fn(for_other_pages));
-    Router::new()
+    let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/ws/mse/{*stream}", get(websocket::handle))
         .with_state(context)
@@ -82,7 +97,21 @@ pub(crate) fn router(
         .layer(middleware::from_fn_with_state(policy, headers::secure))
         .layer(middleware::from_fn(body::limit))
         .layer(middleware::from_fn_with_state(hosts, hosts::own_host))
-        .layer(middleware::from_fn_with_state(access, count_rejections))
+        .layer(middleware::from_fn_with_state(access.clone(), count_rejections));
+    let router = match options.hsts_seconds {
+        Some(seconds) => router.layer(middleware::from_fn_with_state(headers::Hsts::new(seconds), headers::hsts)),
+        None => router,
+    };
+    // Outermost, so that it has the status that the client gets.
+    if options.access_log { router.layer(middleware::from_fn_with_state(access, access_log::log)) } else { router }
+}
+
+/// The routes of the metrics' own listener: `/metrics`, without credentials.
+pub(crate) fn metrics_router(hub: Arc<Hub>, rejections: Rejections, hosts: HostPolicy) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::metrics).with_state((hub, rejections)))
+        .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(middleware::from_fn_with_state(hosts, hosts::own_host))
 }
 
 /// Counts the responses that refuse a client. A missing address is none: players request segments that are gone.

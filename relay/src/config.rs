@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use sightline_protocol::stream::StreamName;
 
-pub use access::Password;
+pub use access::{Credentials, Password};
 pub use encoding::{Encoder, Encoding};
 pub use limits::Limits;
 pub use oidc::{KeySource, Oidc};
@@ -27,6 +27,7 @@ mod encoding;
 pub(crate) mod fuzz;
 mod hosts;
 mod limits;
+mod metrics;
 mod network;
 mod oidc;
 mod source;
@@ -63,8 +64,14 @@ pub struct Config {
     pub token_key: Option<TokenKey>,
     /// The identity provider, if there is one.
     pub oidc: Option<Oidc>,
+    /// Ids (`jti`) of access tokens that are revoked.
+    pub revoked: Vec<String>,
     /// Whether everyone may watch who reaches a non-loopback address.
     pub open: bool,
+    /// Whether each request leaves a log line.
+    pub access_log: bool,
+    /// The address of a listener for `/metrics` alone, without credentials.
+    pub metrics_listen: Option<SocketAddr>,
     /// The path of FFmpeg.
     pub ffmpeg: PathBuf,
     /// The encoder of H.264.
@@ -107,8 +114,8 @@ pub enum ConfigError {
     #[error("the configuration {0:?} is not right: {1}")]
     Invalid(PathBuf, String),
     /// `SIGHTLINE_PASSWORD` is invalid.
-    #[error("SIGHTLINE_PASSWORD {0}; set it to the password, or unset it")]
-    Variable(&'static str),
+    #[error("cannot take the password from SIGHTLINE_PASSWORD: {0}; set it to the password, or unset it")]
+    Variable(String),
     /// The password file cannot be used.
     #[error("cannot take the password from {0:?}: {1}")]
     Password(PathBuf, String),
@@ -150,6 +157,16 @@ impl Config {
         self.password.is_some() || self.token_key.is_some() || self.oidc.is_some()
     }
 
+    /// The credentials, which may change while the relay runs.
+    pub fn credentials(&self) -> Credentials {
+        Credentials {
+            password: self.password.clone(),
+            token_key: self.token_key.clone(),
+            revoked: self.revoked.clone(),
+            open: self.open,
+        }
+    }
+
     /// The built-in streams, for a relay without a configuration.
     ///
     /// # Panics
@@ -168,8 +185,10 @@ struct File {
     tls: Option<Tls>,
     allowed_origins: Vec<String>,
     allowed_hosts: Vec<String>,
+    access_log: bool,
     access: access::AccessSection,
     oidc: Option<oidc::OidcSection>,
+    metrics: metrics::MetricsSection,
     ffmpeg: PathBuf,
     ingest: Ingest,
     webrtc: webrtc::WebrtcSection,
@@ -186,8 +205,10 @@ impl Default for File {
             tls: None,
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
+            access_log: false,
             access: access::AccessSection::default(),
             oidc: None,
+            metrics: metrics::MetricsSection::default(),
             ffmpeg: "ffmpeg".into(),
             ingest: Ingest::default(),
             webrtc: webrtc::WebrtcSection::default(),
@@ -299,6 +320,8 @@ impl File {
             let (least, most) = (LOW_KBPS_RANGE.start(), LOW_KBPS_RANGE.end());
             return Err(format!("ingest.low_kbps = {} is out of range: {least} to {most}", self.ingest.low_kbps));
         }
+        access::check_revoked(&self.access.revoked)?;
+        self.tls.as_ref().map(Tls::check).transpose()?;
         Ok(Config {
             listen: self.listen,
             tls: self.tls,
@@ -307,7 +330,10 @@ impl File {
             password: None,
             token_key: None,
             oidc: self.oidc.map(oidc::OidcSection::resolve).transpose()?,
+            revoked: self.access.revoked,
             open: self.access.open,
+            access_log: self.access_log,
+            metrics_listen: self.metrics.listen,
             ffmpeg: self.ffmpeg,
             encoding: Encoding { encoder: self.ingest.encoder, vaapi_device: self.ingest.vaapi_device },
             low: self.ingest.low,

@@ -15,26 +15,33 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::access::{self, Access, oidc};
-use crate::config::{Config, KeySource};
+use crate::api;
+use crate::config::{Config, Credentials, KeySource};
 use crate::egress::{hls, websocket, whep};
 use crate::hub::{Hub, ring};
 use crate::ingest::Settings;
-use crate::ingest::supervisor::{Change, Supervisor};
+use crate::ingest::supervisor::Supervisor;
 use crate::limits::connections::ConnectionLimiter;
 use crate::limits::viewers::ViewerLimiter;
 use crate::limits::{LiveLimits, descriptors};
 use crate::net::host::HostPolicy;
 use crate::net::rejections::Rejections;
 use crate::net::tls::{Certificate, TlsError};
+pub use reload::Change;
+use reload::Reload;
 
 mod connections;
 mod counted;
+mod reload;
 #[cfg(test)]
 mod tests;
 mod write_rate;
 
 /// Time limit for sessions and FFmpeg processes to end at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(4);
+
+/// Maximum connections to the metrics' own listener. One monitoring system needs one or two.
+const METRICS_CONNECTIONS: usize = 16;
 
 /// Why the relay does not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +80,16 @@ pub enum ServeError {
     /// The identity provider's key file has no usable keys.
     #[error(transparent)]
     Keys(#[from] oidc::KeysError),
+    /// Listening on the metrics' address fails.
+    #[error(
+        "cannot listen on {address} for metrics: {error}; choose another address with metrics.listen, or remove it"
+    )]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        error: io::Error,
+    },
     /// Listening on the WebRTC address fails.
     #[error(
         "cannot listen on {address} for WebRTC: {error}; choose another address with webrtc.listen, or turn it off with \
@@ -90,6 +107,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Relay {
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     certificate: Option<Certificate>,
     webrtc: Option<whep::BoundPort>,
     config: Config,
@@ -102,21 +120,22 @@ impl Relay {
     /// See [`ServeError`].
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
         let address = config.listen;
-        if access::refuses(address, config.is_locked(), config.open) {
-            return Err(ServeError::Open(address));
-        }
-        if config.password.as_ref().is_some_and(|password| access::is_too_short(address, password)) {
-            return Err(ServeError::ShortPassword { address, least: access::PASSWORD_MIN });
-        }
+        check_credentials(address, &config.credentials(), config.oidc.is_some())?;
         // Reads only a key file: a provider's URL may not answer yet when the machine has just started.
         if let Some(file @ KeySource::File(_)) = config.oidc.as_ref().map(|oidc| &oidc.keys) {
             oidc::look(file).await?;
         }
         let certificate = config.tls.as_ref().map(Certificate::load).transpose()?;
         let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
+        let metrics = match config.metrics_listen {
+            Some(address) => {
+                Some(TcpListener::bind(address).await.map_err(|error| ServeError::Metrics { address, error })?)
+            }
+            None => None,
+        };
         let webrtc = whep::bind(&config.webrtc, address).await;
         let webrtc = webrtc.map_err(|(address, error)| ServeError::Webrtc { address, error })?;
-        Ok(Self { listener, certificate, webrtc, config })
+        Ok(Self { listener, metrics, certificate, webrtc, config })
     }
 
     /// The bound address. If the configuration has port 0, it contains the port that the system chose.
@@ -129,8 +148,8 @@ impl Relay {
         if self.certificate.is_some() { "https" } else { "http" }
     }
 
-    /// Runs until `shutdown`, then closes sessions with a reason and ends every FFmpeg. Until then, streams and limits follow
-    /// `changes`.
+    /// Runs until `shutdown`, then closes sessions with a reason and ends every FFmpeg. Until then, streams, limits and
+    /// credentials follow `changes`.
     pub async fn run(
         self,
         relay: Option<std::path::PathBuf>,
@@ -147,10 +166,18 @@ impl Relay {
         let settings = Arc::new(Settings::new(&self.config, relay, limits.clone()));
         let mut supervisor = Supervisor::new(hub.clone(), settings, shutdown.clone());
         supervisor.set(self.config.streams.clone()).await;
-        let streams = tokio::spawn(supervisor.follow(changes, limits.clone()));
-
-        let Application { router, whep, sessions } =
+        let (listen, provider) = (self.address(), self.config.oidc.is_some());
+        let Application { router, metrics, access, whep, sessions } =
             Application::new(self.config, self.webrtc, hub, (&limits, &limiter), &shutdown);
+        let reload = Reload { supervisor, limits: limits.clone(), access, listen, provider };
+        let streams = tokio::spawn(reload.follow(changes, shutdown.clone()));
+        if let Some(listener) = self.metrics {
+            let limiter = ConnectionLimiter::new(limits.clone(), METRICS_CONNECTIONS);
+            let (limits, shutdown) = (limits.clone(), shutdown.clone());
+            tokio::spawn(async move {
+                connections::serve(listener, None, metrics, &limits, limiter, shutdown).await;
+            });
+        }
         let certificate = self.certificate.as_ref().map(Certificate::current);
         if let Some(certificate) = self.certificate {
             tokio::spawn(certificate.follow(shutdown.clone()));
@@ -165,6 +192,17 @@ impl Relay {
             info!("some sources or sessions did not end in time; they end with the relay");
         }
     }
+}
+
+/// Whether a relay that listens on `address` may have these credentials.
+fn check_credentials(address: SocketAddr, credentials: &Credentials, provider: bool) -> Result<(), ServeError> {
+    if access::refuses(address, credentials.are_any() || provider, credentials.open) {
+        return Err(ServeError::Open(address));
+    }
+    if credentials.password.as_ref().is_some_and(|password| access::is_too_short(address, password)) {
+        return Err(ServeError::ShortPassword { address, least: access::PASSWORD_MIN });
+    }
+    Ok(())
 }
 
 /// Limits connections to the file descriptors of this process, and logs the result.
@@ -182,6 +220,9 @@ fn connection_limiter(sources: usize, limits: &LiveLimits) -> ConnectionLimiter 
 /// The routes, and the sessions behind them.
 struct Application {
     router: Router,
+    /// The routes of the metrics' own listener.
+    metrics: Router,
+    access: Access,
     whep: whep::Whep,
     sessions: TaskTracker,
 }
@@ -195,7 +236,14 @@ impl Application {
         shutdown: &CancellationToken,
     ) -> Self {
         let machine = uname().nodename().to_str().ok().map(str::to_owned);
+        // The metrics' own listener has no credentials.
+        let metrics_hosts = HostPolicy::new(false, &config.allowed_hosts, machine.clone());
         let hosts = HostPolicy::new(config.is_locked(), &config.allowed_hosts, machine);
+        let credentials = config.credentials();
+        let options = api::Options {
+            access_log: config.access_log,
+            hsts_seconds: config.tls.as_ref().and_then(|tls| tls.hsts_seconds),
+        };
         let allowed_origins: Arc<[String]> = config.allowed_origins.into();
         let (ring, low_kbps) = (config.ring_bytes, config.low_kbps);
         let viewers = ViewerLimiter::new(limits.clone());
@@ -205,6 +253,7 @@ impl Application {
         let gate = whep::ConnectionGate::new(limiter.clone(), rejections.clone());
         let origins = allowed_origins.clone();
         let whep = whep::Whep::start(webrtc, hub.clone(), origins, viewers.clone(), gate, shutdown.clone());
+        let metrics = api::metrics_router(hub.clone(), rejections.clone(), metrics_hosts);
         let context = websocket::WebSocketContext {
             hub,
             allowed_origins,
@@ -214,7 +263,8 @@ impl Application {
             rejections: rejections.clone(),
         };
         let oidc = config.oidc.map(|oidc| oidc::Verifier::start(oidc, shutdown.clone()));
-        let access = Access::new(config.password, config.token_key.as_ref(), oidc, limits.clone(), rejections);
-        Self { router: crate::api::router(context, hls, whep.clone(), access, hosts), whep, sessions }
+        let access = Access::new(&credentials, oidc, limits.clone(), rejections);
+        let router = api::router(context, hls, whep.clone(), access.clone(), hosts, options);
+        Self { router, metrics, access, whep, sessions }
     }
 }

@@ -142,6 +142,15 @@ fn address_applies_until_the_user_selects() {
 }
 
 #[test]
+fn logout_is_offered_where_a_cookie_admitted_the_page() {
+    let mut app = listing(&["a"]);
+    assert!(!app.can_log_out, "a relay without credentials, or an older one");
+    let answer = r#"{"version":"","protocols":[],"can_log_out":true,"streams":[]}"#;
+    app.apply(read_catalogue(answer), 0.0);
+    assert!(app.can_log_out);
+}
+
+#[test]
 fn volume_is_clamped() {
     let mut app = listing(&["a"]);
     for (wanted, volume) in [(0.3, 0.3), (7.0, 1.0), (-1.0, 0.0)] {

@@ -46,7 +46,7 @@ fn sidebar(app: &App, on_event: &Callback<Event>) -> Html {
         if app.settings.sidebar {
             <Sidebar protocol={app.protocol()} hints={Protocol::ALL.map(|protocol| app.hint(protocol))} layout={app.layout()}
                 theme={app.settings.theme} statistics={app.statistics()} rows={app.tiles.iter().map(row).collect::<Vec<_>>()}
-                on_event={on_event.clone()} />
+                can_log_out={app.can_log_out} on_event={on_event.clone()} />
         } else {
             { icons::button("sidebar-open", "Settings (B)", icons::MENU, on_open) }
         }

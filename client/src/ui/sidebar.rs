@@ -32,6 +32,8 @@ pub struct Props {
     pub statistics: bool,
     /// The streams, in order.
     pub rows: Vec<Row>,
+    /// Whether the viewer can log out.
+    pub can_log_out: bool,
     /// Receives the events.
     pub on_event: Callback<Event>,
 }
@@ -71,6 +73,10 @@ pub fn Sidebar(props: &Props) -> Html {
                 </dl>
             </details>
             <p><a href="test">{ "Test page" }</a></p>
+            if props.can_log_out {
+                // Relative to the page, so that a proxy may add a path prefix. The relay answers with the login form.
+                <form method="post" action="logout"><button>{ "Log out" }</button></form>
+            }
         </aside>
     }
 }

@@ -71,6 +71,7 @@ async fn sidebar_sends_the_selection() {
         theme: Theme::System,
         statistics: false,
         rows: vec![row("a"), row("b")],
+        can_log_out: false,
         on_event,
     };
     let (root, handle) = Root::render::<Sidebar>(props);

@@ -1,7 +1,9 @@
-//! The cookie of a browser that has logged in: its expiry time, signed.
+//! The cookie of a browser that has logged in: its expiry time and the login's id, signed.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{hmac, pbkdf2};
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
@@ -21,45 +23,61 @@ const SALT: &[u8] = b"sightline session cookie";
 pub(super) struct Signer {
     key: hmac::Key,
     /// Differs per key: cookies ignore ports (RFC 6265, section 8.5), and a machine may run several relays.
-    name: String,
+    name: Arc<str>,
+}
+
+/// A login, from a valid cookie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LoginId {
+    /// Unique among the logins of all browsers.
+    pub(super) id: Arc<str>,
+    /// The cookie's expiry in seconds since 1970.
+    pub(super) until: u64,
 }
 
 impl Signer {
     pub(super) fn new(password: &Password) -> Self {
+        // The name of the cookie may be public; it has 6 bytes of a digest.
+        let name = |digest: &[u8]| -> Arc<str> { format!("sightline-{}", BASE64.encode(&digest[..6])).into() };
+        if password.is_hash() {
+            // A key that followed from the hash would let its thief forge cookies without the password.
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
+            let named = digest(&SHA256, &[SALT, password.reveal().as_bytes()].concat());
+            return Self { key, name: name(named.as_ref()) };
+        }
         let mut key = [0; 32];
         pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ITERATIONS, SALT, password.reveal().as_bytes(), &mut key);
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-        let name = BASE64.encode(&hmac::sign(&key, b"name").as_ref()[..6]);
-        Self { key, name: format!("sightline-{name}") }
+        let name = name(hmac::sign(&key, b"name").as_ref());
+        Self { key, name }
     }
 
     /// The cookie's name.
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
     /// A `Set-Cookie` value (RFC 6265) for a browser that logs in at `now`, in seconds since 1970. It has no `Path`, so it
     /// applies to the login's folder, also below a proxy's path prefix.
     pub(super) fn cookie(&self, now: u64, encrypted: bool) -> String {
-        let until = (now + SECONDS).to_string();
-        let signature = BASE64.encode(hmac::sign(&self.key, until.as_bytes()));
+        let signed = format!("{}.{}", now + SECONDS, BASE64.encode(rand::random::<[u8; 12]>()));
+        let signature = BASE64.encode(hmac::sign(&self.key, signed.as_bytes()));
         let secure = if encrypted { "; Secure" } else { "" };
-        format!("{}={until}.{signature}; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}", self.name)
+        format!("{}={signed}.{signature}; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}", self.name)
     }
 
-    /// Whether a `Cookie` header contains a cookie of this relay that is valid at `now`.
-    pub(super) fn admits(&self, header: &str, now: u64) -> bool {
-        let mut pairs = header.split(';').filter_map(|pair| pair.trim().split_once('='));
-        pairs.any(|(name, value)| name == self.name && self.accepts(value, now))
+    /// The login of the cookie of this relay in a `Cookie` header, if it is valid at `now`.
+    pub(super) fn admits(&self, header: &str, now: u64) -> Option<LoginId> {
+        let pairs = header.split(';').filter_map(|pair| pair.trim().split_once('='));
+        pairs.filter(|(name, _)| *name == &*self.name).find_map(|(_, value)| self.accepts(value, now))
     }
 
-    fn accepts(&self, value: &str, now: u64) -> bool {
-        let signed = || {
-            let (until, signature) = value.split_once('.')?;
-            hmac::verify(&self.key, until.as_bytes(), &BASE64.decode(signature).ok()?).ok()?;
-            until.parse::<u64>().ok()
-        };
-        signed().is_some_and(|until| until > now)
+    fn accepts(&self, value: &str, now: u64) -> Option<LoginId> {
+        let (signed, signature) = value.rsplit_once('.')?;
+        hmac::verify(&self.key, signed.as_bytes(), &BASE64.decode(signature).ok()?).ok()?;
+        let (until, id) = signed.split_once('.')?;
+        let until = until.parse().ok().filter(|until| *until > now)?;
+        Some(LoginId { id: id.into(), until })
     }
 }
 
@@ -73,22 +91,50 @@ pub(super) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::secret::FOREIGN;
+
+    fn signer(password: &str) -> Signer {
+        Signer::new(&Password::new(password.to_owned()))
+    }
+
+    /// What a browser sends after `Set-Cookie`.
+    fn sent(cookie: &str) -> String {
+        format!("other=1; {}", cookie.split(';').next().unwrap())
+    }
 
     #[test]
     fn a_cookie_is_good_for_its_time_and_its_password() {
-        let signer = |password: &str| Signer::new(&Password::new(password.to_owned()));
-        let ours = signer("a");
+        let (ours, other) = (signer("a"), signer("b"));
         let cookie = ours.cookie(1000, true);
         assert!(cookie.ends_with("; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
-        let sent = format!("other=1; {}", cookie.split(';').next().unwrap());
-        assert!(ours.admits(&sent, 1000) && !signer("b").admits(&sent, 1000) && !ours.admits("other=1", 1000));
+        let sent = sent(&cookie);
+        let admits = |signer: &Signer, header: &str| signer.admits(header, 1000).is_some();
+        assert!(admits(&ours, &sent) && !admits(&other, &sent) && !admits(&ours, "other=1"));
         let value = sent.rsplit('=').next().unwrap();
-        assert!(ours.accepts(value, 1000) && ours.accepts(value, 999 + SECONDS));
-        assert!(!ours.accepts(value, 1000 + SECONDS), "its time is over");
-        assert!(!signer("b").accepts(value, 1000), "the password is another");
+        assert_eq!(ours.accepts(value, 999 + SECONDS).map(|login| login.until), Some(1000 + SECONDS));
+        assert_eq!(ours.accepts(value, 1000 + SECONDS), None, "its time is over");
+        assert_eq!(other.accepts(value, 1000), None, "the password is another");
         let later = value.replacen('2', "3", 1);
-        for forged in [later.as_str(), "", ".", "9999999999.", "9999999999.AAAA", &value[..value.len() - 2]] {
-            assert!(!ours.accepts(forged, 1000), "{forged}");
+        let other_id = value.replacen('.', ".A", 1);
+        for forged in
+            [later.as_str(), &other_id, "", ".", "..", "9999999999.", "9999999999.a.AAAA", &value[..value.len() - 2]]
+        {
+            assert_eq!(ours.accepts(forged, 1000), None, "{forged}");
         }
+    }
+
+    #[test]
+    fn logins_of_one_second_have_different_ids() {
+        let ours = signer("a");
+        let [first, second] = [ours.cookie(1000, true), ours.cookie(1000, true)].map(|cookie| sent(&cookie));
+        assert_ne!(ours.admits(&first, 1000).unwrap().id, ours.admits(&second, 1000).unwrap().id);
+    }
+
+    #[test]
+    fn hash_of_the_password_does_not_suffice_to_forge_a_cookie() {
+        let [ours, thief] = [signer(FOREIGN), signer(FOREIGN)];
+        assert_eq!(ours.name(), thief.name());
+        let cookie = sent(&ours.cookie(1000, true));
+        assert!(ours.admits(&cookie, 1000).is_some() && thief.admits(&cookie, 1000).is_none());
     }
 }

@@ -1,28 +1,57 @@
-//! The end of a request's permissions: a session that lasts longer than its token ends with it.
+//! The end of a request's permissions: a session that lasts longer than its credential ends with it.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::Shared;
+use super::credential::Credential;
+
 /// Longer than any session.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// The expiry of a token. Extension of a request that a token allowed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Expiry(Instant);
+/// When the credential of a request ends: at its expiry, or when it is revoked. Extension of an admitted request.
+#[derive(Clone)]
+pub(crate) struct Expiry {
+    /// Absent without an expiry.
+    at: Option<Instant>,
+    credential: Credential,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expiry").field("at", &self.at).finish_non_exhaustive()
+    }
+}
 
 impl Expiry {
-    /// An expiry at `exp`, where the time is `now`; both in seconds since 1970. A step of the system's clock after that has no
-    /// effect.
-    pub(super) fn at(exp: u64, now: u64) -> Self {
-        Self(Instant::now() + Duration::from_secs(exp.saturating_sub(now)).min(FOREVER))
+    /// The expiry of `credential` at `exp`, where the time is `now`; both in seconds since 1970. A step of the system's clock
+    /// after that has no effect.
+    pub(super) fn new(credential: Credential, exp: Option<u64>, now: u64, shared: Arc<Shared>) -> Self {
+        let at = exp.map(|exp| Instant::now() + Duration::from_secs(exp.saturating_sub(now)).min(FOREVER));
+        Self { at, credential, shared }
     }
 
-    /// Waits for `expiry`; forever without one.
+    /// Waits until the credential has expired or is revoked; forever without one.
     pub(crate) async fn passed(expiry: Option<Self>) {
-        match expiry {
-            Some(Self(at)) => sleep_until(at).await,
-            None => std::future::pending().await,
+        let Some(Self { at, credential, shared }) = expiry else { return std::future::pending().await };
+        let session = shared.sessions.add(credential.clone());
+        // It may have been revoked between the request's admission and now.
+        if !shared.locked().honors(&credential) {
+            return;
+        }
+        let expired = async {
+            match at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = expired => {}
+            () = session.revoked() => {}
         }
     }
 }

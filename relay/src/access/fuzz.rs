@@ -11,16 +11,17 @@ use serde_json::Value;
 use sightline_protocol::address::Address;
 
 use super::cookie::Signer;
+use super::locked::credentials;
 use super::login::is_page;
 use super::token::{self, Verifier};
-use super::{Permissions, credentials, is_public};
+use super::{Permissions, is_public};
 use crate::config::{Password, TokenKey};
 
 const KEY: [u8; 32] = [1; 32];
 const NOW: u64 = 1_800_000_000;
 
 static VERIFIER: LazyLock<Verifier> =
-    LazyLock::new(|| Verifier::new(&TokenKey::new(KEY.to_vec()).expect("it is long enough")));
+    LazyLock::new(|| Verifier::new(&TokenKey::new(KEY.to_vec()).expect("it is long enough"), &[]));
 static SIGNER: LazyLock<Signer> = LazyLock::new(|| Signer::new(&Password::new("open sesame".to_owned())));
 
 /// The first line is a set of claims, which the target signs because nothing else passes the signature check. The second is an
@@ -42,7 +43,7 @@ pub fn tokens(data: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(line()) {
         if let Ok(text) = value.to_str() {
             credentials(text);
-            assert!(!SIGNER.admits(text, NOW), "nobody signed it");
+            assert!(SIGNER.admits(text, NOW).is_none(), "nobody signed it");
             assert!(!is_page(text) || text.starts_with("./"), "it leads elsewhere");
         }
         let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_PROTOCOL, value.clone()), (COOKIE, value)]);
@@ -65,7 +66,7 @@ fn claims(claims: &[u8]) {
     let signed = format!("{}.{}", BASE64.encode(r#"{"typ":"JWT","alg":"HS256"}"#), BASE64.encode(claims));
     let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &KEY), signed.as_bytes());
     let token = format!("{signed}.{}", BASE64.encode(signature));
-    let Ok((permissions, until)) = VERIFIER.verify(&token, NOW) else { return };
+    let Ok(token::Verified { permissions, until, .. }) = VERIFIER.verify(&token, NOW) else { return };
     assert!(until > NOW);
     assert!(VERIFIER.keep(&token, NOW, true).is_some_and(|cookie| HeaderValue::try_from(cookie).is_ok()));
     // The value of an ignored claim need not be valid UTF-8.

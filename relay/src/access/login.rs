@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tracing::info;
 
-use super::{Access, PAGES, Refusal, Verdict, now, token};
+use super::cookie::LoginId;
+use super::login_throttle::Verdict;
+use super::{Access, PAGES, Refusal, now, token};
 use crate::net::origin;
 use crate::net::peer::is_encrypted;
 use crate::net::rejections::LoginMethod;
@@ -44,7 +46,7 @@ pub(crate) async fn log_in(
         }
         response
     };
-    let Some(login) = access.locked.as_ref().and_then(|locked| locked.password.as_ref()) else { return back(None) };
+    let Some(login) = access.shared.locked().password.clone() else { return back(None) };
     let by_tls = is_encrypted(&extensions);
     if let Some(refusal) = foreign_page(&headers, by_tls) {
         return refusal;
@@ -68,15 +70,23 @@ fn foreign_page(headers: &HeaderMap, by_tls: bool) -> Option<Response> {
     Some((StatusCode::FORBIDDEN, format!("{}\n", origin::refusal(&origin))).into_response())
 }
 
-/// `POST /logout`: removes the cookies of the login and of a link, and redirects to the page.
+/// `POST /logout`: removes the cookies of the login and of a link, and redirects to the page. The login ends with its sessions,
+/// also for a copy of its cookie. A link's token stays valid.
 pub(crate) async fn log_out(State(access): State<Access>, extensions: Extensions, headers: HeaderMap) -> Response {
     if let Some(refusal) = foreign_page(&headers, is_encrypted(&extensions)) {
         return refusal;
     }
     let mut response = (StatusCode::SEE_OTHER, [(LOCATION, "."), (CACHE_CONTROL, "no-store")]).into_response();
-    let locked = access.locked.as_deref();
-    let login = locked.and_then(|locked| Some(locked.password.as_ref()?.signer.name()));
-    let link = locked.and_then(|locked| Some(locked.tokens.as_ref()?.cookie()));
+    let (locked, now) = (access.shared.locked(), now());
+    if let Some(login) = &locked.password
+        && let Some(LoginId { id, until }) = login.of_cookie(&headers, now)
+    {
+        login.logouts.add(id, until, now);
+        let sessions = access.shared.end_revoked();
+        info!(sessions, "a browser logged out");
+    }
+    let login = locked.password.as_ref().map(|login| login.signer.name());
+    let link = locked.tokens.as_ref().map(|tokens| tokens.cookie());
     for name in [login, link].into_iter().flatten() {
         let removed = format!("{name}=; Max-Age=0; HttpOnly; SameSite=Lax");
         response.headers_mut().extend(removed.parse().map(|value| (SET_COOKIE, value)));

@@ -15,13 +15,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Verdict;
-use crate::config::Password;
+use super::secret::{Digest, Secret};
 use crate::net::client::client_prefix;
 use crate::net::rejections::LoginMethod;
 
@@ -47,10 +44,22 @@ const MISSES: u32 = 64;
 /// Maximum number of remembered clients. Further ones share the permits of the clients without an address.
 const CLIENTS: usize = 4096;
 
-/// See the [module](self).
+/// The result of a password attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Yes,
+    No,
+    /// The wrong password that this client has just sent before.
+    Repeated,
+    /// The throttle is full.
+    Busy,
+}
+
+/// See the [module](self). Clones share the permits and the clients.
+#[derive(Clone)]
 pub(super) struct LoginThrottle {
     all: Arc<Semaphore>,
-    clients: Mutex<HashMap<Key, Client>>,
+    clients: Arc<Mutex<HashMap<Key, Client>>>,
 }
 
 /// A client and whether it uses the form.
@@ -60,7 +69,7 @@ struct Client {
     permits: Arc<Semaphore>,
     failures: u32,
     /// The digest of its last wrong password.
-    last_wrong: Option<Vec<u8>>,
+    last_wrong: Option<Digest>,
     /// Until when the right password is accepted at once.
     admitted: Option<Instant>,
     misses: u32,
@@ -69,22 +78,20 @@ struct Client {
 
 impl Default for LoginThrottle {
     fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(PERMITS)), clients: Mutex::default() }
+        Self { all: Arc::new(Semaphore::new(PERMITS)), clients: Arc::default() }
     }
 }
 
 impl LoginThrottle {
-    /// Compares `guess` with `password`. `client` is absent behind a proxy that does not name its clients.
+    /// Compares `guess` with `secret`. `client` is absent behind a proxy that does not name its clients.
     pub(super) async fn try_password(
         &self,
-        password: &Password,
+        secret: &Arc<Secret>,
         guess: &str,
         method: LoginMethod,
         client: Option<IpAddr>,
     ) -> Verdict {
-        // Comparing digests of equal length takes constant time.
-        let [right, guess] = [password.reveal(), guess].map(|text| digest(&SHA256, text.as_bytes()));
-        let is_right = || verify_slices_are_equal(right.as_ref(), guess.as_ref()).is_ok();
+        let digest = Digest::of(guess);
         let now = Instant::now();
         let key = self.key((client.map(client_prefix), method == LoginMethod::Form), now);
         let permits = {
@@ -95,37 +102,45 @@ impl LoginThrottle {
             }
             client.seen = now;
             if client.admitted.is_some_and(|until| now < until) {
-                if is_right() {
+                if secret.knows(digest) {
                     return Verdict::Yes;
                 }
                 client.missed();
             }
-            let repeated = client.last_wrong.as_deref() == Some(guess.as_ref());
-            (!repeated).then(|| client.permits.clone())
+            (client.last_wrong != Some(digest)).then(|| client.permits.clone())
         };
         let Some(permits) = permits else {
             sleep(WRONG).await;
             return Verdict::Repeated;
         };
         let both = async { Some((permits.acquire_owned().await.ok()?, self.all.clone().acquire_owned().await.ok()?)) };
-        let Ok(Some((of_client, of_all))) = timeout(QUEUE, both).await else { return Verdict::Busy };
-        if is_right() {
+        let Ok(Some(both)) = timeout(QUEUE, both).await else { return Verdict::Busy };
+        // A task of its own: a client that disconnects must not get its permits back.
+        let judged = tokio::spawn(self.clone().judge(secret.clone(), guess.to_owned(), key, both));
+        judged.await.unwrap_or(Verdict::Busy)
+    }
+
+    /// Compares `guess` with `secret`, and holds the permits of the client and of all for a wrong one.
+    async fn judge(
+        self,
+        secret: Arc<Secret>,
+        guess: String,
+        key: Key,
+        (of_client, of_all): (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    ) -> Verdict {
+        if secret.is(&guess).await {
             self.with(key, |client| {
                 (client.admitted, client.misses, client.failures) = (Some(Instant::now() + ADMITTED), 0, 0);
             });
             return Verdict::Yes;
         }
-        let held = self.with(key, |client| client.failed(key, guess.as_ref())).unwrap_or(WRONG);
-        let answered = tokio::spawn(async move {
-            sleep(WRONG).await;
-            drop(of_all);
-        });
+        let held = self.with(key, |client| client.failed(key, Digest::of(&guess))).unwrap_or(WRONG);
         tokio::spawn(async move {
             sleep(held).await;
             drop(of_client);
         });
-        // Cannot fail: the task only sleeps.
-        let _ = answered.await;
+        sleep(WRONG).await;
+        drop(of_all);
         Verdict::No
     }
 
@@ -171,8 +186,8 @@ impl Client {
 
     /// Counts a wrong password and returns the time that it holds the client's permit. It does not grow for clients without an
     /// address: one of them would lock out the others.
-    fn failed(&mut self, key: Key, guess: &[u8]) -> Duration {
-        self.last_wrong = Some(guess.to_owned());
+    fn failed(&mut self, key: Key, guess: Digest) -> Duration {
+        self.last_wrong = Some(guess);
         self.failures = self.failures.saturating_add(1);
         let doublings = if key.0.is_some() { (self.failures / PATIENCE).min(DOUBLINGS) } else { 0 };
         WRONG * (1 << doublings)
@@ -188,10 +203,12 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::access::secret::FOREIGN;
+    use crate::config::Password;
     use LoginMethod::{Basic, Form};
 
-    fn password() -> Password {
-        Password::new("right".to_owned())
+    fn secret() -> Arc<Secret> {
+        Arc::new(Secret::new(&Password::new("right".to_owned())))
     }
 
     fn address(last: u8) -> Option<IpAddr> {
@@ -202,9 +219,7 @@ mod tests {
     async fn flood(throttle: &Arc<LoginThrottle>, client: Option<IpAddr>, method: LoginMethod, count: usize) {
         for n in 0..count {
             let throttle = throttle.clone();
-            tokio::spawn(
-                async move { throttle.try_password(&password(), &format!("wrong {n}"), method, client).await },
-            );
+            tokio::spawn(async move { throttle.try_password(&secret(), &format!("wrong {n}"), method, client).await });
             tokio::task::yield_now().await;
         }
     }
@@ -216,10 +231,10 @@ mod tests {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(60) {
             let guesses = (0..20).map(|n| format!("{n} at {:?}", begun.elapsed()));
-            let password = password();
+            let secret = secret();
             let verdicts = guesses.map(|guess| {
-                let (throttle, password) = (&throttle, &password);
-                async move { throttle.try_password(password, &guess, Basic, address(1)).await }
+                let (throttle, secret) = (&throttle, &secret);
+                async move { throttle.try_password(secret, &guess, Basic, address(1)).await }
             });
             judged.extend(join_all(verdicts).await);
         }
@@ -234,7 +249,7 @@ mod tests {
         flood(&throttle, address(1), Basic, 200).await;
         for (client, method) in [(address(2), Basic), (address(2), Form), (address(1), Form), (None, Basic)] {
             let begun = Instant::now();
-            assert_eq!(throttle.try_password(&password(), "right", method, client).await, Verdict::Yes);
+            assert_eq!(throttle.try_password(&secret(), "right", method, client).await, Verdict::Yes);
             assert_eq!(begun.elapsed(), Duration::ZERO, "{client:?} {method:?}");
         }
     }
@@ -242,8 +257,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn admitted_client_does_not_wait_behind_guesses_from_its_own_address() {
         let throttle = Arc::new(LoginThrottle::default());
-        let password = password();
-        let right = || throttle.try_password(&password, "right", Basic, address(1));
+        let secret = secret();
+        let right = || throttle.try_password(&secret, "right", Basic, address(1));
         assert_eq!(right().await, Verdict::Yes);
         flood(&throttle, address(1), Basic, MISSES as usize - 1).await;
         let begun = Instant::now();
@@ -255,8 +270,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn repeated_wrong_password_takes_no_permit() {
         let throttle = LoginThrottle::default();
-        let (password, begun) = (password(), Instant::now());
-        let guess = |text| throttle.try_password(&password, text, Basic, address(1));
+        let (secret, begun) = (secret(), Instant::now());
+        let guess = |text| throttle.try_password(&secret, text, Basic, address(1));
         assert_eq!(guess("old").await, Verdict::No);
         for verdict in join_all((0..50).map(|_| guess("old"))).await {
             assert_eq!(verdict, Verdict::Repeated);
@@ -267,15 +282,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn cancelled_guess_holds_its_permit() {
-        let (throttle, password) = (LoginThrottle::default(), password());
+        let (throttle, secret) = (LoginThrottle::default(), secret());
         for n in 0..CLIENT_PERMITS {
             let guess = format!("wrong {n}");
-            let hasty = throttle.try_password(&password, &guess, Form, address(1));
+            let hasty = throttle.try_password(&secret, &guess, Form, address(1));
             assert!(timeout(Duration::from_millis(1), hasty).await.is_err());
         }
         let begun = Instant::now();
-        let right = throttle.try_password(&password, "right", Form, address(1));
+        let right = throttle.try_password(&secret, "right", Form, address(1));
         assert_eq!(right.await, Verdict::Yes);
+        assert!(begun.elapsed() > WRONG / 2, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guess_at_a_hash_holds_its_permit_although_its_client_has_left() {
+        let secret = Arc::new(Secret::new(&Password::new(FOREIGN.to_owned())));
+        let throttle = LoginThrottle::default();
+        for n in 0..CLIENT_PERMITS {
+            let guess = format!("wrong {n}");
+            let hasty = throttle.try_password(&secret, &guess, Form, address(1));
+            assert!(timeout(Duration::ZERO, hasty).await.is_err(), "the hash takes a while");
+        }
+        let begun = Instant::now();
+        assert_eq!(throttle.try_password(&secret, "password", Form, address(1)).await, Verdict::Yes);
         assert!(begun.elapsed() > WRONG / 2, "{:?}", begun.elapsed());
     }
 

@@ -14,6 +14,8 @@ mod keys;
 mod known;
 mod source;
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{AlgorithmFamily, Validation};
@@ -21,7 +23,8 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{Permissions, Refusal, cookie};
+use super::cookie;
+use super::refusal::Refusal;
 use crate::config::{KeySource, Oidc};
 use keys::Key;
 use known::Known;
@@ -41,6 +44,17 @@ struct Claims {
     exp: f64,
     /// Start of validity, likewise.
     nbf: Option<f64>,
+    /// The person, for the access log.
+    sub: Option<String>,
+}
+
+/// A valid token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Verified {
+    /// Its expiry with the leeway, in seconds since 1970.
+    pub(super) until: u64,
+    /// Its `sub`.
+    pub(super) subject: Option<Arc<str>>,
 }
 
 /// Verifies tokens with the provider's current keys.
@@ -62,9 +76,9 @@ impl Verifier {
         Self { rules: Rules { issuer, audience }, known: Known::follow(keys, shutdown) }
     }
 
-    /// The permissions of `token` at `now`, in seconds since 1970, and its expiry with the leeway. An unknown key is fetched, which may take as
-    /// long as the provider's response.
-    pub(super) async fn verify(&self, token: &str, now: u64) -> Result<(Permissions, u64), Refusal> {
+    /// Verifies `token` at `now`, in seconds since 1970. An unknown key is fetched, which may take as long as the provider's
+    /// response.
+    pub(super) async fn verify(&self, token: &str, now: u64) -> Result<Verified, Refusal> {
         let verified = async {
             let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Unverified)?;
             // A public key must not serve as an HMAC secret (RFC 8725, section 2.1). No extension is supported (RFC 7515,
@@ -84,7 +98,7 @@ impl Verifier {
 }
 
 impl Rules {
-    fn judge(&self, token: &str, key: &Key, now: u64) -> Result<(Permissions, u64), Refusal> {
+    fn judge(&self, token: &str, key: &Key, now: u64) -> Result<Verified, Refusal> {
         let mut rules = Validation::new_for_family(key.decoding.family());
         rules.algorithms.clone_from(&key.algorithms);
         rules.set_required_spec_claims(&["exp", "iss", "aud"]);
@@ -93,7 +107,7 @@ impl Rules {
         // The caller supplies the time.
         rules.validate_exp = false;
         let decoded = jsonwebtoken::decode::<Claims>(token, &key.decoding, &rules);
-        let Claims { exp, nbf } = decoded.map_err(|error| refusal(error.kind()))?.claims;
+        let Claims { exp, nbf, sub } = decoded.map_err(|error| refusal(error.kind()))?.claims;
         // An out-of-range number saturates.
         let (exp, nbf) = (exp as u64, nbf.map(|nbf| nbf as u64));
         if exp.saturating_add(LEEWAY) <= now {
@@ -102,7 +116,7 @@ impl Rules {
         if nbf.is_some_and(|nbf| nbf > now + LEEWAY) {
             return Err(Refusal::Early);
         }
-        Ok((Permissions::All, exp.saturating_add(LEEWAY)))
+        Ok(Verified { until: exp.saturating_add(LEEWAY), subject: sub.map(Arc::from) })
     }
 }
 

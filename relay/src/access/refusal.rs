@@ -12,6 +12,9 @@ pub(crate) enum Refusal {
     /// The token has expired.
     #[error("the access token has expired: ask for a new one")]
     Expired,
+    /// The token's id is in `access.revoked`.
+    #[error("the access token has been revoked: ask for a new one")]
+    Revoked,
     /// The token is not valid yet.
     #[error("the access token is not valid yet: try again later")]
     Early,
@@ -42,6 +45,6 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// Whether the credentials were a token with a valid signature, and so not a password.
     pub(super) fn is_of_a_token(self) -> bool {
-        matches!(self, Self::Expired | Self::Early | Self::SignedOut | Self::NotForUs)
+        matches!(self, Self::Expired | Self::Revoked | Self::Early | Self::SignedOut | Self::NotForUs)
     }
 }

@@ -8,6 +8,9 @@
 //! | the subprotocol `sightline.token.TOKEN` | pages of other sites: browsers set no headers on a WebSocket |
 //! | a cookie | the page, once it was opened by a link |
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 use axum::http::{HeaderMap, Uri};
@@ -37,6 +40,9 @@ struct Claims {
     /// Start of validity in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<u64>,
+    /// The token's id, by which it can be revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jti: Option<String>,
     /// Stream names, or [`ALL`]. Required, because a misspelt claim must not allow every stream.
     streams: Vec<String>,
 }
@@ -46,28 +52,49 @@ pub(super) struct Verifier {
     key: DecodingKey,
     rules: Validation,
     /// The cookie's name, which differs per key as the login cookie's does.
-    cookie: String,
+    cookie: Arc<str>,
+    /// Ids of tokens that are refused.
+    revoked: HashSet<String>,
+}
+
+/// A valid token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Verified {
+    pub(super) permissions: Permissions,
+    /// Its expiry in seconds since 1970.
+    pub(super) until: u64,
+    /// Its `jti`.
+    pub(super) id: Option<Arc<str>>,
 }
 
 impl Verifier {
-    pub(super) fn new(key: &TokenKey) -> Self {
+    /// Verifies tokens that `key` signed, except those with an id in `revoked`.
+    pub(super) fn new(key: &TokenKey, revoked: &[String]) -> Self {
         let mut rules = Validation::new(Algorithm::HS256);
         // The caller supplies the time.
         rules.validate_exp = false;
         let hash = digest(&SHA256, &[b"sightline token cookie", key.reveal()].concat());
-        let cookie = format!("sightline-token-{}", BASE64.encode(&hash.as_ref()[..6]));
-        Self { key: DecodingKey::from_secret(key.reveal()), rules, cookie }
+        let cookie = format!("sightline-token-{}", BASE64.encode(&hash.as_ref()[..6])).into();
+        Self { key: DecodingKey::from_secret(key.reveal()), rules, cookie, revoked: revoked.iter().cloned().collect() }
     }
 
     /// The name of the cookie that keeps a link's token.
-    pub(super) fn cookie(&self) -> &str {
+    pub(super) fn cookie(&self) -> &Arc<str> {
         &self.cookie
     }
 
+    /// Whether a token that the key of the cookie name `of` verified, with the id `id`, is not revoked.
+    pub(super) fn honors(&self, of: &Arc<str>, id: Option<&str>) -> bool {
+        self.cookie == *of && id.is_none_or(|id| !self.revoked.contains(id))
+    }
+
     /// The permissions of `token` at `now`, in seconds since 1970, and its expiry.
-    pub(super) fn verify(&self, token: &str, now: u64) -> Result<(Permissions, u64), Refusal> {
+    pub(super) fn verify(&self, token: &str, now: u64) -> Result<Verified, Refusal> {
         let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.rules);
-        let Claims { exp, nbf, streams } = decoded.map_err(|_| Refusal::Foreign)?.claims;
+        let Claims { exp, nbf, jti, streams } = decoded.map_err(|_| Refusal::Foreign)?.claims;
+        if !self.honors(&self.cookie, jti.as_deref()) {
+            return Err(Refusal::Revoked);
+        }
         if exp <= now {
             return Err(Refusal::Expired);
         }
@@ -78,12 +105,12 @@ impl Verifier {
         // An invalid name matches no stream.
         let names = || streams.iter().filter_map(|name| name.parse().ok()).collect();
         let permissions = if all { Permissions::All } else { Permissions::Streams(names()) };
-        Ok((permissions, exp))
+        Ok(Verified { permissions, until: exp, id: jti.map(Arc::from) })
     }
 
     /// A `Set-Cookie` value for a page that is opened with this token. The cookie expires with the token.
     pub(super) fn keep(&self, token: &str, now: u64, encrypted: bool) -> Option<String> {
-        let (_, until) = self.verify(token, now).ok()?;
+        let Verified { until, .. } = self.verify(token, now).ok()?;
         let secure = if encrypted { "; Secure" } else { "" };
         Some(format!("{}={token}; Max-Age={}; HttpOnly; SameSite=Lax{secure}", self.cookie, (until - now).min(KEPT)))
     }
@@ -94,13 +121,18 @@ impl Verifier {
     }
 }
 
-/// Issues a token for `streams`, or for all streams if that is empty. `until` is its expiry in seconds since 1970.
+/// An id for a token, unlike all others.
+pub fn new_id() -> String {
+    BASE64.encode(rand::random::<[u8; 12]>())
+}
+
+/// Issues the token `id` for `streams`, or for all streams if that is empty. `until` is its expiry in seconds since 1970.
 ///
 /// # Errors
 /// An error of the cryptography library, which is not expected.
-pub fn mint(key: &TokenKey, streams: &[String], until: u64) -> Result<String, jsonwebtoken::errors::Error> {
+pub fn mint(key: &TokenKey, streams: &[String], until: u64, id: &str) -> Result<String, jsonwebtoken::errors::Error> {
     let streams = if streams.is_empty() { vec![ALL.to_owned()] } else { streams.to_vec() };
-    let claims = Claims { exp: until, nbf: None, streams };
+    let claims = Claims { exp: until, nbf: None, jti: Some(id.to_owned()), streams };
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(key.reveal()))
 }
 
@@ -134,34 +166,30 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_its_streams_and_its_time() {
-        let verifier = Verifier::new(&key(1));
-        let yard = mint(&key(1), &["yard".to_owned()], NOW + 60).unwrap();
-        let (permissions, until) = verifier.verify(&yard, NOW).unwrap();
-        assert_eq!((permissions, until), (Permissions::Streams(vec!["yard".parse().unwrap()]), NOW + 60));
+        let verifier = Verifier::new(&key(1), &[]);
+        let yard = mint(&key(1), &["yard".to_owned()], NOW + 60, "a").unwrap();
+        let granted = |token: &str| verifier.verify(token, NOW).map(|token| (token.permissions, token.until));
+        assert_eq!(granted(&yard), Ok((Permissions::Streams(vec!["yard".parse().unwrap()]), NOW + 60)));
         assert_eq!(verifier.verify(&yard, NOW + 60), Err(Refusal::Expired));
         for all in [vec![], vec!["yard".to_owned(), ALL.to_owned()]] {
-            let token = mint(&key(1), &all, NOW + 60).unwrap();
-            assert_eq!(verifier.verify(&token, NOW), Ok((Permissions::All, NOW + 60)));
+            let token = mint(&key(1), &all, NOW + 60, "a").unwrap();
+            assert_eq!(granted(&token), Ok((Permissions::All, NOW + 60)));
         }
-        let path = mint(&key(1), &["site/cam 1/ü".to_owned()], NOW + 60).unwrap();
-        let (permissions, _) = verifier.verify(&path, NOW).unwrap();
+        let path = mint(&key(1), &["site/cam 1/ü".to_owned()], NOW + 60, "a").unwrap();
+        let permissions = granted(&path).unwrap().0;
         assert_eq!(permissions, Permissions::Streams(vec!["site/cam 1/ü".parse().unwrap()]));
         // Only an exact stream name allows a stream.
         let claims = ["site%2Fcam%201", "a//b", "../yard", "yard/", ""];
         let odd = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": claims }));
-        assert_eq!(verifier.verify(&odd, NOW), Ok((Permissions::Streams(vec![]), NOW + 60)));
+        assert_eq!(granted(&odd), Ok((Permissions::Streams(vec![]), NOW + 60)));
         let none = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": [] }));
-        assert_eq!(
-            verifier.verify(&none, NOW),
-            Ok((Permissions::Streams(vec![]), NOW + 60)),
-            "an empty list is of none"
-        );
+        assert_eq!(granted(&none), Ok((Permissions::Streams(vec![]), NOW + 60)), "an empty list is of none");
     }
 
     #[test]
     fn what_is_not_ours_is_refused() {
-        let verifier = Verifier::new(&key(1));
-        let good = mint(&key(1), &[], NOW + 60).unwrap();
+        let verifier = Verifier::new(&key(1), &[]);
+        let good = mint(&key(1), &[], NOW + 60, "a").unwrap();
         let [head, claims, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
         // RFC 8725, section 2.1: the token must not choose the algorithm.
         let unsigned = format!("{}.{claims}.", BASE64.encode(r#"{"alg":"none","typ":"JWT"}"#));
@@ -171,7 +199,7 @@ mod tests {
         let misspelt = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "stream": ["yard"] }));
         let elsewhere =
             signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": ["*"], "aud": "another" }));
-        let foreign = mint(&key(2), &[], NOW + 60).unwrap();
+        let foreign = mint(&key(2), &[], NOW + 60, "a").unwrap();
         let cut = format!("{head}.{claims}.{}", &signature[1..]);
         for token in ["", "..", "a.b.c", &unsigned, &other, &endless, &nonsense, &misspelt, &elsewhere, &foreign, &cut]
         {
@@ -184,17 +212,29 @@ mod tests {
     }
 
     #[test]
+    fn revoked_id_is_refused_and_no_other() {
+        let verifier = Verifier::new(&key(1), &["visitor".to_owned()]);
+        let token = |id: &str| mint(&key(1), &[], NOW + 60, id).unwrap();
+        assert_eq!(verifier.verify(&token("visitor"), NOW), Err(Refusal::Revoked));
+        assert_eq!(verifier.keep(&token("visitor"), NOW, true), None);
+        assert_eq!(verifier.verify(&token("other"), NOW).unwrap().id.as_deref(), Some("other"));
+        let without = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": ["*"] }));
+        assert_eq!(verifier.verify(&without, NOW).unwrap().id, None);
+        assert_ne!(new_id(), new_id());
+    }
+
+    #[test]
     fn a_page_keeps_its_token_as_long_as_it_is_good() {
-        let verifier = Verifier::new(&key(1));
-        let token = mint(&key(1), &[], NOW + 60).unwrap();
+        let verifier = Verifier::new(&key(1), &[]);
+        let token = mint(&key(1), &[], NOW + 60, "a").unwrap();
         let cookie = verifier.keep(&token, NOW, true).unwrap();
         assert!(cookie.ends_with("; Max-Age=60; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
         let sent = format!("other=1; {}", cookie.split(';').next().unwrap());
         let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(sent).unwrap())]);
         assert_eq!(verifier.kept(&headers), Some(token.as_str()));
-        assert_eq!(Verifier::new(&key(2)).kept(&headers), None, "another relay's");
+        assert_eq!(Verifier::new(&key(2), &[]).kept(&headers), None, "another relay's");
         assert_eq!(verifier.keep("a.b.c", NOW, false), None);
-        let long = mint(&key(1), &[], NOW + (1 << 32)).unwrap();
+        let long = mint(&key(1), &[], NOW + (1 << 32), "a").unwrap();
         assert!(verifier.keep(&long, NOW, false).unwrap().contains("; Max-Age=34560000;"), "as long as browsers can");
     }
 

@@ -8,12 +8,14 @@ use tokio::time::Instant;
 
 use crate::hub::{Hub, Stream};
 
-/// The catalogue of `hub` at `now`. `webrtc` says whether the relay offers WebRTC.
+/// The catalogue of `hub` at `now`. `webrtc` says whether the relay offers WebRTC. `can_log_out` depends on the request and is
+/// false here.
 pub(crate) fn catalogue(hub: &Hub, now: Instant, webrtc: bool) -> Catalogue {
     Catalogue {
         version: VERSION.to_owned(),
         protocols: vec![SUBPROTOCOL.to_owned()],
         webrtc,
+        can_log_out: false,
         streams: hub.streams().iter().map(|(name, stream)| stream_info(name, stream, now)).collect(),
     }
 }

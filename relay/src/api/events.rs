@@ -3,7 +3,7 @@
 //! | event | data | when |
 //! | --- | --- | --- |
 //! | `streams` | the response of `GET /api/streams` | first, and when streams are added or removed |
-//! | `expired` | a sentence | last, when the token of the request expires |
+//! | `expired` | a sentence | last, when the credential of the request expires or is revoked |
 //! | `stream` | one element of its `streams` | when that stream's state, viewers, codec or notes change |
 //!
 //! Measured rates change all the time and cause no event. A client that reconnects gets the whole catalogue again, so events
@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::catalogue::catalogue;
-use crate::access::{Expiry, Permissions};
+use crate::access::{ByCookie, Expiry, Permissions};
 use crate::hub::Hub;
 
 /// Collects changes with one cause into one event: a new viewer starts a source.
@@ -32,7 +32,8 @@ const TOGETHER: Duration = Duration::from_millis(100);
 /// Keep-alive interval, so that proxies do not close an idle connection.
 const ALIVE: Duration = Duration::from_secs(15);
 /// The data of the event `expired`.
-const EXPIRED: &str = "the access token or the sign-in has expired: ask for a new token, or sign in again";
+const EXPIRED: &str =
+    "the access token or the sign-in has expired or was revoked: ask for a new token, or sign in again";
 
 /// The route's state.
 #[derive(Debug, Clone)]
@@ -47,9 +48,11 @@ pub(super) async fn events(
     State(feed): State<Feed>,
     Extension(permissions): Extension<Permissions>,
     expiry: Option<Extension<Expiry>>,
+    by_cookie: Option<Extension<ByCookie>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let stopped = feed.shutdown.clone().cancelled_owned();
-    let listener = Listener { changes: feed.hub.changes().watch(), feed, permissions, told: None };
+    let (changes, can_log_out) = (feed.hub.changes().watch(), by_cookie.is_some());
+    let listener = Listener { changes, feed, permissions, can_log_out, told: None };
     let news = stream::unfold(listener, Listener::next).flat_map(stream::iter);
     let expired = Expiry::passed(expiry.map(|Extension(expiry)| expiry));
     let farewell = stream::once(async { Event::default().event("expired").data(EXPIRED) });
@@ -61,6 +64,7 @@ pub(super) async fn events(
 struct Listener {
     feed: Feed,
     permissions: Permissions,
+    can_log_out: bool,
     changes: watch::Receiver<()>,
     /// The streams of the last event; `None` before the first.
     told: Option<Vec<StreamInfo>>,
@@ -78,6 +82,7 @@ impl Listener {
             self.changes.mark_unchanged();
             let mut catalogue = catalogue(&self.feed.hub, Instant::now(), self.feed.webrtc);
             catalogue.streams.retain(|stream| self.permissions.cover(&stream.name));
+            catalogue.can_log_out = self.can_log_out;
             let news: Vec<_> = news(&mut self.told, catalogue).iter().filter_map(News::event).collect();
             if !news.is_empty() {
                 return Some((news, self));

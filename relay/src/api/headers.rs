@@ -8,11 +8,16 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::net::peer::is_encrypted;
 
 /// W3C Permissions Policy: features that a player does not need.
 const PERMISSIONS: (&str, &str) = ("permissions-policy", "camera=(), geolocation=(), microphone=()");
@@ -78,6 +83,28 @@ pub(super) async fn secure(State(policy): State<Policy>, request: Request, next:
         // Addresses contain stream names, which other sites must not learn.
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         headers.insert(HeaderName::from_static(PERMISSIONS.0), HeaderValue::from_static(PERMISSIONS.1));
+    }
+    response
+}
+
+/// The value of `Strict-Transport-Security` (RFC 6797, section 6.1).
+#[derive(Debug, Clone)]
+pub(super) struct Hsts(HeaderValue);
+
+impl Hsts {
+    /// For `seconds`; 0 makes browsers forget an earlier value.
+    pub(super) fn new(seconds: u64) -> Self {
+        // A number is valid in a header.
+        Self(HeaderValue::try_from(format!("max-age={seconds}")).unwrap_or(HeaderValue::from_static("max-age=0")))
+    }
+}
+
+/// Adds the header to every response over the relay's own TLS; over HTTP it must not be sent (RFC 6797, section 7.2).
+pub(super) async fn hsts(State(Hsts(value)): State<Hsts>, request: Request, next: Next) -> Response {
+    let encrypted = is_encrypted(request.extensions());
+    let mut response = next.run(request).await;
+    if encrypted {
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
     }
     response
 }

@@ -5,21 +5,23 @@
 //! | [`serve`] | `sightline` |
 //! | [`check`] | `sightline check` |
 //! | [`token`] | `sightline token` |
+//! | [`password_hash`] | `sightline password-hash` |
 //! | [`packaging`] | `sightline completions`, `sightline man` |
 
 mod check;
 mod packaging;
+mod password_hash;
 mod serve;
 mod token;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::config::{Config, Password, TokenKey};
+use crate::config::{Config, ConfigError, Password, TokenKey};
 use crate::ingest::ffmpeg;
 
 /// Live cameras in a browser tab, over nothing but HTTP and WebSocket.
@@ -64,6 +66,8 @@ enum Command {
     /// Reads the configuration and looks at every source for a moment: what it delivers, or what is wrong.
     Check,
     Token(token::TokenArguments),
+    /// Read a password from standard input and print its hash, for access.password_file or SIGHTLINE_PASSWORD.
+    PasswordHash,
     /// Print what makes a shell complete the arguments.
     Completions {
         /// Which shell.
@@ -84,6 +88,7 @@ enum Command {
 pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     match &arguments.command {
         Some(Command::Token(token)) => token::run(token, arguments.config.as_deref()),
+        Some(Command::PasswordHash) => password_hash::run(),
         Some(Command::Completions { shell }) => packaging::completions(Arguments::command(), *shell),
         Some(Command::Man { folder }) => packaging::manual(Arguments::command(), folder),
         Some(Command::Check) | None => run_async(arguments),
@@ -92,18 +97,24 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
 #[tokio::main]
 async fn run_async(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let mut config = match &arguments.config {
-        Some(path) => Config::read(path)?,
-        None => Config::demo(),
-    };
+    let mut config = read_config(arguments.config.as_deref())?;
     config.listen = arguments.listen.unwrap_or(config.listen);
-    config.password = Password::from_environment()?.or(config.password);
-    config.token_key = TokenKey::from_environment()?.or(config.token_key);
     let version = ffmpeg::check(&config.ffmpeg)?;
     match arguments.command {
         Some(Command::Check) => check::run(&config).await,
         _ => serve::run(config, &version, arguments.config.clone()).await,
     }
+}
+
+/// The configuration at `path`, or the built-in one, with the credentials of the environment.
+fn read_config(path: Option<&Path>) -> Result<Config, ConfigError> {
+    let mut config = match path {
+        Some(path) => Config::read(path)?,
+        None => Config::demo(),
+    };
+    config.password = Password::from_environment()?.or(config.password);
+    config.token_key = TokenKey::from_environment()?.or(config.token_key);
+    Ok(config)
 }
 
 /// Prints to standard output and ignores failures: the macros of the standard library panic on a closed pipe or a full disk.

@@ -1,4 +1,4 @@
-//! `sightline`: runs the relay until SIGINT or SIGTERM. SIGHUP reloads streams and limits.
+//! `sightline`: runs the relay until SIGINT or SIGTERM. SIGHUP reloads streams, limits and credentials.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{print, this_program};
+use super::{print, read_config, this_program};
 use crate::config::Config;
-use crate::ingest::supervisor::Change;
-use crate::server::Relay;
+use crate::server::{Change, Relay};
 
 /// Runs the relay with `config`, which was read from `path`, and FFmpeg of this version.
 pub(super) async fn run(config: Config, ffmpeg: &str, path: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
@@ -35,16 +34,17 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Streams and limits of the configuration, read again at each SIGHUP. A configuration with an error changes nothing.
+/// Streams, limits and credentials of the configuration, read again at each SIGHUP, with the files that it names. A
+/// configuration with an error changes nothing.
 fn changes_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<Change>> {
     let (sender, receiver) = mpsc::channel(1);
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            match path.as_deref().map(Config::read) {
+            match path.as_deref().map(|path| read_config(Some(path))) {
                 Some(Ok(config)) => {
-                    info!("the configuration's streams and limits are taken over; the rest of it needs a restart");
-                    let _ = sender.send(Change { streams: config.streams, limits: config.limits }).await;
+                    let credentials = config.credentials();
+                    let _ = sender.send(Change { streams: config.streams, limits: config.limits, credentials }).await;
                 }
                 Some(Err(error)) => error!("everything stays as it is: {error}"),
                 None => info!("there is no configuration to read anew"),

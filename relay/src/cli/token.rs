@@ -1,15 +1,17 @@
 //! `sightline token`: issues an access token, for a link or for a page of another site.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use sightline_protocol::stream::StreamName;
 
 use crate::access::token;
 use crate::config::{Config, TokenKey};
 
-/// The longest validity: ten years. Only a new key revokes a token.
+/// The longest validity: ten years.
 const LONGEST: u64 = 3650 * 24 * 3600;
 
 /// Print an access token: signed with the key of access.token_key_file or SIGHTLINE_TOKEN_KEY.
@@ -21,6 +23,9 @@ pub(super) struct TokenArguments {
     /// How long it is good: a number and s, m, h or d.
     #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = time)]
     time: Duration,
+    /// Its id (`jti`), by which access.revoked revokes it; several tokens may share one [default: a random one].
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    id: Option<String>,
 }
 
 /// Why no token can be issued.
@@ -35,7 +40,7 @@ enum TokenError {
     UnknownStream(StreamName, String),
 }
 
-/// Prints a token and nothing else.
+/// Prints a token and nothing else. Its id goes to a terminal on standard error.
 pub(super) fn run(arguments: &TokenArguments, config: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
     let config = config.map(Config::read).transpose()?;
     if let Some(config) = &config
@@ -47,7 +52,11 @@ pub(super) fn run(arguments: &TokenArguments, config: Option<&Path>) -> Result<(
     let key = TokenKey::from_environment()?.or(config.and_then(|config| config.token_key)).ok_or(TokenError::NoKey)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let names: Vec<String> = arguments.streams.iter().map(ToString::to_string).collect();
-    println!("{}", token::mint(&key, &names, (now + arguments.time).as_secs())?);
+    let id = arguments.id.clone().unwrap_or_else(token::new_id);
+    println!("{}", token::mint(&key, &names, (now + arguments.time).as_secs(), &id)?);
+    if std::io::stderr().is_terminal() {
+        let _ = writeln!(std::io::stderr(), "Its id is {id:?}; access.revoked = [{id:?}] revokes it.");
+    }
     Ok(())
 }
 

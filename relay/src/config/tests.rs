@@ -173,6 +173,12 @@ fn mistakes_are_named() {
         ("[streams.a]\nsource = \"x\"\n[ingest]\nsilence_seconds = 0", "ingest.silence_seconds = 0 is out of range"),
         ("[streams.a]\nsource = \"x\"\n[ingest]\nlow_kbps = 10", "ingest.low_kbps = 10 is out of range: 50 to 5000"),
         ("[streams.a]\nsource = \"x\"\nencode = \"vp9\"", "unknown variant `vp9`"),
+        ("[streams.a]\nsource = \"x\"\n[access]\nrevoked = [\"\"]", "access.revoked has an empty id"),
+        (
+            "[streams.a]\nsource = \"x\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"\nhsts_seconds = 99999999",
+            "tls.hsts_seconds = 99999999 is out of range",
+        ),
+        ("[streams.a]\nsource = \"x\"\n[metrics]\nlisten = \"9100\"", "4: invalid socket address"),
         ("[streams.a]\nsource = \"x\"\n[webrtc]\nudp = false\ntcp = false", "say enabled = false"),
         ("[streams.a]\nsource = \"x\"\n[webrtc]\nlisten = \"8190\"", "4: invalid socket address"),
         ("[streams.a]\nsource = \"x\"\n[webrtc]\ncandidates = [\"cams.example.org\"]", "is not an IP address such as"),

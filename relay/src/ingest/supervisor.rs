@@ -7,29 +7,18 @@ use futures_util::future::join_all;
 use indexmap::IndexMap;
 use sightline_protocol::message::OfflineReason;
 use sightline_protocol::stream::StreamName;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use super::Settings;
-use crate::config::{Limits, Source};
+use crate::config::Source;
 use crate::hub::rendition::Status;
 use crate::hub::{Hub, Stream};
-use crate::limits::LiveLimits;
 
 /// The streams of a configuration.
 pub type Sources = IndexMap<StreamName, Source>;
-
-/// What another configuration changes while the relay runs.
-#[derive(Debug)]
-pub struct Change {
-    /// Its streams.
-    pub streams: Sources,
-    /// Its limits.
-    pub limits: Limits,
-}
 
 /// The message for viewers of a removed stream.
 const GONE: &str = "this stream is no longer in the relay's configuration";
@@ -93,17 +82,8 @@ impl Supervisor {
         info!(added, changed, removed, "streams");
     }
 
-    /// Runs what comes, until the relay stops and every source has ended.
-    pub(crate) async fn follow(mut self, mut changes: mpsc::Receiver<Change>, limits: LiveLimits) {
-        loop {
-            tokio::select! {
-                Some(change) = changes.recv() => {
-                    limits.set(change.limits);
-                    self.set(change.streams).await;
-                }
-                () = self.shutdown.cancelled() => break,
-            }
-        }
+    /// Ends every source. They end by themselves when the relay stops.
+    pub(crate) async fn end(self) {
         join_all(self.running.into_values().map(Running::end)).await;
     }
 }

@@ -97,7 +97,7 @@ impl Rejections {
 
 /// A client's address in the log. `unknown` behind a proxy that does not name its clients: banning the proxy's address would
 /// ban every client.
-struct Client(Option<IpAddr>);
+pub(crate) struct Client(pub(crate) Option<IpAddr>);
 
 impl std::fmt::Display for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

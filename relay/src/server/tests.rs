@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +21,10 @@ use crate::limits::connections::ConnectionLimiter;
 use crate::net::peer::PeerInfo;
 
 mod bodies;
+mod credentials;
 mod hosts;
 mod logins;
+mod operation;
 mod slow_readers;
 mod sockets;
 mod transcodes;
@@ -74,9 +77,13 @@ impl TestRelay {
 
     /// Connects from `address`.
     fn connect(&self, address: &str) -> DuplexStream {
+        self.connect_to(self.application.router.clone(), address, false)
+    }
+
+    /// Connects to `router`, over TLS of the relay if `encrypted`.
+    fn connect_to(&self, router: Router, address: &str, encrypted: bool) -> DuplexStream {
         let address: IpAddr = address.parse().expect("an address");
-        let peer = PeerInfo { local: None, address, encrypted: false };
-        let router = self.application.router.clone();
+        let peer = PeerInfo { local: None, address, encrypted };
         let serving = Serving::new(router, peer, &self.limits.now(), self.shutdown.clone());
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         tokio::spawn(serving.converse(theirs));

@@ -1,7 +1,8 @@
 //! The password and tokens. Without credentials nothing of a camera is accessible. A password permits everything, a token the
 //! streams it names. In a browser and in other players.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -337,12 +338,68 @@ fn open_access_needs_an_explicit_key() {
         assert_eq!(relay.get("/api/streams").await.status, 200);
 
         let (status, text) = Setup::config(camera.config()).env("SIGHTLINE_PASSWORD", "").refusal().await;
-        assert!(!status.success() && text.contains("SIGHTLINE_PASSWORD is empty"), "{text}");
+        assert!(!status.success() && text.contains("from SIGHTLINE_PASSWORD: it is empty"), "{text}");
 
         // A file name is relative to the configuration's folder. A missing file is an error.
         let missing = format!("{}\n[access]\npassword_file = \"none\"\n", camera.config());
         let (status, text) = Setup::config(missing).refusal().await;
         assert!(!status.success() && text.contains("password from") && text.contains("none"), "{text}");
+    });
+}
+
+/// The output of `sightline password-hash` for `password`.
+fn hash(password: &str) -> String {
+    let mut command = Command::new(binary());
+    command.arg("password-hash").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the program runs");
+    child.stdin.take().expect("its input").write_all(format!("{password}\n").as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn changed_password_file_is_in_force_after_a_reload_and_a_bad_one_is_not() {
+    within(TEST, async || {
+        let camera = Camera::shared(&[CAM]).await;
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let file = folder.path().join("password");
+        let write = |text: &str| std::fs::write(&file, text).expect("the password is written");
+        write("the first password");
+        let config = format!("{}\n[access]\npassword_file = {file:?}\n", camera.config());
+        let mut relay = Setup::config(&config).start().await;
+        let first = cookie(&log_in(&relay, "the first password").await);
+        let mut viewer = Viewer::with_header(&relay, CAM.path, "cookie", &first).await;
+        viewer.play(&PLAYS_H264, VariantChoice::Auto).await;
+        viewer.take_media(3, LIVE).await;
+        let admitted = async |relay: &Relay, cookie: &str| {
+            ask(relay, "GET", "/api/streams", &[("cookie", cookie)], "").await.status == 200
+        };
+
+        for bad in ["", "$argon2id$nonsense"] {
+            write(bad);
+            relay.reload(&config);
+            let count = if bad.is_empty() { 1 } else { 2 };
+            let told = async || (relay.log().matches("everything stays as it is").count() == count).then_some(());
+            until("the log to say so", SOON, told).await;
+        }
+        assert!(admitted(&relay, &first).await, "the old password stays");
+        viewer.take_media(3, LIVE).await;
+
+        let second = hash("the second password");
+        write(&second);
+        relay.reload(&config);
+        let (message, code, _) = viewer.wait_closed(SOON).await;
+        assert!(message.contains("was revoked") && code == Some(4403), "{message} {code:?}");
+        assert!(!admitted(&relay, &first).await, "logins of the old password ended");
+        assert_eq!(log_in(&relay, "the first password").await.status, 401);
+        let cookie = cookie(&log_in(&relay, "the second password").await);
+        assert!(admitted(&relay, &cookie).await);
+        relay.reload(&config);
+        assert!(admitted(&relay, &cookie).await, "a reload keeps the logins of an unchanged password");
+        for secret in ["the first password", "the second password", second.trim_end(), "nonsense"] {
+            assert!(!relay.log().contains(secret), "{}", relay.log());
+        }
     });
 }
 
@@ -383,6 +440,18 @@ mod browser {
             join_all(browsers.iter().map(async |browser| {
                 browser.reload().await;
                 browser.wait_live(CAM.path, LIVE).await;
+
+                browser.script("document.querySelector('.sidebar-open')?.click()", vec![]).await;
+                let log_out = async || {
+                    let click = "const button = document.querySelector('form[action=logout] button'); button?.click(); return !!button";
+                    (browser.script(click, vec![]).await == true).then_some(())
+                };
+                until(&format!("{}: the button to log out", browser.engine()), SOON, log_out).await;
+                let form = async || {
+                    let shown = browser.script("return !!document.querySelector('[type=password]')", vec![]).await;
+                    (shown == true).then_some(())
+                };
+                until(&format!("{}: the login form", browser.engine()), SOON, form).await;
             }))
             .await;
         });

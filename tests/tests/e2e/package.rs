@@ -50,8 +50,9 @@ fn every_command_has_a_manual_page() {
     let page = |name: &str| std::fs::read_to_string(into.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert!(page("sightline.1").contains("sightline\\-check(1)") && page("sightline.1").contains("\\-\\-log\\-format"));
     assert!(page("sightline-token.1").contains("\\-\\-stream"));
+    assert!(page("sightline-password-hash.1").contains("standard input"));
     assert!(page("sightline-check.1").contains("every source"));
-    assert_eq!(std::fs::read_dir(&into).expect("it is there").count(), 4, "and nothing that is hidden");
+    assert_eq!(std::fs::read_dir(&into).expect("it is there").count(), 5, "and nothing that is hidden");
 
     let nowhere = sightline(&["man", "/proc/nowhere"]);
     let told = String::from_utf8_lossy(&nowhere.stderr).into_owned();

@@ -98,14 +98,17 @@ fn reload_applies_new_limits_without_closing_viewers() {
         };
         refused(&relay, "limits.viewers allows (1)").await;
         relay.reload(&config(2));
-        until("the new limits", SOON, async || relay.log().contains("streams and limits").then_some(())).await;
+        until("the new limits", SOON, async || relay.log().contains("streams, limits and credentials").then_some(()))
+            .await;
         let second = watch(&relay, STAYS.path).await;
         refused(&relay, "limits.viewers allows (2)").await;
 
         // A lower limit disconnects no viewer.
         relay.reload(&config(1));
-        until("the old limits", SOON, async || (relay.log().matches("streams and limits").count() == 2).then_some(()))
-            .await;
+        until("the old limits", SOON, async || {
+            (relay.log().matches("streams, limits and credentials").count() == 2).then_some(())
+        })
+        .await;
         refused(&relay, "limits.viewers allows (1)").await;
         for viewer in [first, second] {
             let seen = viewer.seen().fragments;

@@ -85,14 +85,14 @@ fn rules() -> Rules {
 }
 
 /// The verification result of `token` with the keys `known`.
-fn verified(token: &str, known: &[Key]) -> Result<(Permissions, u64), Refusal> {
+fn verified(token: &str, known: &[Key]) -> Result<u64, Refusal> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Unverified)?;
-    rules().judge(token, keys::find(known, &header).ok_or(Refusal::Unverified)?, NOW)
+    rules().judge(token, keys::find(known, &header).ok_or(Refusal::Unverified)?, NOW).map(|token| token.until)
 }
 
 #[test]
 fn what_the_provider_has_signed_for_us_is_good_whatever_it_signs_with() {
-    let good = Ok((Permissions::All, NOW + 60 + LEEWAY));
+    let good = Ok(NOW + 60 + LEEWAY);
     for signer in [
         Signer::rsa("a", Algorithm::RS256),
         Signer::rsa("a", Algorithm::PS512),
@@ -174,7 +174,7 @@ async fn what_the_provider_has_not_signed_is_refused() {
     std::fs::write(&folder, json!({ "keys": [signer.jwk] }).to_string()).unwrap();
     let oidc = Oidc { issuer: ISSUER.into(), audience: AUDIENCE.into(), keys: KeySource::File(folder.clone()) };
     let verifier = Verifier::start(oidc, CancellationToken::new());
-    assert_eq!(verifier.verify(&token, NOW).await, Ok((Permissions::All, NOW + 60 + LEEWAY)));
+    assert_eq!(verifier.verify(&token, NOW).await, Ok(Verified { until: NOW + 60 + LEEWAY, subject: None }));
     let [confused, decoded] = &confused;
     for token in
         ["", "..", "a.b.c", &unsigned, confused, decoded, &other, &other_algorithm, &extended, &changed, &cut, &own_key]

@@ -67,8 +67,9 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 const FRAME_MAX: usize = sightline_media::fmp4::demuxer::SEGMENT_MAX;
 /// Close codes that the client causes. A source that is unavailable is none of them.
 const REJECTIONS: [u16; 4] = [close::BAD_REQUEST, close::FORBIDDEN, close::UNKNOWN_STREAM, close::TOO_MANY];
-/// Ends the session when its token does.
-const EXPIRED: &str = "the access token or the sign-in has expired: ask for a new token, or sign in again";
+/// Ends the session when its credential does.
+const EXPIRED: &str =
+    "the access token or the sign-in has expired or was revoked: ask for a new token, or sign in again";
 /// Ends the session, so that the next one starts at 0 again. Happens after 13 hours with 32-bit decode times, which neither
 /// FFmpeg nor the relay writes.
 const RETIME_FAILED: &str = "a decode time on the viewer's timeline does not fit the fragment";
@@ -164,7 +165,7 @@ pub(crate) async fn handle(
     })
 }
 
-/// Ends the session of a token that has expired.
+/// Ends the session of a credential that has expired or was revoked.
 async fn expire(socket: &mut Socket, v1: bool) -> CloseReason {
     // Expiry may have cancelled the write of a fragment.
     if let Err(reason) = with_write_timeout(socket.finish()).await {

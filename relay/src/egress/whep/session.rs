@@ -95,7 +95,7 @@ impl WhepSession {
 
     /// Runs until the session ends.
     pub(super) async fn run(&mut self, shutdown: &CancellationToken) -> EndReason {
-        let expired = Expiry::passed(self.expiry);
+        let expired = Expiry::passed(self.expiry.take());
         let turns = async {
             loop {
                 if let Err(ended) = self.turn(shutdown).await {

@@ -3,7 +3,7 @@ use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use super::*;
 
 fn files() -> Tls {
-    Tls { certificate: "/etc/cert.pem".into(), key: "/etc/key.pem".into() }
+    Tls { certificate: "/etc/cert.pem".into(), key: "/etc/key.pem".into(), hsts_seconds: None }
 }
 
 /// A certificate and its key, in PEM and in DER.
@@ -51,7 +51,7 @@ fn invalid_file_error_has_path_and_remedy() {
     ] {
         is(&refused(cert.clone(), encrypted), &["key.pem", "is encrypted", "openssl pkey"]);
     }
-    let missing = Tls { certificate: "/nowhere/cert.pem".into(), key: "/nowhere/key.pem".into() };
+    let missing = Tls { certificate: "/nowhere/cert.pem".into(), key: "/nowhere/key.pem".into(), hsts_seconds: None };
     is(&Certificate::load(&missing).unwrap_err().to_string(), &["tls.certificate", "/nowhere/cert.pem"]);
 }
 
@@ -60,7 +60,7 @@ fn renewed_certificate_is_used_and_invalid_one_is_ignored() {
     let (old, new) = (made(), made());
     let folder = std::env::temp_dir().join(format!("sightline-tls-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let files = Tls { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+    let files = Tls { certificate: folder.join("cert.pem"), key: folder.join("key.pem"), hsts_seconds: None };
     std::fs::write(&files.certificate, old.cert.pem()).unwrap();
     std::fs::write(&files.key, old.signing_key.serialize_pem()).unwrap();
     let mut certificate = Certificate::load(&files).unwrap();

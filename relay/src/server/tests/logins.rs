@@ -32,19 +32,24 @@ pub(super) fn basic() -> String {
     guess(PASSWORD)
 }
 
-fn guess(password: &str) -> String {
+pub(super) fn guess(password: &str) -> String {
     format!("Authorization: Basic {}\r\n", BASE64.encode(format!("me:{password}")))
 }
 
 /// A token for `cam0` that lasts for `seconds`, as a header line.
 pub(super) fn token(seconds: u64) -> String {
+    token_with_id(seconds, "a")
+}
+
+/// The token `id` for `cam0`, likewise.
+pub(super) fn token_with_id(seconds: u64, id: &str) -> String {
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("it is later").as_secs();
-    let token = mint(&key(), &["cam0".to_owned()], now + seconds).expect("a token");
+    let token = mint(&key(), &["cam0".to_owned()], now + seconds, id).expect("a token");
     format!("Authorization: Bearer {token}\r\n")
 }
 
 /// Logs in by the form, from `client`.
-async fn form(relay: &TestRelay, client: &str, password: &str) -> String {
+pub(super) async fn form(relay: &TestRelay, client: &str, password: &str) -> String {
     let mut connection = relay.connect(client);
     let body = format!("password={}", password.replace(' ', "+"));
     let head =
@@ -52,6 +57,12 @@ async fn form(relay: &TestRelay, client: &str, password: &str) -> String {
     let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     connection.write_all(request.as_bytes()).await.unwrap();
     read_to_end(&mut connection).await
+}
+
+/// The cookies that an answer sets.
+pub(super) fn cookies(answer: &str) -> Vec<String> {
+    let set = answer.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
+    set.map(str::to_owned).collect()
 }
 
 /// Collects the log of the current thread.
@@ -156,18 +167,14 @@ async fn event_stream_ends_with_its_token() {
 async fn logout_removes_the_cookies() {
     let relay = locked();
     let login = form(&relay, CLIENT, PASSWORD).await;
-    let cookie = |answer: &str| {
-        let set = answer.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
-        set.map(str::to_owned).collect::<Vec<_>>()
-    };
-    let name = cookie(&login)[0].split('=').next().unwrap().to_owned();
+    let name = cookies(&login)[0].split('=').next().unwrap().to_owned();
     let logout = relay.request("POST", "/logout", "Content-Length: 0\r\n").await;
     assert_eq!(status(&logout), "303", "{logout}");
-    let removed = cookie(&logout);
+    let removed = cookies(&logout);
     assert_eq!(removed.len(), 2, "{removed:?}");
     assert!(removed[0].starts_with(&format!("{name}=; Max-Age=0")), "{removed:?}");
     let foreign = relay.request("POST", "/logout", "Origin: https://evil.example\r\nContent-Length: 0\r\n").await;
-    assert_eq!((status(&foreign), cookie(&foreign).len()), ("403", 0));
+    assert_eq!((status(&foreign), cookies(&foreign).len()), ("403", 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use super::logins::{Log, basic, locked, token};
 use super::*;
 
 /// The opening handshake.
-fn upgrade(path: &str, credentials: &str) -> String {
+pub(super) fn upgrade(path: &str, credentials: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sightline.v1\r\n{credentials}\r\n"

@@ -1,0 +1,256 @@
+//! Checks a request's credentials against the configured ones.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::header::{AUTHORIZATION, COOKIE};
+use axum::http::{HeaderMap, Uri};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::cookie::{LoginId, Signer};
+use super::credential::Credential;
+use super::login_throttle::{LoginThrottle, Verdict};
+use super::logouts::Logouts;
+use super::permissions::Permissions;
+use super::refusal::Refusal;
+use super::secret::Secret;
+use super::{QueryToken, now, oidc, token};
+use crate::config::{Credentials, Password};
+use crate::net::peer::is_encrypted;
+use crate::net::rejections::{LoginMethod, Rejections};
+
+/// The configured credentials. Without any, everyone may watch.
+pub(super) struct Locked {
+    configured: Credentials,
+    pub(super) password: Option<Arc<Login>>,
+    pub(super) tokens: Option<token::Verifier>,
+    oidc: Option<Arc<oidc::Verifier>>,
+}
+
+/// The password, and the browsers that have logged in with it.
+pub(super) struct Login {
+    secret: Arc<Secret>,
+    pub(super) signer: Signer,
+    pub(super) logouts: Logouts,
+    throttle: LoginThrottle,
+    rejections: Rejections,
+}
+
+/// What an admitted request may do, and by what.
+pub(super) struct Grant {
+    pub(super) permissions: Permissions,
+    pub(super) credential: Credential,
+    /// The credential's expiry in seconds since 1970, if it ends sessions.
+    pub(super) until: Option<u64>,
+    /// Whether the credential came in a cookie that a logout removes.
+    pub(super) by_cookie: bool,
+}
+
+/// The result of checking a request's credentials.
+pub(super) enum Admission {
+    Admitted(Grant),
+    Refused(Refusal),
+    /// The throttle is full.
+    Busy,
+}
+
+impl From<Result<Grant, Refusal>> for Admission {
+    fn from(verified: Result<Grant, Refusal>) -> Self {
+        verified.map_or_else(Self::Refused, Self::Admitted)
+    }
+}
+
+impl Grant {
+    /// Everything, without an end.
+    fn all(credential: Credential) -> Self {
+        Self { permissions: Permissions::All, credential, until: None, by_cookie: false }
+    }
+}
+
+impl Login {
+    fn new(password: &Password, rejections: &Rejections) -> Self {
+        Self {
+            secret: Arc::new(Secret::new(password)),
+            signer: Signer::new(password),
+            logouts: Logouts::default(),
+            throttle: LoginThrottle::default(),
+            rejections: rejections.clone(),
+        }
+    }
+
+    /// Checks a password that is not a cookie's. Logs and counts a wrong one.
+    pub(super) async fn try_password(&self, guess: &str, method: LoginMethod, client: Option<IpAddr>) -> Verdict {
+        let verdict = self.throttle.try_password(&self.secret, guess, method, client).await;
+        match verdict {
+            Verdict::No => self.rejections.failed_login(method, client),
+            Verdict::Repeated => self.rejections.repeated_login(method),
+            Verdict::Yes | Verdict::Busy => {}
+        }
+        verdict
+    }
+
+    /// The login of the request's cookie, if it is valid at `now` and has not ended.
+    pub(super) fn of_cookie(&self, headers: &HeaderMap, now: u64) -> Option<LoginId> {
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut logins = cookies.filter_map(|header| self.signer.admits(header, now));
+        logins.find(|login| !self.logouts.contains(&login.id))
+    }
+
+    /// The password's name in a [`Credential`].
+    fn name(&self) -> Arc<str> {
+        self.signer.name().clone()
+    }
+}
+
+impl Locked {
+    /// Blocks while it derives the key of the cookies.
+    pub(super) fn new(credentials: &Credentials, oidc: Option<Arc<oidc::Verifier>>, rejections: &Rejections) -> Self {
+        let password = credentials.password.as_ref().map(|password| Arc::new(Login::new(password, rejections)));
+        Self::assemble(credentials, password, oidc)
+    }
+
+    fn assemble(credentials: &Credentials, password: Option<Arc<Login>>, oidc: Option<Arc<oidc::Verifier>>) -> Self {
+        let tokens = credentials.token_key.as_ref().map(|key| token::Verifier::new(key, &credentials.revoked));
+        Self { configured: credentials.clone(), password, tokens, oidc }
+    }
+
+    /// Whether these are the configured credentials.
+    pub(super) fn has(&self, credentials: &Credentials) -> bool {
+        self.configured == *credentials
+    }
+
+    /// The same with other credentials. Logins stay if the password does.
+    pub(super) fn with(&self, credentials: &Credentials, rejections: &Rejections) -> Self {
+        if credentials.password == self.configured.password {
+            return Self::assemble(credentials, self.password.clone(), self.oidc.clone());
+        }
+        Self::new(credentials, self.oidc.clone(), rejections)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.password.is_none() && self.tokens.is_none() && self.oidc.is_none()
+    }
+
+    /// Whether a credential that admitted a request is still valid, apart from its expiry.
+    pub(super) fn honors(&self, credential: &Credential) -> bool {
+        let login = |of: &Arc<str>| self.password.as_ref().filter(|login| login.signer.name() == of);
+        match credential {
+            Credential::Open => self.is_open(),
+            Credential::Password { of } => login(of).is_some(),
+            Credential::Login { of, id } => login(of).is_some_and(|login| !login.logouts.contains(id)),
+            Credential::Token { of, id } => self.tokens.as_ref().is_some_and(|tokens| tokens.honors(of, id.as_deref())),
+            Credential::Provider { .. } => self.oidc.is_some(),
+        }
+    }
+
+    /// Checks the credentials that allow most first. A link's cookie, which the browser sends unasked, is last.
+    pub(super) async fn admits(&self, uri: &Uri, headers: &HeaderMap, client: Option<IpAddr>) -> Admission {
+        if self.is_open() {
+            return Admission::Admitted(Grant::all(Credential::Open));
+        }
+        let now = now();
+        if let Some(login) = &self.password
+            && let Some(LoginId { id, .. }) = login.of_cookie(headers, now)
+        {
+            let credential = Credential::Login { of: login.name(), id };
+            return Admission::Admitted(Grant { by_cookie: true, ..Grant::all(credential) });
+        }
+        let mut why = self.question();
+        if let Some((oidc, token)) = self.oidc.as_ref().and_then(|oidc| Some((oidc, oidc::brought(headers)?))) {
+            match oidc.verify(token, now).await {
+                Ok(verified) => return Admission::Admitted(of_provider(verified)),
+                Err(refusal) => why = refusal,
+            }
+        }
+        let shown = || token::in_query(uri).or_else(|| token::in_protocols(headers));
+        if let Some((tokens, token)) = self.tokens.as_ref().and_then(|tokens| Some((tokens, shown()?))) {
+            return of_token(tokens, token, now).into();
+        }
+        if let Some((method, given)) =
+            headers.get(AUTHORIZATION).and_then(|value| credentials(str::from_utf8(value.as_bytes()).ok()?))
+        {
+            return self.try_credentials(&given, method, client, now).await;
+        }
+        let kept = self.tokens.as_ref().and_then(|tokens| Some(of_token(tokens, tokens.kept(headers)?, now)));
+        kept.map_or(Admission::Refused(why), |kept| kept.map(|grant| Grant { by_cookie: true, ..grant }).into())
+    }
+
+    /// Checks an access token, a provider's token or the password.
+    async fn try_credentials(&self, given: &str, method: LoginMethod, client: Option<IpAddr>, now: u64) -> Admission {
+        let mut verified = self.tokens.as_ref().map(|tokens| of_token(tokens, given, now));
+        if let (None | Some(Err(Refusal::Foreign)), Some(oidc)) = (&verified, &self.oidc) {
+            verified = Some(oidc.verify(given, now).await.map(of_provider));
+        }
+        match (verified, &self.password) {
+            (Some(verified), None) => verified.into(),
+            (Some(Ok(verified)), _) => Admission::Admitted(verified),
+            (Some(Err(why)), _) if why.is_of_a_token() => Admission::Refused(why),
+            (_, Some(login)) => match login.try_password(given, method, client).await {
+                Verdict::Yes => Admission::Admitted(Grant::all(Credential::Password { of: login.name() })),
+                Verdict::No | Verdict::Repeated => Admission::Refused(Refusal::LogIn),
+                Verdict::Busy => Admission::Busy,
+            },
+            (None, None) => Admission::Refused(self.question()),
+        }
+    }
+
+    /// The refusal of a request without credentials.
+    fn question(&self) -> Refusal {
+        match (&self.password, &self.oidc) {
+            (Some(_), _) => Refusal::LogIn,
+            (None, Some(_)) => Refusal::SignIn,
+            (None, None) => Refusal::NoToken,
+        }
+    }
+
+    /// The access token of the request's query, if it is valid, and the cookie for a page that is opened with it.
+    pub(super) fn link(&self, request: &Request) -> Option<(QueryToken, String)> {
+        // Only a proxy knows whether its own connection to the client is encrypted.
+        let by_https = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+        let encrypted = by_https || is_encrypted(request.extensions());
+        let token = token::in_query(request.uri())?;
+        let cookie = self.tokens.as_ref()?.keep(token, now(), encrypted)?;
+        Some((QueryToken(token.to_owned()), cookie))
+    }
+}
+
+fn of_token(tokens: &token::Verifier, token: &str, now: u64) -> Result<Grant, Refusal> {
+    let token::Verified { permissions, until, id } = tokens.verify(token, now)?;
+    let credential = Credential::Token { of: tokens.cookie().clone(), id };
+    Ok(Grant { permissions, credential, until: Some(until), by_cookie: false })
+}
+
+fn of_provider(verified: oidc::Verified) -> Grant {
+    let oidc::Verified { until, subject } = verified;
+    Grant { until: Some(until), ..Grant::all(Credential::Provider { subject }) }
+}
+
+/// The password or token of an `Authorization` header, and its scheme. `Basic` may have any user name (RFC 7617, section 2). `Bearer` is what
+/// WHEP clients send (RFC 6750, section 2.1).
+pub(super) fn credentials(value: &str) -> Option<(LoginMethod, String)> {
+    let (scheme, credentials) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some((LoginMethod::Bearer, credentials.trim().to_owned()));
+    }
+    let decoded = scheme.eq_ignore_ascii_case("basic").then(|| BASE64.decode(credentials.trim()).ok())??;
+    Some((LoginMethod::Basic, String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_read() {
+        let encoded = |text: &str| format!("Basic {}", BASE64.encode(text));
+        let read = |method, text: &str| Some((method, text.to_owned()));
+        assert_eq!(credentials(&encoded(":secret")), read(LoginMethod::Basic, "secret"));
+        assert_eq!(credentials(&encoded("me:se:cret")), read(LoginMethod::Basic, "se:cret"));
+        assert_eq!(credentials("bearer secret"), read(LoginMethod::Bearer, "secret"));
+        for nonsense in ["", "Basic", "Basic ???", "Digest x", &encoded("no colon")] {
+            assert_eq!(credentials(nonsense), None, "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! `[metrics]`: a listener of its own for `/metrics`.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+/// The section's structure.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct MetricsSection {
+    pub(super) listen: Option<SocketAddr>,
+}

@@ -1,0 +1,70 @@
+//! Applies reloaded configurations while the relay runs: streams, limits and credentials.
+
+use std::net::SocketAddr;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::check_credentials;
+use crate::access::Access;
+use crate::config::{Credentials, Limits};
+use crate::ingest::supervisor::{Sources, Supervisor};
+use crate::limits::LiveLimits;
+
+/// What another configuration changes while the relay runs.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Its streams.
+    pub streams: Sources,
+    /// Its limits.
+    pub limits: Limits,
+    /// Its credentials.
+    pub credentials: Credentials,
+}
+
+/// What a change is applied to.
+pub(super) struct Reload {
+    pub(super) supervisor: Supervisor,
+    pub(super) limits: LiveLimits,
+    pub(super) access: Access,
+    /// The relay's address.
+    pub(super) listen: SocketAddr,
+    /// Whether an identity provider is configured.
+    pub(super) provider: bool,
+}
+
+impl Reload {
+    /// Applies what comes, until the relay stops and every source has ended.
+    pub(super) async fn follow(mut self, mut changes: mpsc::Receiver<Change>, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                Some(change) = changes.recv() => self.apply(change).await,
+                () = shutdown.cancelled() => break,
+            }
+        }
+        self.supervisor.end().await;
+    }
+
+    /// Applies a change, or none of it if its credentials cannot be used.
+    pub(super) async fn apply(&mut self, Change { streams, limits, credentials }: Change) {
+        if let Err(error) = check_credentials(self.listen, &credentials, self.provider) {
+            error!("everything stays as it is: {error}");
+            return;
+        }
+        // A tunnel may let others reach a relay that listens on this machine only.
+        if !self.access.is_open() && !credentials.are_any() && !self.provider {
+            error!("everything stays as it is: no credentials are left; only a restart lets everyone watch");
+            return;
+        }
+        let access = self.access.clone();
+        // Blocks while it derives a key.
+        let set = tokio::task::spawn_blocking(move || access.set(&credentials)).await;
+        if let Err(error) = set {
+            error!(%error, "the credentials stay as they are");
+        }
+        self.limits.set(limits);
+        self.supervisor.set(streams).await;
+        info!("streams, limits and credentials of the configuration are in force; its other keys need a restart");
+    }
+}

@@ -24,7 +24,8 @@ const REFUSALS: u32 = 2;
 const PROBE_INTERVAL_MS: f64 = 30_000.0;
 const PROBE_INTERVAL_MAX_MS: f64 = 15.0 * 60_000.0;
 
-/// Whether Auto begins with WebCodecs where the browser has it. It does once its ages and its costs are measured.
+/// Whether Auto begins with WebCodecs where the browser has it. Not yet: nine tiles cost 1.6 times the CPU of MSE (`bench
+/// players`, Chromium without a GPU), which a wall of cameras notices more than 60 ms.
 const AUTO_WEBCODECS: bool = false;
 
 /// The next action.

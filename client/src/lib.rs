@@ -27,6 +27,6 @@ pub mod ui;
 pub fn run() {
     browser::report_panics();
     if browser::is_own_page() {
-        yew::Renderer::<ui::App>::new().render();
+        yew::Renderer::<ui::AppView>::new().render();
     }
 }

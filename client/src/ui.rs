@@ -22,4 +22,4 @@ pub mod sidebar;
 pub mod test_page;
 pub mod tile;
 
-pub use app::App;
+pub use app::AppView;

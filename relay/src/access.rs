@@ -48,7 +48,7 @@ pub(crate) use expiry::Expiry;
 use locked::{Admission, Grant, Locked};
 pub(crate) use permissions::Permissions;
 pub(crate) use refusal::Refusal;
-use sessions::Sessions;
+use sessions::OpenSessions;
 
 /// The start of the `User-Agent` of browsers, and of hardly any other client.
 const BROWSER: &[u8] = b"Mozilla/";
@@ -68,7 +68,7 @@ pub struct Access {
 /// The credentials that are in force, and the sessions that they admitted.
 struct Shared {
     locked: RwLock<Arc<Locked>>,
-    sessions: Sessions,
+    sessions: OpenSessions,
 }
 
 impl Shared {
@@ -96,12 +96,12 @@ impl Access {
     /// `limits` names the trusted proxies. Blocks while it derives the key of the cookies.
     pub(crate) fn new(
         credentials: &Credentials,
-        oidc: Option<oidc::Verifier>,
+        oidc: Option<oidc::OidcVerifier>,
         limits: LiveLimits,
         rejections: Rejections,
     ) -> Self {
         let locked = Locked::new(credentials, oidc.map(Arc::new), &rejections);
-        let shared = Shared { locked: RwLock::new(Arc::new(locked)), sessions: Sessions::default() };
+        let shared = Shared { locked: RwLock::new(Arc::new(locked)), sessions: OpenSessions::default() };
         Self { shared: Arc::new(shared), limits, rejections }
     }
 

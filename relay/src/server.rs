@@ -262,7 +262,7 @@ impl Application {
             sessions: sessions.clone(),
             rejections: rejections.clone(),
         };
-        let oidc = config.oidc.map(|oidc| oidc::Verifier::start(oidc, shutdown.clone()));
+        let oidc = config.oidc.map(|oidc| oidc::OidcVerifier::start(oidc, shutdown.clone()));
         let access = Access::new(&credentials, oidc, limits.clone(), rejections);
         let router = api::router(context, hls, whep.clone(), access.clone(), hosts, options);
         Self { router, metrics, access, whep, sessions }

@@ -14,7 +14,7 @@ pub const FRAME: Duration = Duration::from_millis(40);
 /// The time limit from navigation to first frame.
 const SHOWN: Duration = Duration::from_secs(10);
 /// The duration of the measurement.
-const SPAN: Duration = Duration::from_secs(3);
+const SPAN: Duration = Duration::from_secs(2);
 
 /// The page that shows frames of a known age.
 #[derive(Debug)]

@@ -53,13 +53,13 @@ extern "C" {
 
 /// An event of the player or of a request.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum HlsEvent {
     /// The result of the playlist request: the status, and the response's text. None if the relay cannot be reached.
     Answered(Option<(u16, String)>),
     /// hls.js was loaded, or failed to load.
     Loaded(Result<Script, String>),
     /// The player switched to another variant.
-    Level(Level),
+    Level(HlsLevel),
     /// This many more bytes were received.
     Received(u64),
     /// The relay answered a request for its time. Each time is on its own side's clock, in milliseconds since the Unix epoch.
@@ -81,7 +81,7 @@ pub enum Event {
 
 /// A variant in the multivariant playlist.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Level {
+pub struct HlsLevel {
     /// The address of its playlist.
     pub url: String,
     /// RFC 6381 codec string.
@@ -142,7 +142,7 @@ fn element(url: &str) -> Result<Promise, JsValue> {
 }
 
 /// Converts the data of an hls.js event to an event for the owner.
-type Tell = Box<dyn Fn(&JsValue) -> Option<Event>>;
+type Tell = Box<dyn Fn(&JsValue) -> Option<HlsEvent>>;
 
 /// A player in a video; dropping it ends playback.
 #[must_use = "dropping the player ends it"]
@@ -160,7 +160,7 @@ impl HlsPlayer {
         script: &Script,
         video: &HtmlVideoElement,
         url: &str,
-        on_event: impl Fn(Event) + Clone + 'static,
+        on_event: impl Fn(HlsEvent) + Clone + 'static,
     ) -> Result<Self, DomError> {
         let settings = Object::new();
         for (name, value) in [
@@ -188,7 +188,7 @@ impl HlsPlayer {
             callbacks.push(callback);
         };
         let levels = hls.clone();
-        on("hlsLevelSwitched", Box::new(move |_| Some(Event::Level(level(&levels)))));
+        on("hlsLevelSwitched", Box::new(move |_| Some(HlsEvent::Level(level(&levels)))));
         on("hlsFragLoaded", Box::new(received));
         on("hlsError", Box::new(error));
         hls.attach_media(video);
@@ -234,25 +234,25 @@ fn text(object: &JsValue, name: &str) -> String {
     get(object, name).as_string().unwrap_or_default()
 }
 
-fn level(hls: &Hls) -> Level {
+fn level(hls: &Hls) -> HlsLevel {
     let level = hls.levels().get(u32::try_from(hls.current_level()).unwrap_or_default());
     let pixels = |name| get(&level, name).as_f64().unwrap_or_default() as u16;
     let url = get(&get(&level, "url"), "0").as_string().unwrap_or_else(|| text(&level, "uri"));
-    Level { url, codec: text(&level, "videoCodec"), width: pixels("width"), height: pixels("height") }
+    HlsLevel { url, codec: text(&level, "videoCodec"), width: pixels("width"), height: pixels("height") }
 }
 
-fn received(data: &JsValue) -> Option<Event> {
+fn received(data: &JsValue) -> Option<HlsEvent> {
     let part = get(data, "part");
     let of = if part.is_object() { part } else { get(data, "frag") };
-    Some(Event::Received(get(&get(&of, "stats"), "loaded").as_f64()? as u64))
+    Some(HlsEvent::Received(get(&get(&of, "stats"), "loaded").as_f64()? as u64))
 }
 
-fn error(data: &JsValue) -> Option<Event> {
+fn error(data: &JsValue) -> Option<HlsEvent> {
     let (kind, details) = (text(data, "type"), text(data, "details"));
     match (get(data, "fatal").is_truthy(), kind.as_str()) {
-        (true, "mediaError") => Some(Event::Media(details)),
-        (true, _) => Some(Event::Network(details)),
-        (false, "networkError") => Some(Event::Hitch),
+        (true, "mediaError") => Some(HlsEvent::Media(details)),
+        (true, _) => Some(HlsEvent::Network(details)),
+        (false, "networkError") => Some(HlsEvent::Hitch),
         (false, _) => None,
     }
 }

@@ -71,7 +71,7 @@ impl Kind {
 
 /// An event of a media source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum MediaSourceEvent {
     /// It is attached: SourceBuffers can be added.
     Open,
     /// It was detached and cannot be used again.
@@ -106,7 +106,7 @@ impl MediaSource {
     pub fn attach(
         kind: Kind,
         video: &HtmlVideoElement,
-        on_event: impl Fn(Event) + Clone + 'static,
+        on_event: impl Fn(MediaSourceEvent) + Clone + 'static,
     ) -> Result<Self, DomError> {
         let (inner, managed) = match kind {
             Kind::Plain => (web_sys::MediaSource::new()?, None),
@@ -116,7 +116,11 @@ impl MediaSource {
                 (managed.clone().unchecked_into(), Some(managed))
             }
         };
-        let names = [("sourceopen", Event::Open), ("sourceclose", Event::Closed), ("startstreaming", Event::Streaming)];
+        let names = [
+            ("sourceopen", MediaSourceEvent::Open),
+            ("sourceclose", MediaSourceEvent::Closed),
+            ("startstreaming", MediaSourceEvent::Streaming),
+        ];
         let listen = |(name, event)| {
             let on_event = on_event.clone();
             Listener::new(&inner, name, move |_| on_event(event))
@@ -144,7 +148,7 @@ impl MediaSource {
     pub fn add_source_buffer(
         &self,
         mime: &str,
-        on_event: impl Fn(source_buffer::Event) + Clone + 'static,
+        on_event: impl Fn(source_buffer::SourceBufferEvent) + Clone + 'static,
     ) -> Result<SourceBuffer, DomError> {
         Ok(SourceBuffer::new(self.inner.add_source_buffer(mime)?, on_event))
     }

@@ -19,7 +19,7 @@ use super::listener::Listener;
 
 /// An event of the connection.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum PeerEvent {
     /// The relay accepted the offer, or refused it.
     Answered(Result<(), Refusal>),
     /// The connection is established.
@@ -72,7 +72,7 @@ impl Peer {
     pub fn open(
         video: &HtmlVideoElement,
         endpoint: String,
-        on_event: impl Fn(Event) + Clone + 'static,
+        on_event: impl Fn(PeerEvent) + Clone + 'static,
     ) -> Result<Self, DomError> {
         let connection = RtcPeerConnection::new()?;
         let init = RtcRtpTransceiverInit::new();
@@ -89,15 +89,15 @@ impl Peer {
                 // A newer relay may send messages that this client does not know.
                 let message = event.data().as_string().and_then(|text| serde_json::from_str(&text).ok());
                 if let Some(ServerMessage::Ready(ready)) = message {
-                    on_event(Event::Ready(ready));
+                    on_event(PeerEvent::Ready(ready));
                 }
             })
         };
         let state = {
             let (connection, on_event) = (connection.clone(), on_event.clone());
             Listener::new(&connection.clone(), "connectionstatechange", move |_| match connection.connection_state() {
-                RtcPeerConnectionState::Connected => on_event(Event::Connected),
-                RtcPeerConnectionState::Failed => on_event(Event::Failed),
+                RtcPeerConnectionState::Connected => on_event(PeerEvent::Connected),
+                RtcPeerConnectionState::Failed => on_event(PeerEvent::Failed),
                 _ => {}
             })
         };
@@ -121,17 +121,17 @@ impl Peer {
                     None => end(location),
                 }
             });
-            on_event(Event::Answered(answered));
+            on_event(PeerEvent::Answered(answered));
         });
         Ok(Self { connection, video: video.clone(), resource, _channel: channel, _listeners: [state, track, ready] })
     }
 
     /// Reads the receive statistics and reports them.
-    pub fn measure(&self, on_event: impl Fn(Event) + 'static) {
+    pub fn measure(&self, on_event: impl Fn(PeerEvent) + 'static) {
         let stats = self.connection.get_stats();
         spawn_local(async move {
             if let Ok(report) = JsFuture::from(stats).await {
-                on_event(Event::Received(received(&report)));
+                on_event(PeerEvent::Received(received(&report)));
             }
         });
     }

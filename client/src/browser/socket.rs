@@ -9,7 +9,7 @@ use super::listener::Listener;
 
 /// An event of a socket.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum SocketEvent {
     /// The socket opened.
     Open,
     /// A text message.
@@ -37,22 +37,22 @@ impl Socket {
     ///
     /// # Errors
     /// If the address is malformed, or the page may not connect there.
-    pub fn open(url: &str, on_event: impl Fn(Event) + Clone + 'static) -> Result<Self, DomError> {
+    pub fn open(url: &str, on_event: impl Fn(SocketEvent) + Clone + 'static) -> Result<Self, DomError> {
         let inner = WebSocket::new(url)?;
         inner.set_binary_type(BinaryType::Arraybuffer);
         let (on_open, on_message, on_close) = (on_event.clone(), on_event.clone(), on_event);
         let _listeners = [
-            Listener::new(&inner, "open", move |_| on_open(Event::Open)),
+            Listener::new(&inner, "open", move |_| on_open(SocketEvent::Open)),
             Listener::new(&inner, "message", move |event| {
                 let data = event.unchecked_ref::<MessageEvent>().data();
                 match data.dyn_into::<ArrayBuffer>() {
-                    Ok(bytes) => on_message(Event::Binary(bytes)),
-                    Err(text) => on_message(Event::Text(text.as_string().unwrap_or_default())),
+                    Ok(bytes) => on_message(SocketEvent::Binary(bytes)),
+                    Err(text) => on_message(SocketEvent::Text(text.as_string().unwrap_or_default())),
                 }
             }),
             Listener::new(&inner, "close", move |event| {
                 let event: &CloseEvent = event.unchecked_ref();
-                on_close(Event::Closed { code: event.code(), reason: event.reason() });
+                on_close(SocketEvent::Closed { code: event.code(), reason: event.reason() });
             }),
         ];
         Ok(Self { inner, _listeners })

@@ -7,7 +7,7 @@ use super::listener::Listener;
 
 /// An event of a SourceBuffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum SourceBufferEvent {
     /// The operation ended, with or without success: the next can start.
     UpdateEnd,
     /// The appended bytes could not be parsed.
@@ -22,11 +22,11 @@ pub struct SourceBuffer {
 }
 
 impl SourceBuffer {
-    pub(super) fn new(inner: web_sys::SourceBuffer, on_event: impl Fn(Event) + Clone + 'static) -> Self {
+    pub(super) fn new(inner: web_sys::SourceBuffer, on_event: impl Fn(SourceBufferEvent) + Clone + 'static) -> Self {
         let on_error = on_event.clone();
         let _listeners = [
-            Listener::new(&inner, "updateend", move |_| on_event(Event::UpdateEnd)),
-            Listener::new(&inner, "error", move |_| on_error(Event::Error)),
+            Listener::new(&inner, "updateend", move |_| on_event(SourceBufferEvent::UpdateEnd)),
+            Listener::new(&inner, "error", move |_| on_error(SourceBufferEvent::Error)),
         ];
         Self { inner, _listeners }
     }

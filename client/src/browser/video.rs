@@ -71,7 +71,7 @@ pub fn quality(video: &HtmlVideoElement) -> (u64, u64) {
 
 /// A presented frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Frame {
+pub struct PresentedFrame {
     /// Its time on the video's timeline, in seconds.
     pub position: f64,
     /// When it is on screen: in some browsers one refresh after its presentation.
@@ -88,7 +88,7 @@ pub struct FrameWatch {
 
 impl FrameWatch {
     /// Calls `on_frame` with each presented frame. None if the browser lacks `requestVideoFrameCallback`.
-    pub fn new(video: &HtmlVideoElement, on_frame: impl Fn(Frame) + 'static) -> Option<Self> {
+    pub fn new(video: &HtmlVideoElement, on_frame: impl Fn(PresentedFrame) + 'static) -> Option<Self> {
         if !Reflect::has(video, &JsValue::from_str("requestVideoFrameCallback")).unwrap_or(false) {
             return None;
         }
@@ -100,7 +100,7 @@ impl FrameWatch {
             Closure::new(move |_now: f64, metadata: FrameMetadata| {
                 pending.set(itself.upgrade().map(|callback| video.request_video_frame_callback(&callback)));
                 let shown = Moment::from_ms(metadata.expected_display_time().max(super::now_ms()));
-                on_frame(Frame { position: metadata.media_time(), shown });
+                on_frame(PresentedFrame { position: metadata.media_time(), shown });
             })
         });
         pending.set(Some(video.request_video_frame_callback(&callback)));

@@ -23,7 +23,7 @@ pub enum AudioPlacement {
 
 /// Contiguous video that was placed with one offset.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+struct VideoRun {
     timeline: u32,
     start: f64,
     end: f64,
@@ -33,7 +33,7 @@ struct Run {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct AudioSync {
-    runs: VecDeque<Run>,
+    runs: VecDeque<VideoRun>,
 }
 
 impl AudioSync {
@@ -45,7 +45,7 @@ impl AudioSync {
                 if self.runs.len() == RUNS_MAX {
                     self.runs.pop_front();
                 }
-                self.runs.push_back(Run { timeline, start, end, offset });
+                self.runs.push_back(VideoRun { timeline, start, end, offset });
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::browser::error::DomError;
 use crate::browser::listener::Listener;
 use crate::browser::media_source::{self, Kind};
 use crate::browser::source_buffer;
-use crate::browser::video::{self, Frame, FrameWatch};
+use crate::browser::video::{self, FrameWatch, PresentedFrame};
 use crate::browser::{bytes, is_seen, now, unix_ms, unix_ms_at};
 use crate::time::Moment;
 
@@ -36,17 +36,17 @@ use attachment::Attachment;
 #[derive(Debug, Clone)]
 pub enum MseSignal {
     /// An event of the MediaSource of this generation.
-    Source(u32, media_source::Event),
+    Source(u32, media_source::MediaSourceEvent),
     /// An event of the video's SourceBuffer of this generation.
-    Buffer(u32, source_buffer::Event),
+    Buffer(u32, source_buffer::SourceBufferEvent),
     /// An event of the audio's SourceBuffer of this generation.
-    Audio(u32, source_buffer::Event),
+    Audio(u32, source_buffer::SourceBufferEvent),
     /// The video reported an error.
     VideoError,
     /// An event of the video after which its position may need a correction.
     VideoMoved,
     /// A frame was presented.
-    Frame(Frame),
+    Frame(PresentedFrame),
     /// The result of a `play()` call.
     Played(Result<(), DomError>),
 }
@@ -225,14 +225,14 @@ impl MsePlayer {
             {
                 return;
             }
-            MseSignal::Audio(_, source_buffer::Event::Error) => self.lose_audio(),
-            MseSignal::Audio(_, source_buffer::Event::UpdateEnd) => self.attachment.audio_appended(now),
-            MseSignal::Source(_, media_source::Event::Closed) => {
+            MseSignal::Audio(_, source_buffer::SourceBufferEvent::Error) => self.lose_audio(),
+            MseSignal::Audio(_, source_buffer::SourceBufferEvent::UpdateEnd) => self.attachment.audio_appended(now),
+            MseSignal::Source(_, media_source::MediaSourceEvent::Closed) => {
                 self.fail(PlaybackError::Reclaimed);
             }
             MseSignal::Source(..) | MseSignal::VideoMoved => {}
-            MseSignal::Buffer(_, source_buffer::Event::UpdateEnd) => self.attachment.appended(now),
-            MseSignal::Buffer(_, source_buffer::Event::Error) => self.fail(PlaybackError::Decode),
+            MseSignal::Buffer(_, source_buffer::SourceBufferEvent::UpdateEnd) => self.attachment.appended(now),
+            MseSignal::Buffer(_, source_buffer::SourceBufferEvent::Error) => self.fail(PlaybackError::Decode),
             MseSignal::VideoError if self.video.error().is_none() => return,
             MseSignal::VideoError => self.fail(PlaybackError::Decode),
             MseSignal::Frame(frame) => self.frame_presented(frame),
@@ -350,7 +350,7 @@ impl MsePlayer {
         }
     }
 
-    fn frame_presented(&mut self, frame: Frame) {
+    fn frame_presented(&mut self, frame: PresentedFrame) {
         self.age.presented(self.attachment.capture_times.at(frame.position), unix_ms_at(frame.shown));
         let resumed = self.resumed.take_if(|from| frame.position >= *from - HALF_A_FRAME).is_some();
         if self.attachment.live_edge.frame_presented(frame.position) || resumed {
@@ -363,7 +363,7 @@ impl MsePlayer {
         let counted = self.frames_before.is_some_and(|before| shown != before);
         if self.frames.is_none() && counted {
             self.frames_before = Some(shown);
-            self.frame_presented(Frame { position: self.video.current_time(), shown: now });
+            self.frame_presented(PresentedFrame { position: self.video.current_time(), shown: now });
         }
         let presented = self.attachment.live_edge.has_presented();
         let visible = self.visible && is_seen(&self.video);

@@ -52,7 +52,7 @@ pub struct WebCodecsPlayer {
     announced: Option<Track>,
     /// Whether arriving media belongs to an epoch that was announced to this player.
     expecting: bool,
-    attachment: Attachment,
+    attachment: DecoderAttachment,
     frame_rate: FrameRate,
     stall_detector: StallDetector,
     age: FrameAge,
@@ -61,7 +61,7 @@ pub struct WebCodecsPlayer {
 }
 
 /// The state that belongs to one decoder and is dropped with it.
-struct Attachment {
+struct DecoderAttachment {
     generation: u32,
     decoder: Decoder,
     monitor: DecoderMonitor,
@@ -85,7 +85,7 @@ struct HeldFrame {
     offset: u32,
 }
 
-impl Attachment {
+impl DecoderAttachment {
     fn new(generation: u32, signal: &Rc<dyn Fn(WebCodecsSignal)>) -> Result<Self, DomError> {
         let (frame, error) = (Rc::clone(signal), Rc::clone(signal));
         let decoder = Decoder::new(
@@ -140,7 +140,7 @@ impl WebCodecsPlayer {
         signal: Rc<dyn Fn(WebCodecsSignal)>,
     ) -> Result<Self, DomError> {
         Ok(Self {
-            attachment: Attachment::new(0, &signal)?,
+            attachment: DecoderAttachment::new(0, &signal)?,
             video,
             frame_canvas,
             signal,
@@ -160,7 +160,7 @@ impl WebCodecsPlayer {
     /// If the browser cannot create another decoder.
     pub fn start_over(&mut self) -> Result<(), DomError> {
         self.ignore_media();
-        self.attachment = Attachment::new(self.attachment.generation + 1, &self.signal)?;
+        self.attachment = DecoderAttachment::new(self.attachment.generation + 1, &self.signal)?;
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl WebCodecsPlayer {
     /// Decodes and checks the video as needed; called on a timer.
     pub fn tick(&mut self, now: Moment) {
         self.decode(now);
-        let Attachment { monitor, timeline, .. } = &self.attachment;
+        let DecoderAttachment { monitor, timeline, .. } = &self.attachment;
         // A hidden page may be given no decoder.
         let visible = self.visible && is_seen(&self.video);
         let due = visible && monitor.painted().is_some();
@@ -254,7 +254,7 @@ impl WebCodecsPlayer {
 
     /// The distance from the painted frame to the newest fragment received, in milliseconds; none before the first frame.
     pub fn lag_ms(&self) -> Option<f64> {
-        let Attachment { monitor, timeline, .. } = &self.attachment;
+        let DecoderAttachment { monitor, timeline, .. } = &self.attachment;
         monitor.painted().map(|painted| (timeline.end() - painted).max(0.0) * 1e3)
     }
 
@@ -265,7 +265,7 @@ impl WebCodecsPlayer {
 
     /// Playback statistics: the seconds held for the jitter, the arrival jitter in milliseconds, and the playback rate.
     pub fn stats(&self, now: Moment) -> (f64, Option<f64>, f64) {
-        let Attachment { held, playout_delay, timeline, .. } = &self.attachment;
+        let DecoderAttachment { held, playout_delay, timeline, .. } = &self.attachment;
         let first = held.front().map_or(timeline.end(), |frame| frame.timestamp as f64 / 1e6);
         ((timeline.end() - first).max(0.0), playout_delay.jitter(now).map(|jitter| jitter * 1e3), 1.0)
     }
@@ -285,7 +285,7 @@ impl WebCodecsPlayer {
         if track.kind != TrackKind::Video {
             return;
         }
-        let Attachment { decoder, timeline, awaited, needs_keyframe, playout_delay, .. } = &mut self.attachment;
+        let DecoderAttachment { decoder, timeline, awaited, needs_keyframe, playout_delay, .. } = &mut self.attachment;
         timeline.begin_epoch(track.timescale);
         playout_delay.begin();
         *awaited = Some(timeline.epoch_start());
@@ -301,7 +301,7 @@ impl WebCodecsPlayer {
     }
 
     fn fragment(&mut self, head: &FragmentHead, payload: ArrayBuffer, offset: usize, now: Moment) {
-        let Attachment { timeline, playout_delay, held, needs_keyframe, monitor, .. } = &mut self.attachment;
+        let DecoderAttachment { timeline, playout_delay, held, needs_keyframe, monitor, .. } = &mut self.attachment;
         let FragmentHead { decode_time, composition_offset, duration, keyframe, .. } = *head;
         let placed = timeline.place(decode_time, composition_offset, duration, keyframe);
         if !placed.continues {
@@ -336,7 +336,7 @@ impl WebCodecsPlayer {
         if let Err(error) = self.attachment.decode(now) {
             return self.refused(&error);
         }
-        let Attachment { held, timer, .. } = &mut self.attachment;
+        let DecoderAttachment { held, timer, .. } = &mut self.attachment;
         *timer = held.front().map(|next| {
             let signal = Rc::clone(&self.signal);
             Timeout::new(next.due.ms_since(now), move || signal(WebCodecsSignal::Due))
@@ -344,7 +344,7 @@ impl WebCodecsPlayer {
     }
 
     fn frame(&mut self, frame: &Frame, now: Moment) {
-        let Attachment { monitor, timeline, awaited, failed, .. } = &mut self.attachment;
+        let DecoderAttachment { monitor, timeline, awaited, failed, .. } = &mut self.attachment;
         let FrameAction::Paint(capture) = monitor.output(frame.timestamp(), timeline.end(), now) else { return };
         if *failed || !self.frame_canvas.paint(frame) {
             return;

@@ -7,7 +7,7 @@ use sightline_protocol::message::{OfflineReason, StreamState};
 
 use super::Report;
 use super::input::Input;
-use super::retry::Retry;
+use super::retry::RetryTimer;
 use crate::browser::mailbox::Sender;
 use crate::state::{Failure, TileEvent};
 use crate::time::Moment;
@@ -28,12 +28,12 @@ pub(super) struct Attempts {
     sender: Sender<Input>,
     generation: u32,
     since: Moment,
-    retry: Retry,
+    retry: RetryTimer,
 }
 
 impl Attempts {
     pub(super) fn new(report: Report, sender: Sender<Input>, now: Moment) -> Self {
-        Self { report, retry: Retry::new(sender.clone()), sender, generation: 0, since: now }
+        Self { report, retry: RetryTimer::new(sender.clone()), sender, generation: 0, since: now }
     }
 
     /// Begins an attempt and ignores all earlier ones.

@@ -243,8 +243,8 @@ impl Controller {
         let (sender, late) = (self.sender.clone(), self.sender.clone());
         let socket = relay.stream_url(stream).and_then(|url| {
             Socket::open(&url, move |event| match event {
-                socket::Event::Open => sender.send(SessionInput::Probed(true)),
-                socket::Event::Closed { .. } => sender.send(SessionInput::Probed(false)),
+                socket::SocketEvent::Open => sender.send(SessionInput::Probed(true)),
+                socket::SocketEvent::Closed { .. } => sender.send(SessionInput::Probed(false)),
                 _ => {}
             })
         });

@@ -15,7 +15,7 @@ use super::input::Input;
 use super::stats::{AgeReporter, EngineStats};
 use crate::browser::error::DomError;
 use crate::browser::frame_canvas::FrameCanvas;
-use crate::browser::hls::{self, HlsPlayer, Level};
+use crate::browser::hls::{self, HlsLevel, HlsPlayer};
 use crate::browser::listener::Listener;
 use crate::browser::mailbox::Sender;
 use crate::browser::media_source::Kind;
@@ -136,7 +136,7 @@ impl HlsEngine {
                 Ok(response) => Some((response.status(), response.text().await.unwrap_or_default())),
                 Err(_) => None,
             };
-            send(hls::Event::Answered(answer));
+            send(hls::HlsEvent::Answered(answer));
         });
     }
 
@@ -148,15 +148,15 @@ impl HlsEngine {
         }
     }
 
-    fn event(&mut self, event: hls::Event, now: Moment) {
+    fn event(&mut self, event: hls::HlsEvent, now: Moment) {
         match event {
-            hls::Event::Answered(None) => self.lost(now),
-            hls::Event::Answered(Some((200, _))) => self.load(now),
-            hls::Event::Answered(Some((status, message))) => {
+            hls::HlsEvent::Answered(None) => self.lost(now),
+            hls::HlsEvent::Answered(Some((200, _))) => self.load(now),
+            hls::HlsEvent::Answered(Some((status, message))) => {
                 self.close();
                 self.attempts.refused(status, &message);
             }
-            hls::Event::Loaded(Ok(script)) => {
+            hls::HlsEvent::Loaded(Ok(script)) => {
                 match HlsPlayer::new(
                     &script,
                     &self.playback.video,
@@ -168,15 +168,15 @@ impl HlsEngine {
                 }
                 self.playback.play(now);
             }
-            hls::Event::Loaded(Err(message)) => self.fail(Failure::Refused, message),
-            hls::Event::Level(level) => {
+            hls::HlsEvent::Loaded(Err(message)) => self.fail(Failure::Refused, message),
+            hls::HlsEvent::Level(level) => {
                 self.playback.begin_epoch(TileEvent::VideoInfo(video_info(&level)));
             }
-            hls::Event::Received(bytes) => self.bytes += bytes,
-            hls::Event::Time { sent, at, received } => self.clock.answered(sent, at, received),
-            hls::Event::Hitch => self.hitch = Some(now),
-            hls::Event::Network(_) => self.lost(now),
-            hls::Event::Media(details) => self.recover(&details, now),
+            hls::HlsEvent::Received(bytes) => self.bytes += bytes,
+            hls::HlsEvent::Time { sent, at, received } => self.clock.answered(sent, at, received),
+            hls::HlsEvent::Hitch => self.hitch = Some(now),
+            hls::HlsEvent::Network(_) => self.lost(now),
+            hls::HlsEvent::Media(details) => self.recover(&details, now),
         }
     }
 
@@ -188,7 +188,7 @@ impl HlsEngine {
             return self.playback.play(now);
         }
         let (url, send) = (self.script.clone(), self.attempts.event_sender(Input::Hls));
-        spawn_local(async move { send(hls::Event::Loaded(hls::load(&url).await)) });
+        spawn_local(async move { send(hls::HlsEvent::Loaded(hls::load(&url).await)) });
     }
 
     fn recover(&mut self, details: &str, now: Moment) {
@@ -239,7 +239,7 @@ impl HlsEngine {
             let (url, send) = (self.time.clone(), self.attempts.event_sender(Input::Hls));
             spawn_local(async move {
                 if let Some((sent, at, received)) = hls::time(&url).await {
-                    send(hls::Event::Time { sent, at, received });
+                    send(hls::HlsEvent::Time { sent, at, received });
                 }
             });
         }
@@ -267,7 +267,7 @@ impl Drop for HlsEngine {
 }
 
 /// Describes the current level like the other protocols do. A variant's playlists lie below its name.
-fn video_info(level: &Level) -> VideoInfo {
+fn video_info(level: &HlsLevel) -> VideoInfo {
     let variant = [Variant::Copy, Variant::Low].into_iter().find(|variant| level.url.contains(&format!("/{variant}/")));
     let size = (level.width > 0).then_some(Size { width: level.width, height: level.height });
     let codec = level.codec.clone();

@@ -18,7 +18,7 @@ pub(super) enum Input {
     /// Connect: at the start, or for a retry.
     Connect,
     /// An event of the socket of this generation (MSE).
-    Socket(u32, socket::Event),
+    Socket(u32, socket::SocketEvent),
     /// An event of the player (MSE, WebCodecs).
     Player(PlayerSignal),
     /// The timer fired.
@@ -52,9 +52,9 @@ pub(super) enum Input {
     /// The video reported an error (HLS without hls.js).
     VideoError,
     /// An event of the peer connection of this generation (WebRTC).
-    Peer(u32, peer::Event),
+    Peer(u32, peer::PeerEvent),
     /// An event of the HLS player of this generation (HLS).
-    Hls(u32, hls::Event),
+    Hls(u32, hls::HlsEvent),
 }
 
 /// The callbacks that post an engine's inputs while this exists.

@@ -16,10 +16,10 @@ const DAY_MS: f64 = 24.0 * 3600.0 * 1000.0;
 
 /// See the module. Only a protocol other than the best is stored.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct LearnedProtocols(Vec<Entry>);
+pub(super) struct LearnedProtocols(Vec<LearnedEntry>);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Entry {
+struct LearnedEntry {
     network: String,
     protocol: Protocol,
     /// When the entry was stored, in milliseconds since 1970.
@@ -42,7 +42,7 @@ impl LearnedProtocols {
 
     /// The protocol that worked on a network in the last day where the best did not; `now` in milliseconds since 1970.
     pub(super) fn protocol(&self, network: &str, now: f64) -> Option<Protocol> {
-        let fresh = |entry: &&Entry| (0.0..DAY_MS).contains(&(now - entry.since));
+        let fresh = |entry: &&LearnedEntry| (0.0..DAY_MS).contains(&(now - entry.since));
         self.0.iter().find(|entry| entry.network == network).filter(fresh).map(|entry| entry.protocol)
     }
 
@@ -52,7 +52,7 @@ impl LearnedProtocols {
             return false;
         }
         self.0.retain(|entry| entry.network != network);
-        self.0.extend(protocol.map(|protocol| Entry { network: network.to_owned(), protocol, since: now }));
+        self.0.extend(protocol.map(|protocol| LearnedEntry { network: network.to_owned(), protocol, since: now }));
         let surplus = self.0.len().saturating_sub(NETWORKS_MAX);
         self.0.drain(..surplus);
         true

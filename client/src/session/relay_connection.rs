@@ -7,7 +7,7 @@ use sightline_protocol::close;
 use sightline_protocol::stream::VariantChoice;
 
 use super::input::Input;
-use super::retry::Retry;
+use super::retry::RetryTimer;
 use crate::browser::error::DomError;
 use crate::browser::mailbox::Sender;
 use crate::browser::socket;
@@ -23,7 +23,7 @@ pub(super) struct RelayConnection {
     sender: Sender<Input>,
     connection: Option<Connection>,
     generation: u32,
-    retry: Retry,
+    retry: RetryTimer,
     /// The error message that the relay sent before it closed.
     refusal: Option<String>,
     /// The offset of the relay's clock from the page's, as last measured.
@@ -42,7 +42,7 @@ impl RelayConnection {
     pub(super) fn new(url: String, sender: Sender<Input>) -> Self {
         Self {
             url,
-            retry: Retry::new(sender.clone()),
+            retry: RetryTimer::new(sender.clone()),
             sender,
             connection: None,
             generation: 0,
@@ -68,10 +68,10 @@ impl RelayConnection {
     }
 
     /// Handles an event of the socket of this generation. None if the session has nothing to do.
-    pub(super) fn receive(&mut self, generation: u32, event: socket::Event, now: Moment) -> Option<Incoming> {
+    pub(super) fn receive(&mut self, generation: u32, event: socket::SocketEvent, now: Moment) -> Option<Incoming> {
         let connection = self.connection.as_mut().filter(|_| generation == self.generation)?;
         // When a connection is refused at once, Firefox sometimes drops the last message and reports only the close.
-        if let (socket::Event::Closed { reason, .. }, None) = (&event, &self.refusal) {
+        if let (socket::SocketEvent::Closed { reason, .. }, None) = (&event, &self.refusal) {
             self.refusal = Some(reason.clone()).filter(|reason| !reason.is_empty());
         }
         let incoming = connection.receive(event, now);

@@ -6,13 +6,13 @@ use crate::browser::timer::Timeout;
 use crate::transport::backoff::Backoff;
 
 /// See the module.
-pub(super) struct Retry {
+pub(super) struct RetryTimer {
     sender: Sender<Input>,
     planned: Option<Timeout>,
     backoff: Backoff,
 }
 
-impl Retry {
+impl RetryTimer {
     pub(super) fn new(sender: Sender<Input>) -> Self {
         Self { sender, planned: None, backoff: Backoff::default() }
     }

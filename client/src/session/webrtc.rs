@@ -103,25 +103,25 @@ impl WebRtcEngine {
         (self.peer, self.connected) = (None, None);
     }
 
-    fn peer(&mut self, event: peer::Event, now: Moment) {
+    fn peer(&mut self, event: peer::PeerEvent, now: Moment) {
         match event {
-            peer::Event::Answered(Ok(())) => {}
-            peer::Event::Answered(Err(Refusal { status: None, .. })) | peer::Event::Failed => self.lost(now),
-            peer::Event::Answered(Err(Refusal { status: Some(status), message })) => {
+            peer::PeerEvent::Answered(Ok(())) => {}
+            peer::PeerEvent::Answered(Err(Refusal { status: None, .. })) | peer::PeerEvent::Failed => self.lost(now),
+            peer::PeerEvent::Answered(Err(Refusal { status: Some(status), message })) => {
                 self.close();
                 self.attempts.refused(status, &message);
             }
-            peer::Event::Connected => {
+            peer::PeerEvent::Connected => {
                 (self.connected, self.heard) = (Some(now), now);
                 (self.report)(TileEvent::Connected);
             }
-            peer::Event::Received(received) => {
+            peer::PeerEvent::Received(received) => {
                 if received.bytes != self.received.bytes {
                     self.heard = now;
                 }
                 self.received = received;
             }
-            peer::Event::Ready(ready) => self.playback.begin_epoch(TileEvent::Ready(ready)),
+            peer::PeerEvent::Ready(ready) => self.playback.begin_epoch(TileEvent::Ready(ready)),
         }
     }
 

@@ -11,7 +11,7 @@ use super::clock::RelayClock;
 use super::liveness::Liveness;
 use crate::browser;
 use crate::browser::error::DomError;
-use crate::browser::socket::{Event, Socket};
+use crate::browser::socket::{Socket, SocketEvent};
 use crate::time::Moment;
 
 /// An event of the connection.
@@ -57,7 +57,7 @@ impl Connection {
     ///
     /// # Errors
     /// If the page may not connect there.
-    pub fn open(url: &str, now: Moment, on_event: impl Fn(Event) + Clone + 'static) -> Result<Self, DomError> {
+    pub fn open(url: &str, now: Moment, on_event: impl Fn(SocketEvent) + Clone + 'static) -> Result<Self, DomError> {
         let socket = Socket::open(url, on_event)?;
         Ok(Self {
             socket,
@@ -98,21 +98,21 @@ impl Connection {
     }
 
     /// Handles an event of the socket. None if the owner has nothing to do.
-    pub fn receive(&mut self, event: Event, now: Moment) -> Option<Incoming> {
+    pub fn receive(&mut self, event: SocketEvent, now: Moment) -> Option<Incoming> {
         self.liveness.heard(now);
         match event {
-            Event::Open => {
+            SocketEvent::Open => {
                 self.liveness.opened(now);
                 Some(Incoming::Opened)
             }
-            Event::Binary(bytes) => {
+            SocketEvent::Binary(bytes) => {
                 self.received += 1;
                 self.bytes += u64::from(bytes.byte_length());
                 self.arrived = Some(browser::unix_ms());
                 Some(Incoming::Media(bytes))
             }
-            Event::Text(text) => self.understand(&text),
-            Event::Closed { code, .. } => Some(Incoming::Closed { code }),
+            SocketEvent::Text(text) => self.understand(&text),
+            SocketEvent::Closed { code, .. } => Some(Incoming::Closed { code }),
         }
     }
 

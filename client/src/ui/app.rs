@@ -24,7 +24,7 @@ const KEPT: &str = "sightline";
 const HOLDS: &str = ".sidebar, details[open], :is(a, button, input, select, summary):focus-visible";
 
 /// A message of the page.
-pub enum Msg {
+pub enum AppMsg {
     /// Load the catalogue.
     Load,
     /// A key or a button was pressed, or the wheel was turned.
@@ -38,7 +38,7 @@ pub enum Msg {
 }
 
 /// The root component.
-pub struct App {
+pub struct AppView {
     state: state::App,
     /// One callback for the life of the page: components compare it, and a new one would rerender all of them whenever one
     /// changes.
@@ -50,18 +50,18 @@ pub struct App {
     _listeners: [Listener; 4],
 }
 
-impl Component for App {
-    type Message = Msg;
+impl Component for AppView {
+    type Message = AppMsg;
     type Properties = ();
 
     fn create(ctx: &Context<Self>) -> Self {
-        ctx.link().send_message_batch(vec![Msg::Load, Msg::Look]);
+        ctx.link().send_message_batch(vec![AppMsg::Load, AppMsg::Look]);
         let request = Request::read(&browser::path(), browser::parameters());
         let settings = storage::read(KEPT).map(|kept| Settings::read(&kept)).unwrap_or_default();
         let state = state::App::new(request, settings, browser::abilities::abilities().clone());
         Self {
             state,
-            on_event: ctx.link().callback(Msg::Event),
+            on_event: ctx.link().callback(AppMsg::Event),
             load: None,
             title: String::new(),
             activity: Activity::new(browser::now()),
@@ -70,30 +70,30 @@ impl Component for App {
         }
     }
 
-    fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
+    fn update(&mut self, ctx: &Context<Self>, msg: AppMsg) -> bool {
         match msg {
-            Msg::Load => {
+            AppMsg::Load => {
                 self.load = None;
-                ctx.link().send_future(async { Msg::Event(load().await) });
+                ctx.link().send_future(async { AppMsg::Event(load().await) });
                 false
             }
-            Msg::Pressed => {
+            AppMsg::Pressed => {
                 self.activity.pressed(browser::now());
                 self.wake(ctx)
             }
-            Msg::Pointed(x, y) => self.activity.pointed((x, y), browser::now()) && self.wake(ctx),
-            Msg::Look => {
+            AppMsg::Pointed(x, y) => self.activity.pointed((x, y), browser::now()) && self.wake(ctx),
+            AppMsg::Look => {
                 let held = browser::document().query_selector(HOLDS).ok().flatten().is_some();
                 let next = self.activity.look(held, browser::now());
                 let link = ctx.link().clone();
                 self.look = match next {
                     Next::Hide => None,
-                    Next::LookAfter(ms) => Some(Timeout::new(ms, move || link.send_message(Msg::Look))),
+                    Next::LookAfter(ms) => Some(Timeout::new(ms, move || link.send_message(AppMsg::Look))),
                 };
                 self.state.apply(Event::Idle(next == Next::Hide), browser::unix_ms());
                 next == Next::Hide
             }
-            Msg::Event(event) => {
+            AppMsg::Event(event) => {
                 let again_ms = match event {
                     Event::Catalogue(_) | Event::ForeignCatalogue(_) => Some(CATALOGUE_RENEW_MS),
                     Event::CatalogueFailed | Event::LoggedOut => Some(CATALOGUE_RETRY_MS),
@@ -101,7 +101,7 @@ impl Component for App {
                 };
                 if let Some(ms) = again_ms {
                     let link = ctx.link().clone();
-                    self.load = Some(Timeout::new(ms, move || link.send_message(Msg::Load)));
+                    self.load = Some(Timeout::new(ms, move || link.send_message(AppMsg::Load)));
                 }
                 let chosen = matches!(event, Event::Choose(_) | Event::Move(..));
                 self.state.apply(event, browser::unix_ms());
@@ -139,37 +139,37 @@ impl Component for App {
 }
 
 /// Listens to all input, and handles the page's keys.
-fn listeners(link: &Scope<App>) -> [Listener; 4] {
+fn listeners(link: &Scope<AppView>) -> [Listener; 4] {
     let document = browser::document();
     let pressed = |kind| {
         let link = link.clone();
-        Listener::new(&document, kind, move |_| link.send_message(Msg::Pressed))
+        Listener::new(&document, kind, move |_| link.send_message(AppMsg::Pressed))
     };
     let (keys, pointer) = (link.clone(), link.clone());
     [
         Listener::new(&document, "keydown", move |event| {
-            keys.send_message(Msg::Pressed);
+            keys.send_message(AppMsg::Pressed);
             let event: &KeyboardEvent = event.unchecked_ref();
             if let Some(event) = key(event) {
-                keys.send_message(Msg::Event(event));
+                keys.send_message(AppMsg::Event(event));
             }
             focus_a_tile(event);
         }),
         Listener::new(&document, "pointermove", move |event| {
             let event: &PointerEvent = event.unchecked_ref();
-            pointer.send_message(Msg::Pointed(event.screen_x(), event.screen_y()));
+            pointer.send_message(AppMsg::Pointed(event.screen_x(), event.screen_y()));
         }),
         pressed("pointerdown"),
         pressed("wheel"),
     ]
 }
 
-impl App {
+impl AppView {
     /// Shows the controls. Returns whether they were hidden.
     fn wake(&mut self, ctx: &Context<Self>) -> bool {
         let idle = self.state.idle;
         if idle {
-            ctx.link().send_message(Msg::Look);
+            ctx.link().send_message(AppMsg::Look);
             self.state.apply(Event::Idle(false), browser::unix_ms());
         }
         idle
@@ -209,7 +209,7 @@ const TAKES_LETTERS: &str = "input:not([type=radio], [type=checkbox], [type=rang
 fn key(event: &KeyboardEvent) -> Option<Event> {
     let target: Option<Element> = event.target().and_then(|target| target.dyn_into().ok());
     let typing = target.is_some_and(|target| target.closest(TAKES_LETTERS).ok().flatten().is_some());
-    if event.ctrl_key() || event.alt_key() || event.meta_key() {
+    if event.ctrl_key() || event.alt_key() || event.meta_key() || event.repeat() {
         return None;
     }
     match event.key().as_str() {

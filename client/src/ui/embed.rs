@@ -11,7 +11,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, Element};
 use yew::prelude::*;
 
-use super::tile::Tile;
+use super::tile::TileView;
 use crate::browser::{self, Relay, file};
 use crate::state::{self, Event, Protocol, TileEvent, choice_of};
 
@@ -90,7 +90,7 @@ impl Told {
 
 /// The component's properties.
 #[derive(Debug, Clone, PartialEq, Properties)]
-pub struct Props {
+pub struct EmbedProps {
     /// The element's attributes.
     pub attributes: Attributes,
     /// Called with the name of an event and its detail, as JSON.
@@ -105,13 +105,13 @@ pub struct Embed {
 
 impl Component for Embed {
     type Message = Event;
-    type Properties = Props;
+    type Properties = EmbedProps;
 
     fn create(ctx: &Context<Self>) -> Self {
         Self { tile: Rc::new(tile(&ctx.props().attributes)), told: None }
     }
 
-    fn changed(&mut self, ctx: &Context<Self>, _: &Props) -> bool {
+    fn changed(&mut self, ctx: &Context<Self>, _: &EmbedProps) -> bool {
         // The element creates a new player for another stream, relay or codec; the other attributes change in place.
         Rc::make_mut(&mut self.tile).protocol = protocol(&ctx.props().attributes);
         true
@@ -144,7 +144,7 @@ impl Component for Embed {
         let Attributes { src, token, codec, muted, stats, controls, .. } = &ctx.props().attributes;
         let relay = Relay { url: src.clone(), token: token.clone() };
         html! {
-            <Tile tile={self.tile.clone()} {relay} choice={variant(codec)} muted={*muted} alone=true statistics={*stats}
+            <TileView tile={self.tile.clone()} {relay} choice={variant(codec)} muted={*muted} alone=true statistics={*stats}
                 controls={*controls} on_event={ctx.link().callback(|event| event)} />
         }
     }
@@ -200,7 +200,7 @@ impl EmbeddedPlayer {
             // The browser reports exceptions of the page's listeners.
             let _ = on_event.call2(&JsValue::NULL, &JsValue::from_str(name), &JsValue::from_str(&detail));
         });
-        let props = Props { attributes: read(attributes), on_event: on_event.clone() };
+        let props = EmbedProps { attributes: read(attributes), on_event: on_event.clone() };
         let handle = yew::Renderer::<Embed>::with_root_and_props(root.clone(), props).render();
         Self { handle: Some(handle), root, on_event }
     }
@@ -208,7 +208,7 @@ impl EmbeddedPlayer {
     /// Applies new values of `protocol`, `muted`, `stats` and `controls`. Other attributes need a new player.
     pub fn update(&mut self, attributes: &str) {
         if let Some(handle) = &mut self.handle {
-            handle.update(Props { attributes: read(attributes), on_event: self.on_event.clone() });
+            handle.update(EmbedProps { attributes: read(attributes), on_event: self.on_event.clone() });
         }
     }
 

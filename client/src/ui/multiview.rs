@@ -9,7 +9,7 @@ use yew::prelude::*;
 use super::grid::{self, Direction, Place, Size};
 use super::icons;
 use super::sidebar::{Row, Sidebar};
-use super::tile::Tile;
+use super::tile::TileView;
 use crate::browser::resize::Resize;
 use crate::state::{self, App, Choice, Event, Layout, Protocol};
 use sightline_protocol::stream::VariantChoice;
@@ -60,7 +60,7 @@ fn own_protocol(app: &App, tile: &state::Tile) -> Option<Protocol> {
 
 /// The grid's properties.
 #[derive(Debug, Clone, PartialEq, Properties)]
-pub struct Props {
+pub struct MultiviewProps {
     /// The tiles, in order.
     pub tiles: Vec<Rc<state::Tile>>,
     /// The name of the tile that fills the grid, if one does.
@@ -78,7 +78,7 @@ pub struct Props {
 }
 
 /// A message of the grid.
-pub enum Msg {
+pub enum MultiviewMsg {
     /// The grid's size changed.
     Resized(Size),
     /// An arrow key was pressed on the tile of this name.
@@ -95,17 +95,17 @@ pub struct Grid {
 }
 
 impl Component for Grid {
-    type Message = Msg;
-    type Properties = Props;
+    type Message = MultiviewMsg;
+    type Properties = MultiviewProps;
 
     fn create(_: &Context<Self>) -> Self {
         Self { element: NodeRef::default(), size: Size::default(), focus: None, resize: None }
     }
 
-    fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
+    fn update(&mut self, ctx: &Context<Self>, msg: MultiviewMsg) -> bool {
         match msg {
-            Msg::Resized(size) => std::mem::replace(&mut self.size, size) != size,
-            Msg::Arrow(name, direction) => {
+            MultiviewMsg::Resized(size) => std::mem::replace(&mut self.size, size) != size,
+            MultiviewMsg::Arrow(name, direction) => {
                 self.walk(ctx.props(), &name, direction);
                 true
             }
@@ -123,13 +123,14 @@ impl Component for Grid {
         }
         if first_render {
             let link = ctx.link().clone();
-            self.resize =
-                Resize::new(&element, move |width, height| link.send_message(Msg::Resized(Size { width, height })));
+            self.resize = Resize::new(&element, move |width, height| {
+                link.send_message(MultiviewMsg::Resized(Size { width, height }));
+            });
         }
     }
 
     fn view(&self, ctx: &Context<Self>) -> Html {
-        let Props { tiles, solo, choice, statistics, controls, on_event, .. } = ctx.props();
+        let MultiviewProps { tiles, solo, choice, statistics, controls, on_event, .. } = ctx.props();
         let shown = |tile: &state::Tile| is_shown(ctx.props(), tile);
         let places = self.places(ctx.props());
         let scrolls = grid::reach(&places) > self.size.height + 1.0;
@@ -137,7 +138,7 @@ impl Component for Grid {
         let tile = |tile: &Rc<state::Tile>| {
             let place = if shown(tile) { places.next() } else { None };
             html! {
-                <Tile key={tile.name.clone()} tile={tile.clone()} {place} solo={solo.is_some()} choice={*choice}
+                <TileView key={tile.name.clone()} tile={tile.clone()} {place} solo={solo.is_some()} choice={*choice}
                     statistics={*statistics} controls={*controls} on_event={on_event.clone()} />
             }
         };
@@ -151,14 +152,14 @@ impl Component for Grid {
 
 impl Grid {
     /// The positions of the visible tiles, in order.
-    fn places(&self, props: &Props) -> Vec<Place> {
+    fn places(&self, props: &MultiviewProps) -> Vec<Place> {
         let aspects: Vec<_> =
             props.tiles.iter().filter(|tile| is_shown(props, tile)).map(|tile| tile.aspect()).collect();
         grid::place(self.size, &aspects, if props.solo.is_some() { Layout::Grid } else { props.layout })
     }
 
     /// Moves the focus from tile to tile, or, if one fills the window, shows the next camera.
-    fn walk(&mut self, props: &Props, name: &str, direction: Direction) {
+    fn walk(&mut self, props: &MultiviewProps, name: &str, direction: Direction) {
         let Some(from) = props.tiles.iter().position(|tile| tile.name == name) else { return };
         let to = match props.solo {
             Some(_) => direction.step(from, props.tiles.len()),
@@ -172,15 +173,15 @@ impl Grid {
 }
 
 /// Whether a tile is visible: another may fill the grid.
-fn is_shown(props: &Props, tile: &state::Tile) -> bool {
+fn is_shown(props: &MultiviewProps, tile: &state::Tile) -> bool {
     props.solo.as_ref().is_none_or(|solo| *solo == tile.name)
 }
 
 /// The message for an arrow key that was pressed on a tile itself.
-fn arrow(event: &KeyboardEvent) -> Option<Msg> {
+fn arrow(event: &KeyboardEvent) -> Option<MultiviewMsg> {
     let modified = event.shift_key() || event.ctrl_key() || event.alt_key() || event.meta_key();
     let direction = Direction::of(&event.key()).filter(|_| !modified)?;
     let tile = event.target_dyn_into::<Element>().filter(|target| target.matches("article.tile").unwrap_or(false))?;
     event.prevent_default();
-    Some(Msg::Arrow(tile.get_attribute("data-stream")?, direction))
+    Some(MultiviewMsg::Arrow(tile.get_attribute("data-stream")?, direction))
 }

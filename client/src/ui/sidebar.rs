@@ -19,7 +19,7 @@ pub struct Row {
 
 /// The sidebar's properties.
 #[derive(Debug, Clone, PartialEq, Properties)]
-pub struct Props {
+pub struct SidebarProps {
     /// The protocol of all streams.
     pub protocol: Protocol,
     /// A description of each protocol, in the selector's order.
@@ -54,7 +54,7 @@ const KEYS: [(&str, &str); 10] = [
 
 /// See the module.
 #[component]
-pub fn Sidebar(props: &Props) -> Html {
+pub fn Sidebar(props: &SidebarProps) -> Html {
     let choose = |choice: Choice| props.on_event.reform(move |_: MouseEvent| Event::Choose(choice.clone()));
     html! {
         <aside class="sidebar" aria-label="Settings">
@@ -81,7 +81,7 @@ pub fn Sidebar(props: &Props) -> Html {
     }
 }
 
-fn protocols(props: &Props) -> Html {
+fn protocols(props: &SidebarProps) -> Html {
     let option = |(protocol, hint): (Protocol, &String)| {
         let onchange = props.on_event.reform(move |_| Event::Choose(Choice::Protocol(protocol)));
         html! {
@@ -99,7 +99,7 @@ fn protocols(props: &Props) -> Html {
     }
 }
 
-fn layouts(props: &Props) -> Html {
+fn layouts(props: &SidebarProps) -> Html {
     let option = |layout: Layout| {
         let onchange = props.on_event.reform(move |_| Event::Choose(Choice::Layout(layout)));
         let label = match layout {
@@ -123,7 +123,7 @@ fn layouts(props: &Props) -> Html {
     }
 }
 
-fn streams(props: &Props) -> Html {
+fn streams(props: &SidebarProps) -> Html {
     html! {
         <section>
             <h2>{ "Streams" }</h2>
@@ -134,7 +134,7 @@ fn streams(props: &Props) -> Html {
     }
 }
 
-fn stream(props: &Props, n: usize) -> Html {
+fn stream(props: &SidebarProps, n: usize) -> Html {
     let Row { name, phase, protocol } = &props.rows[n];
     let move_to = |other: Option<usize>, label: &str, paths| {
         let to = other.and_then(|other| props.rows.get(other)).map(|row| row.name.clone());
@@ -171,7 +171,7 @@ fn stream(props: &Props, n: usize) -> Html {
     }
 }
 
-fn appearance(props: &Props) -> Html {
+fn appearance(props: &SidebarProps) -> Html {
     let statistics = props.on_event.reform(|_: web_sys::Event| Event::Choose(Choice::Statistics(None)));
     let theme = |theme: Theme| {
         let onchange = props.on_event.reform(move |_| Event::Choose(Choice::Theme(theme)));

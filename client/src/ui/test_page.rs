@@ -5,7 +5,7 @@ use yew::prelude::*;
 
 use super::choose::{options, value};
 use super::curve::curve;
-use super::tile::Tile;
+use super::tile::TileView;
 use crate::browser::{self, file};
 use crate::state::history::Sample;
 use crate::state::{self, App, CODECS, Event, Level, Protocol, TestEvent, choice_of, word_of};
@@ -45,7 +45,7 @@ pub fn view(app: &App, on_event: &Callback<Event>) -> Html {
 fn player(app: &App, on_event: &Callback<Event>) -> Html {
     let running = !app.tiles.is_empty();
     let tile = |tile: &std::rc::Rc<state::Tile>| {
-        html! { <Tile key={app.test.run} tile={tile.clone()} choice={app.choice} alone=true on_event={on_event.clone()} /> }
+        html! { <TileView key={app.test.run} tile={tile.clone()} choice={app.choice} alone=true on_event={on_event.clone()} /> }
     };
     html! {
         <section class="test-player" aria-label="Player">

@@ -25,7 +25,7 @@ const SECOND_MS: i32 = 1_000;
 
 /// The tile's properties.
 #[derive(Debug, Clone, PartialEq, Properties)]
-pub struct Props {
+pub struct TileProps {
     /// The state to render.
     pub tile: Rc<state::Tile>,
     /// The position in the grid; none while another tile fills it. Without a grid, the style sheet decides.
@@ -84,7 +84,7 @@ pub enum Act {
 }
 
 /// A message of the component.
-pub enum Msg {
+pub enum TileMsg {
     /// An action of the user.
     Act(Act),
     /// A pointer event.
@@ -96,7 +96,7 @@ pub enum Msg {
 }
 
 /// See the module.
-pub struct Tile {
+pub struct TileView {
     article: NodeRef,
     video: NodeRef,
     canvas: NodeRef,
@@ -109,9 +109,9 @@ pub struct Tile {
     moved: bool,
 }
 
-impl Component for Tile {
-    type Message = Msg;
-    type Properties = Props;
+impl Component for TileView {
+    type Message = TileMsg;
+    type Properties = TileProps;
 
     fn create(_: &Context<Self>) -> Self {
         let (article, video, canvas) = Default::default();
@@ -127,7 +127,7 @@ impl Component for Tile {
         }
     }
 
-    fn changed(&mut self, ctx: &Context<Self>, before: &Props) -> bool {
+    fn changed(&mut self, ctx: &Context<Self>, before: &TileProps) -> bool {
         if let Some(session) = &self.session
             && ctx.props().muted != before.muted
         {
@@ -145,10 +145,10 @@ impl Component for Tile {
         true
     }
 
-    fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
+    fn update(&mut self, ctx: &Context<Self>, msg: TileMsg) -> bool {
         match msg {
-            Msg::Act(act) => self.act(act, ctx.props()),
-            Msg::Pointer(what, event) => {
+            TileMsg::Act(act) => self.act(act, ctx.props()),
+            TileMsg::Pointer(what, event) => {
                 let Some(article) = self.article.cast::<Element>() else { return false };
                 if what == drag::What::Down {
                     self.tap.down(&event, &article);
@@ -159,12 +159,12 @@ impl Component for Tile {
                 }
                 return redraw;
             }
-            Msg::Click(event) => {
+            TileMsg::Click(event) => {
                 if let Some(article) = self.article.cast::<HtmlElement>().filter(|_| !drag::is_of_control(&event)) {
                     self.tap.click(&article);
                 }
             }
-            Msg::Second => return true,
+            TileMsg::Second => return true,
         }
         false
     }
@@ -174,14 +174,14 @@ impl Component for Tile {
             self.second = None;
         } else if self.second.is_none() {
             let link = ctx.link().clone();
-            self.second = Some(Interval::new(SECOND_MS, move || link.send_message(Msg::Second)));
+            self.second = Some(Interval::new(SECOND_MS, move || link.send_message(TileMsg::Second)));
         }
         if std::mem::take(&mut self.moved)
             && let Some(article) = self.article.cast::<HtmlElement>()
         {
             let _ = article.focus();
         }
-        let Props { tile, choice, relay, muted, on_event, .. } = ctx.props();
+        let TileProps { tile, choice, relay, muted, on_event, .. } = ctx.props();
         if let (true, Some(stream), Some(elements)) = (first_render, &tile.stream, self.elements()) {
             let (name, on_event) = (stream.clone(), on_event.clone());
             let report = Rc::new(move |event| on_event.emit(Event::Tile(name.clone(), event)));
@@ -200,10 +200,10 @@ impl Component for Tile {
     }
 
     fn view(&self, ctx: &Context<Self>) -> Html {
-        let Props { tile, place, solo, alone, statistics, controls, .. } = ctx.props();
+        let TileProps { tile, place, solo, alone, statistics, controls, .. } = ctx.props();
         let video_info = tile.video_info.as_ref();
-        let act = ctx.link().callback(Msg::Act);
-        let pointer = |what| ctx.link().callback(move |event| Msg::Pointer(what, event));
+        let act = ctx.link().callback(TileMsg::Act);
+        let pointer = |what| ctx.link().callback(move |event| TileMsg::Pointer(what, event));
         let style = place.map(|Place { left, top, size }| {
             format!("left:{left:.2}px;top:{top:.2}px;width:{:.2}px;height:{:.2}px", size.width, size.height)
         });
@@ -214,7 +214,7 @@ impl Component for Tile {
                 {style}
                 tabindex="0"
                 aria-label={format!("{}, {}", tile.name, tile.phase().label())}
-                onclick={ctx.link().callback(Msg::Click)}
+                onclick={ctx.link().callback(TileMsg::Click)}
                 ondblclick={on_solo(&act)}
                 onkeydown={on_key(&act)}
                 onpointerdown={pointer(drag::What::Down)}
@@ -247,14 +247,14 @@ impl Component for Tile {
     }
 }
 
-impl Tile {
+impl TileView {
     fn elements(&self) -> Option<(HtmlVideoElement, HtmlCanvasElement)> {
         self.video.cast().zip(self.canvas.cast())
     }
 
     /// Called within the event's handler: afterwards the browser no longer recognizes a user gesture.
-    fn act(&mut self, act: Act, props: &Props) {
-        let Props { tile, on_event, .. } = props;
+    fn act(&mut self, act: Act, props: &TileProps) {
+        let TileProps { tile, on_event, .. } = props;
         let Some((video, canvas)) = self.elements() else { return };
         match (act, &self.session) {
             (Act::Solo, _) if !props.alone => on_event.emit(Event::Solo(tile.name.clone())),
@@ -278,12 +278,18 @@ impl Tile {
             (Act::Retry, Some(session)) => session.retry(),
             (Act::Listen, Some(session)) if tile.audio => session.listen(!tile.listening),
             (Act::Record, Some(session)) if tile.can_record() => session.record(tile.recording.is_none()),
+            (Act::Record, Some(_)) => {
+                let why = "The browser buffers this protocol's media itself: choose MSE or WebCodecs to record.";
+                if let Some(stream) = tile.stream.clone() {
+                    on_event.emit(Event::Tile(stream, TileEvent::Note(Level::Warning, why.to_owned())));
+                }
+            }
             (Act::Tap | Act::Retry | Act::Listen | Act::Record, _) => {}
         }
     }
 }
 
-fn snapshot(video: &HtmlVideoElement, canvas: &HtmlCanvasElement, props: &Props) {
+fn snapshot(video: &HtmlVideoElement, canvas: &HtmlCanvasElement, props: &TileProps) {
     let Some(stream) = props.tile.stream.clone() else { return };
     let on_event = props.on_event.clone();
     let name = file::name(stream.as_str(), &browser::iso_time(browser::unix_ms()), "png");
@@ -322,6 +328,10 @@ fn on_key(act: &Callback<Act>) -> Callback<KeyboardEvent> {
         let in_control = drag::is_of_control(&event);
         let on_tile = event.target_dyn_into::<HtmlElement>().is_some_and(|target| target.class_list().contains("tile"));
         if event.ctrl_key() || event.alt_key() || event.meta_key() {
+            return;
+        }
+        // A key that is held down repeats: it must not switch a recording on and off.
+        if event.repeat() && !event.key().starts_with("Arrow") {
             return;
         }
         let meant = match event.key().as_str() {

@@ -8,10 +8,10 @@ use sightline_client::state::history::Sample;
 use sightline_client::state::{self, Choice, Event, Layout, Phase, Protocol, Theme, TileEvent};
 use sightline_client::ui::embed::EmbeddedPlayer;
 use sightline_client::ui::sidebar::{self, Row, Sidebar};
-use sightline_client::ui::tile::{self, Tile};
+use sightline_client::ui::tile::{self, TileView};
 use sightline_protocol::stream::{StreamName, VariantChoice};
-use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_test::wasm_bindgen_test;
 use web_sys::{Element, HtmlElement};
 use yew::prelude::*;
@@ -64,7 +64,7 @@ fn events() -> (Rc<RefCell<Vec<Event>>>, Callback<Event>) {
 async fn sidebar_sends_the_selection() {
     let (sent, on_event) = events();
     let row = |name: &str| Row { name: name.into(), phase: Phase::Live, protocol: None };
-    let props = sidebar::Props {
+    let props = sidebar::SidebarProps {
         protocol: Protocol::Auto,
         hints: Protocol::ALL.map(|protocol| format!("hint of {protocol}")),
         layout: Layout::Grid,
@@ -93,8 +93,8 @@ async fn sidebar_sends_the_selection() {
     handle.destroy();
 }
 
-fn tile_props(tile: state::Tile, on_event: Callback<Event>) -> tile::Props {
-    tile::Props {
+fn tile_props(tile: state::Tile, on_event: Callback<Event>) -> tile::TileProps {
+    tile::TileProps {
         tile: Rc::new(tile),
         place: None,
         solo: false,
@@ -114,7 +114,7 @@ async fn tile_shows_labels_statistics_and_curves_and_closes_its_session() {
     let (sent, on_event) = events();
     let mut state = state::Tile::new("yard".parse().unwrap());
     state.apply(TileEvent::Sample(Sample { bits: 1e6, frames: 25.0, age_ms: Some(150.0), ..Sample::default() }), 0.0);
-    let (root, handle) = Root::render::<Tile>(tile_props(state, on_event));
+    let (root, handle) = Root::render::<TileView>(tile_props(state, on_event));
     let article = root.wait_for("article.tile").await;
     assert_eq!(article.get_attribute("data-state").as_deref(), Some("connecting"));
     assert!(root.find(".tile-statistics").unwrap().text_content().unwrap().contains("1.0 Mbit/s"));
@@ -131,10 +131,26 @@ async fn tile_shows_labels_statistics_and_curves_and_closes_its_session() {
 }
 
 #[wasm_bindgen_test]
+async fn held_key_acts_once() {
+    let (sent, on_event) = events();
+    let (root, handle) = Root::render::<TileView>(tile_props(state::Tile::new("yard".parse().unwrap()), on_event));
+    let article = root.wait_for("article.tile").await;
+    let press = "tile.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', repeat, bubbles: true }))";
+    let press = js_sys::Function::new_with_args("tile, repeat", press);
+    for repeat in [false, true, true] {
+        press.call2(&JsValue::NULL, &article, &repeat.into()).unwrap();
+    }
+    let solos = || sent.borrow().iter().filter(|event| **event == Event::Solo("yard".into())).count();
+    until("the key to act", || solos() > 0).await;
+    assert_eq!(solos(), 1);
+    handle.destroy();
+}
+
+#[wasm_bindgen_test]
 async fn invalid_name_opens_no_connection_and_shows_its_error() {
     let (sent, on_event) = events();
     let refused = state::Tile::refused(&StreamName::try_from("a//b".to_owned()).unwrap_err());
-    let (root, handle) = Root::render::<Tile>(tile_props(refused, on_event));
+    let (root, handle) = Root::render::<TileView>(tile_props(refused, on_event));
     let message = root.wait_for(".tile-message").await.text_content().unwrap();
     assert!(message.contains("a//b"), "{message}");
     assert!(root.find(".tile-more").is_none() && sent.borrow().is_empty());

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use sightline_client::browser::listener::Listener;
 use sightline_client::browser::mailbox::Mailbox;
 use sightline_client::browser::on_screen::OnScreen;
-use sightline_client::browser::socket::{Event, Socket};
+use sightline_client::browser::socket::{Socket, SocketEvent};
 use sightline_client::browser::timer::{Interval, Timeout};
 use sightline_client::browser::window;
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -97,7 +97,7 @@ async fn failed_socket_reports_its_close_and_a_dropped_one_nothing() {
     drop(Socket::open(NOWHERE, on_event).unwrap());
     until("the close event", || !events.borrow().is_empty()).await;
     sleep(50).await;
-    assert!(matches!(events.borrow()[..], [Event::Closed { code: 1006, .. }]), "{:?}", events.borrow());
+    assert!(matches!(events.borrow()[..], [SocketEvent::Closed { code: 1006, .. }]), "{:?}", events.borrow());
     socket.send("to nobody, without an exception");
 }
 

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use sightline_client::browser::bytes::join;
-use sightline_client::browser::media_source::{Event, Kind, MediaSource};
+use sightline_client::browser::media_source::{Kind, MediaSource, MediaSourceEvent};
 use sightline_client::browser::source_buffer::SourceBuffer;
 use sightline_client::browser::video::{self, FrameWatch};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -18,7 +18,7 @@ async fn opened(video: &Video) -> (MediaSource, SourceBuffer) {
     let source =
         MediaSource::attach(Kind::available().unwrap(), &video.0, move |event| log.borrow_mut().push(event)).unwrap();
     assert!(!source.is_open());
-    until("sourceopen", || events.borrow().contains(&Event::Open)).await;
+    until("sourceopen", || events.borrow().contains(&MediaSourceEvent::Open)).await;
     assert!(source.is_open() && source.wants_data());
     let track = source.add_source_buffer(MIME, |_| {}).unwrap();
     append(&track, &[&stream().0]).await;

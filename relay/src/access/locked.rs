@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::cookie::{LoginId, Signer};
 use super::credential::Credential;
-use super::login_throttle::{LoginThrottle, Verdict};
+use super::login_throttle::{GuessVerdict, LoginThrottle};
 use super::logouts::Logouts;
 use super::permissions::Permissions;
 use super::refusal::Refusal;
@@ -26,7 +26,7 @@ pub(super) struct Locked {
     configured: Credentials,
     pub(super) password: Option<Arc<Login>>,
     pub(super) tokens: Option<token::Verifier>,
-    oidc: Option<Arc<oidc::Verifier>>,
+    oidc: Option<Arc<oidc::OidcVerifier>>,
 }
 
 /// The password, and the browsers that have logged in with it.
@@ -81,12 +81,12 @@ impl Login {
     }
 
     /// Checks a password that is not a cookie's. Logs and counts a wrong one.
-    pub(super) async fn try_password(&self, guess: &str, method: LoginMethod, client: Option<IpAddr>) -> Verdict {
+    pub(super) async fn try_password(&self, guess: &str, method: LoginMethod, client: Option<IpAddr>) -> GuessVerdict {
         let verdict = self.throttle.try_password(&self.secret, guess, method, client).await;
         match verdict {
-            Verdict::No => self.rejections.failed_login(method, client),
-            Verdict::Repeated => self.rejections.repeated_login(method),
-            Verdict::Yes | Verdict::Busy => {}
+            GuessVerdict::No => self.rejections.failed_login(method, client),
+            GuessVerdict::Repeated => self.rejections.repeated_login(method),
+            GuessVerdict::Yes | GuessVerdict::Busy => {}
         }
         verdict
     }
@@ -106,12 +106,20 @@ impl Login {
 
 impl Locked {
     /// Blocks while it derives the key of the cookies.
-    pub(super) fn new(credentials: &Credentials, oidc: Option<Arc<oidc::Verifier>>, rejections: &Rejections) -> Self {
+    pub(super) fn new(
+        credentials: &Credentials,
+        oidc: Option<Arc<oidc::OidcVerifier>>,
+        rejections: &Rejections,
+    ) -> Self {
         let password = credentials.password.as_ref().map(|password| Arc::new(Login::new(password, rejections)));
         Self::assemble(credentials, password, oidc)
     }
 
-    fn assemble(credentials: &Credentials, password: Option<Arc<Login>>, oidc: Option<Arc<oidc::Verifier>>) -> Self {
+    fn assemble(
+        credentials: &Credentials,
+        password: Option<Arc<Login>>,
+        oidc: Option<Arc<oidc::OidcVerifier>>,
+    ) -> Self {
         let tokens = credentials.token_key.as_ref().map(|key| token::Verifier::new(key, &credentials.revoked));
         Self { configured: credentials.clone(), password, tokens, oidc }
     }
@@ -188,9 +196,9 @@ impl Locked {
             (Some(Ok(verified)), _) => Admission::Admitted(verified),
             (Some(Err(why)), _) if why.is_of_a_token() => Admission::Refused(why),
             (_, Some(login)) => match login.try_password(given, method, client).await {
-                Verdict::Yes => Admission::Admitted(Grant::all(Credential::Password { of: login.name() })),
-                Verdict::No | Verdict::Repeated => Admission::Refused(Refusal::LogIn),
-                Verdict::Busy => Admission::Busy,
+                GuessVerdict::Yes => Admission::Admitted(Grant::all(Credential::Password { of: login.name() })),
+                GuessVerdict::No | GuessVerdict::Repeated => Admission::Refused(Refusal::LogIn),
+                GuessVerdict::Busy => Admission::Busy,
             },
             (None, None) => Admission::Refused(self.question()),
         }
@@ -222,8 +230,8 @@ fn of_token(tokens: &token::Verifier, token: &str, now: u64) -> Result<Grant, Re
     Ok(Grant { permissions, credential, until: Some(until), by_cookie: false })
 }
 
-fn of_provider(verified: oidc::Verified) -> Grant {
-    let oidc::Verified { until, subject } = verified;
+fn of_provider(verified: oidc::OidcIdentity) -> Grant {
+    let oidc::OidcIdentity { until, subject } = verified;
     Grant { until: Some(until), ..Grant::all(Credential::Provider { subject }) }
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tracing::info;
 
 use super::cookie::LoginId;
-use super::login_throttle::Verdict;
+use super::login_throttle::GuessVerdict;
 use super::{Access, PAGES, Refusal, now, token};
 use crate::net::origin;
 use crate::net::peer::is_encrypted;
@@ -53,13 +53,13 @@ pub(crate) async fn log_in(
     }
     let client = access.client(&extensions, &headers);
     match login.try_password(&filled.password, LoginMethod::Form, client).await {
-        Verdict::Yes => {
+        GuessVerdict::Yes => {
             info!("a browser logged in");
             let by_https = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
             back(Some(login.signer.cookie(now(), by_tls || by_https)))
         }
-        Verdict::No | Verdict::Repeated => form(to, Some("That is not the password.".to_owned())),
-        Verdict::Busy => busy(),
+        GuessVerdict::No | GuessVerdict::Repeated => form(to, Some("That is not the password.".to_owned())),
+        GuessVerdict::Busy => busy(),
     }
 }
 

@@ -46,7 +46,7 @@ const CLIENTS: usize = 4096;
 
 /// The result of a password attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum GuessVerdict {
     Yes,
     No,
     /// The wrong password that this client has just sent before.
@@ -59,13 +59,13 @@ pub(super) enum Verdict {
 #[derive(Clone)]
 pub(super) struct LoginThrottle {
     all: Arc<Semaphore>,
-    clients: Arc<Mutex<HashMap<Key, Client>>>,
+    clients: Arc<Mutex<HashMap<ThrottleKey, ThrottledClient>>>,
 }
 
 /// A client and whether it uses the form.
-type Key = (Option<IpAddr>, bool);
+type ThrottleKey = (Option<IpAddr>, bool);
 
-struct Client {
+struct ThrottledClient {
     permits: Arc<Semaphore>,
     failures: u32,
     /// The digest of its last wrong password.
@@ -90,20 +90,20 @@ impl LoginThrottle {
         guess: &str,
         method: LoginMethod,
         client: Option<IpAddr>,
-    ) -> Verdict {
+    ) -> GuessVerdict {
         let digest = Digest::of(guess);
         let now = Instant::now();
         let key = self.key((client.map(client_prefix), method == LoginMethod::Form), now);
         let permits = {
             let mut clients = self.lock();
-            let client = clients.entry(key).or_insert_with(|| Client::new(key, now));
+            let client = clients.entry(key).or_insert_with(|| ThrottledClient::new(key, now));
             if now >= client.seen + FORGET {
                 client.failures = 0;
             }
             client.seen = now;
             if client.admitted.is_some_and(|until| now < until) {
                 if secret.knows(digest) {
-                    return Verdict::Yes;
+                    return GuessVerdict::Yes;
                 }
                 client.missed();
             }
@@ -111,13 +111,13 @@ impl LoginThrottle {
         };
         let Some(permits) = permits else {
             sleep(WRONG).await;
-            return Verdict::Repeated;
+            return GuessVerdict::Repeated;
         };
         let both = async { Some((permits.acquire_owned().await.ok()?, self.all.clone().acquire_owned().await.ok()?)) };
-        let Ok(Some(both)) = timeout(QUEUE, both).await else { return Verdict::Busy };
+        let Ok(Some(both)) = timeout(QUEUE, both).await else { return GuessVerdict::Busy };
         // A task of its own: a client that disconnects must not get its permits back.
         let judged = tokio::spawn(self.clone().judge(secret.clone(), guess.to_owned(), key, both));
-        judged.await.unwrap_or(Verdict::Busy)
+        judged.await.unwrap_or(GuessVerdict::Busy)
     }
 
     /// Compares `guess` with `secret`, and holds the permits of the client and of all for a wrong one.
@@ -125,14 +125,14 @@ impl LoginThrottle {
         self,
         secret: Arc<Secret>,
         guess: String,
-        key: Key,
+        key: ThrottleKey,
         (of_client, of_all): (OwnedSemaphorePermit, OwnedSemaphorePermit),
-    ) -> Verdict {
+    ) -> GuessVerdict {
         if secret.is(&guess).await {
             self.with(key, |client| {
                 (client.admitted, client.misses, client.failures) = (Some(Instant::now() + ADMITTED), 0, 0);
             });
-            return Verdict::Yes;
+            return GuessVerdict::Yes;
         }
         let held = self.with(key, |client| client.failed(key, Digest::of(&guess))).unwrap_or(WRONG);
         tokio::spawn(async move {
@@ -141,11 +141,11 @@ impl LoginThrottle {
         });
         sleep(WRONG).await;
         drop(of_all);
-        Verdict::No
+        GuessVerdict::No
     }
 
     /// The key under which a client is remembered. Forgets clients when there are too many.
-    fn key(&self, key: Key, now: Instant) -> Key {
+    fn key(&self, key: ThrottleKey, now: Instant) -> ThrottleKey {
         let mut clients = self.lock();
         if clients.len() >= CLIENTS && !clients.contains_key(&key) {
             clients.retain(|&key, client| !client.is_idle(key, now));
@@ -156,22 +156,22 @@ impl LoginThrottle {
         key
     }
 
-    fn with<T>(&self, key: Key, change: impl FnOnce(&mut Client) -> T) -> Option<T> {
+    fn with<T>(&self, key: ThrottleKey, change: impl FnOnce(&mut ThrottledClient) -> T) -> Option<T> {
         self.lock().get_mut(&key).map(change)
     }
 
     // A panic while the lock was held leaves at worst one guess uncounted.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Client>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ThrottleKey, ThrottledClient>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn permits(key: Key) -> usize {
+fn permits(key: ThrottleKey) -> usize {
     if key.0.is_some() { CLIENT_PERMITS } else { UNKNOWN_PERMITS }
 }
 
-impl Client {
-    fn new(key: Key, now: Instant) -> Self {
+impl ThrottledClient {
+    fn new(key: ThrottleKey, now: Instant) -> Self {
         let permits = Arc::new(Semaphore::new(permits(key)));
         Self { permits, failures: 0, last_wrong: None, admitted: None, misses: 0, seen: now }
     }
@@ -186,14 +186,14 @@ impl Client {
 
     /// Counts a wrong password and returns the time that it holds the client's permit. It does not grow for clients without an
     /// address: one of them would lock out the others.
-    fn failed(&mut self, key: Key, guess: Digest) -> Duration {
+    fn failed(&mut self, key: ThrottleKey, guess: Digest) -> Duration {
         self.last_wrong = Some(guess);
         self.failures = self.failures.saturating_add(1);
         let doublings = if key.0.is_some() { (self.failures / PATIENCE).min(DOUBLINGS) } else { 0 };
         WRONG * (1 << doublings)
     }
 
-    fn is_idle(&self, key: Key, now: Instant) -> bool {
+    fn is_idle(&self, key: ThrottleKey, now: Instant) -> bool {
         self.permits.available_permits() == permits(key) && now >= self.seen + FORGET
     }
 }
@@ -238,9 +238,9 @@ mod tests {
             });
             judged.extend(join_all(verdicts).await);
         }
-        let guessed = judged.iter().filter(|&&verdict| verdict == Verdict::No).count();
+        let guessed = judged.iter().filter(|&&verdict| verdict == GuessVerdict::No).count();
         assert!((16..=32).contains(&guessed), "{guessed} of {} in a minute", judged.len());
-        assert!(judged.contains(&Verdict::Busy));
+        assert!(judged.contains(&GuessVerdict::Busy));
     }
 
     #[tokio::test(start_paused = true)]
@@ -249,7 +249,7 @@ mod tests {
         flood(&throttle, address(1), Basic, 200).await;
         for (client, method) in [(address(2), Basic), (address(2), Form), (address(1), Form), (None, Basic)] {
             let begun = Instant::now();
-            assert_eq!(throttle.try_password(&secret(), "right", method, client).await, Verdict::Yes);
+            assert_eq!(throttle.try_password(&secret(), "right", method, client).await, GuessVerdict::Yes);
             assert_eq!(begun.elapsed(), Duration::ZERO, "{client:?} {method:?}");
         }
     }
@@ -259,12 +259,12 @@ mod tests {
         let throttle = Arc::new(LoginThrottle::default());
         let secret = secret();
         let right = || throttle.try_password(&secret, "right", Basic, address(1));
-        assert_eq!(right().await, Verdict::Yes);
+        assert_eq!(right().await, GuessVerdict::Yes);
         flood(&throttle, address(1), Basic, MISSES as usize - 1).await;
         let begun = Instant::now();
-        assert_eq!((right().await, begun.elapsed()), (Verdict::Yes, Duration::ZERO));
+        assert_eq!((right().await, begun.elapsed()), (GuessVerdict::Yes, Duration::ZERO));
         flood(&throttle, address(1), Basic, 1).await;
-        assert_eq!(right().await, Verdict::Busy, "guesses beside an admitted client are limited too");
+        assert_eq!(right().await, GuessVerdict::Busy, "guesses beside an admitted client are limited too");
     }
 
     #[tokio::test(start_paused = true)]
@@ -272,12 +272,12 @@ mod tests {
         let throttle = LoginThrottle::default();
         let (secret, begun) = (secret(), Instant::now());
         let guess = |text| throttle.try_password(&secret, text, Basic, address(1));
-        assert_eq!(guess("old").await, Verdict::No);
+        assert_eq!(guess("old").await, GuessVerdict::No);
         for verdict in join_all((0..50).map(|_| guess("old"))).await {
-            assert_eq!(verdict, Verdict::Repeated);
+            assert_eq!(verdict, GuessVerdict::Repeated);
         }
         assert_eq!(begun.elapsed(), WRONG * 2);
-        assert_eq!((guess("right").await, begun.elapsed()), (Verdict::Yes, WRONG * 2));
+        assert_eq!((guess("right").await, begun.elapsed()), (GuessVerdict::Yes, WRONG * 2));
     }
 
     #[tokio::test(start_paused = true)]
@@ -290,7 +290,7 @@ mod tests {
         }
         let begun = Instant::now();
         let right = throttle.try_password(&secret, "right", Form, address(1));
-        assert_eq!(right.await, Verdict::Yes);
+        assert_eq!(right.await, GuessVerdict::Yes);
         assert!(begun.elapsed() > WRONG / 2, "{:?}", begun.elapsed());
     }
 
@@ -304,7 +304,7 @@ mod tests {
             assert!(timeout(Duration::ZERO, hasty).await.is_err(), "the hash takes a while");
         }
         let begun = Instant::now();
-        assert_eq!(throttle.try_password(&secret, "password", Form, address(1)).await, Verdict::Yes);
+        assert_eq!(throttle.try_password(&secret, "password", Form, address(1)).await, GuessVerdict::Yes);
         assert!(begun.elapsed() > WRONG / 2, "{:?}", begun.elapsed());
     }
 
@@ -314,7 +314,7 @@ mod tests {
         for n in 0..CLIENTS as u32 {
             let key = (Some(IpAddr::V4(n.into())), false);
             assert_eq!(throttle.key(key, now), key);
-            throttle.lock().insert(key, Client::new(key, now));
+            throttle.lock().insert(key, ThrottledClient::new(key, now));
         }
         let next = (address(1), false);
         assert_eq!(throttle.key(next, now), (None, false), "shares the permits of unknown clients");

@@ -39,7 +39,7 @@ const LEEWAY: u64 = 30;
 
 /// The claims of a token, besides issuer and audience.
 #[derive(Deserialize)]
-struct Claims {
+struct OidcClaims {
     /// Expiry in seconds since 1970, possibly with a fraction (RFC 7519, section 2, `NumericDate`).
     exp: f64,
     /// Start of validity, likewise.
@@ -50,7 +50,7 @@ struct Claims {
 
 /// A valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Verified {
+pub(super) struct OidcIdentity {
     /// Its expiry with the leeway, in seconds since 1970.
     pub(super) until: u64,
     /// Its `sub`.
@@ -58,7 +58,7 @@ pub(super) struct Verified {
 }
 
 /// Verifies tokens with the provider's current keys.
-pub(crate) struct Verifier {
+pub(crate) struct OidcVerifier {
     rules: Rules,
     known: Known,
 }
@@ -69,7 +69,7 @@ struct Rules {
     audience: String,
 }
 
-impl Verifier {
+impl OidcVerifier {
     /// Starts a verifier that follows the provider's keys until `shutdown`.
     pub(crate) fn start(oidc: Oidc, shutdown: CancellationToken) -> Self {
         let Oidc { issuer, audience, keys } = oidc;
@@ -78,7 +78,7 @@ impl Verifier {
 
     /// Verifies `token` at `now`, in seconds since 1970. An unknown key is fetched, which may take as long as the provider's
     /// response.
-    pub(super) async fn verify(&self, token: &str, now: u64) -> Result<Verified, Refusal> {
+    pub(super) async fn verify(&self, token: &str, now: u64) -> Result<OidcIdentity, Refusal> {
         let verified = async {
             let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Unverified)?;
             // A public key must not serve as an HMAC secret (RFC 8725, section 2.1). No extension is supported (RFC 7515,
@@ -98,7 +98,7 @@ impl Verifier {
 }
 
 impl Rules {
-    fn judge(&self, token: &str, key: &Key, now: u64) -> Result<Verified, Refusal> {
+    fn judge(&self, token: &str, key: &Key, now: u64) -> Result<OidcIdentity, Refusal> {
         let mut rules = Validation::new_for_family(key.decoding.family());
         rules.algorithms.clone_from(&key.algorithms);
         rules.set_required_spec_claims(&["exp", "iss", "aud"]);
@@ -106,8 +106,8 @@ impl Rules {
         rules.set_audience(&[&self.audience]);
         // The caller supplies the time.
         rules.validate_exp = false;
-        let decoded = jsonwebtoken::decode::<Claims>(token, &key.decoding, &rules);
-        let Claims { exp, nbf, sub } = decoded.map_err(|error| refusal(error.kind()))?.claims;
+        let decoded = jsonwebtoken::decode::<OidcClaims>(token, &key.decoding, &rules);
+        let OidcClaims { exp, nbf, sub } = decoded.map_err(|error| refusal(error.kind()))?.claims;
         // An out-of-range number saturates.
         let (exp, nbf) = (exp as u64, nbf.map(|nbf| nbf as u64));
         if exp.saturating_add(LEEWAY) <= now {
@@ -116,7 +116,7 @@ impl Rules {
         if nbf.is_some_and(|nbf| nbf > now + LEEWAY) {
             return Err(Refusal::Early);
         }
-        Ok(Verified { until: exp.saturating_add(LEEWAY), subject: sub.map(Arc::from) })
+        Ok(OidcIdentity { until: exp.saturating_add(LEEWAY), subject: sub.map(Arc::from) })
     }
 }
 

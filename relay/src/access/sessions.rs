@@ -1,4 +1,4 @@
-//! The sessions that outlast their request (WebSocket, events), each with its credential. A revoked credential ends its sessions.
+//! The sessions that outlast their request (WebSocket, events, WebRTC), each with its credential. A revoked credential ends its sessions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use super::credential::Credential;
 
 /// See the [module](self). Clones share the sessions.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sessions(Arc<Mutex<Registry>>);
+pub(super) struct OpenSessions(Arc<Mutex<Registry>>);
 
 #[derive(Debug, Default)]
 struct Registry {
@@ -20,22 +20,22 @@ struct Registry {
 /// One session. Dropping it removes it.
 #[derive(Debug)]
 #[must_use = "dropping a session removes it"]
-pub(super) struct SessionGuard {
-    sessions: Sessions,
+pub(super) struct OpenSessionGuard {
+    sessions: OpenSessions,
     id: u64,
     /// The session's own: polling a token of many sessions would take its lock at each wake-up of each viewer.
     revoked: CancellationToken,
 }
 
-impl Sessions {
+impl OpenSessions {
     /// Adds a session.
-    pub(super) fn add(&self, credential: Credential) -> SessionGuard {
+    pub(super) fn add(&self, credential: Credential) -> OpenSessionGuard {
         let revoked = CancellationToken::new();
         let mut registry = self.lock();
         let id = registry.next;
         registry.next += 1;
         registry.open.insert(id, (credential, revoked.clone()));
-        SessionGuard { sessions: self.clone(), id, revoked }
+        OpenSessionGuard { sessions: self.clone(), id, revoked }
     }
 
     /// Ends the sessions whose credential is not `valid`. Returns their number.
@@ -51,14 +51,14 @@ impl Sessions {
     }
 }
 
-impl SessionGuard {
+impl OpenSessionGuard {
     /// Waits until the session's credential is revoked.
     pub(super) async fn revoked(&self) {
         self.revoked.cancelled().await;
     }
 }
 
-impl Drop for SessionGuard {
+impl Drop for OpenSessionGuard {
     fn drop(&mut self) {
         self.sessions.lock().open.remove(&self.id);
     }
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn revoked_credential_ends_its_sessions_and_no_other() {
-        let sessions = Sessions::default();
+        let sessions = OpenSessions::default();
         let login = |id: &str| Credential::Login { of: "a".into(), id: id.into() };
         let [first, second, third] = ["1", "1", "2"].map(|id| sessions.add(login(id)));
         assert_eq!(sessions.end_unless(|credential| *credential != login("1")), 2);

@@ -28,6 +28,7 @@ mod operation;
 mod slow_readers;
 mod sockets;
 mod transcodes;
+mod visitors;
 mod whep_sessions;
 
 /// The address of a client.

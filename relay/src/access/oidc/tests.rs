@@ -173,8 +173,8 @@ async fn what_the_provider_has_not_signed_is_refused() {
     let folder = std::env::temp_dir().join(format!("sightline-keys-{}", std::process::id()));
     std::fs::write(&folder, json!({ "keys": [signer.jwk] }).to_string()).unwrap();
     let oidc = Oidc { issuer: ISSUER.into(), audience: AUDIENCE.into(), keys: KeySource::File(folder.clone()) };
-    let verifier = Verifier::start(oidc, CancellationToken::new());
-    assert_eq!(verifier.verify(&token, NOW).await, Ok(Verified { until: NOW + 60 + LEEWAY, subject: None }));
+    let verifier = OidcVerifier::start(oidc, CancellationToken::new());
+    assert_eq!(verifier.verify(&token, NOW).await, Ok(OidcIdentity { until: NOW + 60 + LEEWAY, subject: None }));
     let [confused, decoded] = &confused;
     for token in
         ["", "..", "a.b.c", &unsigned, confused, decoded, &other, &other_algorithm, &extended, &changed, &cut, &own_key]

@@ -10,7 +10,7 @@ use sightline_protocol::message::TrackKind;
 
 use super::file_name::FileName;
 use super::lead::Lead;
-use super::reload::Reload;
+use super::reload::PlaylistReload;
 use super::window::{SequenceNumbers, Window};
 
 const INIT: &[u8] = include_bytes!("../../../../media/src/fmp4/init/fixtures/h264.init.mp4");
@@ -47,7 +47,7 @@ pub fn hls(data: &[u8]) {
             FileName::Part(msn, part) => drop(WINDOW.part(msn, part)),
         }
     }
-    if let Ok(reload) = Reload::parse(query) {
+    if let Ok(reload) = PlaylistReload::parse(query) {
         reload.decide(&WINDOW);
     }
 }

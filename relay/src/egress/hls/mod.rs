@@ -53,7 +53,7 @@ use file_name::FileName;
 use multivariant::{CameraInfo, MeasuredVariant};
 use packager::{Packager, WaitError};
 use playlist::RenditionReport;
-use reload::{Reload, ReloadDecision};
+use reload::{PlaylistReload, ReloadDecision};
 use response::{HlsError, HlsResponse};
 use window::{Lookup, Window};
 
@@ -220,7 +220,7 @@ async fn serve_file(
     let packager = packagers.packager(variant)?;
     match name.parse().map_err(|file_name::UnknownFile| HlsError::UnknownAddress)? {
         FileName::Playlist => {
-            let reload = Reload::parse(query).map_err(HlsError::BadRequest)?;
+            let reload = PlaylistReload::parse(query).map_err(HlsError::BadRequest)?;
             media(packagers, packager, reload, from).await
         }
         FileName::Init(id) => {
@@ -246,7 +246,7 @@ fn window<T>(packager: &Arc<Packager>, read: impl FnOnce(&Window) -> T) -> Optio
 async fn media(
     packagers: &StreamPackagers,
     packager: &Arc<Packager>,
-    reload: Reload,
+    reload: PlaylistReload,
     from: Requester<'_>,
 ) -> Result<HlsResponse, HlsError> {
     let reports: Vec<RenditionReport> = packagers

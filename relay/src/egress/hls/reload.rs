@@ -4,7 +4,7 @@ use super::window::Window;
 
 /// The delivery directives of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Reload {
+pub(super) struct PlaylistReload {
     /// `_HLS_msn`: wait for this segment.
     pub(super) msn: Option<u64>,
     /// `_HLS_part`: wait for this part of it.
@@ -30,7 +30,7 @@ const PART_ALONE: &str = "_HLS_part needs _HLS_msn beside it";
 const FAR_MSN: &str = "_HLS_msn is more than two segments ahead of the newest; reload the playlist without it first";
 const FAR_PART: &str = "_HLS_part is too far ahead of the newest; reload the playlist without it first";
 
-impl Reload {
+impl PlaylistReload {
     /// Parses the directives. Ignores other parameters, which proxies and pages may add.
     ///
     /// # Errors
@@ -94,16 +94,19 @@ mod tests {
 
     #[test]
     fn known_directives_are_parsed_and_others_ignored() {
-        let all = Reload { msn: Some(7), part: Some(0), delta: true };
-        assert_eq!(Reload::parse("_HLS_msn=7&_HLS_part=0&_HLS_skip=YES"), Ok(all));
-        assert_eq!(Reload::parse("token=x&_HLS_skip=v2&y"), Ok(Reload { delta: true, ..Reload::default() }));
-        assert_eq!(Reload::parse(""), Ok(Reload::default()));
+        let all = PlaylistReload { msn: Some(7), part: Some(0), delta: true };
+        assert_eq!(PlaylistReload::parse("_HLS_msn=7&_HLS_part=0&_HLS_skip=YES"), Ok(all));
+        assert_eq!(
+            PlaylistReload::parse("token=x&_HLS_skip=v2&y"),
+            Ok(PlaylistReload { delta: true, ..PlaylistReload::default() })
+        );
+        assert_eq!(PlaylistReload::parse(""), Ok(PlaylistReload::default()));
         for query in ["_HLS_msn=", "_HLS_msn=x", "_HLS_msn=-1", "_HLS_msn=+1", "_HLS_msn=1&_HLS_msn=2", "_HLS_msn"] {
-            assert_eq!(Reload::parse(query), Err(NUMBER), "{query}");
+            assert_eq!(PlaylistReload::parse(query), Err(NUMBER), "{query}");
         }
-        assert_eq!(Reload::parse("_HLS_msn=99999999999999999999"), Err(NUMBER));
-        assert_eq!(Reload::parse("_HLS_part=1"), Err(PART_ALONE));
-        assert_eq!(Reload::parse("_HLS_skip=NO"), Err(SKIP));
+        assert_eq!(PlaylistReload::parse("_HLS_msn=99999999999999999999"), Err(NUMBER));
+        assert_eq!(PlaylistReload::parse("_HLS_part=1"), Err(PART_ALONE));
+        assert_eq!(PlaylistReload::parse("_HLS_skip=NO"), Err(SKIP));
     }
 
     #[test]
@@ -111,8 +114,9 @@ mod tests {
         // Segments FIRST and FIRST + 1 are complete; FIRST + 2 has two parts.
         let window = filled(60);
         assert_eq!(window.edge(), (FIRST + 2, 2));
-        let decide =
-            |msn: u64, part: Option<usize>| Reload { msn: Some(FIRST + msn), part, delta: false }.decide(&window);
+        let decide = |msn: u64, part: Option<usize>| {
+            PlaylistReload { msn: Some(FIRST + msn), part, delta: false }.decide(&window)
+        };
         for (msn, part, decision) in [
             (0, None, Respond),
             (1, None, Respond),
@@ -134,15 +138,15 @@ mod tests {
         ] {
             assert_eq!(decide(msn, part), decision, "{msn} {part:?}");
         }
-        assert_eq!(Reload::default().decide(&window), Respond);
-        let past = Reload { msn: Some(0), part: Some(9), delta: false };
+        assert_eq!(PlaylistReload::default().decide(&window), Respond);
+        let past = PlaylistReload { msn: Some(0), part: Some(9), delta: false };
         assert_eq!(past.decide(&window), Respond, "long gone");
     }
 
     proptest! {
         #[test]
         fn any_query_parses_or_is_refused(query in "(_HLS_(msn|part|skip)=?[0-9A-Za-z]{0,4}&?){0,4}\\PC{0,10}", n in 0usize..90) {
-            if let Ok(reload) = Reload::parse(&query) {
+            if let Ok(reload) = PlaylistReload::parse(&query) {
                 reload.decide(&filled(n));
             }
         }

@@ -50,23 +50,24 @@ async fn short_outage_keeps_the_playlist_and_long_outage_is_an_error() {
     let _player = packager.lease();
     sleep(Duration::from_millis(1)).await;
     publish(rendition, 0.0).await;
-    let before = text(media(&packagers, packager, Reload::default(), Requester::default()).await).await;
+    let before = text(media(&packagers, packager, PlaylistReload::default(), Requester::default()).await).await;
     assert!(before.contains("#EXTINF:1.00000,"), "{before}");
 
     rendition.stop(offline());
     sleep(Duration::from_secs(5)).await;
     assert_eq!(
-        text(media(&packagers, packager, Reload::default(), Requester::default()).await).await,
+        text(media(&packagers, packager, PlaylistReload::default(), Requester::default()).await).await,
         before,
         "a short outage"
     );
     // Three target durations of two seconds.
     sleep(Duration::from_millis(1100)).await;
-    let refusal = media(&packagers, packager, Reload::default(), Requester::default()).await.expect_err("an outage");
+    let refusal =
+        media(&packagers, packager, PlaylistReload::default(), Requester::default()).await.expect_err("an outage");
     assert!(matches!(&refusal, HlsError::Offline { message, .. } if &**message == "no route"), "{refusal}");
 
     publish(rendition, 8.0).await;
-    let after = text(media(&packagers, packager, Reload::default(), Requester::default()).await).await;
+    let after = text(media(&packagers, packager, PlaylistReload::default(), Requester::default()).await).await;
     assert_eq!(after.matches("#EXT-X-GAP").count(), 4, "{after}");
     assert_eq!(after.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{after}");
 }
@@ -77,11 +78,13 @@ async fn failed_source_is_reported_and_silent_source_times_out() {
     let packagers = context.stream(&"cam".parse().unwrap()).unwrap();
     let packager = packagers.copy();
     let begun = Instant::now();
-    let silent = media(&packagers, packager, Reload::default(), Requester::default()).await.expect_err("nothing came");
+    let silent =
+        media(&packagers, packager, PlaylistReload::default(), Requester::default()).await.expect_err("nothing came");
     assert_eq!((silent, begun.elapsed()), (HlsError::Late, SOURCE_START_TIMEOUT));
     packagers.stream.rendition(Variant::Copy).stop(offline());
     let begun = Instant::now();
-    let failed = media(&packagers, packager, Reload::default(), Requester::default()).await.expect_err("nothing came");
+    let failed =
+        media(&packagers, packager, PlaylistReload::default(), Requester::default()).await.expect_err("nothing came");
     assert!(matches!(failed, HlsError::Offline { .. }) && begun.elapsed() < Duration::from_secs(1), "{failed}");
 }
 

@@ -28,7 +28,7 @@ use super::network::Port;
 use super::paths::Paths;
 use super::payload::{self, Payload};
 use super::session::{self, Negotiated, WhepSession};
-use super::stun::{self, Credentials};
+use super::stun::{self, IceCredentials};
 use super::{BoundPort, address, answer, ice_links, sdp_fragment};
 use crate::access::Expiry;
 use crate::config::Announced;
@@ -138,7 +138,7 @@ impl Endpoint {
             let _ = replaced.try_send(InboxMessage::Replaced);
         }
         let guard = SessionGuard { sessions: self.sessions.clone(), id };
-        let paths = Paths::new(guard, Credentials::new(ours, theirs, self.crypto.clone()), self.port.udp.clone());
+        let paths = Paths::new(guard, IceCredentials::new(ours, theirs, self.crypto.clone()), self.port.udp.clone());
         self.spawn(WhepSession::new(negotiated, frames, paths, inbox, offer.expiry), offer.name, offer.permit);
         Ok(Answer { id, ufrag, sdp, variant })
     }

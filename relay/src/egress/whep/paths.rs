@@ -17,7 +17,7 @@ use super::consent::Consent;
 use super::ice_tcp;
 use super::inbox::SessionGuard;
 use super::network;
-use super::stun::{self, Credentials, Verdict};
+use super::stun::{self, IceCredentials, Verdict};
 use super::timeout::{EndReason, TCP_WRITE_TIMEOUT};
 
 /// Maximum number of TCP connections per viewer: it tries each candidate once.
@@ -26,7 +26,7 @@ const CONNECTIONS_MAX: usize = 8;
 /// See the [module](self). Times are since the session began.
 pub(super) struct Paths {
     pub(super) guard: SessionGuard,
-    credentials: Credentials,
+    credentials: IceCredentials,
     udp: Option<Arc<UdpSocket>>,
     tcp: Vec<(SocketAddr, mpsc::Sender<Bytes>)>,
     consent: Consent,
@@ -34,7 +34,7 @@ pub(super) struct Paths {
 
 impl Paths {
     /// The paths by the relay's socket `udp`, of the session of `guard`.
-    pub(super) fn new(guard: SessionGuard, credentials: Credentials, udp: Option<Arc<UdpSocket>>) -> Self {
+    pub(super) fn new(guard: SessionGuard, credentials: IceCredentials, udp: Option<Arc<UdpSocket>>) -> Self {
         Self { guard, credentials, udp, tcp: Vec::new(), consent: Consent::default() }
     }
 

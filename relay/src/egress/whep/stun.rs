@@ -32,7 +32,7 @@ pub(super) enum Verdict {
 
 /// The ICE credentials of both sides of a session.
 #[derive(Debug)]
-pub(super) struct Credentials {
+pub(super) struct IceCredentials {
     ours: IceCreds,
     theirs: IceCreds,
     /// Needed to decide which side is controlling, which the relay never is (RFC 8445, section 6.1.1).
@@ -40,7 +40,7 @@ pub(super) struct Credentials {
     crypto: Arc<CryptoProvider>,
 }
 
-impl Credentials {
+impl IceCredentials {
     pub(super) fn new(ours: IceCreds, theirs: IceCreds, crypto: Arc<CryptoProvider>) -> Self {
         Self { ours, theirs, tie_breaker: rand::random(), crypto }
     }
@@ -108,9 +108,9 @@ mod tests {
     }
 
     /// The credentials as the relay has them, and as the viewer does.
-    fn both() -> (Credentials, Credentials) {
+    fn both() -> (IceCredentials, IceCredentials) {
         let crypto = Arc::new(from_feature_flags());
-        let of = |ours, theirs| Credentials::new(creds(ours), creds(theirs), crypto.clone());
+        let of = |ours, theirs| IceCredentials::new(creds(ours), creds(theirs), crypto.clone());
         (of("relay", "viewer"), of("viewer", "relay"))
     }
 
@@ -123,7 +123,7 @@ mod tests {
         damaged[30] ^= 1;
         assert_eq!(relay.check(&damaged), Verdict::Forged);
         for (ours, theirs) in [("relay", "other"), ("other", "viewer")] {
-            let other = Credentials::new(creds(ours), creds(theirs), relay.crypto.clone());
+            let other = IceCredentials::new(creds(ours), creds(theirs), relay.crypto.clone());
             assert_eq!(other.check(&request), Verdict::Forged);
         }
         assert_eq!(relay.check(&request[..40]), Verdict::Forged);

@@ -105,7 +105,7 @@ fn auto_selects_the_next_protocol_and_learns_it() {
         let relay = Setup::config(open(camera)).listen((everywhere, 8080).into()).start().await;
         let proxied = "location / { proxy_pass http://127.0.0.1:8080; proxy_set_header Host $host; }";
         let Some(nginx) = Nginx::start_at(everywhere, proxied).await else { return };
-        Browser::each(async |browser| {
+        for browser in Browser::start_all().await {
             let engine = browser.engine();
             let at = |ip: IpAddr, port: u16| format!("http://{ip}:{port}/");
             let says = async |words: &[&str]| {
@@ -118,7 +118,7 @@ fn auto_selects_the_next_protocol_and_learns_it() {
                 [(namespace::PUBLIC_ADDRESS, "hls"), (namespace::ADDRESS, if with_webrtc { "webrtc" } else { "hls" })]
             {
                 browser.open(&at(ip, nginx.address().port())).await;
-                comes_in_time(browser, Some(way), Instant::now()).await;
+                comes_in_time(&browser, Some(way), Instant::now()).await;
                 browser.press("article.tile", 'b').await;
                 says(&["MSE was left because its connection does not get through"]).await;
                 // Firefox without its plugin offers none of our codecs. This WebKitGTK has no WebRTC.
@@ -126,15 +126,15 @@ fn auto_selects_the_next_protocol_and_learns_it() {
                     says(&["WebRTC because"]).await;
                 }
                 browser.reload().await;
-                comes_in_time(browser, Some(way), Instant::now()).await;
+                comes_in_time(&browser, Some(way), Instant::now()).await;
                 says(&["here it worked before"]).await;
 
                 // Auto learns per origin, and another port is another origin.
                 browser.open(&at(ip, relay.address().port())).await;
-                comes_in_time(browser, Some("mse"), Instant::now()).await;
+                comes_in_time(&browser, Some("mse"), Instant::now()).await;
             }
-        })
-        .await;
+            browser.leave().await;
+        }
     });
 }
 

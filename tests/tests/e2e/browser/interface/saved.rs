@@ -80,7 +80,8 @@ fn snapshot_is_the_frame_on_screen_and_recording_is_the_received_media() {
     within(Duration::from_secs(240), async || {
         let (_camera, relay) = scene(&[H265]).await;
         Browser::each(async |browser| {
-            browser.open(&relay.url("/?stream=h265")).await;
+            // By Auto, a busy browser may have left MSE for HLS, which cannot be recorded.
+            browser.open(&relay.url("/?stream=h265&protocol=mse")).await;
             moves(browser, "h265").await;
             browser.catch_files().await;
             browser.script(READER, vec![]).await;
@@ -119,12 +120,18 @@ async fn snapshot(browser: &Browser) {
 /// file and its duration in seconds.
 async fn record(browser: &Browser, stream: &str, index: usize, span: Duration) -> (Media, f64) {
     let (engine, begun) = (browser.engine(), Instant::now());
+    let (tile, focused) = (browser.tile(stream).await, focus(browser).await);
     browser.key(&[], 'r').await;
     let recording = async || {
         let script = "return document.querySelector('.tile-recording') !== null";
         (browser.script(script, vec![]).await == true).then_some(())
     };
-    until(&format!("{engine}: the page to say that it records"), SOON, recording).await;
+    until(
+        &format!("{engine}: the page to say that it records, before which {focused:?} and {tile:?}"),
+        SOON,
+        recording,
+    )
+    .await;
     tokio::time::sleep(span).await;
     browser.key(&[], 'r').await;
     // The first key takes effect at a key frame, and both when the browser gets to them.

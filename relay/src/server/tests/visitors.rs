@@ -1,0 +1,100 @@
+//! What every kind of visitor gets from every route, as the table in `docs/access.md`.
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::logins::{PASSWORD, basic, cookies, form, key, token};
+use super::*;
+use crate::access::token::mint;
+use crate::config::Password;
+
+/// The documentation with the table between these lines.
+const DOCUMENT: &str = include_str!("../../../../docs/access.md");
+const MARKS: [&str; 2] = ["<!-- statuses by visitor: compared by a test -->\n", "<!-- end of the statuses -->"];
+/// The request of a WebSocket (RFC 6455, section 4.1).
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const PLAIN: &str = "Connection: close\r\n";
+
+/// Method, address and header lines of a request to each route, and the route's name in the table.
+const ROUTES: [(&str, &str, &str, &str); 18] = [
+    ("GET", "/", PLAIN, "the page"),
+    ("GET", "/test", PLAIN, "the test page"),
+    ("GET", "/sightline-player.js", PLAIN, "the client's files"),
+    ("GET", "/healthz", PLAIN, "`/healthz`"),
+    ("GET", "/login", PLAIN, "`/login`"),
+    ("POST", "/logout", PLAIN, "`POST /logout`"),
+    ("GET", "/api/streams", PLAIN, "`/api/streams`"),
+    ("GET", "/api/events", PLAIN, "`/api/events`"),
+    ("GET", "/api/time", PLAIN, "`/api/time`"),
+    ("GET", "/api/mse/test", PLAIN, "`/api/mse/test`"),
+    ("GET", "/metrics", PLAIN, "`/metrics`"),
+    ("GET", "/ws/mse/cam0", UPGRADE, "`/ws/mse/cam0`, an upgrade"),
+    ("GET", "/hls/cam0/index.m3u8", PLAIN, "`/hls/cam0/index.m3u8`, no camera"),
+    ("GET", "/hls/cam0/copy/1.m4s", PLAIN, "`/hls/cam0/copy/1.m4s`, no camera"),
+    ("POST", "/whep/cam0", PLAIN, "`POST /whep/cam0`, no offer"),
+    ("PATCH", "/whep/cam0/1", PLAIN, "`PATCH /whep/cam0/1`, no session"),
+    ("DELETE", "/whep/cam0/1", PLAIN, "`DELETE /whep/cam0/1`, no session"),
+    ("GET", "/not/there", PLAIN, "no route"),
+];
+
+/// The status that `relay` answers, without the body: events never end.
+async fn status_of(
+    relay: &TestRelay,
+    host: &str,
+    (method, path, lines): (&str, &str, &str),
+    credentials: &str,
+) -> String {
+    let mut connection = BufReader::new(relay.connect(CLIENT));
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{lines}Content-Length: 0\r\n{credentials}\r\n");
+    connection.write_all(request.as_bytes()).await.expect("the relay reads");
+    let mut line = String::new();
+    timeout(LIMIT, connection.read_line(&mut line)).await.expect("an answer").expect("a line");
+    status(&line).to_owned()
+}
+
+fn bearer(stream: &str, until: u64) -> String {
+    let token = mint(&key(), &[stream.to_owned()], until, "visitor").expect("a token");
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn statuses_by_visitor_are_documented() {
+    let locked = TestRelay::with_webrtc(|config| {
+        config.password = Some(Password::new(PASSWORD.to_owned()));
+        config.token_key = Some(key());
+    })
+    .await;
+    let open = TestRelay::with_webrtc(|_| {}).await;
+    let cookie = async || {
+        let set = cookies(&form(&locked, CLIENT, PASSWORD).await);
+        format!("Cookie: {}\r\n", set[0].split(';').next().expect("a cookie"))
+    };
+    let visitors = [
+        "no credentials",
+        "token of another stream",
+        "expired token",
+        "token",
+        "password",
+        "cookie",
+        "cookie, page of another site",
+        "open relay by another site's name",
+    ];
+    let mut table = format!("| route | {} |\n|{}\n", visitors.join(" | "), " --- |".repeat(visitors.len() + 1));
+    for (method, path, lines, name) in ROUTES {
+        let request = (method, path, lines);
+        let mut statuses = Vec::new();
+        for credentials in [String::new(), bearer("cam1", u64::MAX / 2), bearer("cam0", 1), token(60), basic()] {
+            statuses.push(status_of(&locked, "relay", request, &credentials).await);
+        }
+        // A logout ends the login: each request has its own.
+        let own = cookie().await;
+        statuses.push(status_of(&locked, "relay", request, &own).await);
+        let foreign = format!("{}Origin: https://evil.example\r\n", cookie().await);
+        statuses.push(status_of(&locked, "relay", request, &foreign).await);
+        statuses.push(status_of(&open, "evil.example", request, "").await);
+        table += &format!("| {name} | {} |\n", statuses.join(" | "));
+    }
+    let documented = DOCUMENT.split_once(MARKS[0]).and_then(|(_, rest)| rest.split_once(MARKS[1]));
+    let (documented, _) = documented.expect("docs/access.md has the marks");
+    assert_eq!(documented.trim(), table.trim(), "docs/access.md needs this table:\n\n{table}");
+}

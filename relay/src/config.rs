@@ -56,7 +56,7 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Origins of pages, besides the relay's own, that may connect; `*` for any.
     pub allowed_origins: Vec<String>,
-    /// Host names of the relay, besides those that no other site can use; `*` for any.
+    /// Host names of the relay that another site could use, too; `*` for any.
     pub allowed_hosts: Vec<String>,
     /// The password, if there is one.
     pub password: Option<Password>,
@@ -150,11 +150,6 @@ impl Config {
         config.oidc = config.oidc.map(|oidc| oidc.beside(path));
         config.token_key = token_key_file.as_deref().map(TokenKey::read).transpose()?;
         Ok(config)
-    }
-
-    /// Whether viewers need credentials.
-    pub fn is_locked(&self) -> bool {
-        self.password.is_some() || self.token_key.is_some() || self.oidc.is_some()
     }
 
     /// The credentials, which may change while the relay runs.

@@ -196,7 +196,7 @@ impl Relay {
 
 /// Whether a relay that listens on `address` may have these credentials.
 fn check_credentials(address: SocketAddr, credentials: &Credentials, provider: bool) -> Result<(), ServeError> {
-    if access::refuses(address, credentials.are_any() || provider, credentials.open) {
+    if access::refuses(address, credentials.are_any(provider), credentials.open) {
         return Err(ServeError::Open(address));
     }
     if credentials.password.as_ref().is_some_and(|password| access::is_too_short(address, password)) {
@@ -238,8 +238,8 @@ impl Application {
         let machine = uname().nodename().to_str().ok().map(str::to_owned);
         // The metrics' own listener has no credentials.
         let metrics_hosts = HostPolicy::new(false, &config.allowed_hosts, machine.clone());
-        let hosts = HostPolicy::new(config.is_locked(), &config.allowed_hosts, machine);
         let credentials = config.credentials();
+        let hosts = HostPolicy::new(credentials.are_any(config.oidc.is_some()), &config.allowed_hosts, machine);
         let options = api::Options {
             access_log: config.access_log,
             hsts_seconds: config.tls.as_ref().and_then(|tls| tls.hsts_seconds),

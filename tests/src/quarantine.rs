@@ -38,12 +38,12 @@ pub const QUARANTINE: &[Entry] = &[
     },
     Entry {
         test: "timing::sound::click_toggles_audio_in_firefox",
-        cause: "Firefox's sound was 55 and 63 ms before its frame; cause not found",
+        cause: "Firefox's sound is early after a change of the playback rate: 22 ms on an idle machine, 84 ms on a busy one",
         until: (2026, 12, 31),
     },
     Entry {
         test: "timing::sound::click_toggles_audio_in_webkit",
-        cause: "a stall while sound is on turns the sound off, and nothing turns it on again",
+        cause: "a second failure within ten seconds turns the sound off; not seen since one failure keeps it",
         until: (2026, 12, 31),
     },
     Entry {

@@ -122,16 +122,6 @@ impl Player {
         }
     }
 
-    /// Mutes or unmutes the video. To unmute, call this within a user gesture, or the browser pauses the video.
-    pub fn set_muted(&self, muted: bool) {
-        dispatch!(self, player => player.set_muted(muted));
-    }
-
-    /// Sets the volume, 0 to 1.
-    pub fn set_volume(&self, volume: f64) {
-        dispatch!(self, player => player.set_volume(volume));
-    }
-
     /// Ignores media until an epoch is announced: the connection has closed, or the epoch cannot be played here.
     pub fn ignore_media(&mut self) {
         dispatch!(self, player => player.ignore_media());

@@ -99,7 +99,7 @@ mod tests {
         let last = 49.0 * 40.0 + 170.0;
         let mean = age.at(last + 10.0).unwrap();
         assert!((mean - 160.0).abs() < 3.0, "{mean}");
-        assert_eq!(age.at(last + 1000.0), Some(1170.0), "the same picture, a second later");
+        assert_eq!(age.at(last + 1000.0), Some(1170.0), "the same frame, a second later");
     }
 
     #[test]

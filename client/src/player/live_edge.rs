@@ -24,7 +24,7 @@ const SETTLE_MS: f64 = 4_000.0;
 /// Playhead progress that proves that the sound card runs, in seconds.
 const AUDIO_RUNS: f64 = 0.05;
 /// Seeks of one start, and the time that a browser needs to perform one.
-const SETTLE_JUMPS_MAX: u32 = 3;
+const SETTLE_SEEKS_MAX: u32 = 3;
 const SETTLE_PAUSE_MS: f64 = 500.0;
 /// After the start, a playhead further than this behind the live edge seeks, in seconds. The playback rate corrects less. A
 /// browser that is steered by seeks alone seeks earlier, and rarely.
@@ -233,7 +233,7 @@ impl LiveEdge {
             return None;
         }
         settling.seeks += 1;
-        if settling.seeks == SETTLE_JUMPS_MAX {
+        if settling.seeks == SETTLE_SEEKS_MAX {
             self.settling = None;
         }
         Some(self.seek(view.now, live))

@@ -176,16 +176,6 @@ impl MsePlayer {
         self.audio.take().is_some()
     }
 
-    /// Mutes or unmutes the video. To unmute, call this within a user gesture, or the browser pauses the video.
-    pub fn set_muted(&self, muted: bool) {
-        self.video.set_muted(muted);
-    }
-
-    /// Sets the volume, 0 to 1.
-    pub fn set_volume(&self, volume: f64) {
-        self.video.set_volume(volume);
-    }
-
     /// Ignores media until an epoch is announced: the connection has closed, or the epoch cannot be played here.
     pub fn ignore_media(&mut self) {
         (self.announced, self.expecting) = (None, false);
@@ -377,13 +367,13 @@ impl MsePlayer {
         let showing = visible && !self.video.paused();
         // A paused video that does not resume on request is stale, too.
         let due = visible && presented && self.playing != Playing::TapNeeded;
-        let look = || PlaybackObservation {
+        let observation = || PlaybackObservation {
             position: self.video.current_time(),
             presented: shown,
             appended: Some(self.attachment.given),
         };
-        let look = due.then(look);
-        self.outcomes.extend(self.stall_detector.observe(look, now).map(Outcome::Stale));
+        let observation = due.then(observation);
+        self.outcomes.extend(self.stall_detector.observe(observation, now).map(Outcome::Stale));
         if self.stall_detector.is_frozen() {
             self.fail(PlaybackError::Stalled);
         }

@@ -38,11 +38,11 @@ pub struct StallDetector {
 impl StallDetector {
     /// Takes a sample of the video; none while no frame can be seen (a hidden page, no presented frame). Returns whether the
     /// video is stale, when that has changed.
-    pub fn observe(&mut self, observe: Option<PlaybackObservation>, now: Moment) -> Option<bool> {
-        let stale = match observe {
-            Some(observe) => {
-                let stands = self.stands(observe.position, now);
-                self.frozen = self.freezes(observe, now);
+    pub fn observe(&mut self, observation: Option<PlaybackObservation>, now: Moment) -> Option<bool> {
+        let stale = match observation {
+            Some(observation) => {
+                let stands = self.stands(observation.position, now);
+                self.frozen = self.freezes(observation, now);
                 stands || self.frozen
             }
             None => {
@@ -73,15 +73,16 @@ impl StallDetector {
         }
     }
 
-    fn freezes(&mut self, observe: PlaybackObservation, now: Moment) -> bool {
+    fn freezes(&mut self, observation: PlaybackObservation, now: Moment) -> bool {
         match self.renewed {
-            Some((last, at)) if observe.presented == last.presented && observe.presented > 0 => {
-                let due = observe.appended.zip(last.appended).is_none_or(|(now, then)| now.saturating_sub(then) >= DUE);
+            Some((last, at)) if observation.presented == last.presented && observation.presented > 0 => {
+                let due =
+                    observation.appended.zip(last.appended).is_none_or(|(now, then)| now.saturating_sub(then) >= DUE);
                 // A playhead that stands still has another cause, and its own recovery.
-                due && observe.position != last.position && now.ms_since(at) >= FROZEN_MS
+                due && observation.position != last.position && now.ms_since(at) >= FROZEN_MS
             }
             _ => {
-                self.renewed = Some((observe, now));
+                self.renewed = Some((observation, now));
                 false
             }
         }
@@ -126,9 +127,9 @@ mod tests {
         let (mut stall_detector, mut told) = (StallDetector::default(), Vec::new());
         for quarter in 0..60 {
             let (presented, appended) = counts(quarter);
-            let observe = PlaybackObservation { position: f64::from(quarter) / 4.0, presented, appended };
+            let observation = PlaybackObservation { position: f64::from(quarter) / 4.0, presented, appended };
             told.extend(
-                stall_detector.observe(Some(observe), at(f64::from(quarter) * 250.0)).map(|stale| (quarter, stale)),
+                stall_detector.observe(Some(observation), at(f64::from(quarter) * 250.0)).map(|stale| (quarter, stale)),
             );
         }
         (told, stall_detector.is_frozen())

@@ -176,16 +176,6 @@ impl WebCodecsPlayer {
         self.announced = Some(track.clone()).filter(|_| self.expecting);
     }
 
-    /// Mutes or unmutes the video, which the MSE player takes over as it is.
-    pub fn set_muted(&self, muted: bool) {
-        self.video.set_muted(muted);
-    }
-
-    /// Sets the volume of the video, 0 to 1.
-    pub fn set_volume(&self, volume: f64) {
-        self.video.set_volume(volume);
-    }
-
     /// Ignores media until an epoch is announced: the connection has closed, or the epoch cannot be played here.
     pub fn ignore_media(&mut self) {
         (self.announced, self.expecting) = (None, false);
@@ -229,10 +219,10 @@ impl WebCodecsPlayer {
         let visible = self.visible && is_seen(&self.video);
         let due = visible && monitor.painted().is_some();
         let shown = (monitor.quality().0 - monitor.quality().1) as u32;
-        let look =
+        let observation =
             || PlaybackObservation { position: timeline.end(), presented: shown, appended: Some(monitor.submitted()) };
         let silent = visible && monitor.is_silent(now);
-        self.outcomes.extend(self.stall_detector.observe(due.then(look), now).map(Outcome::Stale));
+        self.outcomes.extend(self.stall_detector.observe(due.then(observation), now).map(Outcome::Stale));
         if silent {
             self.fail(PlaybackError::NoFrame);
         } else if self.stall_detector.is_frozen() {

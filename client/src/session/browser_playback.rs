@@ -154,9 +154,9 @@ impl BrowserPlayback {
         }
         // A paused video that does not resume on request is stale, too: browsers pause a video that they have reset.
         let due = seen && self.presented && !self.tap_needed;
-        let look =
+        let observation =
             due.then(|| PlaybackObservation { position: self.video.current_time(), presented: count, appended: None });
-        if let Some(stale) = self.stall_detector.observe(look, now) {
+        if let Some(stale) = self.stall_detector.observe(observation, now) {
             (self.report)(TileEvent::Stale(stale));
         }
     }

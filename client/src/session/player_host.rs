@@ -92,8 +92,18 @@ impl PlayerHost {
         self.canvas.capture(&self.video);
         let surface = (self.video.clone(), self.canvas.clone());
         self.player = Player::new(kind, self.media_source, surface, Rc::clone(&self.signal))?;
-        self.player.set_muted(!self.selector.audio());
+        self.set_muted(!self.selector.audio());
         Ok(true)
+    }
+
+    /// Mutes or unmutes the `<video>`. To unmute, call this within a user gesture, or the browser pauses the video.
+    pub(super) fn set_muted(&self, muted: bool) {
+        self.video.set_muted(muted);
+    }
+
+    /// Sets the volume, 0 to 1.
+    pub(super) fn set_volume(&self, volume: f64) {
+        self.video.set_volume(volume);
     }
 
     /// The protocol of the current player.

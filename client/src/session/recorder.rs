@@ -4,7 +4,7 @@
 //! on disk. A file begins with a key frame and holds one epoch: a camera restart, another codec, or audio turned on or off
 //! starts a new file. A full file ends at the next key frame, and another begins.
 //!
-//! Input: announced tracks and media. Output: finished files. The MSE engine owns it.
+//! Input: announced tracks and media. Output: finished files. [`super::recording`] owns it.
 
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use sightline_protocol::fragment::{FragmentHead, HEAD_LEN_MAX};

@@ -90,7 +90,7 @@ impl WebSocketEngine {
             Input::Tick => self.host.player.tick(now),
             Input::Tapped => self.host.player.tapped(),
             Input::Listen(audio) => self.listen(audio),
-            Input::Volume(volume) => self.host.player.set_volume(volume),
+            Input::Volume(volume) => self.host.set_volume(volume),
             Input::Record(enabled) => self.recording.set_enabled(enabled),
             Input::Float => self.float(),
             Input::Visibility => {
@@ -242,7 +242,7 @@ impl WebSocketEngine {
         self.host.selector.set_audio(audio);
         // Within the user's gesture, before anything that takes time.
         self.change_player();
-        self.host.player.set_muted(!audio);
+        self.host.set_muted(!audio);
         self.connection.listen(audio);
         if !audio && self.host.player.remove_audio() {
             self.rebuild();

@@ -215,7 +215,7 @@ impl EmbeddedPlayer {
     /// The frame on screen as a PNG: a Promise of a `Blob`, rejected while there is none.
     pub fn snapshot(&self) -> Promise {
         let find = |selector| self.root.query_selector(selector).ok().flatten();
-        let video_info = find("video").zip(find("canvas"));
+        let surface = find("video").zip(find("canvas"));
         Promise::new(&mut move |resolve, reject| {
             let settle = move |blob: Option<Blob>| {
                 let _ = match blob {
@@ -223,7 +223,7 @@ impl EmbeddedPlayer {
                     None => reject.call1(&JsValue::NULL, &js_sys::Error::new("There is no frame yet.")),
                 };
             };
-            match video_info.clone() {
+            match surface.clone() {
                 Some((video, over)) => file::snapshot(video.unchecked_ref(), over.unchecked_ref(), settle),
                 None => settle(None),
             }

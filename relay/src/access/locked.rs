@@ -38,7 +38,7 @@ pub(super) struct Login {
     rejections: Rejections,
 }
 
-/// What an admitted request may do, and by what.
+/// The permissions of an admitted request, and its credential.
 pub(super) struct Grant {
     pub(super) permissions: Permissions,
     pub(super) credential: Credential,

@@ -116,7 +116,7 @@ impl LoginThrottle {
         let both = async { Some((permits.acquire_owned().await.ok()?, self.all.clone().acquire_owned().await.ok()?)) };
         let Ok(Some(both)) = timeout(QUEUE, both).await else { return GuessVerdict::Busy };
         // A task of its own: a client that disconnects must not get its permits back.
-        let judged = tokio::spawn(self.clone().judge(secret.clone(), guess.to_owned(), key, both));
+        let judged = tokio::spawn(self.clone().judge(secret.clone(), (guess.to_owned(), digest), key, both));
         judged.await.unwrap_or(GuessVerdict::Busy)
     }
 
@@ -124,7 +124,7 @@ impl LoginThrottle {
     async fn judge(
         self,
         secret: Arc<Secret>,
-        guess: String,
+        (guess, digest): (String, Digest),
         key: ThrottleKey,
         (of_client, of_all): (OwnedSemaphorePermit, OwnedSemaphorePermit),
     ) -> GuessVerdict {
@@ -134,7 +134,7 @@ impl LoginThrottle {
             });
             return GuessVerdict::Yes;
         }
-        let held = self.with(key, |client| client.failed(key, Digest::of(&guess))).unwrap_or(WRONG);
+        let held = self.with(key, |client| client.failed(key, digest)).unwrap_or(WRONG);
         tokio::spawn(async move {
             sleep(held).await;
             drop(of_client);

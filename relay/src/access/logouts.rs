@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Maximum number of remembered logouts. Beyond it, the one whose cookie expires first is forgotten. Only browsers that have
+/// Maximum number of remembered logouts. Beyond it, the relay forgets the logout with the first expiry. Only browsers that have
 /// logged in add one.
 const MAX: usize = 10_000;
 
@@ -12,7 +12,7 @@ const MAX: usize = 10_000;
 pub(super) struct Logouts(Mutex<HashMap<Arc<str>, u64>>);
 
 impl Logouts {
-    /// Ends the login `id`, whose cookie expires at `until`. Times are in seconds since 1970.
+    /// Ends the login `id`; its cookie expires at `until`. Times are in seconds since 1970.
     pub(super) fn add(&self, id: Arc<str>, until: u64, now: u64) {
         let mut ended = self.lock();
         ended.retain(|_, until| *until > now);

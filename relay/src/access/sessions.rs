@@ -38,7 +38,7 @@ impl OpenSessions {
         OpenSessionGuard { sessions: self.clone(), id, revoked }
     }
 
-    /// Ends the sessions whose credential is not `valid`. Returns their number.
+    /// Ends each session without a `valid` credential. Returns their number.
     pub(super) fn end_unless(&self, valid: impl Fn(&Credential) -> bool) -> usize {
         let registry = self.lock();
         let ended = registry.open.values().filter(|(credential, _)| !valid(credential));

@@ -63,7 +63,7 @@ pub enum LogFormat {
 /// What it does instead of being the relay.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Reads the configuration and looks at every source for a moment: what it delivers, or what is wrong.
+    /// Reads the configuration and probes every source: prints its format, or its fault and the remedy.
     Check,
     Token(token::TokenArguments),
     /// Read a password from standard input and print its hash, for access.password_file or SIGHTLINE_PASSWORD.

@@ -45,9 +45,9 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Whether there is a password or a key of access tokens.
-    pub(crate) fn are_any(&self) -> bool {
-        self.password.is_some() || self.token_key.is_some()
+    /// Whether viewers need credentials. `provider` says whether an identity provider is configured, too.
+    pub(crate) fn are_any(&self, provider: bool) -> bool {
+        self.password.is_some() || self.token_key.is_some() || provider
     }
 }
 

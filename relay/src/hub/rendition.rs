@@ -247,7 +247,7 @@ impl Rendition {
         self.subscribers.subscribe()
     }
 
-    /// The clients whose viewers watch, and their changes.
+    /// The clients with viewers of this rendition, and their changes.
     pub fn clients(&self) -> watch::Receiver<Clients> {
         self.clients.subscribe()
     }

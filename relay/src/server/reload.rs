@@ -53,7 +53,7 @@ impl Reload {
             return;
         }
         // A tunnel may let others reach a relay that listens on this machine only.
-        if !self.access.is_open() && !credentials.are_any() && !self.provider {
+        if !self.access.is_open() && !credentials.are_any(self.provider) {
             error!("everything stays as it is: no credentials are left; only a restart lets everyone watch");
             return;
         }

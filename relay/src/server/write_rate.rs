@@ -1,6 +1,6 @@
 //! A connection that fails when its peer takes an HTTP answer too slowly.
 //!
-//! TCP_USER_TIMEOUT ends a connection whose peer acknowledges nothing ([`crate::net::tcp`]). A peer that takes a few bytes now and
+//! TCP_USER_TIMEOUT ends a connection if its peer acknowledges nothing ([`crate::net::tcp`]). A peer that takes a few bytes now and
 //! then would hold an answer for hours, and with it a segment that has left the playlist. Time counts only while the answer waits
 //! for the peer: an event stream without events, and an answer that fits the kernel's buffer, never wait. After an upgrade the
 //! WebSocket has limits of its own.
@@ -19,7 +19,7 @@ use tracing::debug;
 /// Time over which the rate is measured. A phone that loses its network for half of it keeps its answer, and it is as long as
 /// the kernel's limit for a peer that is gone (`TCP_USER_TIMEOUT`).
 const WINDOW: Duration = Duration::from_secs(30);
-/// The least that a peer takes in one window: 48 kbit/s, half of what the slowest phone's link carries (100 kbit/s). It allows
+/// The least that a peer takes in one window: 48 kbit/s, half of the rate of the slowest phone's link (100 kbit/s). It allows
 /// such a link two downloads at a time.
 const LEAST_BYTES: usize = 180_000;
 

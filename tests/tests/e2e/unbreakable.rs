@@ -15,6 +15,7 @@ use sightline_tests::outcome::skip;
 use sightline_tests::relay::{Relay, Setup, binary};
 use sightline_tests::run::{say, until, within};
 use sightline_tests::viewer::{BackgroundViewer, Event, PLAYS_BOTH, PLAYS_H264, Viewer};
+use tempfile::TempDir;
 
 const GOOD: Mount = Mount { path: "good", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
 /// The stream with an FFmpeg that is stopped during playback.
@@ -143,10 +144,45 @@ fn misbehaving_ffmpeg_costs_other_streams_no_frame() {
     });
 }
 
-/// The library that changes a program's clock, if it is installed.
-fn other_clock() -> Option<PathBuf> {
-    let folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
-    folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
+/// A clock that the test sets, for the relay alone: FFmpeg does not inherit the library.
+struct TestClock {
+    library: PathBuf,
+    folder: TempDir,
+}
+
+impl TestClock {
+    /// A clock with the system's time. `None`, with a `SKIPPED:` line, if libfaketime is not installed.
+    fn new() -> Option<Self> {
+        let mut folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
+        let library = folders.find_map(|folder| {
+            let library = folder.path().join("faketime/libfaketimeMT.so.1");
+            library.exists().then_some(library)
+        });
+        let Some(library) = library else {
+            skip("libfaketime is not installed");
+            return None;
+        };
+        let clock = Self { library, folder: tempfile::tempdir().expect("a temporary directory") };
+        clock.set("+0");
+        Some(clock)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("clock")
+    }
+
+    /// Sets the clock to a time in the notation of faketime(1).
+    fn set(&self, to: &str) {
+        fs::write(self.file(), to).expect("a file");
+    }
+
+    /// Gives the relay this clock.
+    fn of(&self, relay: Setup) -> Setup {
+        relay
+            .env("LD_PRELOAD", &self.library.display().to_string())
+            .env("FAKETIME_TIMESTAMP_FILE", &self.file().display().to_string())
+            .env("FAKETIME_CACHE_DURATION", "1")
+    }
 }
 
 /// A token for ten minutes from now, by this test's clock.
@@ -167,20 +203,11 @@ async fn time(relay: &Relay) -> f64 {
 #[test]
 fn clock_change_loses_no_frame() {
     within(TEST, async || {
-        let Some(library) = other_clock() else {
-            skip("libfaketime is not installed");
-            return;
-        };
-        let folder = tempfile::tempdir().expect("a temporary directory");
-        let clock = folder.path().join("clock");
-        let set = |to: &str| fs::write(&clock, to).expect("a file");
-        set("+0");
+        let Some(clock) = TestClock::new() else { return };
         let camera = Camera::start(&[GOOD]).await;
-        let relay = Setup::config(camera.config_by_ffmpeg())
+        let relay = clock
+            .of(Setup::config(camera.config_by_ffmpeg()))
             .env("SIGHTLINE_TOKEN_KEY", KEY)
-            .env("LD_PRELOAD", &library.display().to_string())
-            .env("FAKETIME_TIMESTAMP_FILE", &clock.display().to_string())
-            .env("FAKETIME_CACHE_DURATION", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .start()
             .await;
@@ -190,7 +217,7 @@ fn clock_change_loses_no_frame() {
         let viewer = viewer.watch();
         let minted = minted();
         for (to, good) in [("+0", true), ("+1h", false), ("-1d", true), ("+0", true)] {
-            set(to);
+            clock.set(to);
             let (before, begun, told) = (viewer.seen().fragments, Instant::now(), time(&relay).await);
             let let_in = async || {
                 ((relay.get(&format!("/api/streams?token={minted}")).await.status == 200) == good).then_some(())
@@ -222,30 +249,18 @@ const BACK: Duration = Duration::from_secs(45);
 #[test]
 fn camera_absent_for_an_hour_recovers_within_seconds() {
     within(TEST, async || {
-        let Some(library) = other_clock() else {
-            skip("libfaketime is not installed");
-            return;
-        };
-        let folder = tempfile::tempdir().expect("a temporary directory");
-        let clock = folder.path().join("clock");
-        let set = |to: &str| fs::write(&clock, to).expect("a file");
-        set("+0");
+        let Some(clock) = TestClock::new() else { return };
         let mut camera = Camera::start(&[GOOD]).await;
-        // All clocks of the relay and of its FFmpeg processes.
+        // All clocks of the relay, the monotonic one too.
         let started = Instant::now();
-        let relay = Setup::config(camera.config_by_ffmpeg())
-            .env("LD_PRELOAD", &library.display().to_string())
-            .env("FAKETIME_TIMESTAMP_FILE", &clock.display().to_string())
-            .env("FAKETIME_CACHE_DURATION", "1")
-            .start()
-            .await;
+        let relay = clock.of(Setup::config(camera.config_by_ffmpeg())).start().await;
         let viewer = watch(&relay, GOOD.path, &PLAYS_BOTH).await;
         let kib = relay.resident_kib();
         let tries = || relay.log().matches("FFmpeg started").count();
         let before = tries();
 
         camera.stop();
-        set(&format!("+0 x{QUICKER}"));
+        clock.set(&format!("+0 x{QUICKER}"));
         // The fast relay times out slow clients and disconnects viewers. This test reconnects, as pages do.
         let end = Instant::now() + HOUR / QUICKER;
         while Instant::now() < end {
@@ -255,7 +270,7 @@ fn camera_absent_for_an_hour_recovers_within_seconds() {
         let (tried, grown) = (tries() - before, relay.resident_kib().saturating_sub(kib));
         // The relay's clock continues at normal speed from its current time. One extra second keeps it from going back.
         let ahead = started.elapsed() * (QUICKER - 1) + Duration::from_secs(1);
-        set(&format!("+{}", ahead.as_secs()));
+        clock.set(&format!("+{}", ahead.as_secs()));
         // The library caches the file for one second.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let away = Instant::now();

@@ -114,7 +114,7 @@ fn late_audio_sets_the_target() {
     );
     latency_controller.begin();
     latency_controller.audio_arrived(4.0, now);
-    assert_eq!(latency_controller.target(now), None, "without a picture there is nothing to play");
+    assert_eq!(latency_controller.target(now), None, "without a frame there is nothing to play");
 }
 
 #[test]

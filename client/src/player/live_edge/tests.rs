@@ -72,7 +72,7 @@ fn first_frame_is_presented_without_a_seek() {
     let mut player = Player::new(10.0);
     assert_eq!(player.decide(), None, "ten seconds of GOP start to play from their key frame");
     player.live_edge.frame_presented(0.0);
-    assert_eq!(seek(player.decide()), 10.0 - HOLD, "then one jump to the live edge");
+    assert_eq!(seek(player.decide()), 10.0 - HOLD, "then one seek to the live edge");
 }
 
 #[test]
@@ -102,16 +102,16 @@ fn costly_seek_is_corrected_at_the_next_key_frame() {
 fn bursts_at_the_start_cause_a_bounded_number_of_seeks() {
     let mut player = Player::new(0.3);
     player.live_edge.frame_presented(0.0);
-    let mut jumps = 0;
+    let mut seeks = 0;
     for _ in 0..4 {
         // A burst that contains a key frame.
         player.keyframe = Some(player.ranges[0].end + 0.3);
         if let Some(Action::Seek(target)) = player.later(500.0, 0.1, 0.8) {
             player.position = target;
-            jumps += 1;
+            seeks += 1;
         }
     }
-    assert_eq!(jumps, SETTLE_JUMPS_MAX);
+    assert_eq!(seeks, SETTLE_SEEKS_MAX);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn start_ends_after_some_seconds_at_the_live_edge() {
     player.live_edge.frame_presented(0.0);
     assert_eq!(player.later(10.0, 0.0, 0.0), None);
     assert_eq!(player.later(SETTLE_MS, 4.0, 4.0), None);
-    assert_eq!(player.later(40.0, 0.0, 0.5), None, "half a second behind is no longer worth a jump");
+    assert_eq!(player.later(40.0, 0.0, 0.5), None, "half a second behind is no longer worth a seek");
 }
 
 #[test]
@@ -159,13 +159,13 @@ fn useless_seeks_double_the_cooldown() {
     let mut player = Player::playing(5.0, 4.4);
     assert_eq!(player.later(100.0, 0.1, 0.1), None, "half a second behind");
     assert!((seek(player.later(100.0, 0.1, 1.1)) - (6.2 - HOLD)).abs() < 1e-9);
-    let mut jumps = Vec::new();
+    let mut seeks = Vec::new();
     for _ in 0..200 {
         if player.later(100.0, 0.1, 0.1).is_some() {
-            jumps.push(player.ms - 200.0);
+            seeks.push(player.ms - 200.0);
         }
     }
-    assert_eq!(jumps, [2000.0, 6000.0, 14_000.0], "the player ignored every jump");
+    assert_eq!(seeks, [2000.0, 6000.0, 14_000.0], "the player ignored every seek");
 }
 
 #[test]
@@ -181,12 +181,12 @@ fn useful_seek_resets_the_cooldown() {
 #[test]
 fn latency_controller_sets_the_live_edge() {
     let mut player = Player::playing(5.0, 4.9);
-    for (live, jump) in [(Some(4.5), None), (Some(5.9), None), (Some(7.0), Some(Action::Seek(7.0)))] {
+    for (live, expected) in [(Some(4.5), None), (Some(5.9), None), (Some(7.0), Some(Action::Seek(7.0)))] {
         player.ranges[0].end = 8.0;
         player.ms += 10_000.0;
         player.live = live;
         player.position += 0.2;
-        assert_eq!(player.decide(), jump, "{live:?}");
+        assert_eq!(player.decide(), expected, "{live:?}");
     }
     player.live = Some(9.0);
     assert_eq!(seek(player.later(10_000.0, 0.0, 0.0)), 8.0 - EDGE, "there is no more than what is buffered");

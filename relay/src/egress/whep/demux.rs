@@ -170,8 +170,8 @@ impl<T: Clone> SessionDemux<T> {
         }
     }
 
-    /// Routes packets from `source` to this session. The address has proved to be its viewer's: by an answer, which nobody can
-    /// forge who does not receive packets there.
+    /// Routes packets from `source` to this session. The address has answered a request, which proves that the viewer
+    /// receives packets there.
     pub(super) fn note(&mut self, id: SessionId, source: SocketAddr) {
         let Some(entry) = self.sessions.get_mut(&id) else { return };
         let before = self.by_address.insert(source, id);

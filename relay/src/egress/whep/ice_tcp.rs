@@ -3,7 +3,7 @@
 //! | limit | beyond |
 //! | --- | --- |
 //! | `limits.connections` and `limits.connections_per_address`, together with the HTTP port | closed at once, counted as 429 |
-//! | connections whose first packet is awaited, in total and per client | the same |
+//! | connections without a first packet, in total and per client | the same |
 //! | time for that packet | closed |
 //! | connections of one session, and a first packet without its password | closed by the session |
 //!

@@ -26,7 +26,7 @@ pub(super) enum InboxMessage {
     Candidate(Candidate),
     /// The viewer deleted the session.
     Delete,
-    /// A newer session has taken the place of this one, whose viewer has not connected.
+    /// A newer session replaced this one, because its viewer has not connected.
     Replaced,
 }
 

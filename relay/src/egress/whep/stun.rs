@@ -17,7 +17,7 @@ const PRIORITY: u32 = (110 << 24) | (0xffff << 8) | 0xff;
 /// Larger than a request with the longest user fragments, 256 bytes each (RFC 8445, section 5.3).
 const REQUEST_MAX: usize = 1024;
 
-/// A received packet, by what STUN says about it.
+/// The kind of a received packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// A request that has the session's password.

@@ -1,4 +1,4 @@
-//! The clients whose viewers watch a rendition, and those that may not start its encoder.
+//! The clients with viewers of a rendition, and the clients that may not start its encoder.
 //!
 //! A client is the prefix by which the limits count a viewer, or `None` where that is unknown
 //! ([`client_address`](crate::net::client::client_address)).

@@ -1,4 +1,4 @@
-//! Requests whose `Host` is another site's name (DNS rebinding).
+//! Requests with another site's name in `Host` (DNS rebinding).
 
 use super::logins::locked;
 use super::*;

@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 
-/// Streams whose catalogue is larger than every buffer between the relay and a client.
+/// Streams with a catalogue larger than every buffer between the relay and a client.
 const STREAMS: usize = 3000;
 
 fn relay_with_a_long_catalogue() -> TestRelay {

@@ -20,6 +20,11 @@ const ONCE_MS: f64 = 1_000.0;
 const MOMENT_MS: f64 = 250.0;
 /// A frame that arrives within less than this fraction of its duration after the previous one was queued behind it.
 const WAITED: f64 = 0.5;
+/// A source that has just been started sends its first frames late and catches up: an encoder's queue drains over seconds. Within
+/// this time, a frame whose lag is below the least so far by at least the second constant, in seconds, ends the start: earlier
+/// lags say nothing of the link.
+const START_MS: f64 = 10_000.0;
+const CAUGHT_UP: f64 = 0.02;
 /// Upper limit of the jitter that the lag absorbs, in seconds. On a worse link, dropped frames are better than old ones.
 const JITTER_MAX: f64 = 0.5;
 
@@ -30,6 +35,8 @@ pub(super) struct Arrivals {
     /// The newest frame's arrival time and start, and the distance of its start from the previous frame's.
     before: Option<(Moment, f64)>,
     step: f64,
+    /// The arrival time of the first frame.
+    begun: Option<Moment>,
 }
 
 /// The arrivals within one interval.
@@ -57,6 +64,10 @@ impl Arrivals {
             return;
         }
         let lag = now.seconds() - start;
+        let starting = now.ms_since(*self.begun.get_or_insert(now)) < START_MS;
+        if starting && self.earliest().is_some_and(|earliest| lag < earliest - CAUGHT_UP) {
+            self.moments.clear();
+        }
         match self.moments.back_mut().filter(|moment| now.ms_since(moment.at) < MOMENT_MS) {
             Some(moment) => {
                 (moment.earliest, moment.latest) = (moment.earliest.min(lag), moment.latest.max(lag));

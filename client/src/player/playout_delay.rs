@@ -81,6 +81,15 @@ mod tests {
     }
 
     #[test]
+    fn start_of_an_encoder_is_not_jitter() {
+        // The encoder begins 600 ms late and works at 1.3 times the camera's rate: no frame waits behind another.
+        let late_ms = |n: u32| (600.0 - f64::from(n) * FRAME_MS * 0.3).max(0.0) + f64::from(n % 2) * 15.0;
+        let delays = run(200, late_ms);
+        let held: Vec<f64> = delays.into_iter().zip(0..).map(|(delay, n)| delay - late_ms(n)).collect();
+        assert!(held.iter().all(|held| (-1e-6..20.0).contains(held)), "{held:.0?}");
+    }
+
+    #[test]
     fn steady_link_after_jitter_is_decoded_on_arrival_again() {
         let delays = run(2_000, |n| if n < 200 { f64::from(n % 5) * 20.0 } else { 0.0 });
         assert!(delays[300] > 50.0 && delays[1_999].abs() < 1e-6);

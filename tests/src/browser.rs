@@ -39,8 +39,8 @@ use crate::sound_card::SoundCard;
 /// The time limit of a driver's start. It takes a second or two, and longer on a cold disk or busy machine.
 const START: Duration = Duration::from_secs(30);
 
-/// Width and height of a window, for browsers that accept a size.
-const WINDOW: (u32, u32) = (1280, 900);
+/// Width and height of a window. Without a GPU, compositing takes more of the CPU than decoding, in proportion to the area.
+const WINDOW: (u32, u32) = (800, 600);
 
 /// A browser engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,6 +247,10 @@ impl Browser {
         };
         let (process, driver) = start_driver(engine, &driver, display.as_ref(), &[sound], files.path()).await;
         let client = start_session(engine, engine.capabilities(&browser, autoplay), &format!("http://{driver}")).await;
+        if engine == Engine::WebKit {
+            // The other engines take the size at their start.
+            client.set_window_rect(0, 0, WINDOW.0, WINDOW.1).await.expect("WebKitGTK accepts a size");
+        }
         let session = Session { driver, process, _display: display.map(|(owned, _)| owned), _files: files };
         Self { engine, client, session: Some(session), shared }
     }

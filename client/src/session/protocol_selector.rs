@@ -81,7 +81,7 @@ impl ProtocolSelector {
         let why = match (chosen, protocols[at]) {
             (Protocol::Auto, _) if at > 0 => "here it worked before, and what is better did not",
             (Protocol::Auto, Protocol::Mse) => {
-                "it is a sixth of a second behind, passes every proxy and leaves H.265 untouched"
+                "it is a tenth of a second behind, passes every proxy and leaves H.265 untouched"
             }
             (Protocol::Auto, Protocol::WebCodecs) => "it is the freshest way and leaves H.265 untouched",
             (Protocol::Auto, _) => "this browser has no Media Source Extensions",

@@ -89,7 +89,7 @@ fn form(app: &App, running: bool, on_event: &Callback<Event>) -> Html {
             <label>{ "Stream" }<select name="stream" onchange={on(|name| Some(TestEvent::Stream(name.parse().ok()?)))}>{ streams }</select></label>
             <label>{ "Codec" }<select name="codec" onchange={on(|word| choice_of(&word).map(TestEvent::Variant))}>{ variants }</select></label>
             <label>{ "Protocol" }<select name="protocol" onchange={on(|word| Some(TestEvent::Protocol(word.parse().ok()?)))}>{ protocols }</select></label>
-            <button class="primary" name="start" type="button" disabled={test.stream.is_none()} onclick={start}>{ if running { "Start anew" } else { "Start" } }</button>
+            <button class="primary" name="start" type="button" disabled={test.stream.is_none()} onclick={start}>{ if running { "Restart" } else { "Start" } }</button>
             <button name="stop" type="button" disabled={!running} onclick={stop}>{ "Stop" }</button>
             { copy_button("report", "Copy report", report(app)) }
         </div>

@@ -199,16 +199,16 @@ video.src = URL.createObjectURL(source);"#;
             let recording = recordings.h264_without_vui();
             let config = stream("amended", &recording) + &stream("untouched", &recording) + "amend_sps = false\n";
             let relay = Setup::config(format!("{UNTOUCHED}{config}")).start().await;
-            for browser in Browser::start_all().await {
+            Browser::each(async |browser| {
                 for name in ["untouched", "amended"] {
                     let (by_itself, in_page) =
-                        (shown(&browser, &relay, name).await, in_page(&browser, &relay, name).await);
+                        (shown(browser, &relay, name).await, in_page(browser, &relay, name).await);
                     let engine = browser.engine();
                     say(&format!("{engine}, SPS {name}: {by_itself} frames in {WATCHED:?}, {in_page} in the page"));
                     assert!(name == "untouched" || by_itself.min(in_page) >= FRAMES, "{engine}");
                 }
-                browser.leave().await;
-            }
+            })
+            .await;
             let amended = relay.stream("amended").await;
             assert_eq!(amended.b_frames, Some(false));
             assert!(amended.notes.iter().any(|note| note.contains("amend_sps")), "{:?}", amended.notes);

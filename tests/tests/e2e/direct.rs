@@ -21,8 +21,8 @@ const AUDIO: Mount = Mount { path: "audio", kind: Kind::AudioOnly, mark: Rgb(0, 
 /// From an address typed into a cold browser to a picture, with an encoder to be started and the machine busy.
 const LIVE: Duration = Duration::from_secs(30);
 /// A player may take so long to find its edge.
-const SETTLE: Duration = Duration::from_secs(3);
-const WATCHED: Duration = Duration::from_secs(5);
+const SETTLE: Duration = Duration::from_secs(2);
+const WATCHED: Duration = Duration::from_secs(4);
 /// FFmpeg holds two frames, 80 ms. Half of them must be seen to be gone, whatever else the machine does.
 const SOONER_MS: f64 = 40.0;
 

@@ -105,7 +105,7 @@ fn auto_selects_the_next_protocol_and_learns_it() {
         let relay = Setup::config(open(camera)).listen((everywhere, 8080).into()).start().await;
         let proxied = "location / { proxy_pass http://127.0.0.1:8080; proxy_set_header Host $host; }";
         let Some(nginx) = Nginx::start_at(everywhere, proxied).await else { return };
-        for browser in Browser::start_all().await {
+        Browser::each(async |browser| {
             let engine = browser.engine();
             let at = |ip: IpAddr, port: u16| format!("http://{ip}:{port}/");
             let says = async |words: &[&str]| {
@@ -118,7 +118,7 @@ fn auto_selects_the_next_protocol_and_learns_it() {
                 [(namespace::PUBLIC_ADDRESS, "hls"), (namespace::ADDRESS, if with_webrtc { "webrtc" } else { "hls" })]
             {
                 browser.open(&at(ip, nginx.address().port())).await;
-                comes_in_time(&browser, Some(way), Instant::now()).await;
+                comes_in_time(browser, Some(way), Instant::now()).await;
                 browser.press("article.tile", 'b').await;
                 says(&["MSE was left because its connection does not get through"]).await;
                 // Firefox without its plugin offers none of our codecs. This WebKitGTK has no WebRTC.
@@ -126,15 +126,15 @@ fn auto_selects_the_next_protocol_and_learns_it() {
                     says(&["WebRTC because"]).await;
                 }
                 browser.reload().await;
-                comes_in_time(&browser, Some(way), Instant::now()).await;
+                comes_in_time(browser, Some(way), Instant::now()).await;
                 says(&["here it worked before"]).await;
 
                 // Auto learns per origin, and another port is another origin.
                 browser.open(&at(ip, relay.address().port())).await;
-                comes_in_time(&browser, Some("mse"), Instant::now()).await;
+                comes_in_time(browser, Some("mse"), Instant::now()).await;
             }
-            browser.leave().await;
-        }
+        })
+        .await;
     });
 }
 
@@ -178,24 +178,26 @@ fn blocked_websockets_select_hls_which_survives_a_relay_restart() {
         let mut relay = Setup::config(config(false)).start().await;
         let Some(nginx) = Nginx::start(&plain(&relay)).await else { return };
         let mut browsers = Browser::start_all().await;
-        for browser in &browsers {
+        join_all(browsers.iter().map(|browser| async {
             let since = Instant::now();
             browser.open(&nginx.url("/")).await;
             comes_in_time(browser, Some("hls"), since).await;
             browser.press("article.tile", 'b').await;
             let text = browser.text().await;
             assert!(text.contains("HLS") && text.contains("does not get through"), "{}: {text}", browser.engine());
-        }
+        }))
+        .await;
         restart(&mut relay, &browsers).await;
 
         say("Through a proxy that passes no answer on before it has all of it:");
         let holding = Injector::start(relay.address(), "").await;
-        for browser in &browsers {
+        join_all(browsers.iter().map(|browser| async {
             let since = Instant::now();
             browser.open(&holding.url("/?protocol=hls")).await;
             comes_in_time(browser, Some("hls"), since).await;
             browser.leave().await;
-        }
+        }))
+        .await;
 
         browsers.retain(|browser| browser.engine() == Engine::Chromium);
         relay.configure(config(true));

@@ -36,15 +36,16 @@ const SCROLL_BACK: &str = "
 fn tile_outside_the_viewport_pauses_and_resumes_at_once() {
     within(Duration::from_secs(150), async || {
         let camera = Camera::shared(&[CAM]).await;
-        let relay = Setup::config(camera.config()).start().await;
-        for browser in Browser::start_all().await {
+        Browser::each(async |browser| {
+            // A relay for each engine, since the test counts its viewers.
+            let relay = Setup::config(camera.config()).start().await;
             let engine = browser.engine();
             browser.open(&relay.url("/?stream=cam")).await;
             let before = browser.wait_live("cam", LIVE).await;
             browser.script(SCROLL_AWAY, vec![]).await;
             let paused = |tile: &Tile| tile.state == TileState::Paused;
             browser.wait_for_tile("cam", "a tile out of sight to pause", PAUSED, paused).await;
-            nothing_is_buffered(&browser).await;
+            nothing_is_buffered(browser).await;
             still_holds(&relay).await;
             browser.script(SCROLL_BACK, vec![]).await;
             let tile = browser.wait_live("cam", LIVE).await;
@@ -53,8 +54,8 @@ fn tile_outside_the_viewport_pauses_and_resumes_at_once() {
             let back = until("a new picture to be presented", Duration::from_secs(5), back).await;
             say(&format!("back on screen, {engine}: {back:.0} ms to the first new picture"));
             assert!(back < BACK_MS, "{engine}: {back:.0} ms");
-            browser.leave().await;
-        }
+        })
+        .await;
     });
 }
 
@@ -63,8 +64,8 @@ fn tile_outside_the_viewport_pauses_and_resumes_at_once() {
 fn page_in_the_back_forward_cache_frees_its_viewer_and_resumes() {
     within(Duration::from_secs(150), async || {
         let camera = Camera::shared(&[CAM]).await;
-        let relay = Setup::config(camera.config()).start().await;
-        for browser in Browser::start_all().await {
+        Browser::each(async |browser| {
+            let relay = Setup::config(camera.config()).start().await;
             browser.open(&relay.url("/?stream=cam")).await;
             browser.wait_live("cam", LIVE).await;
             browser.leave().await;
@@ -72,8 +73,8 @@ fn page_in_the_back_forward_cache_frees_its_viewer_and_resumes() {
             browser.back().await;
             browser.wait_live("cam", LIVE).await;
             browser.wait_moving("cam", Duration::from_secs(2), 20, LIVE).await;
-            browser.leave().await;
-        }
+        })
+        .await;
     });
 }
 

@@ -13,7 +13,7 @@ use sightline_tests::stats::{Statistic, assert_at_most, median};
 const MUTE: Mount = Mount { path: "mute", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
 const SOUND: Mount = Mount { path: "sound", kind: Kind::WithAac, mark: Rgb(0xc0, 0x40, 0x20) };
 const LIVE: Duration = Duration::from_secs(30);
-const WATCHED: Duration = Duration::from_secs(6);
+const WATCHED: Duration = Duration::from_secs(4);
 /// Of the 75 frames that the camera sends in [`SWITCH`], on a busy machine.
 const FRAMES: u64 = 50;
 /// Turning sound on or off starts a new player, which takes a moment.
@@ -115,7 +115,7 @@ async fn look_and_listen(browser: &Browser, card: &SoundCard) -> f64 {
     let seen = watch.summary(STALL).unwrap_or_else(|| panic!("{engine}: no picture with sound"));
     assert_eq!(audio(browser, SOUND.path).await, ("on".to_owned(), false), "{engine}: it did not last");
     assert!(seen.frames as u64 >= FRAMES, "{engine}: {} frames in {WATCHED:?} with sound", seen.frames);
-    assert!(beeps.len() >= 4, "{engine}: heard {beeps:?}");
+    assert!(beeps.len() >= 3, "{engine}: heard {beeps:?}");
     // The camera beeps when its clock is at a whole second.
     let age = median(beeps.iter().map(|at| at.rem_euclid(1e3)).collect());
     let late = age - seen.p50;

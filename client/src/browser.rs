@@ -46,6 +46,7 @@ pub mod storage;
 pub mod timer;
 pub mod video;
 pub mod video_decoder;
+pub mod video_track;
 
 /// The page's window.
 pub fn window() -> Window {

@@ -28,6 +28,7 @@
 pub mod any;
 mod arrivals;
 pub mod audio_sync;
+pub mod autoplay;
 pub mod decoder_monitor;
 pub mod eviction;
 pub mod frame_age;

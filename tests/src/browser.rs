@@ -62,6 +62,11 @@ impl Engine {
         self != Self::Chromium
     }
 
+    /// The protocol that Auto prefers in a secure context, such as a page of this machine.
+    pub fn auto(self) -> &'static str {
+        if self == Self::Chromium { "webcodecs" } else { "mse" }
+    }
+
     fn browser(self) -> Option<PathBuf> {
         match self {
             Self::Chromium => installed("CHROMIUM", &["chromium", "google-chrome"]),

@@ -7,6 +7,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::HtmlVideoElement;
 
 use super::media_source::Kind;
+use super::video_track::VideoTrack;
 use super::{display, document, window};
 use crate::codec_probe;
 use crate::state::Abilities;
@@ -34,6 +35,7 @@ fn ask() -> Abilities {
         webrtc: has("RTCPeerConnection"),
         native_hls,
         webcodecs: has("VideoDecoder"),
+        video_track: VideoTrack::is_available(),
         webtransport: has("WebTransport"),
         frame_callbacks,
         picture_in_picture: display::can_float(),

@@ -95,7 +95,7 @@ pub struct MediaSource {
     inner: web_sys::MediaSource,
     managed: Option<ManagedMediaSource>,
     _listeners: Vec<Listener>,
-    _url: ObjectUrl,
+    url: ObjectUrl,
 }
 
 impl MediaSource {
@@ -126,9 +126,16 @@ impl MediaSource {
             Listener::new(&inner, name, move |_| on_event(event))
         };
         let _listeners = names.into_iter().map(listen).collect();
-        let _url = ObjectUrl(Url::create_object_url_with_source(&inner)?);
-        video.set_src(&_url.0);
-        Ok(Self { inner, managed, _listeners, _url })
+        let url = ObjectUrl(Url::create_object_url_with_source(&inner)?);
+        // A `srcObject` of the previous player would be used instead.
+        video.set_src_object(None);
+        video.set_src(&url.0);
+        Ok(Self { inner, managed, _listeners, url })
+    }
+
+    /// Whether this is the source of `video`.
+    pub fn is_attached(&self, video: &HtmlVideoElement) -> bool {
+        video.src_object().is_none() && video.src() == self.url.0
     }
 
     /// Whether SourceBuffers can be added and appended to.

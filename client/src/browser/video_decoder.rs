@@ -32,7 +32,8 @@ extern "C" {
     #[wasm_bindgen(constructor, catch)]
     fn new(init: &Object) -> Result<EncodedVideoChunk, JsValue>;
 
-    type VideoFrame;
+    /// A frame, until it is closed.
+    pub type VideoFrame;
 
     #[wasm_bindgen(method, getter)]
     fn timestamp(this: &VideoFrame) -> f64;
@@ -45,6 +46,9 @@ extern "C" {
 
     #[wasm_bindgen(method)]
     fn close(this: &VideoFrame);
+
+    #[wasm_bindgen(method, catch, js_name = clone)]
+    fn duplicate(this: &VideoFrame) -> Result<VideoFrame, JsValue>;
 
     #[wasm_bindgen(extends = CanvasRenderingContext2d)]
     type FrameContext;
@@ -73,6 +77,11 @@ impl Frame {
         let (width, height) = self.size();
         let context: FrameContext = context.unchecked_into();
         context.draw_frame(&self.0, 0.0, 0.0, f64::from(width), f64::from(height)).is_ok()
+    }
+
+    /// The same frame for an owner that closes it; none if the decoder has taken its buffer back.
+    pub(super) fn duplicate(&self) -> Option<VideoFrame> {
+        self.0.duplicate().ok()
     }
 }
 
@@ -155,7 +164,8 @@ impl Drop for Decoder {
     }
 }
 
-fn object(properties: &[(&str, &JsValue)]) -> Object {
+/// An object with these properties.
+pub(super) fn object(properties: &[(&str, &JsValue)]) -> Object {
     let object = Object::new();
     for (name, value) in properties {
         // An ordinary object accepts every property.

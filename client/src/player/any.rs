@@ -149,8 +149,14 @@ impl Player {
 
     /// Handles a user gesture: the browser now permits playback.
     pub fn tapped(&mut self) {
-        if let Self::Mse(player) = self {
-            player.tapped();
+        dispatch!(self, player => player.tapped());
+    }
+
+    /// Whether frames are presented in the `<video>`, and not on the canvas over it.
+    pub fn uses_video(&self) -> bool {
+        match self {
+            Self::Mse(_) => true,
+            Self::WebCodecs(player) => player.uses_video(),
         }
     }
 

@@ -12,6 +12,7 @@ use sightline_protocol::fragment::{FragmentHead, HEAD_LEN_MAX, NtpTime};
 use sightline_protocol::message::{Track, TrackKind};
 use web_sys::HtmlVideoElement;
 
+use super::autoplay::Autoplay;
 use super::frame_age::FrameAge;
 use super::frame_rate::FrameRate;
 use super::live_edge::{Action, HALF_A_FRAME};
@@ -51,9 +52,6 @@ pub enum MseSignal {
     Played(Result<(), DomError>),
 }
 
-/// Minimum interval between `play()` calls. A video that cannot play rejects at once; a new call on each rejection would block
-/// the page's event loop.
-const PLAY_EVERY_MS: f64 = 1_000.0;
 /// Events of the video after which its position is checked before the next timer.
 const MOVES: [&str; 5] = ["loadeddata", "playing", "seeked", "waiting", "pause"];
 
@@ -79,23 +77,12 @@ pub struct MsePlayer {
     /// The video's frame count at the start of the epoch, for browsers that do not report presented frames; none before an
     /// epoch.
     frames_before: Option<u32>,
-    playing: Playing,
+    autoplay: Autoplay,
     visible: bool,
     /// The timeline position from which a frame is awaited since the video became visible again.
     resumed: Option<f64>,
-    asked_to_play: Moment,
     outcomes: Vec<Outcome>,
     _listeners: Vec<Listener>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Playing {
-    /// The result of `play()` is awaited.
-    Asked,
-    /// The browser requires a user gesture.
-    TapNeeded,
-    /// No result is awaited.
-    Settled,
 }
 
 impl MsePlayer {
@@ -132,10 +119,9 @@ impl MsePlayer {
             rate: 1.0,
             frames,
             frames_before: None,
-            playing: Playing::Settled,
+            autoplay: Autoplay::new(now()),
             visible: true,
             resumed: None,
-            asked_to_play: now(),
             outcomes: Vec::new(),
             _listeners: listeners,
         };
@@ -256,7 +242,7 @@ impl MsePlayer {
     }
 
     fn play(&mut self) {
-        (self.playing, self.asked_to_play) = (Playing::Asked, now());
+        self.autoplay.asked(now());
         let signal = Rc::clone(&self.signal);
         video::play(&self.video, move |result| signal(MseSignal::Played(result)));
     }
@@ -357,8 +343,7 @@ impl MsePlayer {
         }
         let presented = self.attachment.live_edge.has_presented();
         let visible = self.visible && is_seen(&self.video);
-        let patient = now.ms_since(self.asked_to_play) >= PLAY_EVERY_MS;
-        if visible && self.video.paused() && self.playing == Playing::Settled && patient {
+        if visible && self.video.paused() && self.autoplay.is_due(now) {
             self.play();
         }
         if self.attachment.lacks_audio(&self.video, now) {
@@ -366,7 +351,7 @@ impl MsePlayer {
         }
         let showing = visible && !self.video.paused();
         // A paused video that does not resume on request is stale, too.
-        let due = visible && presented && self.playing != Playing::TapNeeded;
+        let due = visible && presented && !self.autoplay.needs_tap();
         let observation = || PlaybackObservation {
             position: self.video.current_time(),
             presented: shown,
@@ -400,17 +385,15 @@ impl MsePlayer {
     }
 
     fn played(&mut self, result: &Result<(), DomError>) {
-        let needed = matches!(result, Err(DomError::NotAllowed));
-        // Other errors come from a MediaSource that was replaced or has failed: a later tick calls `play()` again.
-        self.playing = if needed { Playing::TapNeeded } else { Playing::Settled };
-        if needed || result.is_ok() {
-            self.outcomes.push(Outcome::TapNeeded(needed));
-        }
+        self.outcomes.extend(self.autoplay.settled(result).map(Outcome::TapNeeded));
     }
 }
 
 impl Drop for MsePlayer {
     fn drop(&mut self) {
-        video::release(&self.video);
+        // The next player may have attached its source.
+        if self.attachment.source.is_attached(&self.video) {
+            video::release(&self.video);
+        }
     }
 }

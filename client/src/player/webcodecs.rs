@@ -1,8 +1,10 @@
-//! Plays through WebCodecs: a `VideoDecoder` decodes, and each frame is painted on the canvas over the `<video>` on output.
+//! Plays through WebCodecs: a `VideoDecoder` decodes, and each frame is presented on output, in the `<video>` or on the canvas over
+//! it ([`FrameOutput`]).
 //!
-//! Input: the relay's epochs and media, and the browser's [`WebCodecsSignal`]s. Output: [`Outcome`]s. The policies beside it decide:
-//! [`playout_delay`](super::playout_delay) when a frame is decoded, [`decoder_monitor`](super::decoder_monitor)(super::decoder_monitor) which frame is painted. Sound is not played: the
-//! owner uses the [MSE player](super::mse) for that. A tile's session owns the player as it does the other.
+//! Input: the relay's epochs and media, and the browser's [`WebCodecsSignal`]s. Output: [`Outcome`]s. The policies beside it
+//! decide: [`playout_delay`](super::playout_delay) when a frame is decoded, [`decoder_monitor`](super::decoder_monitor) which frame
+//! is presented. Sound is not played: the owner uses the [MSE player](super::mse) for that. A tile's session owns the player as it
+//! does the other.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -13,8 +15,9 @@ use sightline_protocol::fragment::{FragmentHead, HEAD_LEN_MAX, NtpTime};
 use sightline_protocol::message::{Track, TrackKind};
 use web_sys::HtmlVideoElement;
 
+use super::autoplay::Autoplay;
 use super::decoder_monitor::{DecoderMonitor, FrameAction, timestamp};
-use super::frame_age::FrameAge;
+use super::frame_age::{CaptureTimes, FrameAge};
 use super::frame_rate::FrameRate;
 use super::live_edge::HALF_A_FRAME;
 use super::outcome::Outcome;
@@ -26,9 +29,14 @@ use super::timeline::Timeline;
 use crate::browser::error::DomError;
 use crate::browser::frame_canvas::FrameCanvas;
 use crate::browser::timer::Timeout;
+use crate::browser::video::{self, PresentedFrame};
 use crate::browser::video_decoder::{Decoder, Frame};
-use crate::browser::{bytes, is_seen, unix_ms, unix_ms_at};
+use crate::browser::{self, bytes, is_seen, unix_ms, unix_ms_at};
 use crate::time::Moment;
+
+mod output;
+
+pub use output::FrameOutput;
 
 /// Frames held for the jitter. Half a second of 60 frames per second has fewer; when full, the oldest is decoded at once.
 const HELD_MAX: usize = 64;
@@ -41,12 +49,17 @@ pub enum WebCodecsSignal {
     Error(u32, DomError),
     /// A held frame is due.
     Due,
+    /// The `<video>` has presented a frame.
+    Presented(PresentedFrame),
+    /// The result of a `play()` call.
+    Played(Result<(), DomError>),
 }
 
 /// See the module.
 pub struct WebCodecsPlayer {
     video: HtmlVideoElement,
-    frame_canvas: FrameCanvas,
+    output: FrameOutput,
+    autoplay: Autoplay,
     signal: Rc<dyn Fn(WebCodecsSignal)>,
     /// The announced track; its init segment is the next message.
     announced: Option<Track>,
@@ -66,12 +79,13 @@ struct DecoderAttachment {
     decoder: Decoder,
     monitor: DecoderMonitor,
     timeline: Timeline,
+    capture_times: CaptureTimes,
     playout_delay: PlayoutDelay,
     held: VecDeque<HeldFrame>,
     timer: Option<Timeout>,
     /// Whether only a key frame can be decoded.
     needs_keyframe: bool,
-    /// The position from which on a painted frame is the first: of the epoch, or since the tile became visible again.
+    /// The position from which on a presented frame is the first: of the epoch, or since the tile became visible again.
     awaited: Option<f64>,
     failed: bool,
 }
@@ -97,6 +111,7 @@ impl DecoderAttachment {
             decoder,
             monitor: DecoderMonitor::default(),
             timeline: Timeline::default(),
+            capture_times: CaptureTimes::default(),
             playout_delay: PlayoutDelay::default(),
             held: VecDeque::new(),
             timer: None,
@@ -130,7 +145,7 @@ impl DecoderAttachment {
 }
 
 impl WebCodecsPlayer {
-    /// Paints on `frame_canvas`, which covers `video`, and sends its signals to `signal`.
+    /// Presents in `video` or on `frame_canvas`, which covers it, and sends its signals to `signal`.
     ///
     /// # Errors
     /// If the browser cannot create a decoder.
@@ -139,10 +154,11 @@ impl WebCodecsPlayer {
         frame_canvas: FrameCanvas,
         signal: Rc<dyn Fn(WebCodecsSignal)>,
     ) -> Result<Self, DomError> {
-        Ok(Self {
+        let mut player = Self {
             attachment: DecoderAttachment::new(0, &signal)?,
+            output: FrameOutput::new(&video, frame_canvas, &signal)?,
+            autoplay: Autoplay::new(browser::now()),
             video,
-            frame_canvas,
             signal,
             announced: None,
             expecting: false,
@@ -151,16 +167,38 @@ impl WebCodecsPlayer {
             age: FrameAge::default(),
             visible: true,
             outcomes: Vec::new(),
-        })
+        };
+        player.play();
+        Ok(player)
     }
 
-    /// Starts over with a new decoder.
+    /// Whether frames are presented in the `<video>`, and not on the canvas over it.
+    pub fn uses_video(&self) -> bool {
+        self.output.uses_video()
+    }
+
+    fn play(&mut self) {
+        if self.output.uses_video() {
+            self.autoplay.asked(browser::now());
+            let signal = Rc::clone(&self.signal);
+            video::play(&self.video, move |result| signal(WebCodecsSignal::Played(result)));
+        }
+    }
+
+    /// Handles a user gesture: the browser now permits playback.
+    pub fn tapped(&mut self) {
+        self.play();
+    }
+
+    /// Starts over with a new decoder, and a new track for the `<video>`.
     ///
     /// # Errors
     /// If the browser cannot create another decoder.
     pub fn start_over(&mut self) -> Result<(), DomError> {
         self.ignore_media();
         self.attachment = DecoderAttachment::new(self.attachment.generation + 1, &self.signal)?;
+        self.output.start_over(&self.video)?;
+        self.play();
         Ok(())
     }
 
@@ -208,6 +246,10 @@ impl WebCodecsPlayer {
             WebCodecsSignal::Frame(_, frame) => self.frame(&frame, now),
             WebCodecsSignal::Error(_, error) => self.refused(&error),
             WebCodecsSignal::Due => self.decode(now),
+            WebCodecsSignal::Presented(frame) => self.presented(frame),
+            WebCodecsSignal::Played(result) => {
+                self.outcomes.extend(self.autoplay.settled(&result).map(Outcome::TapNeeded))
+            }
         }
     }
 
@@ -217,12 +259,17 @@ impl WebCodecsPlayer {
         let DecoderAttachment { monitor, timeline, .. } = &self.attachment;
         // A hidden page may be given no decoder.
         let visible = self.visible && is_seen(&self.video);
-        let due = visible && monitor.painted().is_some();
-        let shown = (monitor.quality().0 - monitor.quality().1) as u32;
+        let due = visible && monitor.painted().is_some() && !self.autoplay.needs_tap();
+        let painted = (monitor.quality().0 - monitor.quality().1) as u32;
+        let shown = if self.output.uses_video() { video::frames(&self.video) } else { painted };
         let observation =
             || PlaybackObservation { position: timeline.end(), presented: shown, appended: Some(monitor.submitted()) };
         let silent = visible && monitor.is_silent(now);
+        let paused = self.output.uses_video() && visible && self.video.paused();
         self.outcomes.extend(self.stall_detector.observe(due.then(observation), now).map(Outcome::Stale));
+        if paused && self.autoplay.is_due(now) {
+            self.play();
+        }
         if silent {
             self.fail(PlaybackError::NoFrame);
         } else if self.stall_detector.is_frozen() {
@@ -334,14 +381,26 @@ impl WebCodecsPlayer {
     }
 
     fn frame(&mut self, frame: &Frame, now: Moment) {
-        let DecoderAttachment { monitor, timeline, awaited, failed, .. } = &mut self.attachment;
+        let DecoderAttachment { monitor, timeline, capture_times, failed, .. } = &mut self.attachment;
         let FrameAction::Paint(capture) = monitor.output(frame.timestamp(), timeline.end(), now) else { return };
-        if *failed || !self.frame_canvas.paint(frame) {
+        if *failed || !self.output.present(frame) {
             return;
         }
-        self.age.presented(capture, unix_ms_at(crate::browser::now()));
-        let painted = monitor.painted();
-        if awaited.take_if(|from| painted.is_some_and(|painted| painted >= *from - HALF_A_FRAME)).is_some() {
+        let position = frame.timestamp() as f64 / 1e6;
+        capture_times.insert(position, capture);
+        if !self.output.uses_video() {
+            self.presented(PresentedFrame { position, shown: browser::now() });
+        }
+    }
+
+    fn presented(&mut self, frame: PresentedFrame) {
+        let DecoderAttachment { capture_times, awaited, monitor, .. } = &mut self.attachment;
+        // The `<video>` may still present a frame of the previous decoder.
+        if monitor.painted().is_none_or(|painted| frame.position > painted + HALF_A_FRAME) {
+            return;
+        }
+        self.age.presented(capture_times.at(frame.position), unix_ms_at(frame.shown));
+        if awaited.take_if(|from| frame.position >= *from - HALF_A_FRAME).is_some() {
             self.outcomes.push(Outcome::Presented);
         }
     }

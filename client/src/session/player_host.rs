@@ -14,6 +14,7 @@ use crate::browser::error::DomError;
 use crate::browser::frame_canvas::FrameCanvas;
 use crate::browser::mailbox::Sender;
 use crate::browser::media_source::Kind;
+use crate::browser::video_track::VideoTrack;
 use crate::browser::{self, display};
 use crate::codec_probe;
 use crate::player::any::{Player, PlayerKind, PlayerSignal};
@@ -44,7 +45,7 @@ impl PlayerHost {
         let signal: Rc<dyn Fn(PlayerSignal)> = Rc::new(move |signal| sender.send(Input::Player(signal)));
         Ok(Self {
             player: Player::new(preferred, media_source, (video.clone(), canvas.clone()), Rc::clone(&signal))?,
-            selector: PlayerSelector::new(preferred),
+            selector: PlayerSelector::new(preferred, VideoTrack::is_available()),
             media_source,
             video,
             canvas,
@@ -75,7 +76,7 @@ impl PlayerHost {
 
     /// Enters or leaves picture-in-picture. Returns whether another player has to be selected for it.
     pub(super) fn float(&mut self) -> bool {
-        self.float_due = self.is_webcodecs();
+        self.float_due = !self.player.uses_video();
         if !self.float_due {
             display::float(&self.video);
         }
@@ -122,7 +123,7 @@ impl PlayerHost {
 
     /// Handles a presented frame: the first of an epoch, or since the tile became visible again.
     pub(super) fn presented(&mut self) {
-        if !self.is_webcodecs() {
+        if self.player.uses_video() {
             self.canvas.hide();
             if std::mem::take(&mut self.float_due) {
                 display::float(&self.video);

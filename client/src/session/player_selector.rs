@@ -8,6 +8,8 @@ use crate::player::any::PlayerKind;
 #[derive(Debug, Clone)]
 pub(super) struct PlayerSelector {
     preferred: PlayerKind,
+    /// Whether WebCodecs presents in the `<video>`, which picture-in-picture shows.
+    uses_video: bool,
     /// The family of the stream that WebCodecs failed to play, if known, and the reason.
     failed: Option<(Option<Family>, String)>,
     /// The family of the current epoch, if known.
@@ -19,9 +21,9 @@ pub(super) struct PlayerSelector {
 }
 
 impl PlayerSelector {
-    /// Creates the choice of the player that the protocol asks for.
-    pub(super) fn new(preferred: PlayerKind) -> Self {
-        Self { preferred, failed: None, family: None, audio: false, floating: false }
+    /// Creates the choice of the player that the protocol asks for. `uses_video`: whether WebCodecs presents in the `<video>`.
+    pub(super) fn new(preferred: PlayerKind, uses_video: bool) -> Self {
+        Self { preferred, uses_video, failed: None, family: None, audio: false, floating: false }
     }
 
     /// Handles an epoch of this family. A failure with another family does not count for it.
@@ -52,7 +54,8 @@ impl PlayerSelector {
 
     /// The player to use.
     pub(super) fn kind(&self) -> PlayerKind {
-        if self.failed.is_some() || self.audio || self.floating { PlayerKind::Mse } else { self.preferred }
+        let floats = self.floating && !self.uses_video;
+        if self.failed.is_some() || self.audio || floats { PlayerKind::Mse } else { self.preferred }
     }
 
     /// The reason, as part of a sentence.
@@ -61,7 +64,7 @@ impl PlayerSelector {
             _ if self.kind() == PlayerKind::WebCodecs => "it can play all that is asked for again".to_owned(),
             Some((_, why)) => format!("WebCodecs failed: {why}"),
             None if self.audio => "sound is on, which WebCodecs does not play yet".to_owned(),
-            None if self.floating => "WebCodecs has no picture in picture".to_owned(),
+            None if self.floating => "this browser's WebCodecs has no picture in picture".to_owned(),
             None => "you chose it".to_owned(),
         }
     }
@@ -74,7 +77,7 @@ mod tests {
 
     #[test]
     fn audio_and_picture_in_picture_use_mse_while_they_last() {
-        let mut selector = PlayerSelector::new(PlayerKind::WebCodecs);
+        let mut selector = PlayerSelector::new(PlayerKind::WebCodecs, false);
         assert_eq!(selector.kind(), PlayerKind::WebCodecs);
         for (audio, floating) in [(true, false), (false, true), (true, true)] {
             selector.set_audio(audio);
@@ -87,8 +90,17 @@ mod tests {
     }
 
     #[test]
+    fn picture_in_picture_keeps_a_player_that_presents_in_the_video() {
+        let mut selector = PlayerSelector::new(PlayerKind::WebCodecs, true);
+        selector.set_floating(true);
+        assert_eq!(selector.kind(), PlayerKind::WebCodecs);
+        selector.set_audio(true);
+        assert_eq!(selector.kind(), PlayerKind::Mse);
+    }
+
+    #[test]
     fn failure_lasts_for_its_codec_family() {
-        let mut selector = PlayerSelector::new(PlayerKind::WebCodecs);
+        let mut selector = PlayerSelector::new(PlayerKind::WebCodecs, false);
         selector.begin_epoch(Some(H265));
         selector.failed("no decoder".to_owned());
         assert_eq!((selector.kind(), selector.why().as_str()), (PlayerKind::Mse, "WebCodecs failed: no decoder"));
@@ -100,7 +112,7 @@ mod tests {
 
     #[test]
     fn preferred_mse_is_kept() {
-        let mut selector = PlayerSelector::new(PlayerKind::Mse);
+        let mut selector = PlayerSelector::new(PlayerKind::Mse, false);
         selector.begin_epoch(Some(H264));
         selector.set_audio(false);
         assert_eq!(selector.kind(), PlayerKind::Mse);

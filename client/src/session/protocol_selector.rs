@@ -24,10 +24,6 @@ const REFUSALS: u32 = 2;
 const PROBE_INTERVAL_MS: f64 = 30_000.0;
 const PROBE_INTERVAL_MAX_MS: f64 = 15.0 * 60_000.0;
 
-/// Whether Auto begins with WebCodecs where the browser has it. Not yet: nine tiles cost 1.6 times the CPU of MSE (`bench
-/// players`, Chromium without a GPU), which a wall of cameras notices more than 60 ms.
-const AUTO_WEBCODECS: bool = false;
-
 /// The next action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
@@ -83,7 +79,9 @@ impl ProtocolSelector {
             (Protocol::Auto, Protocol::Mse) => {
                 "it is a tenth of a second behind, passes every proxy and leaves H.265 untouched"
             }
-            (Protocol::Auto, Protocol::WebCodecs) => "it is the freshest way and leaves H.265 untouched",
+            (Protocol::Auto, Protocol::WebCodecs) => {
+                "it presents each frame on arrival, passes every proxy and leaves H.265 untouched"
+            }
             (Protocol::Auto, _) => "this browser has no Media Source Extensions",
             _ => "you chose it",
         };
@@ -238,15 +236,13 @@ fn protocols(chosen: Protocol, abilities: &Abilities, host: &str) -> Vec<Protoco
     if chosen != Protocol::Auto {
         return vec![chosen];
     }
-    auto(AUTO_WEBCODECS, abilities, host)
-}
-
-fn auto(webcodecs: bool, abilities: &Abilities, host: &str) -> Vec<Protocol> {
     let mse = abilities.media_source.is_some();
+    // Presenting on a canvas costs more CPU than MSE (docs/design/playback.md).
+    let webcodecs = mse && abilities.webcodecs && abilities.video_track;
     let there = [
-        // MSE takes over where WebCodecs fails.
-        (Protocol::WebCodecs, webcodecs && mse && abilities.webcodecs),
-        (Protocol::Mse, mse),
+        // Both use the same WebSocket, and MSE takes over where WebCodecs fails.
+        (Protocol::WebCodecs, webcodecs),
+        (Protocol::Mse, mse && !webcodecs),
         // WebRTC does not pass the tunnels and proxies of remote access.
         (Protocol::WebRtc, abilities.webrtc && is_local(host)),
         (Protocol::Hls, mse || abilities.native_hls),

@@ -11,6 +11,8 @@ pub struct Abilities {
     pub native_hls: bool,
     /// `VideoDecoder`.
     pub webcodecs: bool,
+    /// `MediaStreamTrackGenerator`: decoded frames can be presented in a `<video>`.
+    pub video_track: bool,
     /// `WebTransport`.
     pub webtransport: bool,
     /// `requestVideoFrameCallback`: reports every presented frame.
@@ -39,6 +41,7 @@ impl Abilities {
             known("WebRTC", self.webrtc),
             known("HLS without a script", self.native_hls),
             known("WebCodecs", self.webcodecs),
+            known("WebCodecs into a video", self.video_track),
             known("WebTransport", self.webtransport),
             known("Frame callbacks", self.frame_callbacks),
             known("Picture in picture", self.picture_in_picture),

@@ -33,7 +33,7 @@ pub enum Protocol {
     Auto,
     /// Fragments over a WebSocket into Media Source Extensions.
     Mse,
-    /// The same fragments over a WebSocket, decoded by WebCodecs onto a canvas.
+    /// The same fragments over a WebSocket, decoded by WebCodecs and presented on arrival.
     WebCodecs,
     /// RTP over UDP or TCP, negotiated by WHEP.
     WebRtc,

@@ -19,7 +19,7 @@ impl App {
                     .to_owned()
             }
             Protocol::WebCodecs if abilities.webcodecs => {
-                "As MSE, but freshest, painted on arrival; sound and picture in picture play by MSE.".to_owned()
+                "As MSE, but each frame is presented on arrival; sound plays by MSE.".to_owned()
             }
             Protocol::WebCodecs if !abilities.secure_context => "WebCodecs needs HTTPS.".to_owned(),
             Protocol::WebCodecs => "This browser has no WebCodecs.".to_owned(),

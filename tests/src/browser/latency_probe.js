@@ -1,6 +1,6 @@
 // The latency probe: reads the clock in the frames of a tile, or of any page, see latency_probe.rs. Its argument is the stream, or null
-// for the first playing video. It replaces an earlier probe. videos.js and painted.js precede it. Of a tile that plays by
-// WebCodecs it reads the canvas, at the first animation frame after a frame was painted.
+// for the first playing video. It replaces an earlier probe. videos.js and painted.js precede it. Where
+// WebCodecs paints on a canvas, it reads that, at the first animation frame after a frame was painted.
 const stream = arguments[0];
 const [CELLS, BITS, ROWS] = [32, 24, 15];
 // Above the number of samples between two collections: a minute at 60 frames per second.
@@ -96,10 +96,15 @@ const follow = video => {
 
 // The page may replace the watched element.
 const plays = video => video.isConnected && video.videoWidth && !video.paused;
+// WebCodecs presents on the canvas where the video has no track for it.
+const surface = tile => {
+    const video = tile?.querySelector('video');
+    return video && tile.dataset.protocol === 'webcodecs' && !video.srcObject ? tile.querySelector('canvas') : video;
+};
 const find = () => {
     probe.tile = [...document.querySelectorAll('article.tile')].find(tile => tile.dataset.stream === stream);
     const first = () => probe.video && plays(probe.video) ? probe.video : [...videos(document)].find(plays);
-    const video = (stream === null ? first() : probe.tile?.querySelector(probe.tile.dataset.protocol === 'webcodecs' ? 'canvas' : 'video')) ?? null;
+    const video = (stream === null ? first() : surface(probe.tile)) ?? null;
     if (video === probe.video) return;
     probe.video = video;
     if (video) follow(video);

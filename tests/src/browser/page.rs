@@ -127,7 +127,7 @@ const video = tile.querySelector('video');
 const message = tile.querySelector('.tile-message');
 const number = text => text === undefined || text === '' ? null : Number(text);
 const quality = video.getVideoPlaybackQuality();
-const canvas = tile.dataset.protocol === 'webcodecs' ? tile.querySelector('canvas') : null;
+const canvas = tile.dataset.protocol === 'webcodecs' && !video.srcObject ? tile.querySelector('canvas') : null;
 return {
     state: tile.dataset.state,
     protocol: tile.dataset.protocol ?? null,

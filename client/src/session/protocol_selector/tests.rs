@@ -45,15 +45,14 @@ fn auto_order_follows_locality_and_abilities() {
 }
 
 #[test]
-fn webcodecs_is_first_if_auto_uses_it() {
+fn auto_prefers_webcodecs_where_it_presents_in_a_video() {
     use Protocol::{Hls, Mse, WebCodecs};
-    let decodes = Abilities { webcodecs: true, ..everything() };
-    let host = "cameras.example.org";
-    assert_eq!(protocols(Protocol::Auto, &decodes, host), auto(AUTO_WEBCODECS, &decodes, host));
-    assert_eq!(auto(true, &decodes, host), [WebCodecs, Mse, Hls]);
-    assert_eq!(auto(true, &everything(), host), [Mse, Hls]);
-    assert_eq!(auto(false, &decodes, host), [Mse, Hls]);
-    assert_eq!(auto(true, &Abilities { media_source: None, ..decodes }, host), [Hls], "MSE is its fallback");
+    let order = |abilities: Abilities| protocols(Protocol::Auto, &abilities, "cameras.example.org");
+    let chromium = Abilities { webcodecs: true, video_track: true, ..everything() };
+    assert_eq!(order(chromium.clone()), [WebCodecs, Hls], "MSE uses the same WebSocket");
+    assert_eq!(order(Abilities { video_track: false, ..chromium.clone() }), [Mse, Hls]);
+    assert_eq!(order(Abilities { webcodecs: false, ..chromium.clone() }), [Mse, Hls], "without HTTPS");
+    assert_eq!(order(Abilities { media_source: None, ..chromium }), [Hls], "MSE is its fallback");
 }
 
 #[test]

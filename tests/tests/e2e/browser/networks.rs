@@ -154,7 +154,7 @@ fn blocked_network_is_reported_until_it_recovers() {
         for browser in &browsers {
             browser.open(&link.url("/")).await;
         }
-        join_all(browsers.iter().map(|browser| comes(browser, Some("mse"), Instant::now()))).await;
+        join_all(browsers.iter().map(|browser| comes(browser, Some(browser.engine().auto()), Instant::now()))).await;
         link.refuse(true);
         link.cut();
         join_all(browsers.iter().map(is_told)).await;
@@ -317,7 +317,7 @@ mod one_browser {
             }
             let Some(browser) = Browser::start(Engine::Chromium).await else { return };
             browser.open(&nginx.url("/cams/")).await;
-            comes_in_time(&browser, Some("mse"), Instant::now()).await;
+            comes_in_time(&browser, Some(browser.engine().auto()), Instant::now()).await;
             browser.press("article.tile", 'b').await;
             for protocol in ["hls", "webrtc", "mse"] {
                 choose(&browser, protocol).await;

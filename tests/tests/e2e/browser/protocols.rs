@@ -57,7 +57,7 @@ fn every_protocol_plays_or_gives_a_reason() {
             browser.wait_live(YARD.path, LIVE).await;
             browser.press("article.tile", 'b').await;
             browser.script(WATCH_FOR_BLACK, vec![]).await;
-            comes_by(browser, "mse").await; // Auto's choice
+            comes_by(browser, engine.auto()).await;
             choose(browser, "hls").await;
             comes_by(browser, "hls").await;
             choose(browser, "webrtc").await;

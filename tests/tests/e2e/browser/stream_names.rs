@@ -31,7 +31,7 @@ async fn plays(browser: &Browser, name: &str, protocol: &str, mark: Rgb) {
 
 /// The protocols of that engine: this Firefox offers none of our codecs in WebRTC, and this WebKitGTK has no WebRTC.
 fn protocols(engine: Engine) -> &'static [&'static str] {
-    if engine == Engine::Chromium { &["mse", "hls", "webrtc"] } else { &["mse", "hls"] }
+    if engine == Engine::Chromium { &["webcodecs", "mse", "hls", "webrtc"] } else { &["mse", "hls"] }
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn token_link_shows_only_its_stream() {
         let token = token(&[NAME]).expect("a token");
         Browser::each(async |browser| {
             browser.open(&relay.url(&format!("/?token={token}"))).await;
-            plays(browser, NAME, "mse", SITE.mark).await;
+            plays(browser, NAME, browser.engine().auto(), SITE.mark).await;
             assert_eq!(browser.streams().await, [NAME], "{}", browser.engine());
         })
         .await;

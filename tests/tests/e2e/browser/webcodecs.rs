@@ -79,8 +79,10 @@ fn broken_decoder_falls_back_to_mse_with_the_reason() {
             let engine = browser.engine();
             browser.open(&relay.url("/?statistics")).await;
             browser.wait_live(H264.path, LIVE).await;
-            browser.script(BREAK, vec![]).await;
             browser.press("article.tile", 'b').await;
+            browser.click("[name=protocol][value=mse]").await;
+            plays(browser, H264, "mse").await;
+            browser.script(BREAK, vec![]).await;
             browser.click("[name=protocol][value=webcodecs]").await;
             let failed = "return document.querySelector('article.tile .tile-statistics').textContent.includes('WebCodecs failed')";
             until("the reason", LIVE, async || {

@@ -60,8 +60,10 @@ fn trunk_serve_plays_by_every_protocol() {
 
         let camera = Camera::start(&[YARD]).await;
         let _relay = Setup::config(camera.config()).listen(([127, 0, 0, 1], 8080).into()).start().await;
-        // Auto, the default, begins with MSE.
-        for (protocol, parameter) in [("mse", ""), ("webrtc", "&protocol=webrtc"), ("hls", "&protocol=hls")] {
+        let auto = browser.engine().auto();
+        for (protocol, parameter) in
+            [(auto, ""), ("mse", "&protocol=mse"), ("webrtc", "&protocol=webrtc"), ("hls", "&protocol=hls")]
+        {
             browser.open(&format!("{PAGE}{parameter}")).await;
             let comes = |tile: &Tile| tile.state == TileState::Live && tile.protocol.as_deref() == Some(protocol);
             browser.wait_for_tile(YARD.path, &format!("a picture by {protocol}"), LIVE, comes).await;

@@ -47,6 +47,8 @@ const HURRY: f64 = 1.12;
 /// A correction starts beyond the first offset and ends below the second, in seconds. The rate changes in steps, so that it is
 /// not set all the time.
 const OFF: f64 = 0.012;
+/// With audio: Firefox plays sound early after each change of the rate.
+const OFF_AUDIO: f64 = 0.06;
 const NEAR: f64 = 0.003;
 const STEP: f64 = 0.01;
 
@@ -145,7 +147,8 @@ impl LatencyController {
             _ => 0.0,
         };
         let fastest = if off > HURRY_BEHIND { HURRY } else { FASTEST };
-        let enough = if self.rate == 1.0 { OFF } else { NEAR };
+        let off_enough = if self.audio.has_begun() { OFF_AUDIO } else { OFF };
+        let enough = if self.rate == 1.0 { off_enough } else { NEAR };
         let correction = (off.abs() * GAIN).max(STEP) * off.signum();
         let wanted = if off.abs() < enough { 1.0 } else { (1.0 + correction).clamp(SLOWEST, fastest) };
         if wanted == 1.0 || (wanted - self.rate).abs() >= STEP {

@@ -327,7 +327,7 @@ mod one_browser {
 
             browser.open(&nginx.url("/cams/test?stream=yard")).await;
             browser.click("button[name=start]").await;
-            comes_in_time(&browser, Some("mse"), Instant::now()).await;
+            comes_in_time(&browser, Some(browser.engine().auto()), Instant::now()).await;
             browser.script(PLAYER, vec![]).await;
             let live =
                 async || (browser.script("return window.player.state ?? null", vec![]).await == "live").then_some(());

@@ -18,17 +18,20 @@ const BACK_MS: f64 = 1500.0;
 /// The time limit for the relay to notice that another browser has left.
 const SOON: Duration = Duration::from_secs(5);
 
-const SCROLL_AWAY: &str = "document.querySelector('main').style.marginTop = '4000px'";
-/// Scrolls back and records the time until the first new frame is presented.
-const SCROLL_BACK: &str = "
+/// Scrolls away and notes the position of the last frame presented. `currentTime` is another clock where a track presents.
+const SCROLL_AWAY: &str = "
     const video = document.querySelector('video');
-    const [start, from] = [performance.now(), video.currentTime];
-    window.back = null;
     const next = (now, frame) => {
-        if (frame.mediaTime > from + 0.15) window.back = performance.now() - start;
+        window.last = frame.mediaTime;
+        if (window.from !== undefined && window.last > window.from + 0.15) window.back = performance.now() - window.start;
         else video.requestVideoFrameCallback(next);
     };
     video.requestVideoFrameCallback(next);
+    document.querySelector('main').style.marginTop = '4000px';
+";
+/// Scrolls back and records the time until the first new frame is presented.
+const SCROLL_BACK: &str = "
+    [window.start, window.from, window.back] = [performance.now(), window.last, null];
     document.querySelector('main').style.marginTop = '';
 ";
 

@@ -39,6 +39,21 @@ pub(super) struct ProtocolSelector {
     protocols: Vec<Protocol>,
     at: usize,
     why: String,
+    attempt: Attempt,
+    /// The best protocol could not connect, as far as is known.
+    blocked: bool,
+    /// The last protocol that presented a frame.
+    last_working: usize,
+    /// The protocols abandoned since the last presented frame, and the reasons.
+    failures: Vec<(Protocol, &'static str)>,
+    visible: bool,
+    probe_interval_ms: f64,
+}
+
+/// The state of one protocol's use, from its selection on.
+#[derive(Debug, Clone)]
+struct Attempt {
+    /// When video was last there, explained or not due.
     begun: Moment,
     /// How long the protocol may stay without video.
     timeout_ms: f64,
@@ -48,18 +63,34 @@ pub(super) struct ProtocolSelector {
     stale: bool,
     /// The connection was made.
     connected: bool,
-    /// The best protocol could not connect, as far as is known.
-    blocked: bool,
-    /// The last protocol that presented a frame.
-    last_working: usize,
-    /// The protocols abandoned since the last presented frame, and the reasons.
-    failures: Vec<(Protocol, &'static str)>,
+    /// Failed connections in a row.
     refusals: u32,
+    /// A known cause explains the missing video.
     explained: bool,
-    visible: bool,
-    probe_interval_ms: f64,
+    /// The time of the first presented frame, or of the last test of the best protocol.
     settled: Option<Moment>,
+    /// The best protocol is being tested.
     probing: bool,
+}
+
+impl Attempt {
+    fn new(now: Moment) -> Self {
+        Self {
+            begun: now,
+            timeout_ms: FIRST_FRAME_MS,
+            presented: false,
+            stale: false,
+            connected: false,
+            refusals: 0,
+            explained: false,
+            settled: None,
+            probing: false,
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.presented && !self.stale
+    }
 }
 
 impl ProtocolSelector {
@@ -89,20 +120,12 @@ impl ProtocolSelector {
             protocols,
             at,
             why: why.to_owned(),
-            begun: now,
-            timeout_ms: FIRST_FRAME_MS,
-            presented: false,
-            stale: false,
-            connected: false,
+            attempt: Attempt::new(now),
             blocked: at > 0,
             last_working: at,
             failures: Vec::new(),
-            refusals: 0,
-            explained: false,
             visible: true,
             probe_interval_ms: PROBE_INTERVAL_MS,
-            settled: None,
-            probing: false,
         }
     }
 
@@ -114,36 +137,33 @@ impl ProtocolSelector {
     /// The protocol to remember for this network, once a presented frame proves that it works; an inner none if it is the best.
     /// A failure of the best protocol that the network did not cause is not remembered: other streams may play.
     pub(super) fn learned(&self) -> Option<Option<Protocol>> {
-        let learned = self.is_fresh() && self.protocols.len() > 1;
+        let learned = self.attempt.is_fresh() && self.protocols.len() > 1;
         match self.at {
             0 => learned.then_some(None),
             at => (learned && self.blocked).then_some(Some(self.protocols[at])),
         }
     }
 
-    fn is_fresh(&self) -> bool {
-        self.presented && !self.stale
-    }
-
     /// Handles an event of the current protocol.
     pub(super) fn report(&mut self, event: &TileEvent, now: Moment) -> Option<Decision> {
+        let attempt = &mut self.attempt;
         match event {
             TileEvent::Presented { .. } => {
-                (self.presented, self.stale, self.explained, self.refusals) = (true, false, false, 0);
-                self.timeout_ms = RECOVERY_MS;
+                (attempt.presented, attempt.stale, attempt.explained, attempt.refusals) = (true, false, false, 0);
+                attempt.timeout_ms = RECOVERY_MS;
+                attempt.settled.get_or_insert(now);
                 self.last_working = self.at;
                 self.failures.clear();
-                self.settled.get_or_insert(now);
             }
             TileEvent::Lost { .. } => {
                 // The excuse came over a connection that is now closed.
-                (self.presented, self.explained) = (false, false);
-                self.refusals += 1;
-                if self.refusals >= REFUSALS && self.timeout_ms == FIRST_FRAME_MS {
+                (attempt.presented, attempt.explained) = (false, false);
+                attempt.refusals += 1;
+                if attempt.refusals >= REFUSALS && attempt.timeout_ms == FIRST_FRAME_MS {
                     return self.next(now, "its connection does not get through");
                 }
             }
-            TileEvent::Connected => (self.refusals, self.connected) = (0, true),
+            TileEvent::Connected => (attempt.refusals, attempt.connected) = (0, true),
             TileEvent::Failed(Failure::Undecodable, _) => {
                 return self.next(now, "this browser cannot decode what it brings");
             }
@@ -151,16 +171,18 @@ impl ProtocolSelector {
             TileEvent::Failed(Failure::Refused, _)
                 if matches!(self.protocols[self.at], Protocol::Mse | Protocol::WebCodecs) =>
             {
-                self.explained = true;
+                attempt.explained = true;
             }
             TileEvent::Failed(..) => return self.next(now, "it does not work here"),
-            TileEvent::Source(state) => self.explained = !matches!(state, StreamState::Live),
-            TileEvent::Ready(_) | TileEvent::VideoInfo(_) => self.explained = false,
-            TileEvent::TapNeeded(needed) => self.explained = *needed,
+            TileEvent::Source(state) => attempt.explained = !matches!(state, StreamState::Live),
+            TileEvent::Ready(_) | TileEvent::VideoInfo(_) => attempt.explained = false,
+            TileEvent::TapNeeded(needed) => attempt.explained = *needed,
             TileEvent::VisibilityChanged(visible) => self.visible = *visible,
-            TileEvent::Stale(stale) => self.stale = *stale,
-            TileEvent::Sample(sample) if !self.presented && sample.bits > 0.0 && self.timeout_ms == FIRST_FRAME_MS => {
-                self.timeout_ms = SLOW_FIRST_FRAME_MS;
+            TileEvent::Stale(stale) => attempt.stale = *stale,
+            TileEvent::Sample(sample) if sample.bits > 0.0 => {
+                if !attempt.presented && attempt.timeout_ms == FIRST_FRAME_MS {
+                    attempt.timeout_ms = SLOW_FIRST_FRAME_MS;
+                }
             }
             _ => {}
         }
@@ -169,15 +191,16 @@ impl ProtocolSelector {
 
     /// Handles the timer.
     pub(super) fn tick(&mut self, now: Moment) -> Option<Decision> {
-        if self.is_fresh() || self.explained || !self.visible {
-            self.begun = now;
+        let attempt = &mut self.attempt;
+        if attempt.is_fresh() || attempt.explained || !self.visible {
+            attempt.begun = now;
         }
-        if now.ms_since(self.begun) > self.timeout_ms {
+        if now.ms_since(attempt.begun) > attempt.timeout_ms {
             return self.next(now, "it presented no frame in time");
         }
-        let due = self.settled.is_some_and(|settled| now.ms_since(settled) > self.probe_interval_ms);
-        if self.at > 0 && due && self.visible && !self.probing {
-            self.probing = true;
+        let due = attempt.settled.is_some_and(|settled| now.ms_since(settled) > self.probe_interval_ms);
+        if self.at > 0 && due && self.visible && !attempt.probing {
+            attempt.probing = true;
             return Some(Decision::ProbeBest);
         }
         None
@@ -185,22 +208,22 @@ impl ProtocolSelector {
 
     /// Handles the result of a test of the best protocol.
     pub(super) fn probed(&mut self, works: bool, now: Moment) -> Option<Decision> {
-        if !std::mem::take(&mut self.probing) || self.at == 0 {
+        if !std::mem::take(&mut self.attempt.probing) || self.at == 0 {
             return None;
         }
         self.probe_interval_ms = (self.probe_interval_ms * 2.0).min(PROBE_INTERVAL_MAX_MS);
-        self.settled = Some(now);
+        self.attempt.settled = Some(now);
         works.then(|| self.go(0, format!("{} works again", self.protocols[0]), now))
     }
 
     fn next(&mut self, now: Moment, fault: &'static str) -> Option<Decision> {
         if self.protocols.len() < 2 {
-            self.begun = now;
+            self.attempt.begun = now;
             return None;
         }
         if self.at == 0 {
             // A protocol that has worked was interrupted, which happens to all of them.
-            self.blocked = !self.connected && self.timeout_ms != RECOVERY_MS;
+            self.blocked = !self.attempt.connected && self.attempt.timeout_ms != RECOVERY_MS;
         }
         self.failures.push((self.protocols[self.at], fault));
         let round = self.failures.len() >= self.protocols.len();
@@ -209,16 +232,13 @@ impl ProtocolSelector {
         let protocol = self.go(at, why, now);
         if round {
             self.failures.clear();
-            self.timeout_ms = ROUND_MS;
+            self.attempt.timeout_ms = ROUND_MS;
         }
         Some(protocol)
     }
 
     fn go(&mut self, at: usize, why: String, now: Moment) -> Decision {
-        (self.at, self.why, self.begun) = (at, why, now);
-        (self.presented, self.stale, self.connected) = (false, false, false);
-        (self.explained, self.refusals, self.settled) = (false, 0, None);
-        (self.timeout_ms, self.probing) = (FIRST_FRAME_MS, false);
+        (self.at, self.why, self.attempt) = (at, why, Attempt::new(now));
         Decision::Switch
     }
 }

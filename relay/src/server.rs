@@ -30,8 +30,11 @@ use crate::net::tls::{Certificate, TlsError};
 pub use reload::Change;
 use reload::Reload;
 
+mod answers;
 mod connections;
 mod counted;
+mod http2;
+mod read_rate;
 mod reload;
 #[cfg(test)]
 mod tests;

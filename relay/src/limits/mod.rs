@@ -14,6 +14,7 @@ pub(crate) mod connections;
 pub(crate) mod descriptors;
 pub mod live;
 pub(crate) mod permit;
+pub(crate) mod rate_limiter;
 pub mod transcodes;
 pub mod viewers;
 

@@ -1,5 +1,5 @@
-//! Accepts connections and serves HTTP/1 on each, within limits, and with TLS if there is a certificate. An upgraded connection
-//! counts until it ends.
+//! Accepts connections and serves HTTP on each, within limits: HTTP/1 and, with TLS, HTTP/2 ([`http2`](super::http2)). An upgraded
+//! connection counts until it ends.
 //!
 //! | resource | beyond the limit |
 //! | --- | --- |
@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::counted::Counted;
+use super::http2;
 use super::write_rate::{Upgraded, WriteRate};
 use crate::config::Limits;
 use crate::limits::LiveLimits;
@@ -86,11 +87,10 @@ pub(super) async fn serve(
                 tcp::set_user_timeout(&stream);
                 let local = stream.local_addr().ok().map(|address| address.ip());
                 let peer = PeerInfo { local, address: peer.ip(), encrypted: tls.is_some() };
-                let limits = limits.now();
-                let serving = Serving::new(app.clone(), peer, &limits, shutdown.clone());
+                let serving = Serving::new(app.clone(), peer, limits.now(), shutdown.clone());
                 let connection = Counted::new(stream, permit);
                 match tls {
-                    Some(tls) => tasks.spawn(serving.encrypted(connection, tls, limits.header)),
+                    Some(tls) => tasks.spawn(serving.encrypted(connection, tls)),
                     None => tasks.spawn(serving.converse(connection)),
                 };
             }
@@ -112,21 +112,19 @@ pub(super) async fn serve(
 
 /// Serves one connection.
 pub(super) struct Serving {
-    http: http1::Builder,
-    app: Router,
-    peer: PeerInfo,
-    shutdown: CancellationToken,
+    pub(super) app: Router,
+    pub(super) peer: PeerInfo,
+    pub(super) limits: Arc<Limits>,
+    pub(super) shutdown: CancellationToken,
 }
 
 impl Serving {
-    pub(super) fn new(app: Router, peer: PeerInfo, limits: &Limits, shutdown: CancellationToken) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);
-        Self { http, app, peer, shutdown }
+    pub(super) fn new(app: Router, peer: PeerInfo, limits: Arc<Limits>, shutdown: CancellationToken) -> Self {
+        Self { app, peer, limits, shutdown }
     }
 
-    /// Performs the TLS handshake within the time limit `within`, then serves HTTP.
-    async fn encrypted(self, connection: Counted<TcpStream>, tls: Arc<ServerConfig>, within: Duration) {
+    /// Performs the TLS handshake within its time limit, then serves the version of HTTP that it agreed on.
+    async fn encrypted(self, connection: Counted<TcpStream>, tls: Arc<ServerConfig>) {
         let handshake = async {
             if tls::is_tls(connection.inner()).await? {
                 return tls::accept(connection, tls).await;
@@ -135,22 +133,34 @@ impl Serving {
             Err(io::Error::other("it does not speak TLS"))
         };
         let done = tokio::select! {
-            done = timeout(within, handshake) => done,
+            done = timeout(self.limits.header, handshake) => done,
             () = self.shutdown.cancelled() => return,
         };
         match done {
+            Ok(Ok(connection)) if tls::is_http2(&connection) => http2::converse(self, connection).await,
             Ok(Ok(connection)) => self.converse(connection).await,
             Ok(Err(error)) => debug!(%error, "a connection ended in its handshake"),
             Err(_) => debug!("a handshake took too long"),
         }
     }
 
-    /// Serves HTTP until the connection ends or is upgraded.
+    /// Serves HTTP/1 until the connection ends or is upgraded.
     pub(super) async fn converse(self, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { http, app, peer, shutdown } = self;
+        let Self { app, peer, limits, shutdown } = self;
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);
         let upgraded = Upgraded::default();
         let connection = TokioIo::new(WriteRate::new(connection, upgraded.clone()));
-        let service = service_fn(move |request| answer(app.clone(), peer, request, upgraded.clone()));
+        let service = service_fn(move |request| {
+            let (answer, upgraded) = (answer(app.clone(), peer, request), upgraded.clone());
+            async move {
+                let response = answer.await?;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    upgraded.set();
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
         let mut connection = pin!(http.serve_connection(connection, service).with_upgrades());
         let served = tokio::select! {
             served = connection.as_mut() => served,
@@ -165,25 +175,24 @@ impl Serving {
     }
 }
 
-async fn answer(
+/// The application's answer to a request of `peer`.
+pub(super) async fn answer(
     app: Router,
     peer: PeerInfo,
     request: Request<Incoming>,
-    upgraded: Upgraded,
 ) -> Result<Response<Body>, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
-    let response = TowerToHyperService::new(app).call(request).await?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        upgraded.set();
-    }
-    Ok(response)
+    TowerToHyperService::new(app).call(request).await
 }
 
-/// Sends the reason of the refusal, with TLS if the peer speaks it.
+/// Sends the reason of the refusal as HTTP/1.1, with TLS if the peer speaks it.
 async fn refuse(stream: TcpStream, tls: Option<Arc<ServerConfig>>, refused: &TooManyConnections) -> io::Result<()> {
     match tls {
-        Some(tls) if tls::is_tls(&stream).await? => tell(tls::accept(stream, tls).await?, &refusal(refused)).await,
+        Some(tls) if tls::is_tls(&stream).await? => {
+            let tls = tls::without_http2(&tls);
+            tell(tls::accept(stream, tls).await?, &refusal(refused)).await
+        }
         _ => tell(stream, &refusal(refused)).await,
     }
 }

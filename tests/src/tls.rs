@@ -19,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, rustls};
 use crate::http::Response;
 
 /// The name in the certificate.
-const NAME: &str = "localhost";
+pub(crate) const NAME: &str = "localhost";
 /// The protocols that browsers offer for a page, and for a WebSocket.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 const ALPN_WEBSOCKET: [&[u8]; 1] = [b"http/1.1"];

@@ -20,6 +20,7 @@ mod flow;
 mod harness;
 mod hls;
 mod http;
+mod http2;
 mod impaired_link;
 mod limits;
 mod metrics;

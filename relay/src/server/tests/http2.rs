@@ -125,7 +125,9 @@ async fn one_host_is_required_by_every_version_of_http() {
 async fn pages_of_other_sites_are_refused_over_http_2() {
     let relay = locked();
     let client = Client::to(&relay).await;
-    for (origin, expected) in [("https://relay", 503), ("http://relay", 403), ("https://evil.example", 403), ("null", 403)] {
+    for (origin, expected) in
+        [("https://relay", 503), ("http://relay", 403), ("https://evil.example", 403), ("null", 403)]
+    {
         let headers = format!("{}Origin: {origin}\r\n", basic());
         let answer = client.ask("GET", "https://relay/hls/cam0/index.m3u8", &headers).await.expect("an answer");
         assert_eq!(answer.status().as_u16(), expected, "{origin}");
@@ -194,7 +196,8 @@ async fn shutdown_finishes_the_answer_and_ends_the_connection() {
 async fn phone_of_100_kbit_per_second_gets_its_answer_over_http_2() {
     let relay = relay_with_a_long_catalogue();
     let client = Client::to(&relay).await;
-    let (answer, begun) = (client.ask("GET", "https://relay/api/streams", "").await.expect("an answer"), Instant::now());
+    let (answer, begun) =
+        (client.ask("GET", "https://relay/api/streams", "").await.expect("an answer"), Instant::now());
     let (mut body, mut bytes) = (answer.into_body(), Vec::new());
     while let Some(piece) = body.data().await {
         let piece = piece.expect("it goes on");

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`connections`] | connections to the HTTP port and by ICE-TCP, in total and per client |
 //! | [`descriptors`] | the same, by the process's file descriptors |
+//! | [`requests`] | requests per second and client |
 //! | [`viewers`] | WebSocket and WebRTC sessions, in total, per stream and per client |
 //! | [`transcodes`] | encoders of video |
 //!
@@ -15,6 +16,7 @@ pub(crate) mod descriptors;
 pub mod live;
 pub(crate) mod permit;
 pub(crate) mod rate_limiter;
+pub(crate) mod requests;
 pub mod transcodes;
 pub mod viewers;
 

@@ -9,21 +9,11 @@
 //! | time to take an answer | the connection is closed ([`write_rate`](super::write_rate)) |
 //! | file descriptors | 429 before the last ones are used ([`crate::limits::descriptors`]); without any, connections wait in the system's queue; one log line per minute |
 
-use std::convert::Infallible;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
-use axum::http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -35,8 +25,7 @@ use tracing::{debug, warn};
 
 use super::counted::Counted;
 use super::http2;
-use super::write_rate::{Upgraded, WriteRate};
-use crate::config::Limits;
+use super::serving::Serving;
 use crate::limits::LiveLimits;
 use crate::limits::connections::{ConnectionLimiter, TooManyConnections};
 use crate::net::log_interval::LogInterval;
@@ -90,7 +79,7 @@ pub(super) async fn serve(
                 let serving = Serving::new(app.clone(), peer, limits.now(), shutdown.clone());
                 let connection = Counted::new(stream, permit);
                 match tls {
-                    Some(tls) => tasks.spawn(serving.encrypted(connection, tls)),
+                    Some(tls) => tasks.spawn(encrypted(serving, connection, tls)),
                     None => tasks.spawn(serving.converse(connection)),
                 };
             }
@@ -110,80 +99,25 @@ pub(super) async fn serve(
     tasks.wait().await;
 }
 
-/// Serves one connection.
-pub(super) struct Serving {
-    pub(super) app: Router,
-    pub(super) peer: PeerInfo,
-    pub(super) limits: Arc<Limits>,
-    pub(super) shutdown: CancellationToken,
-}
-
-impl Serving {
-    pub(super) fn new(app: Router, peer: PeerInfo, limits: Arc<Limits>, shutdown: CancellationToken) -> Self {
-        Self { app, peer, limits, shutdown }
-    }
-
-    /// Performs the TLS handshake within its time limit, then serves the version of HTTP that it agreed on.
-    async fn encrypted(self, connection: Counted<TcpStream>, tls: Arc<ServerConfig>) {
-        let handshake = async {
-            if tls::is_tls(connection.inner()).await? {
-                return tls::accept(connection, tls).await;
-            }
-            tell(connection, &unencrypted()).await?;
-            Err(io::Error::other("it does not speak TLS"))
-        };
-        let done = tokio::select! {
-            done = timeout(self.limits.header, handshake) => done,
-            () = self.shutdown.cancelled() => return,
-        };
-        match done {
-            Ok(Ok(connection)) if tls::is_http2(&connection) => http2::converse(self, connection).await,
-            Ok(Ok(connection)) => self.converse(connection).await,
-            Ok(Err(error)) => debug!(%error, "a connection ended in its handshake"),
-            Err(_) => debug!("a handshake took too long"),
+/// Performs the TLS handshake within its time limit, then serves the version of HTTP that it agreed on.
+async fn encrypted(serving: Serving, connection: Counted<TcpStream>, tls: Arc<ServerConfig>) {
+    let handshake = async {
+        if tls::is_tls(connection.inner()).await? {
+            return tls::accept(connection, tls).await;
         }
+        tell(connection, &unencrypted()).await?;
+        Err(io::Error::other("it does not speak TLS"))
+    };
+    let done = tokio::select! {
+        done = timeout(serving.limits.header, handshake) => done,
+        () = serving.shutdown.cancelled() => return,
+    };
+    match done {
+        Ok(Ok(connection)) if tls::is_http2(&connection) => http2::converse(serving, connection).await,
+        Ok(Ok(connection)) => serving.converse(connection).await,
+        Ok(Err(error)) => debug!(%error, "a connection ended in its handshake"),
+        Err(_) => debug!("a handshake took too long"),
     }
-
-    /// Serves HTTP/1 until the connection ends or is upgraded.
-    pub(super) async fn converse(self, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { app, peer, limits, shutdown } = self;
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);
-        let upgraded = Upgraded::default();
-        let connection = TokioIo::new(WriteRate::new(connection, upgraded.clone()));
-        let service = service_fn(move |request| {
-            let (answer, upgraded) = (answer(app.clone(), peer, request), upgraded.clone());
-            async move {
-                let response = answer.await?;
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    upgraded.set();
-                }
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let mut connection = pin!(http.serve_connection(connection, service).with_upgrades());
-        let served = tokio::select! {
-            served = connection.as_mut() => served,
-            () = shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = served {
-            debug!(%error, "a connection ended");
-        }
-    }
-}
-
-/// The application's answer to a request of `peer`.
-pub(super) async fn answer(
-    app: Router,
-    peer: PeerInfo,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(ConnectInfo(peer));
-    TowerToHyperService::new(app).call(request).await
 }
 
 /// Sends the reason of the refusal as HTTP/1.1, with TLS if the peer speaks it.

@@ -28,8 +28,8 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::answers::{Answers, Verdict};
-use super::connections::{Serving, answer};
 use super::read_rate::ReadRate;
+use super::serving::{Serving, answer};
 use super::write_rate::{Upgraded, WriteRate};
 use crate::config::Limits;
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Application;
-use super::connections::Serving;
+use super::serving::Serving;
 use crate::config::Config;
 use crate::egress::whep;
 use crate::hub::{Hub, ring};
@@ -27,6 +27,7 @@ mod http2;
 mod http2_attacks;
 mod logins;
 mod operation;
+mod requests;
 mod slow_readers;
 mod sockets;
 mod transcodes;

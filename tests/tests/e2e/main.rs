@@ -29,6 +29,7 @@ mod package;
 mod plain_client;
 mod processes;
 mod reload;
+mod service;
 mod stream_names;
 mod timing;
 mod tls;

@@ -51,6 +51,19 @@ impl Client {
         answer.await
     }
 
+    /// Sends a GET and cancels it at once.
+    ///
+    /// # Errors
+    /// When the server has closed the connection.
+    pub async fn cancel(&self, path: &str) -> Result<(), h2::Error> {
+        let request = Request::get(format!("https://{NAME}{path}")).body(()).expect("a valid path");
+        let (_, mut stream) = self.requests.clone().ready().await?.send_request(request, false)?;
+        stream.send_reset(h2::Reason::CANCEL);
+        // The connection's task sends both.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
     /// The status and the body of the answer to a GET.
     ///
     /// # Errors

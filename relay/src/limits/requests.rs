@@ -45,12 +45,12 @@ impl RequestLimiter {
         Self { limits, begun: Instant::now(), clients: Arc::default() }
     }
 
-    /// Counts one request.
-    pub(crate) fn count(&self, client: Option<IpAddr>) -> Result<(), TooManyRequests> {
+    /// Counts one request, as `weight` requests.
+    pub(crate) fn count(&self, client: Option<IpAddr>, weight: u16) -> Result<(), TooManyRequests> {
         let Some(client) = client.map(client_prefix) else { return Ok(()) };
         let (rate, now) = (self.limits.now().requests_per_address, self.begun.elapsed());
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.limiter(client, rate, now).allows(1.0, now) { Ok(()) } else { Err(TooManyRequests(rate)) }
+        if clients.limiter(client, rate, now).allows(weight.into(), now) { Ok(()) } else { Err(TooManyRequests(rate)) }
     }
 }
 
@@ -91,22 +91,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn client_over_its_rate_is_refused_and_another_is_not() {
         let (limiter, limits) = limiter(10);
-        assert_eq!((0..100).filter(|_| limiter.count(client(1)).is_ok()).count(), 20);
-        assert!(limiter.count(client(2)).is_ok());
-        assert!((0..100).all(|_| limiter.count(None).is_ok()), "the clients of a proxy");
+        assert_eq!((0..100).filter(|_| limiter.count(client(1), 1).is_ok()).count(), 20);
+        assert!(limiter.count(client(2), 1).is_ok());
+        assert!((0..100).all(|_| limiter.count(None, 1).is_ok()), "the clients of a proxy");
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!((0..100).filter(|_| limiter.count(client(1)).is_ok()).count(), 10);
-        let text = limiter.count(client(1)).unwrap_err().to_string();
+        assert_eq!((0..100).filter(|_| limiter.count(client(1), 1).is_ok()).count(), 10);
+        let text = limiter.count(client(1), 1).unwrap_err().to_string();
         assert!(text.contains("limits.requests_per_address allows (10 a second)"), "{text}");
+        assert!(limiter.count(client(3), 15).is_ok() && limiter.count(client(3), 15).is_err());
         limits.set(Limits { requests_per_address: 50, ..Limits::default() });
-        assert_eq!((0..200).filter(|_| limiter.count(client(1)).is_ok()).count(), 100);
+        assert_eq!((0..200).filter(|_| limiter.count(client(1), 1).is_ok()).count(), 100);
     }
 
     #[tokio::test(start_paused = true)]
     async fn remembered_clients_are_bounded() {
         let (limiter, _) = limiter(10);
         for n in 0..100_000 {
-            assert!(limiter.count(client(n)).is_ok());
+            assert!(limiter.count(client(n), 1).is_ok());
             assert!(limiter.clients.lock().unwrap().limiters.len() <= CLIENTS);
         }
     }

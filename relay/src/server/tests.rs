@@ -27,6 +27,7 @@ mod http2;
 mod http2_attacks;
 mod logins;
 mod operation;
+mod outside;
 mod requests;
 mod slow_readers;
 mod sockets;

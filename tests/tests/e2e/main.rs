@@ -30,6 +30,7 @@ mod plain_client;
 mod processes;
 mod reload;
 mod service;
+mod strangers;
 mod stream_names;
 mod timing;
 mod tls;

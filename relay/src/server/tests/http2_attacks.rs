@@ -188,6 +188,25 @@ async fn head_over_the_limit_gets_431_and_the_connection_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn head_that_grows_a_thousandfold_is_not_kept() {
+    let relay = TestRelay::new(|_| {});
+    let honest = Honest::start(&relay).await;
+    // A line of 3000 bytes for the table, then the same line again and again, by one byte each (RFC 7541, section 6.1).
+    let line = [&[0x40, 1, b'a', 0x7f, 0xb9, 0x16][..], &[b'x'; 3000], &[0xbe; 12_000]].concat();
+    let bomb = |n: u32| {
+        let head = get(2 * n + 1, "/healthz", END_STREAM | END_HEADERS);
+        frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, &[&head[9..], &line].concat())
+    };
+    let (mut answers, mut writer) = tokio::io::split(relay.connect_http2(CLIENT, true, LINK));
+    writer.write_all(&[PREFACE, &bomb(0)].concat()).await.expect("the relay reads");
+    let answer = read_to_end(&mut answers).await;
+    assert!(answer.contains("header_list_way_too_large"), "{answer:?}");
+    let (sent, closed) = flood(&relay, bomb, LIMIT).await;
+    assert!(closed && sent < 2 * LINK, "{sent} bytes");
+    honest.is_served();
+}
+
+#[tokio::test(start_paused = true)]
 async fn streams_of_one_connection_are_limited() {
     let relay = TestRelay::new(|_| {});
     let honest = Honest::start(&relay).await;

@@ -28,6 +28,12 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// `GET https://relay/healthz` on stream 1 (RFC 9113, section 6.2; RFC 7541), without END_HEADERS.
 const OPEN_HEAD: &[u8] = b"\0\0\x13\x01\x01\0\0\0\x01\x82\x87\x01\x05relay\x04\x08/healthz";
 
+/// An offer of a player for H.264.
+const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+    m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n\
+    a=fingerprint:sha-256 AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\r\n\
+    a=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:96 H264/90000\r\n";
+
 /// A relay without credentials, so that every route is reached, and a viewer.
 struct Scene {
     identity: Identity,
@@ -164,6 +170,30 @@ fn attacks_cost_bounded_memory_descriptors_and_time() {
                     held.push((client, answers));
                 }
                 held
+            })
+            .await;
+        scene
+            .row("100 bodies that never end", 2.0, async || {
+                let head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000\r\n\
+                            Content-Type: application/x-www-form-urlencoded\r\n\r\nx";
+                let mut held = Vec::new();
+                for _ in 0..100 {
+                    let mut stream = scene.identity.connect(scene.relay.address()).await.expect("a connection");
+                    stream.write_all(head.as_bytes()).await.expect("it is taken");
+                    held.push(stream);
+                }
+                held
+            })
+            .await;
+        scene
+            .row("200 WebRTC offers of 500 lines, never connected", 30.0, async || {
+                let kind = [("content-type", "application/sdp")];
+                let lines: String = (0..480).map(|n| format!("a=ssrc:{n} cname:a\r\n")).collect();
+                let offer = format!("{OFFER}{lines}");
+                for _ in 0..200 {
+                    let answer = scene.identity.send(scene.relay.address(), "POST", "/whep/cam", &kind, &offer).await;
+                    assert!(matches!(answer.expect("an answer").status, 201 | 503));
+                }
             })
             .await;
         let kept = scene.relay.resident_kib().saturating_sub(begun);

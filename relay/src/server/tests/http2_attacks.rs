@@ -71,7 +71,7 @@ impl Honest {
         }))
     }
 
-    fn is_served(self) {
+    fn assert_served(self) {
         assert!(!self.0.is_finished(), "it got every answer");
         self.0.abort();
     }
@@ -104,7 +104,7 @@ async fn rapid_reset_is_closed_after_200_requests() {
         assert!(cancelled < 300);
     }
     assert!(cancelled >= 200, "{cancelled}");
-    honest.is_served();
+    honest.assert_served();
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +140,7 @@ async fn floods_of_frames_are_read_at_a_limited_rate_or_closed() {
         assert!(sent < most, "{name}: {sent} bytes in {seconds} s");
         assert!(closed || !ends, "{name}: {sent}");
     }
-    honest.is_served();
+    honest.assert_served();
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +172,7 @@ async fn head_that_never_ends_is_closed() {
     read_to_end(&mut answers).await;
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     dripping.abort();
-    honest.is_served();
+    honest.assert_served();
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +203,7 @@ async fn head_that_grows_a_thousandfold_is_not_kept() {
     assert!(answer.contains("header_list_way_too_large"), "{answer:?}");
     let (sent, closed) = flood(&relay, bomb, LIMIT).await;
     assert!(closed && sent < 2 * LINK, "{sent} bytes");
-    honest.is_served();
+    honest.assert_served();
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +228,7 @@ async fn streams_of_one_connection_are_limited() {
         }
     }
     assert_eq!((opened, refused), (100, 50));
-    honest.is_served();
+    honest.assert_served();
 }
 
 /// Requests a long answer and takes `piece` bytes each `interval`. Returns when the relay closed the connection.
@@ -264,5 +264,5 @@ async fn answer_whose_window_stays_closed_ends_the_connection() {
         let took = take(&relay, window, piece, Duration::from_secs(seconds)).await;
         assert!(took < Duration::from_secs(180), "a window of {window}, {piece} bytes each {seconds} s: {took:?}");
     }
-    honest.is_served();
+    honest.assert_served();
 }

@@ -19,6 +19,7 @@ use crate::access::{self, Access, ByCookie, Permissions};
 use crate::clock;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
+use crate::limits::requests::RequestLimiter;
 use crate::net::host::HostPolicy;
 use crate::net::rejections::Rejections;
 
@@ -29,6 +30,7 @@ mod events;
 mod headers;
 mod hosts;
 mod metrics;
+mod requests;
 
 /// The client's page.
 const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
@@ -48,7 +50,7 @@ pub(crate) fn router(
     hls: hls::HlsContext,
     whep: whep::Whep,
     access: Access,
-    hosts: HostPolicy,
+    (hosts, limiter): (HostPolicy, RequestLimiter),
     options: Options,
 ) -> Router {
     let webrtc = whep.is_on();
@@ -97,6 +99,7 @@ pub(crate) fn router(
         .layer(middleware::from_fn_with_state(policy, headers::secure))
         .layer(middleware::from_fn(body::limit))
         .layer(middleware::from_fn_with_state(hosts, hosts::own_host))
+        .layer(middleware::from_fn_with_state((access.clone(), limiter), requests::limit))
         .layer(middleware::from_fn_with_state(access.clone(), count_rejections));
     let router = match options.hsts_seconds {
         Some(seconds) => router.layer(middleware::from_fn_with_state(headers::Hsts::new(seconds), headers::hsts)),

@@ -22,6 +22,7 @@ use crate::hub::{Hub, ring};
 use crate::ingest::Settings;
 use crate::ingest::supervisor::Supervisor;
 use crate::limits::connections::ConnectionLimiter;
+use crate::limits::requests::RequestLimiter;
 use crate::limits::viewers::ViewerLimiter;
 use crate::limits::{LiveLimits, descriptors};
 use crate::net::host::HostPolicy;
@@ -30,9 +31,13 @@ use crate::net::tls::{Certificate, TlsError};
 pub use reload::Change;
 use reload::Reload;
 
+mod answers;
 mod connections;
 mod counted;
+mod http2;
+mod read_rate;
 mod reload;
+mod serving;
 #[cfg(test)]
 mod tests;
 mod write_rate;
@@ -264,7 +269,8 @@ impl Application {
         };
         let oidc = config.oidc.map(|oidc| oidc::OidcVerifier::start(oidc, shutdown.clone()));
         let access = Access::new(&credentials, oidc, limits.clone(), rejections);
-        let router = api::router(context, hls, whep.clone(), access.clone(), hosts, options);
+        let requests = RequestLimiter::new(limits.clone());
+        let router = api::router(context, hls, whep.clone(), access.clone(), (hosts, requests), options);
         Self { router, metrics, access, whep, sessions }
     }
 }

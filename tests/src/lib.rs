@@ -43,6 +43,7 @@ pub mod camera;
 pub mod download;
 pub mod faults;
 pub mod http;
+pub mod http2;
 pub mod impaired_link;
 pub mod known_delay;
 pub mod lines;

@@ -264,6 +264,18 @@ pub fn resident_kib(pid: i32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("VmRSS is a number of kB")
 }
 
+/// Processor time of a process since its start, in seconds.
+///
+/// # Panics
+/// When there is no such process.
+pub fn cpu_seconds(pid: i32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    // The name, in parentheses, may have spaces. utime and stime are the 12th and 13th field after it (proc(5)).
+    let fields = stat.rsplit_once(')').expect("proc(5) has the name").1;
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
 fn pid(raw: i32) -> Pid {
     Pid::from_raw(raw).expect("a process id is not 0")
 }

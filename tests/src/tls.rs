@@ -19,9 +19,10 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, rustls};
 use crate::http::Response;
 
 /// The name in the certificate.
-const NAME: &str = "localhost";
-/// The protocols that browsers offer.
+pub(crate) const NAME: &str = "localhost";
+/// The protocols that browsers offer for a page, and for a WebSocket.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const ALPN_WEBSOCKET: [&[u8]; 1] = [b"http/1.1"];
 
 /// A certificate and its key.
 pub struct Identity(CertifiedKey<KeyPair>);
@@ -47,29 +48,38 @@ impl Identity {
         TlsAcceptor::from(Arc::new(server))
     }
 
-    /// Connects to `server`, which must present this certificate.
+    /// Connects to `server`, which must present this certificate, for HTTP/1.1.
     ///
     /// # Errors
     /// When it presents another, or does not speak TLS.
     pub async fn connect(&self, server: SocketAddr) -> io::Result<TlsStream<TcpStream>> {
-        self.connect_by(server, &version::TLS13).await
+        self.connect_by(server, &version::TLS13, &ALPN_WEBSOCKET).await
     }
 
-    /// Connects with this version of TLS only.
+    /// Connects as a browser does for a page, which agrees on HTTP/2 with a server that speaks it.
     ///
     /// # Errors
     /// As for [`Self::connect`].
-    pub async fn connect_by(
+    pub async fn connect_for_page(
         &self,
         server: SocketAddr,
         version: &'static SupportedProtocolVersion,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        self.connect_by(server, version, &ALPN).await
+    }
+
+    async fn connect_by(
+        &self,
+        server: SocketAddr,
+        version: &'static SupportedProtocolVersion,
+        protocols: &[&[u8]],
     ) -> io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.cert.der().clone()).map_err(io::Error::other)?;
         let client = ClientConfig::builder_with_provider(Arc::new(default_provider()));
         let client = client.with_protocol_versions(&[version]).map_err(io::Error::other)?;
         let mut client = client.with_root_certificates(roots).with_no_client_auth();
-        client.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+        client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let connection = TcpStream::connect(server).await?;
         let name = ServerName::try_from(NAME).expect("it is a name");
         TlsConnector::from(Arc::new(client)).connect(name, connection).await

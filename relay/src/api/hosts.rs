@@ -1,13 +1,15 @@
-//! Refuses requests by their `Host`.
+//! Refuses requests by their `Host`. HTTP/2 has it in the target, as `:authority` (RFC 9113, section 8.3.1), and HTTP/1.1 may
+//! (RFC 9112, section 3.2.2): the handlers behind find it in `Host` in each case.
 //!
 //! | `Host` | response |
 //! | --- | --- |
-//! | none or several, which a proxy in front of the relay may have read differently (RFC 9112, section 3.2) | 400 |
+//! | none, or several, also a header beside another target: a proxy in front of the relay may read the other one (RFC 9112, section 3.2) | 400 |
+//! | with user information (RFC 9110, section 4.2.4) | 400 |
 //! | another site's name ([`HostPolicy`]), except for `/healthz` | 421 and a sentence |
 
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, HOST};
-use axum::http::{StatusCode, Version};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -16,8 +18,9 @@ use crate::net::host::HostPolicy;
 use crate::net::peer::is_encrypted;
 
 /// Passes a request with one `Host` on, if it is a name of the relay. HTTP/1.0 needs none.
-pub(super) async fn own_host(State(policy): State<HostPolicy>, request: Request, next: Next) -> Response {
-    let hosts = request.headers().get_all(HOST).iter().count();
+pub(super) async fn own_host(State(policy): State<HostPolicy>, mut request: Request, next: Next) -> Response {
+    let target = request.uri().clone();
+    let hosts = count_hosts(&target, request.headers_mut());
     if hosts > 1 || (hosts == 0 && request.version() >= Version::HTTP_11) {
         let headers = [(CONNECTION, "close"), (CACHE_CONTROL, "no-store")];
         return (StatusCode::BAD_REQUEST, headers, "a request needs exactly one Host header\n").into_response();
@@ -30,6 +33,21 @@ pub(super) async fn own_host(State(policy): State<HostPolicy>, request: Request,
         None => next.run(request).await,
         Some(name) => (StatusCode::MISDIRECTED_REQUEST, [(CACHE_CONTROL, "no-store")], refusal(&name)).into_response(),
     }
+}
+
+/// Adds the host of `target` to the headers, and returns how many hosts the request names.
+fn count_hosts(target: &Uri, headers: &mut HeaderMap) -> usize {
+    if let Some(authority) = target.authority().map(|authority| authority.as_str()) {
+        let is_named = |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
+        // An authority is valid in a header.
+        if let Ok(host) = HeaderValue::from_str(authority)
+            && !headers.get(HOST).is_some_and(is_named)
+        {
+            headers.append(HOST, host);
+        }
+    }
+    let has_user = headers.get(HOST).is_some_and(|host| host.as_bytes().contains(&b'@'));
+    headers.get_all(HOST).iter().count() + if has_user { 2 } else { 0 }
 }
 
 fn refusal(name: &str) -> String {

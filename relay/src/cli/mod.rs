@@ -12,6 +12,7 @@ mod check;
 mod packaging;
 mod password_hash;
 mod serve;
+mod service;
 mod token;
 
 use std::io::Write as _;

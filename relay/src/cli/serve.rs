@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{print, read_config, this_program};
+use super::{print, read_config, service, this_program};
 use crate::config::Config;
 use crate::server::{Change, Relay};
 
@@ -19,7 +19,10 @@ pub(super) async fn run(config: Config, ffmpeg: &str, path: Option<PathBuf>) -> 
     let relay = Relay::bind(config).await?;
     let (version, scheme, address) = (env!("CARGO_PKG_VERSION"), relay.scheme(), relay.address());
     print(&format!("Sightline {version} shows its cameras at {scheme}://{address}/\n"));
-    relay.run(this_program(), changes_on_signal(path)?, stop_on_signal()?).await;
+    let (changes, stop) = (changes_on_signal(path)?, stop_on_signal()?);
+    service::ready();
+    service::keep_alive();
+    relay.run(this_program(), changes, stop).await;
     info!("stopped");
     Ok(())
 }
@@ -41,14 +44,20 @@ fn changes_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<Ch
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
+            service::reloading();
             match path.as_deref().map(|path| read_config(Some(path))) {
                 Some(Ok(config)) => {
-                    let credentials = config.credentials();
-                    let _ = sender.send(Change { streams: config.streams, limits: config.limits, credentials }).await;
+                    let (credentials, applied) = (config.credentials(), CancellationToken::new());
+                    let (streams, limits) = (config.streams, config.limits);
+                    let change = Change { streams, limits, credentials, applied: applied.clone() };
+                    if sender.send(change).await.is_ok() {
+                        applied.cancelled().await;
+                    }
                 }
                 Some(Err(error)) => error!("everything stays as it is: {error}"),
                 None => info!("there is no configuration to read anew"),
             }
+            service::ready();
         }
     });
     Ok(receiver)
@@ -65,6 +74,7 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
             _ = terminate.recv() => {}
         }
         info!("stopping");
+        service::stopping();
         cancel.cancel();
     });
     Ok(token)

@@ -27,6 +27,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections from one client: an IPv4 address or an IPv6 /64.
     pub connections_per_address: usize,
+    /// Requests per second from one client, with as many again at once.
+    pub requests_per_address: usize,
     /// Time limit for a request head, and for the idle time between requests.
     pub header: Duration,
     /// Maximum size of a request head in bytes.
@@ -57,6 +59,7 @@ impl Default for Limits {
 pub(super) struct LimitsSection {
     connections: usize,
     connections_per_address: usize,
+    requests_per_address: usize,
     header_seconds: f64,
     header_bytes: usize,
     viewers: usize,
@@ -73,6 +76,8 @@ impl Default for LimitsSection {
             connections: 8192,
             // A browser opens one connection per tile, and up to six more.
             connections_per_address: 256,
+            // Twenty walls of nine LL-HLS tiles behind one address; each tile has ten a second.
+            requests_per_address: 2000,
             header_seconds: 10.0,
             header_bytes: 32 * 1024,
             viewers: 4096,
@@ -93,6 +98,7 @@ impl LimitsSection {
         Ok(Limits {
             connections: of("connections", self.connections)?,
             connections_per_address: of("connections_per_address", self.connections_per_address)?,
+            requests_per_address: of("requests_per_address", self.requests_per_address)?,
             header: super::seconds("limits.header_seconds", self.header_seconds)?,
             header_bytes: within("header_bytes", self.header_bytes, HEADER_BYTES)?,
             viewers: of("viewers", self.viewers)?,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`connections`] | connections to the HTTP port and by ICE-TCP, in total and per client |
 //! | [`descriptors`] | the same, by the process's file descriptors |
+//! | [`requests`] | requests per second and client |
 //! | [`viewers`] | WebSocket and WebRTC sessions, in total, per stream and per client |
 //! | [`transcodes`] | encoders of video |
 //!
@@ -14,6 +15,8 @@ pub(crate) mod connections;
 pub(crate) mod descriptors;
 pub mod live;
 pub(crate) mod permit;
+pub(crate) mod rate_limiter;
+pub(crate) mod requests;
 pub mod transcodes;
 pub mod viewers;
 

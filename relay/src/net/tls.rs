@@ -28,8 +28,9 @@ use crate::config::Tls;
 
 /// Interval between reads of the files. They are small, and a certificate is renewed weeks before it expires.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// The only protocol (RFC 7301). A WebSocket needs HTTP/1.1, and browsers that offer HTTP/2 offer HTTP/1.1 too.
-const ALPN: &[u8] = b"http/1.1";
+/// The protocols (RFC 7301), the preferred one first. For a WebSocket, browsers offer HTTP/1.1 only.
+const ALPN: [&[u8]; 2] = [HTTP_2, b"http/1.1"];
+const HTTP_2: &[u8] = b"h2";
 /// The first byte of a TLS connection: the record type (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
@@ -129,7 +130,7 @@ impl CertificatePair {
             .with_safe_default_protocol_versions()
             .map_err(unusable)?;
         let mut settings = versions.with_no_client_auth().with_single_cert(chain, key).map_err(unusable)?;
-        settings.alpn_protocols = vec![ALPN.to_vec()];
+        settings.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         Ok(settings)
     }
 }
@@ -212,6 +213,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     TlsAcceptor::from(settings).accept(stream).await
+}
+
+/// Whether the handshake agreed on HTTP/2.
+pub(crate) fn is_http2<S>(connection: &TlsStream<S>) -> bool {
+    connection.get_ref().1.alpn_protocol() == Some(HTTP_2)
+}
+
+/// The same settings for a connection that gets an answer in HTTP/1.1 whatever it asks for.
+pub(crate) fn without_http2(settings: &ServerConfig) -> Arc<ServerConfig> {
+    let mut settings = settings.clone();
+    settings.alpn_protocols.retain(|protocol| protocol != HTTP_2);
+    Arc::new(settings)
 }
 
 #[cfg(test)]

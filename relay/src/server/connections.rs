@@ -1,5 +1,5 @@
-//! Accepts connections and serves HTTP/1 on each, within limits, and with TLS if there is a certificate. An upgraded connection
-//! counts until it ends.
+//! Accepts connections and serves HTTP on each, within limits: HTTP/1 and, with TLS, HTTP/2 ([`http2`](super::http2)). An upgraded
+//! connection counts until it ends.
 //!
 //! | resource | beyond the limit |
 //! | --- | --- |
@@ -9,21 +9,11 @@
 //! | time to take an answer | the connection is closed ([`write_rate`](super::write_rate)) |
 //! | file descriptors | 429 before the last ones are used ([`crate::limits::descriptors`]); without any, connections wait in the system's queue; one log line per minute |
 
-use std::convert::Infallible;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
-use axum::http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -34,8 +24,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::counted::Counted;
-use super::write_rate::{Upgraded, WriteRate};
-use crate::config::Limits;
+use super::http2;
+use super::serving::Serving;
 use crate::limits::LiveLimits;
 use crate::limits::connections::{ConnectionLimiter, TooManyConnections};
 use crate::net::log_interval::LogInterval;
@@ -86,11 +76,10 @@ pub(super) async fn serve(
                 tcp::set_user_timeout(&stream);
                 let local = stream.local_addr().ok().map(|address| address.ip());
                 let peer = PeerInfo { local, address: peer.ip(), encrypted: tls.is_some() };
-                let limits = limits.now();
-                let serving = Serving::new(app.clone(), peer, &limits, shutdown.clone());
+                let serving = Serving::new(app.clone(), peer, limits.now(), shutdown.clone());
                 let connection = Counted::new(stream, permit);
                 match tls {
-                    Some(tls) => tasks.spawn(serving.encrypted(connection, tls, limits.header)),
+                    Some(tls) => tasks.spawn(encrypted(serving, connection, tls)),
                     None => tasks.spawn(serving.converse(connection)),
                 };
             }
@@ -110,80 +99,34 @@ pub(super) async fn serve(
     tasks.wait().await;
 }
 
-/// Serves one connection.
-pub(super) struct Serving {
-    http: http1::Builder,
-    app: Router,
-    peer: PeerInfo,
-    shutdown: CancellationToken,
-}
-
-impl Serving {
-    pub(super) fn new(app: Router, peer: PeerInfo, limits: &Limits, shutdown: CancellationToken) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);
-        Self { http, app, peer, shutdown }
-    }
-
-    /// Performs the TLS handshake within the time limit `within`, then serves HTTP.
-    async fn encrypted(self, connection: Counted<TcpStream>, tls: Arc<ServerConfig>, within: Duration) {
-        let handshake = async {
-            if tls::is_tls(connection.inner()).await? {
-                return tls::accept(connection, tls).await;
-            }
-            tell(connection, &unencrypted()).await?;
-            Err(io::Error::other("it does not speak TLS"))
-        };
-        let done = tokio::select! {
-            done = timeout(within, handshake) => done,
-            () = self.shutdown.cancelled() => return,
-        };
-        match done {
-            Ok(Ok(connection)) => self.converse(connection).await,
-            Ok(Err(error)) => debug!(%error, "a connection ended in its handshake"),
-            Err(_) => debug!("a handshake took too long"),
+/// Performs the TLS handshake within its time limit, then serves the version of HTTP that it agreed on.
+async fn encrypted(serving: Serving, connection: Counted<TcpStream>, tls: Arc<ServerConfig>) {
+    let handshake = async {
+        if tls::is_tls(connection.inner()).await? {
+            return tls::accept(connection, tls).await;
         }
-    }
-
-    /// Serves HTTP until the connection ends or is upgraded.
-    pub(super) async fn converse(self, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { http, app, peer, shutdown } = self;
-        let upgraded = Upgraded::default();
-        let connection = TokioIo::new(WriteRate::new(connection, upgraded.clone()));
-        let service = service_fn(move |request| answer(app.clone(), peer, request, upgraded.clone()));
-        let mut connection = pin!(http.serve_connection(connection, service).with_upgrades());
-        let served = tokio::select! {
-            served = connection.as_mut() => served,
-            () = shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = served {
-            debug!(%error, "a connection ended");
-        }
+        tell(connection, &unencrypted()).await?;
+        Err(io::Error::other("it does not speak TLS"))
+    };
+    let done = tokio::select! {
+        done = timeout(serving.limits.header, handshake) => done,
+        () = serving.shutdown.cancelled() => return,
+    };
+    match done {
+        Ok(Ok(connection)) if tls::is_http2(&connection) => http2::converse(serving, connection).await,
+        Ok(Ok(connection)) => serving.converse(connection).await,
+        Ok(Err(error)) => debug!(%error, "a connection ended in its handshake"),
+        Err(_) => debug!("a handshake took too long"),
     }
 }
 
-async fn answer(
-    app: Router,
-    peer: PeerInfo,
-    request: Request<Incoming>,
-    upgraded: Upgraded,
-) -> Result<Response<Body>, Infallible> {
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(ConnectInfo(peer));
-    let response = TowerToHyperService::new(app).call(request).await?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        upgraded.set();
-    }
-    Ok(response)
-}
-
-/// Sends the reason of the refusal, with TLS if the peer speaks it.
+/// Sends the reason of the refusal as HTTP/1.1, with TLS if the peer speaks it.
 async fn refuse(stream: TcpStream, tls: Option<Arc<ServerConfig>>, refused: &TooManyConnections) -> io::Result<()> {
     match tls {
-        Some(tls) if tls::is_tls(&stream).await? => tell(tls::accept(stream, tls).await?, &refusal(refused)).await,
+        Some(tls) if tls::is_tls(&stream).await? => {
+            let tls = tls::without_http2(&tls);
+            tell(tls::accept(stream, tls).await?, &refusal(refused)).await
+        }
         _ => tell(stream, &refusal(refused)).await,
     }
 }

@@ -21,6 +21,8 @@ pub struct Change {
     pub limits: Limits,
     /// Its credentials.
     pub credentials: Credentials,
+    /// Cancelled when the change has been applied or refused.
+    pub applied: CancellationToken,
 }
 
 /// What a change is applied to.
@@ -47,7 +49,8 @@ impl Reload {
     }
 
     /// Applies a change, or none of it if its credentials cannot be used.
-    pub(super) async fn apply(&mut self, Change { streams, limits, credentials }: Change) {
+    pub(super) async fn apply(&mut self, Change { streams, limits, credentials, applied }: Change) {
+        let _applied = applied.drop_guard();
         if let Err(error) = check_credentials(self.listen, &credentials, self.provider) {
             error!("everything stays as it is: {error}");
             return;

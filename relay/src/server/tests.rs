@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Application;
-use super::connections::Serving;
+use super::serving::Serving;
 use crate::config::Config;
 use crate::egress::whep;
 use crate::hub::{Hub, ring};
@@ -23,8 +23,12 @@ use crate::net::peer::PeerInfo;
 mod bodies;
 mod credentials;
 mod hosts;
+mod http2;
+mod http2_attacks;
 mod logins;
 mod operation;
+mod outside;
+mod requests;
 mod slow_readers;
 mod sockets;
 mod transcodes;
@@ -85,9 +89,20 @@ impl TestRelay {
     fn connect_to(&self, router: Router, address: &str, encrypted: bool) -> DuplexStream {
         let address: IpAddr = address.parse().expect("an address");
         let peer = PeerInfo { local: None, address, encrypted };
-        let serving = Serving::new(router, peer, &self.limits.now(), self.shutdown.clone());
+        let serving = Serving::new(router, peer, self.limits.now(), self.shutdown.clone());
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         tokio::spawn(serving.converse(theirs));
+        ours
+    }
+
+    /// Connects from `address` by HTTP/2, over TLS of the relay if `encrypted`. The client writes no more than `ahead` bytes
+    /// that the relay has not read.
+    fn connect_http2(&self, address: &str, encrypted: bool, ahead: usize) -> DuplexStream {
+        let peer = PeerInfo { local: None, address: address.parse().expect("an address"), encrypted };
+        let router = self.application.router.clone();
+        let serving = Serving::new(router, peer, self.limits.now(), self.shutdown.clone());
+        let (ours, theirs) = tokio::io::duplex(ahead);
+        tokio::spawn(super::http2::converse(serving, theirs));
         ours
     }
 

@@ -70,12 +70,12 @@ fn every_protocol_works_over_tls() {
         assert!(text.lines().any(|line| line.starts_with("10")), "{text} {}", String::from_utf8_lossy(&read.stderr));
         lost_nothing(&viewer).await;
 
-        // Televisions use the older version. A browser also offers HTTP/2, over which the relay has no WebSocket.
+        // Televisions use the older version.
         for by in [&version::TLS12, &version::TLS13] {
-            let connection = identity.connect_by(relay.address(), by).await.expect("a connection");
+            let connection = identity.connect_for_page(relay.address(), by).await.expect("a connection");
             let (_, session) = connection.get_ref();
             assert_eq!(session.protocol_version(), Some(by.version));
-            assert_eq!(session.alpn_protocol(), Some(&b"http/1.1"[..]));
+            assert_eq!(session.alpn_protocol(), Some(&b"h2"[..]));
         }
         // A request by http to the https port.
         let answer = http::get(relay.address(), "/").await.expect("an answer");

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::rate_limiter::RateLimiter;
+use crate::limits::rate_limiter::RateLimiter;
 
 /// Bytes per second, five times a busy viewer's. The smallest masked frame has six bytes.
 const RATE: f64 = 256.0 * 1024.0;

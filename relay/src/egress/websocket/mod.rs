@@ -17,7 +17,6 @@ mod handshake;
 mod metered;
 mod pending_frame;
 mod plain;
-mod rate_limiter;
 mod send_window;
 mod session;
 #[cfg(test)]
@@ -46,6 +45,7 @@ use tracing::{debug, info};
 use crate::access::{Expiry, Unauthorized};
 use crate::egress::address::Requested;
 use crate::hub::Hub;
+use crate::limits::rate_limiter::RateLimiter;
 use crate::limits::viewers::ViewerLimiter;
 use crate::net::foreign::Foreign;
 use crate::net::origin;
@@ -53,7 +53,6 @@ use crate::net::rejections::Rejections;
 use handshake::Handshake;
 use metered::Metered;
 use pending_frame::PendingFrame;
-use rate_limiter::RateLimiter;
 
 /// Maximum size of a viewer's message, ten times the longest list of codecs.
 const MESSAGE_MAX: usize = 16 * 1024;

@@ -43,6 +43,9 @@ pub(super) enum WhepError {
     /// The body exceeds the limit.
     #[error("the body is longer than the {} KiB that an offer may have", .0 / 1024)]
     TooLarge(usize),
+    /// The body has more lines than the limit.
+    #[error("the body has more than the {0} lines that an offer may have")]
+    TooManyLines(usize),
     /// The body is incomplete.
     #[error("the body was cut off")]
     CutOff,
@@ -84,7 +87,7 @@ impl WhepError {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoVideo | Self::NoCodec(_) => StatusCode::NOT_ACCEPTABLE,
             Self::OtherIceSession => StatusCode::PRECONDITION_FAILED,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) | Self::TooManyLines(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IceRestart => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,

@@ -32,6 +32,8 @@ use crate::net::peer::{PeerInfo, is_encrypted};
 
 /// Maximum size of an offer: a browser's with every codec and a dozen candidates has 8 KiB.
 const OFFER_MAX: usize = 64 * 1024;
+/// Maximum lines. Parsing compares lines with each other: 2000 take 20 ms. Browsers' longest offers have 300.
+const LINES_MAX: usize = 512;
 /// Maximum number of bytes to read of a body that is too long. A peer that is still sending when the connection closes does not
 /// read the response.
 const DRAIN_MAX: usize = 4 * 1024 * 1024;
@@ -202,7 +204,11 @@ async fn body(
     if !fits {
         return Err(WhepError::ContentType(expected));
     }
-    bytes.map(String::from_utf8)
+    let bytes = bytes?;
+    if bytes.iter().filter(|&&byte| byte == b'\n').count() > LINES_MAX {
+        return Err(WhepError::TooManyLines(LINES_MAX));
+    }
+    Ok(String::from_utf8(bytes))
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, WhepError> {

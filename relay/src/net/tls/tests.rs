@@ -21,9 +21,11 @@ fn refused(certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> String {
 }
 
 #[test]
-fn valid_certificate_offers_http_1_only() {
+fn valid_certificate_offers_both_versions_of_http() {
     let made = made();
-    assert_eq!(pair(&made).settings(&files()).unwrap().alpn_protocols, [b"http/1.1"]);
+    let settings = pair(&made).settings(&files()).unwrap();
+    assert_eq!(settings.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    assert_eq!(without_http2(&settings).alpn_protocols, [b"http/1.1"]);
     // Key and certificate in one file, with a comment and CRLF, as some tools write them.
     let both = format!("# ours\r\n{}\n{}", made.signing_key.serialize_pem(), made.cert.pem());
     let pair = CertificatePair { certificate: both.clone().into(), key: both.into() };

@@ -141,7 +141,12 @@ async fn change_that_would_open_the_relay_is_refused_and_logged() {
         listen: "0.0.0.0:80".parse().unwrap(),
         provider: false,
     };
-    let mut change = Change { streams: indexmap::IndexMap::new(), limits: config.limits, credentials: changed(|_| {}) };
+    let mut change = Change {
+        streams: indexmap::IndexMap::new(),
+        limits: config.limits,
+        credentials: changed(|_| {}),
+        applied: CancellationToken::new(),
+    };
     for (listen, password, says) in [
         ("0.0.0.0:80", None, "everybody who reaches"),
         ("0.0.0.0:80", Some("1234567"), "too short"),

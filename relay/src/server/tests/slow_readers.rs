@@ -7,7 +7,7 @@ use super::*;
 /// Streams with a catalogue larger than every buffer between the relay and a client.
 const STREAMS: usize = 3000;
 
-fn relay_with_a_long_catalogue() -> TestRelay {
+pub(super) fn relay_with_a_long_catalogue() -> TestRelay {
     TestRelay::new(|config| {
         let source = config.streams[0].clone();
         config.streams = (0..STREAMS).map(|n| (format!("cam{n}").parse().unwrap(), source.clone())).collect();

@@ -87,3 +87,28 @@ async fn abandoned_offers_of_one_client_refuse_no_viewer_of_another() {
     sleep(Duration::from_secs(11)).await;
     assert!(create(&relay, "198.51.100.1", &basic()).await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn offer_of_many_lines_is_refused_before_it_is_parsed() {
+    let relay = relay().await;
+    for (lines, expected) in [(400, "201"), (600, "413"), (2000, "413")] {
+        let more: String = (0..lines).map(|n| format!("a=ssrc:{n} cname:a\r\n")).collect();
+        let answer = send(&relay, CLIENT, "POST", "/whep/cam0", &basic(), &format!("{OFFER}{more}")).await;
+        assert_eq!(status(&answer), expected, "{answer}");
+        assert!(expected == "201" || answer.contains("more than the 512 lines"), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn offers_of_one_client_have_a_rate() {
+    let relay = relay().await;
+    let (mut refused, mut sent) = (0, 0);
+    while refused < 40 {
+        sent += 1;
+        let answer = send(&relay, CLIENT, "POST", "/whep/cam0", &basic(), "no offer").await;
+        refused += usize::from(status(&answer) == "429" && answer.contains("limits.requests_per_address"));
+    }
+    assert_eq!(sent, 160 + 40, "two seconds of 80 at once");
+    let viewer = create(&relay, "198.51.100.1", &basic()).await;
+    assert!(viewer.is_ok(), "{viewer:?}");
+}

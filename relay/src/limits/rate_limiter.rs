@@ -1,24 +1,24 @@
-//! Limits what a viewer sends per second, in messages or bytes, with a burst on top. Pure.
+//! Limits what a client sends per second, in requests, messages or bytes, with a burst on top. Pure.
 
 use std::time::Duration;
 
 /// A token bucket.
 #[derive(Debug)]
-pub(super) struct RateLimiter {
+pub(crate) struct RateLimiter {
     per_second: f64,
     burst: f64,
     left: f64,
-    /// Time of the last update, since the socket opened.
+    /// Time of the last update, since any fixed point.
     at: Duration,
 }
 
 impl RateLimiter {
-    pub(super) fn new(per_second: f64, burst: f64) -> Self {
+    pub(crate) fn new(per_second: f64, burst: f64) -> Self {
         Self { per_second, burst, left: burst, at: Duration::ZERO }
     }
 
     /// Takes `count` tokens at `now`. False if there are fewer.
-    pub(super) fn allows(&mut self, count: f64, now: Duration) -> bool {
+    pub(crate) fn allows(&mut self, count: f64, now: Duration) -> bool {
         let earned = now.saturating_sub(self.at).as_secs_f64() * self.per_second;
         self.left = (self.left + earned).min(self.burst);
         self.at = now;

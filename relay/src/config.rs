@@ -47,7 +47,7 @@ const LOW_KBPS: u32 = 360;
 /// The range of `low`'s bit rate, in kbit/s. Below it, nothing is recognizable; above it, the variant is not low.
 const LOW_KBPS_RANGE: std::ops::RangeInclusive<u32> = 50..=5000;
 
-/// The relay's configuration.
+/// The relay's configuration: a field for each top-level key and table of the file.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The address to listen on.

@@ -61,28 +61,39 @@ pub struct MsePlayer {
     kind: Kind,
     signal: Rc<dyn Fn(MseSignal)>,
     attachment: Attachment,
+    tracks: Tracks,
+    frame_rate: FrameRate,
+    stall_detector: StallDetector,
+    rate: f64,
+    presentation: Presentation,
+    autoplay: Autoplay,
+    visible: bool,
+    outcomes: Vec<Outcome>,
+    _listeners: Vec<Listener>,
+}
+
+/// What the relay has announced.
+#[derive(Default)]
+struct Tracks {
     /// The announced track; its init segment is the next message.
     announced: Option<Track>,
+    /// Whether arriving media belongs to an epoch that was announced to this player.
+    expecting: bool,
     /// The audio track to play, once the relay has announced one and audio is on.
     audio: Option<Track>,
     audio_lost: bool,
-    /// Whether arriving media belongs to an epoch that was announced to this player.
-    expecting: bool,
-    frame_rate: FrameRate,
-    stall_detector: StallDetector,
-    age: FrameAge,
-    rate: f64,
+}
+
+/// What is known of presented frames.
+struct Presentation {
     /// None where the browser does not report presented frames.
-    frames: Option<FrameWatch>,
+    watch: Option<FrameWatch>,
     /// The video's frame count at the start of the epoch, for browsers that do not report presented frames; none before an
     /// epoch.
     frames_before: Option<u32>,
-    autoplay: Autoplay,
-    visible: bool,
     /// The timeline position from which a frame is awaited since the video became visible again.
     resumed: Option<f64>,
-    outcomes: Vec<Outcome>,
-    _listeners: Vec<Listener>,
+    age: FrameAge,
 }
 
 impl MsePlayer {
@@ -100,7 +111,7 @@ impl MsePlayer {
         let mut listeners = vec![listen("error", || MseSignal::VideoError)];
         listeners.extend(MOVES.map(|name| listen(name, || MseSignal::VideoMoved)));
         let attachment = Attachment::new(0, kind, None, &video, &signal)?;
-        let frames = {
+        let watch = {
             let signal = Rc::clone(&signal);
             FrameWatch::new(&video, move |frame| signal(MseSignal::Frame(frame)))
         };
@@ -109,19 +120,13 @@ impl MsePlayer {
             kind,
             signal,
             attachment,
-            announced: None,
-            audio: None,
-            audio_lost: false,
-            expecting: false,
+            tracks: Tracks::default(),
             frame_rate: FrameRate::default(),
             stall_detector: StallDetector::default(),
-            age: FrameAge::default(),
             rate: 1.0,
-            frames,
-            frames_before: None,
+            presentation: Presentation { watch, frames_before: None, resumed: None, age: FrameAge::default() },
             autoplay: Autoplay::new(now()),
             visible: true,
-            resumed: None,
             outcomes: Vec::new(),
             _listeners: listeners,
         };
@@ -134,52 +139,52 @@ impl MsePlayer {
     /// # Errors
     /// If the browser cannot create another MediaSource.
     pub fn start_over(&mut self) -> Result<(), DomError> {
-        (self.frames_before, self.rate) = (None, 1.0); // a new source plays at the default rate
+        (self.presentation.frames_before, self.rate) = (None, 1.0); // a new source plays at the default rate
         self.ignore_media();
         let generation = self.attachment.generation + 1;
-        let audio = self.audio.as_ref().map(|track| track.mime.clone());
+        let audio = self.tracks.audio.as_ref().map(|track| track.mime.clone());
         self.attachment = Attachment::new(generation, self.kind, audio, &self.video, &self.signal)?;
-        self.audio_lost = false;
+        self.tracks.audio_lost = false;
         self.play();
         Ok(())
     }
 
     /// Announces an epoch of video: the next message is its init segment.
     pub fn announce(&mut self, track: &Track) {
-        self.announced = Some(track.clone());
-        self.expecting = true;
+        self.tracks.announced = Some(track.clone());
+        self.tracks.expecting = true;
         self.frame_rate = FrameRate::default();
     }
 
     /// Announces audio: the next message is its init segment. Returns whether the player must start over to play it.
     pub fn announce_audio(&mut self, track: &Track) -> bool {
-        self.announced = Some(track.clone());
-        self.audio.replace(track.clone()).is_none()
+        self.tracks.announced = Some(track.clone());
+        self.tracks.audio.replace(track.clone()).is_none()
     }
 
     /// Disables audio from the next start on. Returns whether the player must start over for that.
     pub fn remove_audio(&mut self) -> bool {
-        self.audio.take().is_some()
+        self.tracks.audio.take().is_some()
     }
 
     /// Ignores media until an epoch is announced: the connection has closed, or the epoch cannot be played here.
     pub fn ignore_media(&mut self) {
-        (self.announced, self.expecting) = (None, false);
+        (self.tracks.announced, self.tracks.expecting) = (None, false);
     }
 
     /// Handles an init segment or a fragment.
     pub fn media(&mut self, bytes: ArrayBuffer, now: Moment) {
         // After a start over, audio may begin before the video.
-        let audio = self.announced.as_ref().is_some_and(|track| track.kind == TrackKind::Audio);
-        if !self.expecting && !audio {
+        let audio = self.tracks.announced.as_ref().is_some_and(|track| track.kind == TrackKind::Audio);
+        if !self.tracks.expecting && !audio {
             return;
         }
-        if let Some(track) = self.announced.take() {
+        if let Some(track) = self.tracks.announced.take() {
             self.begin(&track, bytes);
         } else {
             match FragmentHead::read(&bytes::head(&bytes, HEAD_LEN_MAX)) {
                 Ok(head) if head.track_id == TrackKind::Audio.track_id() => {
-                    self.attachment.audio.iter_mut().for_each(|audio| audio.push(&head, bytes.clone()));
+                    self.attachment.audio.track.iter_mut().for_each(|audio| audio.push(&head, bytes.clone()));
                 }
                 Ok(head) => self.fragment(head, bytes),
                 Err(error) => self.fail(PlaybackError::Refused(error.to_string())),
@@ -230,7 +235,7 @@ impl MsePlayer {
 
     /// Handles the tile becoming visible again. The next frame to report follows the media placed so far.
     pub fn show(&mut self, now: Moment) {
-        (self.visible, self.resumed) = (true, Some(self.attachment.timeline.end()));
+        (self.visible, self.presentation.resumed) = (true, Some(self.attachment.timeline.end()));
         self.attachment.live_edge.page_shown();
         self.tick(now);
     }
@@ -256,7 +261,7 @@ impl MsePlayer {
 
     /// The age of the presented frame, in milliseconds, if the page's clock agrees with the relay's; none if unknown.
     pub fn age_ms(&self) -> Option<f64> {
-        self.age.at(unix_ms())
+        self.presentation.age.at(unix_ms())
     }
 
     /// Playback statistics: the seconds buffered ahead, the arrival jitter in milliseconds, and the playback rate.
@@ -280,7 +285,7 @@ impl MsePlayer {
     /// Handles a track's init segment.
     fn begin(&mut self, track: &Track, payload: ArrayBuffer) {
         let Track { kind, mime, timescale, timeline, .. } = track.clone();
-        match (kind, &mut self.attachment.audio) {
+        match (kind, &mut self.attachment.audio.track) {
             (TrackKind::Video, _) => self.attachment.queue.begin(Init { mime, timescale, timeline, payload }),
             (TrackKind::Audio, Some(audio)) => {
                 if audio.begin(track, payload).is_err() {
@@ -293,7 +298,7 @@ impl MsePlayer {
     }
 
     fn lose_audio(&mut self) {
-        if self.audio.is_some() && !std::mem::replace(&mut self.audio_lost, true) {
+        if self.tracks.audio.is_some() && !std::mem::replace(&mut self.tracks.audio_lost, true) {
             self.outcomes.push(Outcome::AudioLost);
         }
     }
@@ -316,7 +321,7 @@ impl MsePlayer {
         let result = self.attachment.pump(&self.video, &self.signal);
         match result {
             Ok(false) => {}
-            Ok(true) => self.frames_before = Some(video::frames(&self.video)),
+            Ok(true) => self.presentation.frames_before = Some(video::frames(&self.video)),
             Err(error) => {
                 self.fail(match error {
                     DomError::NotSupported(_) => PlaybackError::NoFrame,
@@ -327,8 +332,8 @@ impl MsePlayer {
     }
 
     fn frame_presented(&mut self, frame: PresentedFrame) {
-        self.age.presented(self.attachment.capture_times.at(frame.position), unix_ms_at(frame.shown));
-        let resumed = self.resumed.take_if(|from| frame.position >= *from - HALF_A_FRAME).is_some();
+        self.presentation.age.presented(self.attachment.capture_times.at(frame.position), unix_ms_at(frame.shown));
+        let resumed = self.presentation.resumed.take_if(|from| frame.position >= *from - HALF_A_FRAME).is_some();
         if self.attachment.live_edge.frame_presented(frame.position) || resumed {
             self.outcomes.push(Outcome::Presented);
         }
@@ -336,9 +341,9 @@ impl MsePlayer {
 
     fn steer(&mut self, now: Moment) {
         let shown = video::frames(&self.video);
-        let counted = self.frames_before.is_some_and(|before| shown != before);
-        if self.frames.is_none() && counted {
-            self.frames_before = Some(shown);
+        let counted = self.presentation.frames_before.is_some_and(|before| shown != before);
+        if self.presentation.watch.is_none() && counted {
+            self.presentation.frames_before = Some(shown);
             self.frame_presented(PresentedFrame { position: self.video.current_time(), shown: now });
         }
         let presented = self.attachment.live_edge.has_presented();

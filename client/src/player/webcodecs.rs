@@ -248,7 +248,7 @@ impl WebCodecsPlayer {
             WebCodecsSignal::Due => self.decode(now),
             WebCodecsSignal::Presented(frame) => self.presented(frame),
             WebCodecsSignal::Played(result) => {
-                self.outcomes.extend(self.autoplay.settled(&result).map(Outcome::TapNeeded))
+                self.outcomes.extend(self.autoplay.settled(&result).map(Outcome::TapNeeded));
             }
         }
     }

@@ -43,9 +43,7 @@ const STANDSTILL_MS: f64 = 4_000.0;
 
 /// See the module.
 pub(super) struct HlsEngine {
-    playlist: String,
-    script: String,
-    time: String,
+    urls: Urls,
     by_script: bool,
     playback: BrowserPlayback,
     report: Report,
@@ -56,16 +54,33 @@ pub(super) struct HlsEngine {
     recovered: Option<Moment>,
     /// A frame has been presented.
     lived: bool,
-    /// Since when the video is stale.
-    stale: Option<Moment>,
-    /// When a request failed.
-    hitch: Option<Moment>,
+    stall: Stall,
     bytes: u64,
-    clock: RelayClock,
-    /// When the relay's time was last requested.
-    asked: Option<Moment>,
+    time: RelayTime,
     age: AgeReporter,
     _errors: Listener,
+}
+
+#[derive(Default)]
+struct RelayTime {
+    clock: RelayClock,
+    /// When it was last requested.
+    asked: Option<Moment>,
+}
+
+struct Urls {
+    playlist: String,
+    script: String,
+    time: String,
+}
+
+/// What is known of a stall. A new player begins with nothing.
+#[derive(Default)]
+struct Stall {
+    /// Since when the video is stale.
+    since: Option<Moment>,
+    /// When a request failed.
+    hitch: Option<Moment>,
 }
 
 impl HlsEngine {
@@ -81,9 +96,11 @@ impl HlsEngine {
             Listener::new(&surface.0, "error", move |_| sender.send(Input::VideoError))
         };
         Ok(Self {
-            playlist: relay.address(&Address::HlsIndex(stream.clone()).to_string())?,
-            script: browser::relay_url("hls.js", relay.url.as_deref())?,
-            time: relay.address("api/time")?,
+            urls: Urls {
+                playlist: relay.address(&Address::HlsIndex(stream.clone()).to_string())?,
+                script: browser::relay_url("hls.js", relay.url.as_deref())?,
+                time: relay.address("api/time")?,
+            },
             by_script: Kind::available().is_some(),
             playback: BrowserPlayback::new(surface, report.clone(), sender.clone(), now),
             attempts: Attempts::new(report.clone(), sender, now),
@@ -92,11 +109,9 @@ impl HlsEngine {
             native: false,
             recovered: None,
             lived: false,
-            stale: None,
-            hitch: None,
+            stall: Stall::default(),
             bytes: 0,
-            clock: RelayClock::default(),
-            asked: None,
+            time: RelayTime::default(),
             age: AgeReporter::new(now),
             _errors: errors,
         })
@@ -128,9 +143,9 @@ impl HlsEngine {
         }
         self.playback.start_over(now);
         self.close();
-        (self.hitch, self.stale) = (None, None);
+        self.stall = Stall::default();
         self.attempts.begin(now);
-        let (url, send) = (self.playlist.clone(), self.attempts.event_sender(Input::Hls));
+        let (url, send) = (self.urls.playlist.clone(), self.attempts.event_sender(Input::Hls));
         spawn_local(async move {
             let answer = match gloo_net::http::Request::get(&url).send().await {
                 Ok(response) => Some((response.status(), response.text().await.unwrap_or_default())),
@@ -160,7 +175,7 @@ impl HlsEngine {
                 match HlsPlayer::new(
                     &script,
                     &self.playback.video,
-                    &self.playlist,
+                    &self.urls.playlist,
                     self.attempts.event_sender(Input::Hls),
                 ) {
                     Ok(player) => self.player = Some(player),
@@ -173,8 +188,8 @@ impl HlsEngine {
                 self.playback.begin_epoch(TileEvent::VideoInfo(video_info(&level)));
             }
             hls::HlsEvent::Received(bytes) => self.bytes += bytes,
-            hls::HlsEvent::Time { sent, at, received } => self.clock.answered(sent, at, received),
-            hls::HlsEvent::Hitch => self.hitch = Some(now),
+            hls::HlsEvent::Time { sent, at, received } => self.time.clock.answered(sent, at, received),
+            hls::HlsEvent::Hitch => self.stall.hitch = Some(now),
             hls::HlsEvent::Network(_) => self.lost(now),
             hls::HlsEvent::Media(details) => self.recover(&details, now),
         }
@@ -184,10 +199,10 @@ impl HlsEngine {
         (self.report)(TileEvent::Connected);
         if !self.by_script {
             self.native = true;
-            self.playback.video.set_src(&self.playlist);
+            self.playback.video.set_src(&self.urls.playlist);
             return self.playback.play(now);
         }
-        let (url, send) = (self.script.clone(), self.attempts.event_sender(Input::Hls));
+        let (url, send) = (self.urls.script.clone(), self.attempts.event_sender(Input::Hls));
         spawn_local(async move { send(hls::HlsEvent::Loaded(hls::load(&url).await)) });
     }
 
@@ -226,17 +241,17 @@ impl HlsEngine {
         }
         self.lived |= self.playback.has_presented();
         if self.playback.is_stale() {
-            let since = *self.stale.get_or_insert(now);
-            let hitched = self.hitch.is_some_and(|hitch| now.ms_since(hitch) < HITCH_MS);
+            let since = *self.stall.since.get_or_insert(now);
+            let hitched = self.stall.hitch.is_some_and(|hitch| now.ms_since(hitch) < HITCH_MS);
             if hitched || now.ms_since(since) > STANDSTILL_MS {
                 return self.lost(now);
             }
         } else {
-            self.stale = None;
+            self.stall.since = None;
         }
-        if self.asked.is_none_or(|asked| now.ms_since(asked) >= ASK_MS) {
-            self.asked = Some(now);
-            let (url, send) = (self.time.clone(), self.attempts.event_sender(Input::Hls));
+        if self.time.asked.is_none_or(|asked| now.ms_since(asked) >= ASK_MS) {
+            self.time.asked = Some(now);
+            let (url, send) = (self.urls.time.clone(), self.attempts.event_sender(Input::Hls));
             spawn_local(async move {
                 if let Some((sent, at, received)) = hls::time(&url).await {
                     send(hls::HlsEvent::Time { sent, at, received });
@@ -244,7 +259,7 @@ impl HlsEngine {
             });
         }
         let captured = self.player.as_ref().filter(|_| self.playback.has_presented()).and_then(HlsPlayer::captured);
-        let known = captured.zip(self.clock.ahead());
+        let known = captured.zip(self.time.clock.ahead());
         let age_ms = known.map(|(captured, ahead)| (browser::unix_ms() + ahead - captured).max(0.0));
         if let Some(age_ms) = self.age.poll(|| age_ms, now) {
             (self.report)(TileEvent::Age(age_ms));

@@ -91,6 +91,10 @@ impl Attempt {
     fn is_fresh(&self) -> bool {
         self.presented && !self.stale
     }
+
+    fn awaits_first_frame(&self) -> bool {
+        !self.presented && self.timeout_ms == FIRST_FRAME_MS
+    }
 }
 
 impl ProtocolSelector {
@@ -179,10 +183,8 @@ impl ProtocolSelector {
             TileEvent::TapNeeded(needed) => attempt.explained = *needed,
             TileEvent::VisibilityChanged(visible) => self.visible = *visible,
             TileEvent::Stale(stale) => attempt.stale = *stale,
-            TileEvent::Sample(sample) if sample.bits > 0.0 => {
-                if !attempt.presented && attempt.timeout_ms == FIRST_FRAME_MS {
-                    attempt.timeout_ms = SLOW_FIRST_FRAME_MS;
-                }
+            TileEvent::Sample(sample) if sample.bits > 0.0 && attempt.awaits_first_frame() => {
+                attempt.timeout_ms = SLOW_FIRST_FRAME_MS;
             }
             _ => {}
         }

@@ -46,8 +46,7 @@ pub(super) struct Attachment {
     pub(super) source: MediaSource,
     buffer: Option<SourceBuffer>,
     mime: String,
-    /// The append that the browser refused for lack of room.
-    refused: Option<ArrayBuffer>,
+    append: Append,
     pub(super) queue: Queue<ArrayBuffer>,
     pub(super) timeline: Timeline,
     pub(super) live_edge: LiveEdge,
@@ -55,16 +54,29 @@ pub(super) struct Attachment {
     pub(super) capture_times: CaptureTimes,
     /// The number of appended frames.
     pub(super) given: u64,
-    /// The start of the last frame of the append in progress.
-    appending: Option<f64>,
-    audio_sync: AudioSync,
-    /// The source timeline of the video being appended.
-    source_timeline: u32,
-    /// The audio, if it is on.
-    pub(super) audio: Option<AudioTrack>,
-    silent_since: Option<Moment>,
-    quota: Quota,
+    pub(super) audio: Audio,
     pub(super) failed: bool,
+}
+
+/// The state of the video's appends.
+#[derive(Default)]
+struct Append {
+    /// The append that the browser refused for lack of room.
+    refused: Option<ArrayBuffer>,
+    /// The start of the last frame of the append in progress.
+    last_start: Option<f64>,
+    quota: Quota,
+}
+
+/// The audio beside the video.
+pub(super) struct Audio {
+    /// The track, if audio is on.
+    pub(super) track: Option<AudioTrack>,
+    sync: AudioSync,
+    /// The source timeline of the video being appended.
+    video_timeline: u32,
+    /// Since when video arrives without audio.
+    missing_since: Option<Moment>,
 }
 
 impl Attachment {
@@ -84,19 +96,19 @@ impl Attachment {
             source,
             buffer: None,
             mime: String::new(),
-            refused: None,
+            append: Append::default(),
             queue: Queue::default(),
             timeline: Timeline::default(),
             live_edge: LiveEdge::new(correction_mode, margin, audio_mime.is_some()),
             latency_controller: LatencyController::new(correction_mode, margin),
             capture_times: CaptureTimes::default(),
             given: 0,
-            appending: None,
-            audio_sync: AudioSync::default(),
-            source_timeline: 0,
-            audio: audio_mime.map(|mime| AudioTrack::new(mime, correction_mode)),
-            silent_since: None,
-            quota: Quota::default(),
+            audio: Audio {
+                track: audio_mime.map(|mime| AudioTrack::new(mime, correction_mode)),
+                sync: AudioSync::default(),
+                video_timeline: 0,
+                missing_since: None,
+            },
             failed: false,
         })
     }
@@ -107,7 +119,7 @@ impl Attachment {
         if self.failed || busy || !self.source.is_open() || !self.source.wants_data() {
             return Ok(false);
         }
-        if let Some(refused) = self.refused.take() {
+        if let Some(refused) = self.append.refused.take() {
             return self.append(refused, video).map(|()| false);
         }
         if let (Some(buffer), Some(oldest)) = (&self.buffer, video::buffered(video).first())
@@ -119,7 +131,7 @@ impl Attachment {
         match self.queue.next(&mut self.timeline) {
             Some(Operation::Init(init)) => self.begin_epoch(init, video, signal).map(|()| true),
             Some(Operation::Fragments { offset, payloads, frames, continues, source }) => {
-                self.audio_sync.add_video(self.source_timeline, source.0, source.1, offset);
+                self.audio.sync.add_video(self.audio.video_timeline, source.0, source.1, offset);
                 if let Some(buffer) = &self.buffer {
                     buffer.set_timestamp_offset(offset)?;
                 }
@@ -127,7 +139,7 @@ impl Attachment {
                     self.latency_controller.begin();
                 }
                 self.given += frames.len() as u64;
-                self.appending = frames.last().map(|&(start, _)| start);
+                self.append.last_start = frames.last().map(|&(start, _)| start);
                 frames.into_iter().for_each(|(start, capture)| self.capture_times.insert(start, capture));
                 self.append(bytes::join(payloads), video).map(|()| false)
             }
@@ -151,14 +163,14 @@ impl Attachment {
                     move |event| signal(MseSignal::Buffer(generation, event))
                 };
                 self.buffer = Some(self.source.add_source_buffer(&init.mime, on_event)?);
-                if let Some(audio) = &mut self.audio {
+                if let Some(audio) = &mut self.audio.track {
                     let signal = Rc::clone(signal);
                     let on_event = move |event| signal(MseSignal::Audio(generation, event));
                     audio.attach(self.source.add_source_buffer(audio.mime(), on_event)?);
                 }
             }
         }
-        (self.mime, self.source_timeline) = (init.mime, init.timeline);
+        (self.mime, self.audio.video_timeline) = (init.mime, init.timeline);
         self.live_edge.begin_epoch(self.timeline.epoch_start());
         self.append(init.payload, video)
     }
@@ -167,11 +179,11 @@ impl Attachment {
         let Some(buffer) = &self.buffer else { return Ok(()) };
         match buffer.append(&payload) {
             Ok(()) => {
-                self.quota.accepted();
+                self.append.quota.accepted();
                 Ok(())
             }
             Err(DomError::QuotaExceeded) => {
-                self.refused = Some(payload);
+                self.append.refused = Some(payload);
                 self.make_room(video)
             }
             Err(error) => Err(error),
@@ -183,7 +195,7 @@ impl Attachment {
         let Some(buffer) = &self.buffer else { return Ok(()) };
         let oldest = video::buffered(video).first().map_or(f64::INFINITY, |range| range.start);
         loop {
-            let end = match self.quota.refused() {
+            let end = match self.append.quota.refused() {
                 Answer::EvictPlayed => eviction::all_played(&self.timeline, video.current_time(), oldest),
                 Answer::EvictToNewestKeyframe => {
                     let end = eviction::all_before_newest(&self.timeline, oldest);
@@ -203,8 +215,8 @@ impl Attachment {
 
     /// Gives the audio's SourceBuffer its next operation.
     pub(super) fn pump_audio(&mut self, video: &HtmlVideoElement) -> Result<(), DomError> {
-        match &mut self.audio {
-            Some(audio) if !self.failed && self.source.is_open() => audio.pump(&self.audio_sync, video.current_time()),
+        match &mut self.audio.track {
+            Some(audio) if !self.failed && self.source.is_open() => audio.pump(&self.audio.sync, video.current_time()),
             _ => Ok(()),
         }
     }
@@ -212,24 +224,24 @@ impl Attachment {
     /// Whether audio has been missing for too long while video arrives: the browser then plays neither.
     pub(super) fn lacks_audio(&mut self, video: &HtmlVideoElement, now: Moment) -> bool {
         let end = || video::buffered(video).last().map_or(0.0, |range| range.end);
-        let begun = self.audio.as_ref().is_none_or(AudioTrack::has_begun);
-        if self.audio.is_none() || begun && self.timeline.end() - end() < AUDIO_LATE {
-            self.silent_since = None;
+        let begun = self.audio.track.as_ref().is_none_or(AudioTrack::has_begun);
+        if self.audio.track.is_none() || begun && self.timeline.end() - end() < AUDIO_LATE {
+            self.audio.missing_since = None;
             return false;
         }
-        now.ms_since(*self.silent_since.get_or_insert(now)) > AUDIO_LOST_MS
+        now.ms_since(*self.audio.missing_since.get_or_insert(now)) > AUDIO_LOST_MS
     }
 
     /// Handles the end of the audio SourceBuffer's operation.
     pub(super) fn audio_appended(&mut self, now: Moment) {
-        if let Some(start) = self.audio.as_mut().and_then(AudioTrack::appended) {
+        if let Some(start) = self.audio.track.as_mut().and_then(AudioTrack::appended) {
             self.latency_controller.audio_arrived(start, now);
         }
     }
 
     /// Handles the end of the video SourceBuffer's operation.
     pub(super) fn appended(&mut self, now: Moment) {
-        if let Some(start) = self.appending.take() {
+        if let Some(start) = self.append.last_start.take() {
             self.latency_controller.arrived(start, now);
         }
     }
@@ -247,7 +259,7 @@ impl Attachment {
             position: video.current_time(),
             ranges: &video::buffered(video),
             newest_keyframe: self.timeline.newest_keyframe(),
-            appended: !busy && self.queue.is_empty() && self.refused.is_none(),
+            appended: !busy && self.queue.is_empty() && self.append.refused.is_none(),
             live: self.latency_controller.live(now),
             showing,
             seeking,

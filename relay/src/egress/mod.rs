@@ -6,3 +6,6 @@ pub mod websocket;
 pub mod whep;
 
 mod select;
+#[cfg(test)]
+mod test_stream;
+mod variant_reader;

@@ -34,7 +34,7 @@ pub fn viewer(data: &[u8]) {
         assert_eq!(serde_json::from_str::<ClientMessage>(&message.to_json()).ok().as_ref(), Some(&message));
         let possible = match message {
             ClientMessage::Play(play) => {
-                session::playable(&play);
+                session::state::playable(&play);
                 true
             }
             ClientMessage::Ack(ack) => abr.on_ack(ack.received, ack.at, now).is_ok(),

@@ -1,0 +1,378 @@
+//! A session as a state machine: input and time in, [`SessionAction`]s out.
+//!
+//! A session sends one variant, which a [`VariantReader`] reads, and holds no queue but the actions of one input.
+//! [`AbrController`] decides how much is sent and whether it is `low`. Audio is sent independently of video
+//! ([`audio`](super::audio)). The caller writes the actions of an input before it calls [`Session::advance`], which sees what
+//! the ring has received meanwhile.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sightline_media::fmp4::Fragment;
+use sightline_media::fmp4::init::InitSegment;
+use sightline_protocol::close;
+use sightline_protocol::codec::VideoCodec;
+use sightline_protocol::message::{Ack, ClientMessage, GapReason, Ping, Play, Pong, ServerMessage};
+use sightline_protocol::stream::{Variant, VariantChoice};
+
+use super::audio::{AudioTrack, VideoStart};
+use crate::egress::select::Wanted;
+use crate::egress::variant_reader::{VariantReader, VideoEvent};
+use crate::egress::websocket::abr_controller::{AbrController, PingRequest};
+use crate::egress::websocket::send_window::{ImpossibleAck, SendDecision};
+use crate::egress::websocket::variant_selector::{Level, Rates};
+use crate::hub::Stream;
+use crate::hub::rendition::{InFlightBytes, Protocol, Status, Subscription};
+
+/// A viewer without any message for this long, not even a pong, is gone, whatever its socket says.
+const VIEWER_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// A moment of a session.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::egress::websocket) struct Now {
+    /// The time since the session began.
+    pub(in crate::egress::websocket) time: Duration,
+    /// Milliseconds since the Unix epoch.
+    pub(in crate::egress::websocket) unix_ms: f64,
+}
+
+/// What happens to a session.
+#[derive(Debug)]
+pub(in crate::egress::websocket) enum SessionInput {
+    Video(VideoEvent),
+    Audio(Fragment),
+    Message(ClientMessage),
+    /// The interval of pings has passed.
+    Heartbeat,
+}
+
+/// What is to be written to the viewer.
+#[derive(Debug)]
+pub(in crate::egress::websocket) enum SessionAction {
+    Message(ServerMessage),
+    /// A status, whose time is that of the writing.
+    Status(Status),
+    Init(Bytes),
+    Fragment(Fragment),
+}
+
+/// Why a viewer is refused: a close code and a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::egress::websocket) struct ViewerFault {
+    pub(in crate::egress::websocket) code: u16,
+    pub(in crate::egress::websocket) message: String,
+}
+
+impl ViewerFault {
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self { code: close::BAD_REQUEST, message: message.into() }
+    }
+
+    fn too_slow(message: &str) -> Self {
+        Self { code: close::TOO_SLOW, message: message.to_owned() }
+    }
+}
+
+impl From<ImpossibleAck> for ViewerFault {
+    fn from(error: ImpossibleAck) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+/// The video that the viewer is sent.
+struct VideoTrack {
+    reader: VariantReader,
+    /// The codecs that the viewer plays.
+    playable: Vec<VideoCodec>,
+    /// An init segment that waits for its first fragment.
+    init: Option<Arc<InitSegment>>,
+    /// Number of init segments sent.
+    epoch: u32,
+    /// The start of the video. `None` while it is awaited.
+    start: Option<VideoStart>,
+    /// Whether media waited in the ring when the last fragment was sent.
+    behind: bool,
+    /// The last known rate of the full variant, in bytes per second.
+    full_rate: Option<f64>,
+}
+
+/// See the [module](self).
+pub(in crate::egress::websocket) struct Session {
+    stream: Stream,
+    video: VideoTrack,
+    audio: AudioTrack,
+    abr: AbrController,
+    in_flight_bytes: InFlightBytes,
+    /// Whether the viewer has paused.
+    paused: bool,
+    /// Whether sending was held back since the last message.
+    held: bool,
+    /// The time of the viewer's last message.
+    last_message: Duration,
+    actions: VecDeque<SessionAction>,
+}
+
+impl Session {
+    /// The session of a viewer that sent `play`. `copy` is a subscription to that variant of `stream`.
+    pub(in crate::egress::websocket) fn new(stream: Stream, copy: Subscription, play: &Play) -> Self {
+        let playable = playable(play);
+        let mut audio = AudioTrack::default();
+        audio.want(&play.tracks, &stream);
+        let in_flight_bytes = InFlightBytes::new(copy.rendition().clone());
+        let wanted = Wanted::Choice(play.variant, playable.clone());
+        let reader = VariantReader::new(stream.clone(), Protocol::Mse, copy, wanted);
+        let video = VideoTrack { reader, playable, init: None, epoch: 0, start: None, behind: false, full_rate: None };
+        Self {
+            stream,
+            video,
+            audio,
+            abr: AbrController::default(),
+            in_flight_bytes,
+            paused: false,
+            held: false,
+            last_message: Duration::ZERO,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to write.
+    pub(in crate::egress::websocket) fn next_action(&mut self) -> Option<SessionAction> {
+        self.actions.pop_front()
+    }
+
+    /// Waits for the next media, as far as `decision` permits. Cancel-safe.
+    pub(super) async fn next(&mut self, decision: SendDecision) -> SessionInput {
+        let may_send = decision == SendDecision::Send;
+        tokio::select! {
+            biased;
+            event = self.video.reader.next(may_send) => SessionInput::Video(event),
+            fragment = self.audio.next(self.video.start.filter(|_| may_send)) => SessionInput::Audio(fragment),
+        }
+    }
+
+    /// The same without waiting, for video.
+    #[cfg(test)]
+    pub(in crate::egress::websocket) fn poll_video(&mut self, decision: SendDecision) -> Option<SessionInput> {
+        self.video.reader.poll(decision == SendDecision::Send).map(SessionInput::Video)
+    }
+
+    /// Handles an input.
+    ///
+    /// # Errors
+    /// The viewer has to be refused.
+    pub(in crate::egress::websocket) fn handle(&mut self, input: SessionInput, now: Now) -> Result<(), ViewerFault> {
+        match input {
+            SessionInput::Video(VideoEvent::Epoch(init)) => self.video.init = Some(init),
+            SessionInput::Video(VideoEvent::Frame(fragment)) => self.send_video(fragment, now),
+            SessionInput::Video(VideoEvent::Gap(skipped)) => self.gap(skipped, GapReason::Overrun),
+            SessionInput::Video(VideoEvent::Status(status)) => self.on_status(status, now),
+            SessionInput::Audio(fragment) => self.send_audio(fragment, now),
+            SessionInput::Message(message) => return self.on_message(message, now),
+            SessionInput::Heartbeat if now.time.saturating_sub(self.last_message) > VIEWER_TIMEOUT => {
+                return Err(ViewerFault::too_slow("no message from the viewer for 12 s; connect again"));
+            }
+            SessionInput::Heartbeat => self.ping(0, false, now),
+        }
+        Ok(())
+    }
+
+    /// Decides whether the session may send, after the actions so far were written. Skips media for which it is too late.
+    ///
+    /// # Errors
+    /// The viewer has to be refused.
+    pub(in crate::egress::websocket) fn advance(&mut self, now: Now) -> Result<SendDecision, ViewerFault> {
+        if std::mem::take(&mut self.video.behind) {
+            self.skip(self.tolerated_lag(now), GapReason::Behind);
+        }
+        self.choose_level(now);
+        if !self.paused {
+            self.ping_if_due(now);
+        }
+        self.in_flight_bytes.set(self.video.reader.rendition(), self.abr.in_flight());
+        match self.abr.send_decision(now.time) {
+            SendDecision::Close => Err(ViewerFault::too_slow("nothing was acknowledged for 10 s; connect again")),
+            _ if self.paused => Ok(SendDecision::Hold),
+            SendDecision::Send if !self.waits_for_low(now) => {
+                if std::mem::take(&mut self.held) {
+                    self.skip(self.tolerated_lag(now), GapReason::Behind);
+                }
+                Ok(SendDecision::Send)
+            }
+            SendDecision::Send | SendDecision::Hold => {
+                self.held = true;
+                Ok(SendDecision::Hold)
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: ClientMessage, now: Now) -> Result<(), ViewerFault> {
+        self.last_message = now.time;
+        match message {
+            ClientMessage::Ack(Ack { received, at, .. }) => {
+                if let Some(age) = self.abr.on_ack(received, at, now.time)? {
+                    self.video.reader.rendition().stats().record_delivery(age);
+                }
+            }
+            ClientMessage::Ping(ping) => {
+                self.message(ServerMessage::Pong(Pong { sent: ping.sent, at: now.unix_ms, received: None }));
+            }
+            ClientMessage::Pong(Pong { sent, at, received }) => self.abr.on_pong(sent, at, received, now.time)?,
+            ClientMessage::Pause => {
+                self.paused = true;
+                self.abr.interrupted(now.time);
+            }
+            ClientMessage::Resume => self.resume(now),
+            ClientMessage::Switch { variant } => self.want(variant, now),
+            ClientMessage::Tracks { tracks } => self.audio.want(&tracks, &self.stream),
+            ClientMessage::Play(play) => {
+                self.audio.want(&play.tracks, &self.stream);
+                self.video.playable = playable(&play);
+                self.want(play.variant, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Resumes after a pause. Restarts with the init segment for a viewer that has not paused.
+    fn resume(&mut self, now: Now) {
+        self.abr.interrupted(now.time);
+        if std::mem::take(&mut self.paused) {
+            return self.skip(Duration::ZERO, GapReason::Paused);
+        }
+        (self.video.init, self.video.start) = (None, None);
+        self.video.reader.rewind();
+        self.audio.rewind();
+    }
+
+    fn want(&mut self, variant: VariantChoice, now: Now) {
+        self.video.reader.want(Wanted::Choice(variant, self.video.playable.clone()));
+        self.abr.set_free(self.video.reader.may_choose_low(), now.time);
+        self.video.reader.choose(self.abr.level() == Level::Low);
+    }
+
+    /// Follows the decision for the full variant or `low`, and keeps `low` running while it may be wanted.
+    fn choose_level(&mut self, now: Now) {
+        self.video.reader.keep_low(self.abr.low_wanted_for(now.time).is_some());
+        self.abr.set_free(self.video.reader.may_choose_low(), now.time);
+        let low = self.abr.level() == Level::Low;
+        if low != self.video.reader.is_low_chosen() {
+            self.video.reader.choose(low);
+        }
+    }
+
+    fn on_status(&mut self, status: Status, now: Now) {
+        let offline = matches!(status, Status::Offline { .. });
+        if offline && self.video.reader.is_low_chosen() && !self.video.reader.is_camera_offline() {
+            // Only the encoder of `low` has failed. `advance` chooses another variant.
+            self.abr.unavailable(now.time);
+        } else {
+            self.actions.push_back(SessionAction::Status(status));
+        }
+    }
+
+    fn send_video(&mut self, fragment: Fragment, now: Now) {
+        if let Some(init) = self.video.init.take() {
+            self.video.epoch += 1;
+            let reader = &self.video.reader;
+            self.abr.begin(reader.rendition().bit_rate().map(|bits| bits as f64 / 8.0), now.time);
+            let audio = self.stream.audio_buffer().audio().is_some();
+            self.message(ServerMessage::Ready(self.video.reader.ready(&init, self.video.epoch, audio)));
+            self.send_init(init.bytes.clone(), now);
+            let time = init.time(fragment.head.decode_time);
+            self.video.start = Some(VideoStart { timeline: init.timeline, time });
+        }
+        let lag = self.video.reader.lag();
+        self.video.behind = !lag.is_zero();
+        self.send_fragment(fragment, lag, now);
+    }
+
+    fn send_audio(&mut self, fragment: Fragment, now: Now) {
+        if let Some((track, init)) = self.audio.begin() {
+            self.message(track);
+            self.send_init(init.bytes.clone(), now);
+        }
+        // The video's lag decides the variant, so it is recorded for audio too.
+        let lag = self.video.reader.lag();
+        self.send_fragment(fragment, lag, now);
+    }
+
+    fn send_init(&mut self, init: Bytes, now: Now) {
+        self.abr.on_sent(init.len(), Duration::ZERO, now.time);
+        self.actions.push_back(SessionAction::Init(init));
+    }
+
+    /// Sends a fragment after the video has `waited` to be sent.
+    fn send_fragment(&mut self, fragment: Fragment, waited: Duration, now: Now) {
+        self.abr.on_sent(fragment.bytes.len(), waited, now.time);
+        self.actions.push_back(SessionAction::Fragment(fragment));
+    }
+
+    /// Skips to the newest key frame if the lag exceeds `tolerated`.
+    fn skip(&mut self, tolerated: Duration, why: GapReason) {
+        let skipped = self.video.reader.skip_if_behind(tolerated, why);
+        if skipped > 0 {
+            self.gap(skipped, why);
+        }
+    }
+
+    fn gap(&mut self, skipped: u64, why: GapReason) {
+        self.message(ServerMessage::Gap { skipped, why });
+    }
+
+    fn ping_if_due(&mut self, now: Now) {
+        let rates = self.rates();
+        match self.abr.ping_due(rates, now.time) {
+            Some(PingRequest::One(padding)) => self.ping(padding, false, now),
+            Some(PingRequest::Train(padding)) => {
+                self.ping(0, false, now);
+                self.ping(padding, true, now);
+            }
+            None => {}
+        }
+    }
+
+    fn ping(&mut self, padding: usize, train: bool, now: Now) {
+        // Whole milliseconds survive the round trip through JSON.
+        let ping = Ping { sent: now.unix_ms.round(), padding: ".".repeat(padding) };
+        self.abr.on_ping_sent(ping.sent, padding, train, now.time);
+        self.message(ServerMessage::Ping(ping));
+    }
+
+    fn message(&mut self, message: ServerMessage) {
+        self.actions.push_back(SessionAction::Message(message));
+    }
+
+    /// The level of the variant that is sent.
+    fn sending(&self) -> Level {
+        if self.video.reader.variant() == Variant::Low { Level::Low } else { Level::Full }
+    }
+
+    /// Whether sending pauses until `low` has started.
+    fn waits_for_low(&self, now: Now) -> bool {
+        let reader = &self.video.reader;
+        reader.is_low_chosen() && self.abr.waits_for_low(self.sending(), reader.lag(), now.time)
+    }
+
+    fn tolerated_lag(&self, now: Now) -> Duration {
+        self.abr.tolerated_lag(self.sending(), now.time)
+    }
+
+    /// The rates of both variants while `low` is chosen, as far as they are known.
+    fn rates(&mut self) -> Option<Rates> {
+        let full = self.video.reader.full_variant().filter(|_| self.video.reader.is_low_chosen())?;
+        let bytes = |variant| Some(self.stream.rendition(variant).bit_rate()? as f64 / 8.0);
+        // A transcoded full variant may have stopped: the last rate counts.
+        self.video.full_rate = bytes(full).or(self.video.full_rate);
+        Some(Rates { full: self.video.full_rate?, low: bytes(Variant::Low)? })
+    }
+}
+
+/// The codecs that the viewer plays. Ignores codecs that the relay never sends.
+pub(in crate::egress::websocket) fn playable(play: &Play) -> Vec<VideoCodec> {
+    play.codecs.iter().filter_map(|codec| codec.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests;

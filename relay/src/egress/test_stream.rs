@@ -45,5 +45,5 @@ pub(super) fn publish(stream: &Stream, variant: Variant, decode_time: u64, keyfr
         composition_offset: 0,
         capture: None,
     };
-    stream.rendition(variant).publish(Fragment { bytes: [0; FRAME].as_slice().into(), head }, 0.0);
+    stream.rendition(variant).publish(Fragment::new(&[0; FRAME], head), 0.0);
 }

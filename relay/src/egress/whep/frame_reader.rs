@@ -6,7 +6,6 @@ use std::time::Duration;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::decoder_config::DecoderConfig;
 use sightline_media::fmp4::init::InitSegment;
-use sightline_media::fmp4::samples::Samples;
 use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::message::{GapReason, Ready};
 use sightline_protocol::stream::{Variant, VariantChoice};
@@ -135,20 +134,19 @@ impl FrameReader {
     fn frames(&self, fragment: &Fragment, lag: Duration) -> Option<Vec<RtpFrame>> {
         let SentEpoch { init, config } = self.epoch.as_ref()?;
         let head = &fragment.head;
-        let units: Vec<_> = Samples::find(&fragment.bytes)?.access_units().collect();
+        let count = fragment.access_units().len().max(1) as u64;
         let lag = (lag.as_secs_f64() * CLOCK_RATE as f64) as i64;
         let time = |index: usize| {
-            let later = head.duration * index as u64 / units.len().max(1) as u64;
-            let decode_time = i64::try_from(head.decode_time + later).unwrap_or(i64::MAX);
+            let decode_time = head.decode_time + head.duration * index as u64 / count;
+            let decode_time = i64::try_from(decode_time).unwrap_or(i64::MAX);
             to_90_khz(decode_time.saturating_add(head.composition_offset), init.timescale)
         };
-        let frame = |(index, unit): (usize, std::ops::Range<usize>)| {
+        let frame = |(index, unit): (usize, &[u8])| {
             let keyframe = head.keyframe && index == 0;
             let sets = config.units(&init.bytes).filter(|_| keyframe);
-            let bytes = annex_b::convert(config.layout, sets, &fragment.bytes[unit]);
-            RtpFrame { bytes, keyframe, time: time(index), lag }
+            RtpFrame { bytes: annex_b::convert(config.layout, sets, unit), keyframe, time: time(index), lag }
         };
-        Some(units.iter().cloned().enumerate().map(frame).collect())
+        Some(fragment.access_units().enumerate().map(frame).collect())
     }
 }
 

@@ -120,5 +120,5 @@ fn fragment(captured: u64, keyframe: bool, bytes: usize) -> Fragment {
         composition_offset: 0,
         capture: None,
     };
-    Fragment { bytes: ZEROS[..bytes].into(), head }
+    Fragment::new(&ZEROS[..bytes], head)
 }

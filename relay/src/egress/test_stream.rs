@@ -1,4 +1,4 @@
-//! A stream for tests of what reads it. One frame lasts 40 ms.
+//! A stream for tests of its readers. One frame lasts 40 ms.
 
 use bytes::Bytes;
 use sightline_media::fmp4::Fragment;

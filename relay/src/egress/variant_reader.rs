@@ -137,16 +137,6 @@ impl VariantReader {
         self.camera.is_some() && self.stream.has_low() && self.wanted.allows_low()
     }
 
-    /// Whether the camera's own video is offline.
-    pub(super) fn is_camera_offline(&self) -> bool {
-        matches!(self.stream.rendition(Variant::Copy).status(), Status::Offline { .. })
-    }
-
-    /// The status of the source.
-    pub(super) fn status(&self) -> Status {
-        self.rendition().status()
-    }
-
     /// The duration of media that waits in the ring.
     pub(super) fn lag(&self) -> Duration {
         self.source.lag()

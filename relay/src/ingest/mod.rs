@@ -68,8 +68,8 @@ use process::Launcher;
 use reader::{Choice, ReaderPolicy, UnsupportedAction};
 use run::Run;
 
-/// Between the runs of a source. A camera that hiccups is back at once; a technician at the camera does not wait long for its
-/// video; and the cameras of a site that lost its power do not all come back in the same second.
+/// The delays between the runs of a source. The first is short, for a camera that hiccups. The longest is bearable for a
+/// technician at the camera. Jitter spreads the cameras of a site that lost its power.
 const RESTART: BackoffPolicy = BackoffPolicy {
     immediate: false,
     first: Duration::from_millis(500),

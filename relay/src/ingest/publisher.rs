@@ -47,7 +47,7 @@ pub(super) enum StopReason {
     Unsupported(Unsupported),
 }
 
-/// The source of the capture times of what FFmpeg writes.
+/// The source of capture times for FFmpeg's output.
 pub(super) enum CaptureTime {
     /// FFmpeg reads the source.
     Source(SourceClock, ClockRewind),

@@ -82,7 +82,7 @@ impl FrameReader {
 
     /// The failure of an offline source.
     pub(super) fn failure(&self) -> Option<Arc<str>> {
-        match self.video.status() {
+        match self.video.rendition().status() {
             Status::Offline { message, .. } => Some(message),
             Status::Idle | Status::Starting | Status::Live => None,
         }

@@ -8,7 +8,7 @@ use sightline_protocol::stream::{Variant, VariantChoice};
 use super::link::{LinkDirection, LinkProfile};
 use super::source::{CODEC, SimulatedCamera, SimulatedSource};
 use super::viewer::{Down, Up, Viewer};
-use crate::egress::websocket::session::state::{Now, Session, SessionAction, SessionInput};
+use crate::egress::websocket::session::{Now, Session, SessionAction, SessionInput};
 use crate::egress::websocket::variant_selector::Level;
 use crate::hub::rendition::Protocol;
 

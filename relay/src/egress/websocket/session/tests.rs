@@ -12,7 +12,7 @@ struct Driver {
 }
 
 impl Driver {
-    /// A session whose camera has sent its first frame.
+    /// A session after the camera's first frame.
     fn new() -> Self {
         let stream = stream();
         start_epoch(&stream, Variant::Copy, H264, false);

@@ -69,13 +69,12 @@ pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> CloseReason {
 }
 
 async fn first_message(socket: &mut Socket) -> Result<Play, SessionEnd> {
-    match timeout(PLAY_TIMEOUT, socket.receive()).await {
-        Ok(message) => match parse(&message?)? {
-            ClientMessage::Play(play) => Ok(play),
-            _ => Err(ViewerFault::bad_request("the first message must be `play`").into()),
-        },
-        Err(_) => Err(ViewerFault::bad_request("the first message must be `play`").into()),
+    if let Ok(message) = timeout(PLAY_TIMEOUT, socket.receive()).await
+        && let ClientMessage::Play(play) = parse(&message?)?
+    {
+        return Ok(play);
     }
+    Err(ViewerFault::bad_request("the first message must be `play`").into())
 }
 
 pub(super) fn parse(message: &Message) -> Result<ClientMessage, ViewerFault> {

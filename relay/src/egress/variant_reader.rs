@@ -26,7 +26,7 @@ pub(super) enum VideoEvent {
     /// Frames of this epoch follow, beginning with a key frame.
     Epoch(Arc<InitSegment>),
     /// The next frame.
-    Frame(Fragment),
+    Frame(Arc<Fragment>),
     /// The ring has dropped this many frames before the next one, which is a key frame.
     Gap(u64),
     /// The source's status, or the failure of a variant that was to be sent next.

@@ -44,7 +44,7 @@ pub(super) struct Now {
 #[derive(Debug)]
 pub(super) enum SessionInput {
     Video(VideoEvent),
-    Audio(Fragment),
+    Audio(Arc<Fragment>),
     Message(ClientMessage),
     /// The interval of pings has passed.
     Heartbeat,
@@ -57,7 +57,7 @@ pub(super) enum SessionAction {
     /// A status. The wait for its retry counts from the time of writing.
     Status(Status),
     Init(Bytes),
-    Fragment(Fragment),
+    Fragment(Arc<Fragment>),
 }
 
 /// Why a viewer is refused: a close code and a message.
@@ -275,7 +275,7 @@ impl Session {
         }
     }
 
-    fn send_video(&mut self, fragment: Fragment, now: Now) {
+    fn send_video(&mut self, fragment: Arc<Fragment>, now: Now) {
         if let Some(init) = self.video.init.take() {
             self.video.epoch += 1;
             let reader = &self.video.reader;
@@ -291,7 +291,7 @@ impl Session {
         self.send_fragment(fragment, lag, now);
     }
 
-    fn send_audio(&mut self, fragment: Fragment, now: Now) {
+    fn send_audio(&mut self, fragment: Arc<Fragment>, now: Now) {
         if let Some((track, init)) = self.audio.begin() {
             self.message(track);
             self.send_init(init.bytes.clone(), now);
@@ -307,7 +307,7 @@ impl Session {
     }
 
     /// Sends a fragment after the video has `waited` to be sent.
-    fn send_fragment(&mut self, fragment: Fragment, waited: Duration, now: Now) {
+    fn send_fragment(&mut self, fragment: Arc<Fragment>, waited: Duration, now: Now) {
         self.abr.on_sent(fragment.bytes.len(), waited, now.time);
         self.actions.push_back(SessionAction::Fragment(fragment));
     }

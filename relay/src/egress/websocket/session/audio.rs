@@ -57,7 +57,7 @@ impl AudioTrack {
     }
 
     /// The next fragment to send, for video that began at `start`.
-    fn poll(&mut self, start: VideoStart) -> Option<Fragment> {
+    fn poll(&mut self, start: VideoStart) -> Option<Arc<Fragment>> {
         let source = self.source.as_mut()?;
         loop {
             self.caught_up |= source.lag() < TOLERATED_LAG;
@@ -78,7 +78,7 @@ impl AudioTrack {
 
     /// Waits for the next fragment. Pending without `start`: before the video has begun, and without permission to send.
     /// Cancel-safe.
-    pub(super) async fn next(&mut self, start: Option<VideoStart>) -> Fragment {
+    pub(super) async fn next(&mut self, start: Option<VideoStart>) -> Arc<Fragment> {
         loop {
             if let (Some(source), Some(start)) = (&mut self.source, start) {
                 source.mark_seen();

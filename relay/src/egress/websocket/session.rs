@@ -6,6 +6,7 @@
 //! the ring has received meanwhile.
 
 mod audio;
+mod interface;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,13 +15,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::InitSegment;
-use sightline_protocol::close;
 use sightline_protocol::codec::VideoCodec;
 use sightline_protocol::message::{Ack, ClientMessage, GapReason, Ping, Play, Pong, ServerMessage};
 use sightline_protocol::stream::{Variant, VariantChoice};
 
 use super::abr_controller::{AbrController, PingRequest};
-use super::send_window::{ImpossibleAck, SendDecision};
+use super::send_window::SendDecision;
 use super::variant_selector::{Level, Rates};
 use crate::egress::select::Wanted;
 use crate::egress::variant_reader::{VariantReader, VideoEvent};
@@ -28,60 +28,10 @@ use crate::hub::Stream;
 use crate::hub::rendition::{InFlightBytes, Protocol, Status, Subscription};
 use audio::{AudioTrack, VideoStart};
 
+pub(super) use interface::{Now, SessionAction, SessionInput, ViewerFault};
+
 /// A viewer without any message for this long, not even a pong, is gone, whatever its socket says.
 const VIEWER_TIMEOUT: Duration = Duration::from_secs(12);
-
-/// A moment of a session.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    /// The time since the session began.
-    pub(super) time: Duration,
-    /// Milliseconds since the Unix epoch.
-    pub(super) unix_ms: f64,
-}
-
-/// What happens to a session.
-#[derive(Debug)]
-pub(super) enum SessionInput {
-    Video(VideoEvent),
-    Audio(Arc<Fragment>),
-    Message(ClientMessage),
-    /// The interval of pings has passed.
-    Heartbeat,
-}
-
-/// What is to be written to the viewer.
-#[derive(Debug)]
-pub(super) enum SessionAction {
-    Message(ServerMessage),
-    /// A status. The wait for its retry counts from the time of writing.
-    Status(Status),
-    Init(Bytes),
-    Fragment(Arc<Fragment>),
-}
-
-/// Why a viewer is refused: a close code and a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ViewerFault {
-    pub(super) code: u16,
-    pub(super) message: String,
-}
-
-impl ViewerFault {
-    pub(super) fn bad_request(message: impl Into<String>) -> Self {
-        Self { code: close::BAD_REQUEST, message: message.into() }
-    }
-
-    fn too_slow(message: &str) -> Self {
-        Self { code: close::TOO_SLOW, message: message.to_owned() }
-    }
-}
-
-impl From<ImpossibleAck> for ViewerFault {
-    fn from(error: ImpossibleAck) -> Self {
-        Self::bad_request(error.to_string())
-    }
-}
 
 /// The video that the viewer is sent.
 struct VideoTrack {

@@ -1,3 +1,4 @@
+use sightline_protocol::close;
 use sightline_protocol::message::{OfflineReason, Ready, TrackKind, VariantReason};
 use tokio::time::Instant;
 

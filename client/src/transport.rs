@@ -5,9 +5,7 @@
 //! | [`websocket`] | the connection: events in, messages out |
 //! | [`clock`] | estimates the relay's clock from its answers to pings (pure) |
 //! | [`liveness`] | decides when an acknowledgement or a ping is due, and when a silent socket is dead (pure) |
-//! | [`backoff`] | decides the delay of a retry (pure) |
 
-pub mod backoff;
 pub mod clock;
 pub mod liveness;
 pub mod websocket;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`stream`] | names of streams and variants |
 //! | [`address`] | the addresses of a stream |
+//! | [`backoff`] | the delays between attempts to reconnect or to restart a source |
 //! | [`message`] | the JSON messages of the `sightline.v1` WebSocket dialect |
 //! | [`close`] | the WebSocket close codes of both dialects |
 //! | [`catalogue`] | the response of `GET /api/streams` |
@@ -11,6 +12,7 @@
 //! | [`fragment`] | the head of an fMP4 fragment: decode time, duration, key frame, capture time |
 
 pub mod address;
+pub mod backoff;
 pub mod catalogue;
 pub mod close;
 pub mod codec;

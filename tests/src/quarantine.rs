@@ -1,7 +1,9 @@
 //! Tests that fail sometimes and cannot be made reliable yet. Each still runs and is reported, but its failure does not fail
 //! the run. An entry has a cause and a last day. After that day the entry itself fails the run (`no_entry_is_expired`).
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use jiff::Timestamp;
+use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
 
 /// A test in quarantine.
 #[derive(Debug, Clone, Copy)]
@@ -10,8 +12,8 @@ pub struct Entry {
     pub test: &'static str,
     /// The known cause of its failures.
     pub cause: &'static str,
-    /// The last day of the entry: year, month, day (UTC).
-    pub until: (i64, i64, i64),
+    /// The last day of the entry (UTC).
+    pub until: Date,
 }
 
 /// All entries.
@@ -19,54 +21,54 @@ pub const QUARANTINE: &[Entry] = &[
     Entry {
         test: "timing::faults::every_fault_recovers",
         cause: "WebKitGTK does not always heal Seeked, Paused and Stall in time; player or WebKitGTK, not known yet",
-        until: (2026, 12, 31),
+        until: date(2026, 12, 31),
     },
     Entry {
         test: "timing::first_frame::with_a_key_frame_every_ten_seconds",
         cause: "WebKitGTK sets up a pipeline for every page, which takes 200 to 500 ms on some machines",
-        until: (2026, 12, 31),
+        until: date(2026, 12, 31),
     },
     Entry {
         test: "direct::timing::direct_reader_is_fresher_in_every_browser",
         cause: "WebKitGTK keeps the distance to the live edge with which a page began, 0.1 to 0.5 s, and stalls now and then",
-        until: (2026, 12, 31),
+        until: date(2026, 12, 31),
     },
     Entry {
         test: "decoder_delay::timing::stream_without_vui_plays_in_every_browser",
         cause: "WebKitGTK showed 25 of 75 frames twice; cause not found",
-        until: (2026, 12, 31),
+        until: date(2026, 12, 31),
     },
     Entry {
         test: "timing::sound::click_toggles_audio_in_firefox",
         cause: "Firefox's sound is early after a change of the playback rate: 22 ms on an idle machine, 84 ms on a busy one",
-        until: (2026, 12, 31),
+        until: date(2026, 12, 31),
     },
     Entry {
         test: "timing::sound::click_toggles_audio_in_webkit",
         cause: "a second failure within ten seconds turns the sound off; not seen since one failure keeps it",
-        until: (2026, 12, 31),
+        until: date(2026, 12, 31),
     },
     Entry {
         test: "browser::recovery::unplugged_camera_recovers",
         cause: "WebKitGTK lost its last frame once after the camera went; not reproduced",
-        until: (2026, 12, 31),
+        until: date(2026, 12, 31),
     },
     Entry {
         test: "browser::recovery::killed_ffmpeg_recovers",
         cause: "WebKitGTK was not live again in time once; not reproduced",
-        until: (2026, 12, 31),
+        until: date(2026, 12, 31),
     },
     Entry {
         test: "browser::multiview::tile_goes_solo_and_back_by_mouse_and_keyboard",
         cause: "two clicks of WebDriver that are more than 0.4 s apart on a busy machine are no double click",
-        until: (2026, 12, 31),
+        until: date(2026, 12, 31),
     },
 ];
 
 impl Entry {
     /// Whether the last day is over.
     pub fn is_expired(&self) -> bool {
-        today() > days(self.until)
+        TimeZone::UTC.to_datetime(Timestamp::now()).date() > self.until
     }
 }
 
@@ -75,27 +77,9 @@ pub fn entry(test: &str) -> Option<&'static Entry> {
     QUARANTINE.iter().find(|entry| test.ends_with(entry.test))
 }
 
-/// Days since 1970-01-01 of a date in the Gregorian calendar.
-fn days((year, month, day): (i64, i64, i64)) -> i64 {
-    // Years that begin in March put the leap day at the end.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    365 * year + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468
-}
-
-fn today() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    i64::try_from(now.as_secs() / 86_400).expect("a day count fits")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_count_from_1970() {
-        assert_eq!([days((1970, 1, 1)), days((2000, 2, 29)), days((2026, 11, 29))], [0, 11_016, 20_786]);
-    }
 
     #[test]
     fn every_entry_names_a_test() {

@@ -1,7 +1,7 @@
 //! The common part of the engines that leave decoding and buffering to the browser: visibility, playback, the first frame and
 //! staleness.
 
-use web_sys::HtmlVideoElement;
+use web_sys::{HtmlMediaElement, HtmlVideoElement};
 
 use super::Report;
 use super::input::{Input, Subscriptions};
@@ -136,6 +136,10 @@ impl BrowserPlayback {
     }
 
     fn frame(&mut self, now: Moment) {
+        // A frame of the previous source may be reported after the new one was set, which has none yet.
+        if self.video.ready_state() < HtmlMediaElement::HAVE_CURRENT_DATA {
+            return;
+        }
         self.frame_canvas.hide();
         if let Some(awaited) = self.awaited.take() {
             self.presented = true;

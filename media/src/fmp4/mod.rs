@@ -2,9 +2,9 @@
 //!
 //! [`demuxer::Demuxer`] demultiplexes FFmpeg's output into [`init::InitSegment`]s and [`Fragment`]s, each in one allocation
 //! that all viewers share. [`capture`] estimates capture times, and [`media_times`] moves a fragment to the timeline of one
-//! viewer. [`decoder_config::DecoderConfig`] finds the NAL units of an init segment, and [`samples::Samples`] those of a
-//! fragment. Both can write a copy with amended parameter sets. [`writer`] writes init segments and fragments for access units
-//! without a container.
+//! viewer. [`decoder_config::DecoderConfig`] finds the NAL units of an init segment; a fragment knows its access units from the
+//! start. Both can be copied with amended parameter sets. [`writer`] writes init segments and fragments for access units without
+//! a container.
 
 pub mod boxes;
 pub mod capture;
@@ -13,30 +13,44 @@ pub mod demuxer;
 pub mod init;
 pub mod media_times;
 mod sample_entry;
-pub mod samples;
+mod samples;
 pub mod websocket_frame;
 pub mod writer;
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use mp4_atom::FourCC;
 use sightline_protocol::fragment::{FragmentError, FragmentHead, NtpTime};
 
+use crate::nal::Layout;
+use samples::Samples;
 use websocket_frame::WebSocketFrame;
 
 const PRFT: FourCC = FourCC::new(b"prft");
 /// Position of the time in a `prft` box's body, after version, flags and track (ISO/IEC 14496-12, section 8.16.5).
 const NTP_TIMESTAMP: std::ops::Range<usize> = 8..16;
 
-/// `[prft] moof mdat` of one track, unchanged except for the time in `prft`.
+/// A frame as it travels: `[prft] moof mdat` of one track, made once and shared by all viewers. FFmpeg and the relay write one
+/// access unit per fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
-    /// All its bytes.
+    /// All its bytes, unchanged except for the time in `prft`.
     pub bytes: WebSocketFrame,
     /// The contents of the boxes before `mdat`.
     pub head: FragmentHead,
+    /// The ranges of the access units in `bytes`, in decode order. Empty if they are invalid or unknown.
+    samples: Arc<[Range<usize>]>,
 }
 
 impl Fragment {
+    /// The fragment with these bytes, which contain this head.
+    pub fn new(bytes: &[u8], head: FragmentHead) -> Self {
+        let samples = Samples::find(bytes).map_or_else(Arc::default, |samples| samples.access_units().collect());
+        Self { bytes: WebSocketFrame::from(bytes), head, samples }
+    }
+
     /// Parses the head of the fragment in `bytes`. Replaces FFmpeg's time in `prft` by the result of `captured`; `None` removes
     /// the `prft`.
     ///
@@ -56,6 +70,20 @@ impl Fragment {
                 None => drop(bytes.split_to(prft.whole.end)),
             }
         }
-        Ok(Self { bytes: WebSocketFrame::from(&bytes[..]), head })
+        Ok(Self::new(&bytes, head))
+    }
+
+    /// The access units, in decode order.
+    pub fn access_units(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.samples.iter().map(|range| &self.bytes[range.clone()])
+    }
+
+    /// The fragment with parameter sets that declare frames to be in order. Parameter sets that cannot be amended stay
+    /// unchanged.
+    pub fn set_no_reorder(self, layout: Layout) -> Self {
+        match samples::set_no_reorder(&self.bytes, &self.samples, layout) {
+            Some(bytes) => Self::new(&bytes, self.head),
+            None => self,
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::nal::{self, Layout};
 
 /// The ranges of a fragment's samples.
 #[derive(Debug, Clone)]
-pub struct Samples {
+pub(super) struct Samples {
     moof: Moof,
     moof_at: BoxAt,
     mdat_at: BoxAt,
@@ -20,7 +20,7 @@ pub struct Samples {
 
 impl Samples {
     /// Finds the samples. `None` if their ranges are invalid or unknown.
-    pub fn find(fragment: &[u8]) -> Option<Self> {
+    pub(super) fn find(fragment: &[u8]) -> Option<Self> {
         let all = || boxes::children(fragment, 0..fragment.len());
         let moof_at = all().find(|found| found.kind == FourCC::new(b"moof"))?;
         let mdat_at = all().find(|found| found.kind == FourCC::new(b"mdat"))?;
@@ -53,30 +53,23 @@ impl Samples {
     }
 
     /// The range of each access unit, in decode order.
-    pub fn access_units(&self) -> impl Iterator<Item = Range<usize>> {
+    pub(super) fn access_units(&self) -> impl Iterator<Item = Range<usize>> {
         self.runs.iter().flatten().cloned()
     }
 
-    /// `fragment` with parameter sets that declare frames to be in order. `None` if no parameter set needs that. Parameter sets
-    /// that cannot be amended stay unchanged.
-    pub fn set_no_reorder(&self, fragment: &[u8], layout: Layout) -> Option<Vec<u8>> {
-        let edits: Vec<Edit> =
-            self.access_units().flat_map(|unit| edits(&fragment[unit.clone()], unit.start, layout)).collect();
-        // Runs of other muxers than FFmpeg may be unordered or overlap.
-        if edits.is_empty() || !edits.is_sorted_by(|one, next| one.range.end <= next.range.start) {
-            return None;
-        }
+    /// `fragment` with these edits, which are in order.
+    fn edit(&self, fragment: &[u8], edits: &[Edit]) -> Option<Vec<u8>> {
         let media = self.mdat_at.body.clone();
         let mut mdat = Vec::with_capacity(media.len() + edits.len() * 16);
         let mut at = media.start;
-        for edit in &edits {
+        for edit in edits {
             mdat.extend_from_slice(&fragment[at..edit.range.start]);
             mdat.extend_from_slice(&edit.new);
             at = edit.range.end;
         }
         mdat.extend_from_slice(&fragment[at..media.end]);
 
-        let moof = self.moof_after(&edits)?;
+        let moof = self.moof_after(edits)?;
         let size = u32::try_from(mdat.len() + 8).ok()?;
         let before = &fragment[..self.moof_at.whole.start];
         Some([before, &moof, &size.to_be_bytes(), b"mdat", &mdat].concat())
@@ -107,6 +100,18 @@ impl Samples {
         }
         encode(&moof)
     }
+}
+
+/// `fragment` with parameter sets that declare frames to be in order. `None` if no parameter set of its access units needs that.
+/// Parameter sets that cannot be amended stay unchanged.
+pub(super) fn set_no_reorder(fragment: &[u8], access_units: &[Range<usize>], layout: Layout) -> Option<Vec<u8>> {
+    let edits: Vec<Edit> =
+        access_units.iter().flat_map(|unit| edits(&fragment[unit.clone()], unit.start, layout)).collect();
+    // Runs of other muxers than FFmpeg may be unordered or overlap.
+    if edits.is_empty() || !edits.is_sorted_by(|one, next| one.range.end <= next.range.start) {
+        return None;
+    }
+    Samples::find(fragment)?.edit(fragment, &edits)
 }
 
 fn encode(moof: &Moof) -> Option<Vec<u8>> {

@@ -47,13 +47,13 @@ impl WebSocketFrame {
         times.retime(&mut head[self.header..], retiming)?;
         Some(self.frame.slice(end..))
     }
-}
 
-impl From<&[u8]> for WebSocketFrame {
-    fn from(payload: &[u8]) -> Self {
-        let mut frame = BytesMut::with_capacity(HEADER_MAX + payload.len());
+    /// The frame with a payload of these parts.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let mut frame = BytesMut::with_capacity(HEADER_MAX + length);
         frame.put_u8(BINARY);
-        match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        match (u8::try_from(length), u16::try_from(length)) {
             (Ok(short @ ..126), _) => frame.put_u8(short),
             (_, Ok(medium)) => {
                 frame.put_u8(126);
@@ -61,12 +61,19 @@ impl From<&[u8]> for WebSocketFrame {
             }
             _ => {
                 frame.put_u8(127);
-                frame.put_u64(payload.len() as u64);
+                frame.put_u64(length as u64);
             }
         }
         let header = frame.len();
-        frame.put_slice(payload);
-        Self { frame: frame.freeze(), header, times: MediaTimes::find(payload) }
+        parts.iter().for_each(|part| frame.put_slice(part));
+        let times = MediaTimes::find(&frame[header..]);
+        Self { frame: frame.freeze(), header, times }
+    }
+}
+
+impl From<&[u8]> for WebSocketFrame {
+    fn from(payload: &[u8]) -> Self {
+        Self::of(&[payload])
     }
 }
 

@@ -1,15 +1,17 @@
 //! Writes fragmented MP4 of one video track (ISO/IEC 14496-12, section 8.8) for sources without a container: `ftyp moov` from a
 //! sample entry, and `prft moof mdat` of each access unit.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use mp4_atom::{
     Dref, DrefEntry, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Mfhd, Minf, Moof, Moov, Mvex, Mvhd, Prft, Stbl, Stco,
     Stsd, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Vmhd,
 };
+use sightline_protocol::fragment::{FragmentHead, NtpTime};
 use sightline_protocol::message::Size;
 
-use super::boxes;
 use super::sample_entry::STSD;
+use super::websocket_frame::WebSocketFrame;
+use super::{Fragment, boxes};
 
 /// Ticks per second: RTP's video clock (RFC 6184, section 8.2.1).
 pub const TIMESCALE: u32 = 90_000;
@@ -97,11 +99,11 @@ pub struct AccessUnit<'a> {
     pub keyframe: bool,
 }
 
-/// The fragment of one access unit. Its `prft` has no time yet.
+/// The fragment of one access unit, captured at this time.
 ///
 /// # Errors
 /// A size does not fit its field.
-pub fn fragment(sequence_number: u32, unit: AccessUnit<'_>) -> Result<BytesMut, WriteError> {
+pub fn fragment(sequence_number: u32, unit: AccessUnit<'_>, capture: NtpTime) -> Result<Fragment, WriteError> {
     let too_large = || WriteError("an access unit of 4 GiB".to_owned());
     let size = u32::try_from(unit.bytes.len()).map_err(|_| too_large())?;
     let mdat_size = u32::try_from(unit.bytes.len() + BOX_HEADER).map_err(|_| too_large())?;
@@ -111,14 +113,25 @@ pub fn fragment(sequence_number: u32, unit: AccessUnit<'_>) -> Result<BytesMut, 
     moof.encode(&mut measured)?;
     moof.traf[0].trun[0].data_offset = Some((measured.len() + BOX_HEADER) as i32);
 
-    let mut head = Vec::with_capacity(2 * measured.len());
-    Prft { reference_track_id: TRACK, media_time: unit.decode_time, ..Prft::default() }.encode(&mut head)?;
-    moof.encode(&mut head)?;
-    let mut out = BytesMut::with_capacity(head.len() + BOX_HEADER + unit.bytes.len());
-    for part in [&head[..], &mdat_size.to_be_bytes(), b"mdat", unit.bytes] {
-        out.extend_from_slice(part);
-    }
-    Ok(out)
+    let mut boxes = Vec::with_capacity(2 * measured.len());
+    let prft = Prft { reference_track_id: TRACK, media_time: unit.decode_time, ..Prft::default() };
+    Prft { ntp_timestamp: capture.0, ..prft }.encode(&mut boxes)?;
+    moof.encode(&mut boxes)?;
+    let start = boxes.len() + BOX_HEADER;
+    let head = FragmentHead {
+        track_id: TRACK,
+        decode_time: unit.decode_time,
+        duration: unit.duration.into(),
+        samples: 1,
+        keyframe: unit.keyframe,
+        composition_offset: 0,
+        capture: Some(capture),
+    };
+    Ok(Fragment {
+        bytes: WebSocketFrame::of(&[&boxes, &mdat_size.to_be_bytes(), b"mdat", unit.bytes]),
+        head,
+        samples: std::iter::once(start..start + unit.bytes.len()).collect(),
+    })
 }
 
 fn moof(sequence_number: u32, unit: AccessUnit<'_>, size: u32) -> Moof {
@@ -140,12 +153,9 @@ fn moof(sequence_number: u32, unit: AccessUnit<'_>, size: u32) -> Moof {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fmp4::Fragment;
     use crate::fmp4::demuxer::{Demuxer, Segment};
     use crate::fmp4::init::InitSegment;
-    use crate::fmp4::samples::Samples;
     use proptest::prelude::*;
-    use sightline_protocol::fragment::NtpTime;
     use sightline_protocol::message::TrackKind;
 
     /// FFmpeg's init segments of the same cameras.
@@ -178,20 +188,19 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 1..3000), decode_time in 0..u64::MAX / 2, duration in 1u32..900_000,
             keyframe: bool, number: u32,
         ) {
-            let written = fragment(number, AccessUnit { bytes: &bytes, decode_time, duration, keyframe }).unwrap();
+            let capture = NtpTime(7 << 32);
+            let written = fragment(number, AccessUnit { bytes: &bytes, decode_time, duration, keyframe }, capture).unwrap();
             let mut demuxer = Demuxer::default();
-            demuxer.buffer().extend_from_slice(&written);
+            demuxer.buffer().extend_from_slice(&written.bytes);
             let Ok(Some(Segment::Fragment(bytes_read))) = demuxer.next_segment() else { panic!("no fragment") };
-            prop_assert_eq!(&bytes_read[..], &written[..]);
-            let captured = NtpTime(7 << 32);
-            let read = Fragment::parse(bytes_read, |_| Some(captured)).unwrap();
+            prop_assert_eq!(&bytes_read[..], &written.bytes[..]);
+            let read = Fragment::parse(bytes_read, |_| Some(capture)).unwrap();
+            prop_assert_eq!(&read, &written);
             prop_assert_eq!(read.head.decode_time, decode_time);
             prop_assert_eq!(read.head.duration, u64::from(duration));
             prop_assert_eq!((read.head.keyframe, read.head.samples), (keyframe, 1));
-            prop_assert_eq!((read.head.composition_offset, read.head.capture), (0, Some(captured)));
-            let units: Vec<_> = Samples::find(&read.bytes).unwrap().access_units().collect();
-            prop_assert_eq!(units.len(), 1);
-            prop_assert_eq!(&read.bytes[units[0].clone()], &bytes[..]);
+            prop_assert_eq!((read.head.composition_offset, read.head.capture), (0, Some(capture)));
+            prop_assert_eq!(read.access_units().collect::<Vec<_>>(), [&bytes[..]]);
         }
     }
 }

@@ -79,7 +79,7 @@ async fn look(rendition: Arc<Rendition>) -> Status {
     let mut held = rendition.subscribe(Purpose::View(Protocol::Plain));
     let settled = async {
         loop {
-            match held.status_change().await {
+            match held.next_status().await {
                 status @ (Status::Live | Status::Offline { .. }) => return status,
                 Status::Idle | Status::Starting => {}
             }

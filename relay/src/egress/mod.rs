@@ -1,4 +1,5 @@
-//! Egress: reads fragments at a cursor in a rendition's ring and sends them in each protocol's form.
+//! Egress: reads fragments at a cursor in a rendition's ring and sends them in each protocol's form. WebSocket and WHEP read
+//! through one [`variant_reader`]; HLS packages each variant for all its viewers.
 
 pub(crate) mod address;
 pub mod hls;
@@ -6,3 +7,6 @@ pub mod websocket;
 pub mod whep;
 
 mod select;
+#[cfg(test)]
+mod test_stream;
+mod variant_reader;

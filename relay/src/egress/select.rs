@@ -1,5 +1,6 @@
 //! Selects a viewer's variant from its choice, its playable codecs and the camera's format. Pure.
 
+use sightline_media::fmp4::init::{InitSegment, Reordering};
 use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::message::VariantReason;
 use sightline_protocol::stream::{Variant, VariantChoice};
@@ -11,12 +12,44 @@ pub(super) struct CameraFormat {
     pub(super) b_frames: bool,
 }
 
+impl CameraFormat {
+    /// The format of a camera that sends `init`. `None` for audio.
+    pub(super) fn of(init: &InitSegment) -> Option<Self> {
+        let codec = init.video_codec()?.clone();
+        Some(Self { codec, b_frames: init.reordering == Reordering::Present })
+    }
+}
+
+/// What a viewer wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The variant of this choice, in a codec that the viewer plays.
+    Choice(VariantChoice, Vec<VideoCodec>),
+    /// The camera's video unless it is of another codec family than this one.
+    Family(Option<Family>),
+}
+
+impl Wanted {
+    /// The variant for the viewer, and the reason.
+    pub(super) fn select(&self, camera: &CameraFormat) -> (Variant, VariantReason) {
+        match self {
+            Self::Choice(choice, playable) => select(*choice, playable, camera),
+            Self::Family(Some(Family::H264)) if camera.codec.family() != Family::H264 => {
+                (Variant::H264, VariantReason::Requested)
+            }
+            Self::Family(_) => (Variant::Copy, VariantReason::Untouched),
+        }
+    }
+
+    /// Whether a viewer of a slow link may be sent `low` instead.
+    pub(super) fn allows_low(&self) -> bool {
+        let Self::Choice(VariantChoice::Auto, playable) = self else { return false };
+        playable.iter().any(|codec| codec.family() == Family::H264)
+    }
+}
+
 /// The variant for a viewer that plays `playable`, and the reason.
-pub(super) fn select(
-    choice: VariantChoice,
-    playable: &[VideoCodec],
-    camera: &CameraFormat,
-) -> (Variant, VariantReason) {
+fn select(choice: VariantChoice, playable: &[VideoCodec], camera: &CameraFormat) -> (Variant, VariantReason) {
     let plays = playable.iter().any(|probe| probe.covers(&camera.codec));
     match choice {
         VariantChoice::Copy => (Variant::Copy, VariantReason::Requested),

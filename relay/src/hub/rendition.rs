@@ -404,44 +404,39 @@ impl Subscription {
     /// The next item of the ring or the source's next change of status, whichever comes first. Cancel-safe.
     pub async fn event(&mut self) -> Event {
         loop {
-            self.published.mark_unchanged();
+            self.mark_seen();
             match self.step() {
                 Step::Pending => {}
                 step => return Event::Step(step),
             }
-            if let Some(status) = self.status_or_publication().await {
+            if let Some(status) = self.status_change() {
                 return Event::Status(status);
             }
+            self.published().await;
         }
     }
 
-    /// Waits until the ring has something new, or returns the source's change of status. Changes of status notify `published`
-    /// too, so that a viewer waits for one channel.
-    async fn status_or_publication(&mut self) -> Option<Status> {
-        // Neither receiver can fail: the senders live in `self.rendition`.
-        if !self.status.has_changed().unwrap_or(false) {
-            let _ = self.published.changed().await;
-        }
+    /// Marks all publications so far as seen. To be called before looking for them.
+    pub fn mark_seen(&mut self) {
+        self.published.mark_unchanged();
+    }
+
+    /// Waits for a publication since [`Self::mark_seen`]. A change of status is one too, so that a viewer waits for one channel.
+    /// Cancel-safe.
+    pub async fn published(&mut self) {
+        // Cannot fail: the sender lives in `self.rendition`.
+        let _ = self.published.changed().await;
+    }
+
+    /// The source's status, if it has changed since it was last seen.
+    pub fn status_change(&mut self) -> Option<Status> {
         self.status.has_changed().unwrap_or(false).then(|| self.current_status())
     }
 
-    /// Waits for the source's next change of status without reading. Cancel-safe.
-    pub async fn status_change(&mut self) -> Status {
+    /// Waits for the source's next change of status. Cancel-safe.
+    pub async fn next_status(&mut self) -> Status {
         let _ = self.status.changed().await;
         self.current_status()
-    }
-
-    /// Waits for a key frame newer than number `after`. Returns early with the source's next change of status. Cancel-safe.
-    pub async fn keyframe_or_status(&mut self, after: Option<u64>) -> Option<Status> {
-        loop {
-            self.published.mark_unchanged();
-            if self.rendition.newest_keyframe() > after {
-                return None;
-            }
-            if let Some(status) = self.status_or_publication().await {
-                return Some(status);
-            }
-        }
     }
 
     /// The source's status. Marks it as seen: [`Self::event`] returns later changes only.

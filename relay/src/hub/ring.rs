@@ -58,7 +58,7 @@ pub enum Step {
     /// A new epoch starts; its fragments follow, beginning with a key frame.
     Init(Arc<InitSegment>),
     /// The next fragment.
-    Fragment(Fragment),
+    Fragment(Arc<Fragment>),
     /// The reader has lost this many fragments; the next fragment is a key frame.
     Overrun(u64),
 }
@@ -72,7 +72,7 @@ pub struct Ring {
     init: Option<Arc<InitSegment>>,
     /// Whether the source still writes this epoch.
     live: bool,
-    fragments: VecDeque<Fragment>,
+    fragments: VecDeque<Arc<Fragment>>,
     /// The number of `fragments[0]`. Numbers continue across epochs, so that an old cursor never matches a new epoch.
     first: u64,
     /// The numbers of the key frames in `fragments`.
@@ -113,7 +113,8 @@ impl Ring {
     }
 
     /// Appends the newest fragment and evicts what exceeds the limits.
-    pub fn push(&mut self, fragment: Fragment) {
+    pub fn push(&mut self, fragment: impl Into<Arc<Fragment>>) {
+        let fragment = fragment.into();
         if fragment.head.keyframe {
             self.keyframes.push_back(self.end());
         }

@@ -16,7 +16,6 @@
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::decoder_config::DecoderConfig;
 use sightline_media::fmp4::init::{InitSegment, Reordering};
-use sightline_media::fmp4::samples::Samples;
 use sightline_media::nal::DeclaredReordering;
 use sightline_media::nal::reorder_detector::ReorderDetector;
 
@@ -168,11 +167,7 @@ impl SourceEpoch {
         if !amend || matches!(self.phase, Phase::Reordered(_)) {
             return fragment;
         }
-        let samples = Samples::find(&fragment.bytes);
-        match samples.and_then(|samples| samples.set_no_reorder(&fragment.bytes, self.config.layout)) {
-            Some(bytes) => Fragment { bytes: bytes.as_slice().into(), ..fragment },
-            None => fragment,
-        }
+        fragment.set_no_reorder(self.config.layout)
     }
 
     fn keep(&mut self, fragment: &Fragment) {
@@ -194,10 +189,8 @@ impl SourceEpoch {
             // What can be told without the parameter sets.
             return fragment.head.composition_offset != 0;
         };
-        let Some(samples) = Samples::find(&fragment.bytes) else { return false };
         // Every access unit has to be seen, for the places of later ones count from it.
-        samples.access_units().fold(false, |found, at| {
-            let access_unit = &fragment.bytes[at];
+        fragment.access_units().fold(false, |found, access_unit| {
             let units = self.config.layout.units(access_unit).map(|unit| &access_unit[unit]);
             detector.is_out_of_order(units).unwrap_or(false) | found
         })

@@ -15,9 +15,7 @@
 //! | [`ffmpeg`], [`process`], [`environment`], [`stderr`], [`diagnosis`] | FFmpeg's arguments, its process and environment, and what it says |
 //! | [`encoder_input`] | feeds an encoder |
 //! | [`audio`] | the source's audio, in the form that browsers play |
-//! | [`backoff`] | the waits between runs |
 
-pub mod backoff;
 pub mod diagnosis;
 pub mod ffmpeg;
 pub mod process;
@@ -46,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
+use sightline_protocol::backoff::{Backoff, BackoffPolicy};
 use sightline_protocol::catalogue::ReaderName;
 use sightline_protocol::message::OfflineReason;
 use sightline_protocol::stream::Variant;
@@ -63,12 +62,21 @@ use crate::hub::source_reader::{CurrentReader, Fallback, SourceReader};
 use crate::limits::LiveLimits;
 use crate::limits::permit::Permit;
 use crate::limits::transcodes::{TooManyTranscodes, TranscodeLimiter};
-use backoff::Backoff;
 use frame_order::FrameOrder;
 use outcome::RunOutcome;
 use process::Launcher;
 use reader::{Choice, ReaderPolicy, UnsupportedAction};
 use run::Run;
+
+/// The delays between the runs of a source. The first is short, for a camera that hiccups. The longest is bearable for a
+/// technician at the camera. Jitter spreads the cameras of a site that lost its power.
+const RESTART: BackoffPolicy = BackoffPolicy {
+    immediate: false,
+    first: Duration::from_millis(500),
+    max: Duration::from_secs(15),
+    jitter: (0.5, 1.0),
+    healthy: Duration::from_secs(10),
+};
 
 /// How sources are run.
 #[derive(Debug, Clone)]
@@ -177,7 +185,7 @@ async fn supervise(
     settings: Arc<Settings>,
     shutdown: CancellationToken,
 ) {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(RESTART);
     let mut order = FrameOrder::new(amend);
     let mut subscribers = rendition.subscribers();
     let mut policy = input.reader_policy();
@@ -237,7 +245,7 @@ async fn supervise(
         match outcome {
             RunOutcome::Idle => {
                 rendition.stop(Status::Idle);
-                backoff = Backoff::default();
+                backoff.reset();
                 info!(rendition = rendition.label(), "stopped: no subscribers");
             }
             RunOutcome::AudioRefused => {

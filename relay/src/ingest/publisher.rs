@@ -1,8 +1,9 @@
-//! Publishes fragmented MP4, from FFmpeg's standard output or from the RTSP reader, into a rendition.
+//! Publishes frames into a rendition: fragmented MP4 from FFmpeg's standard output, or fragments that the RTSP reader made.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::capture::{ClockRewind, SourceClock};
 use sightline_media::fmp4::demuxer::{DemuxError, Demuxer, Segment};
@@ -46,14 +47,12 @@ pub(super) enum StopReason {
     Unsupported(Unsupported),
 }
 
-/// The source of capture times.
+/// The source of capture times for FFmpeg's output.
 pub(super) enum CaptureTime {
     /// FFmpeg reads the source.
     Source(SourceClock, ClockRewind),
     /// FFmpeg encodes the frames of this input.
     Encoder(Arc<EncoderInput>),
-    /// The next frame was captured at this time, in seconds since the Unix epoch.
-    Known(f64),
 }
 
 impl CaptureTime {
@@ -66,7 +65,6 @@ impl CaptureTime {
                 Some(clock.stamp(start, duration, clock::now().as_secs_f64()))
             }
             Self::Encoder(input) => input.stamp(start),
-            Self::Known(captured) => Some(*captured),
         }
         .map(NtpTime::from_unix)
     }
@@ -75,7 +73,7 @@ impl CaptureTime {
     fn is_rewound(&mut self, head: &FragmentHead, timescale: f64) -> bool {
         match self {
             Self::Source(_, rewind) => rewind.frame(head.duration as f64 / timescale),
-            Self::Encoder(_) | Self::Known(_) => false,
+            Self::Encoder(_) => false,
         }
     }
 }
@@ -84,7 +82,6 @@ impl CaptureTime {
 pub(super) struct Publisher<'a> {
     pub(super) rendition: &'a Rendition,
     pub(super) silence: Duration,
-    pub(super) capture: CaptureTime,
     pub(super) order: &'a mut FrameOrder,
     /// Which timeline of the source its decode times are on.
     pub(super) timeline: u32,
@@ -97,8 +94,8 @@ pub(super) struct Publisher<'a> {
 }
 
 impl Publisher<'_> {
-    /// Reads until there is a reason to stop.
-    pub(super) async fn read(&mut self, mut stdout: ChildStdout) -> StopReason {
+    /// Reads FFmpeg's output until there is a reason to stop.
+    pub(super) async fn read(&mut self, mut stdout: ChildStdout, mut capture: CaptureTime) -> StopReason {
         let mut demuxer = Demuxer::default();
         loop {
             let limit = if self.first.is_some() { self.silence } else { self.silence.max(FIRST_FRAGMENT) };
@@ -111,37 +108,51 @@ impl Publisher<'_> {
             if let Some(known) = self.audio_known.take() {
                 let _ = timeout(AUDIO_FORMAT_WAIT, known).await;
             }
-            if let Err(stopped) = self.publish(&mut demuxer) {
-                return stopped;
+            loop {
+                let published = match demuxer.next_segment() {
+                    Ok(Some(segment)) => self.publish(segment, &mut capture),
+                    Ok(None) => break,
+                    Err(error) => Err(StopReason::Demux(error)),
+                };
+                if let Err(stopped) = published {
+                    return stopped;
+                }
             }
         }
     }
 
-    fn publish(&mut self, demuxer: &mut Demuxer) -> Result<(), StopReason> {
-        while let Some(segment) = demuxer.next_segment().map_err(StopReason::Demux)? {
-            self.take(segment)?;
+    fn publish(&mut self, segment: Segment, capture: &mut CaptureTime) -> Result<(), StopReason> {
+        match segment {
+            Segment::Init(bytes) => self.publish_init(bytes),
+            Segment::Fragment(bytes) => {
+                let captured = |head: &FragmentHead| capture.stamp(head, self.timescale);
+                let fragment = Fragment::parse(bytes, captured).map_err(StopReason::Fragment)?;
+                if capture.is_rewound(&fragment.head, self.timescale) {
+                    return Err(StopReason::ClockRewind);
+                }
+                self.publish_fragment(fragment);
+                Ok(())
+            }
         }
+    }
+
+    /// Publishes what follows from the next init segment.
+    pub(super) fn publish_init(&mut self, bytes: Bytes) -> Result<(), StopReason> {
+        let init = InitSegment::parse(bytes, TrackKind::Video, self.timeline).map_err(StopReason::Init)?;
+        self.timescale = f64::from(init.timescale.max(1));
+        let publish = self.order.push_init(init);
+        self.publish_all(publish);
         Ok(())
     }
 
-    /// What comes next.
-    pub(super) fn take(&mut self, segment: Segment) -> Result<(), StopReason> {
-        let publish = match segment {
-            Segment::Init(bytes) => {
-                let init = InitSegment::parse(bytes, TrackKind::Video, self.timeline).map_err(StopReason::Init)?;
-                self.timescale = f64::from(init.timescale.max(1));
-                self.order.push_init(init)
-            }
-            Segment::Fragment(bytes) => {
-                let captured = |head: &FragmentHead| self.capture.stamp(head, self.timescale);
-                let fragment = Fragment::parse(bytes, captured).map_err(StopReason::Fragment)?;
-                if self.capture.is_rewound(&fragment.head, self.timescale) {
-                    return Err(StopReason::ClockRewind);
-                }
-                self.first.get_or_insert_with(Instant::now);
-                self.order.push_fragment(fragment)
-            }
-        };
+    /// Publishes what follows from the next frame.
+    pub(super) fn publish_fragment(&mut self, fragment: Fragment) {
+        self.first.get_or_insert_with(Instant::now);
+        let publish = self.order.push_fragment(fragment);
+        self.publish_all(publish);
+    }
+
+    fn publish_all(&self, publish: Vec<Publish>) {
         for publish in publish {
             match publish {
                 Publish::Epoch(init) => {
@@ -153,6 +164,5 @@ impl Publisher<'_> {
                 Publish::Fragment(fragment) => self.rendition.publish(fragment, clock::unix_ms()),
             }
         }
-        Ok(())
     }
 }

@@ -15,18 +15,19 @@ use retina::client::{
 };
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame, VideoParameters, VideoParametersCodec};
 use sightline_media::fmp4::capture::SourceClock;
-use sightline_media::fmp4::demuxer::{SEGMENT_MAX, Segment};
+use sightline_media::fmp4::demuxer::SEGMENT_MAX;
 use sightline_media::fmp4::writer::{self, AccessUnit, TIMESCALE};
 use sightline_media::nal::{self, Layout};
 use sightline_media::nut::writer::Track;
 use sightline_protocol::codec::Family;
+use sightline_protocol::fragment::NtpTime;
 use sightline_protocol::message::Size;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::audio;
 use super::diagnosis::diagnose;
 use super::frame_timer::{FrameTimer, Reordered};
-use super::publisher::{CaptureTime, FIRST_FRAGMENT, Publisher, StopReason};
+use super::publisher::{FIRST_FRAGMENT, Publisher, StopReason};
 use super::reader::{Cause, Unsupported};
 use super::rtsp_audio::{self, AudioWriter};
 use crate::clock;
@@ -233,7 +234,7 @@ impl FramePublisher {
             return Ok(());
         }
         if !self.started || changed {
-            publisher.take(Segment::Init(init(parameters)?))?;
+            publisher.publish_init(init(parameters)?)?;
             self.started = true;
         }
         let timing = self
@@ -242,17 +243,17 @@ impl FramePublisher {
             .map_err(|Reordered| unsupported(Cause::BFrames, "the camera sends B-frames"))?;
         let seconds = |ticks: f64| ticks / f64::from(TIMESCALE);
         let captured = self.clock.stamp(seconds(ticks as f64), seconds(f64::from(timing.duration)), now);
-        publisher.capture = CaptureTime::Known(captured);
         let unit = AccessUnit {
             bytes: &bytes,
             decode_time: timing.start + TIMELINE_START,
             duration: timing.duration,
             keyframe,
         };
-        let fragment = writer::fragment(self.sequence_number, unit)
+        let fragment = writer::fragment(self.sequence_number, unit, NtpTime::from_unix(captured))
             .map_err(|error| unsupported(Cause::FrameSize, error.to_string()))?;
         self.sequence_number = self.sequence_number.wrapping_add(1);
-        publisher.take(Segment::Fragment(fragment))
+        publisher.publish_fragment(fragment);
+        Ok(())
     }
 
     /// Checks that the slices belong to a picture that begins here, and to the parameter sets in the init segment.

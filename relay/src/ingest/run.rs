@@ -81,9 +81,11 @@ impl Run<'_> {
                 let publisher = Publisher {
                     // Twice: the rendition it reads notices the silence first, and says so.
                     silence: self.settings.silence * 2,
-                    ..self.publisher(CaptureTime::Encoder(feed.clone()), order, init.timeline)
+                    ..self.publisher(order, init.timeline)
                 };
-                self.run_ffmpeg(start, publisher, |stdin| async move { feed.run(stdin, init, from).await }, idle).await
+                let capture = CaptureTime::Encoder(feed.clone());
+                let feed = |stdin| async move { feed.run(stdin, init, from).await };
+                self.run_ffmpeg(start, (publisher, capture), feed, idle).await
             }
         }
     }
@@ -113,14 +115,14 @@ impl Run<'_> {
         let args = ffmpeg::read_source(source, self.settings.silence, &self.settings.encoding, with_audio);
         let start = FfmpegStart { args, url: Some(&source.url), stdin };
         let capture = CaptureTime::Source(SourceClock::new(ffmpeg::hold(source)), ClockRewind::default());
-        let publisher = Publisher { audio_known, ..self.publisher(capture, order, timeline) };
+        let publisher = Publisher { audio_known, ..self.publisher(order, timeline) };
         let listen = |_| async {
             match intake {
                 Some(intake) => intake.read().await,
                 None => std::future::pending().await,
             }
         };
-        self.run_ffmpeg(start, publisher, listen, idle).await
+        self.run_ffmpeg(start, (publisher, capture), listen, idle).await
     }
 
     /// Reads the source without FFmpeg: its video into the rendition, its audio into `audio_buffer`.
@@ -132,7 +134,7 @@ impl Run<'_> {
         idle: impl Future<Output = ()>,
     ) -> RunOutcome {
         let timeline = self.begin_source();
-        let mut publisher = self.publisher(CaptureTime::Known(0.0), order, timeline);
+        let mut publisher = self.publisher(order, timeline);
         info!(rendition = self.rendition.label(), "connecting to the camera");
         let stopped = tokio::select! {
             stopped = rtsp::read(source, audio_buffer, &mut publisher) => stopped,
@@ -159,11 +161,10 @@ impl Run<'_> {
         TIMELINES.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn publisher<'b>(&'b self, capture: CaptureTime, order: &'b mut FrameOrder, timeline: u32) -> Publisher<'b> {
+    fn publisher<'b>(&'b self, order: &'b mut FrameOrder, timeline: u32) -> Publisher<'b> {
         Publisher {
             rendition: self.rendition,
             silence: self.settings.silence,
-            capture,
             order,
             timeline,
             audio_known: None,
@@ -194,7 +195,7 @@ impl Run<'_> {
     async fn run_ffmpeg<Feeding: Future<Output = ()>>(
         &self,
         start: FfmpegStart<'_>,
-        mut publisher: Publisher<'_>,
+        (mut publisher, capture): (Publisher<'_>, CaptureTime),
         feed: impl FnOnce(Option<ChildStdin>) -> Feeding,
         idle: impl Future<Output = ()>,
     ) -> RunOutcome {
@@ -208,7 +209,7 @@ impl Run<'_> {
         let (stdin, stdout, stderr) = child.pipes();
         let findings = tokio::spawn(stderr::read(stderr, self.rendition.clone(), start.url.cloned()));
         let end = tokio::select! {
-            stopped = publisher.read(stdout) => Err(stopped),
+            stopped = publisher.read(stdout, capture) => Err(stopped),
             () = feed(stdin) => Ok(RunOutcome::InputChanged),
             () = idle => Ok(RunOutcome::Idle),
         };

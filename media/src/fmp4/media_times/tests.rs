@@ -2,7 +2,7 @@ use super::*;
 use crate::fmp4::websocket_frame::WebSocketFrame;
 use crate::fmp4::writer::{self, AccessUnit};
 use proptest::prelude::*;
-use sightline_protocol::fragment::{FragmentHead, HEAD_LEN_MAX};
+use sightline_protocol::fragment::{FragmentHead, HEAD_LEN_MAX, NtpTime};
 
 /// FFmpeg 5.1 with B-frames: one fragment per frame, and one fragment for all frames.
 const FRAMES: [&[u8]; 2] =
@@ -32,7 +32,7 @@ fn with_prft(fragment: &[u8], version: u8) -> Vec<u8> {
 
 fn every_fragment() -> Vec<Vec<u8>> {
     let unit = AccessUnit { bytes: &[1; 300], decode_time: 90_000, duration: 3600, keyframe: true };
-    let mut all = vec![writer::fragment(1, unit).unwrap().to_vec()];
+    let mut all = vec![writer::fragment(1, unit, NtpTime(1)).unwrap().bytes.to_vec()];
     for fragment in FRAMES.iter().chain([&GOP]).flat_map(|file| fragments(file)) {
         all.extend([with_prft(&fragment, 0), with_prft(&fragment, 1), fragment]);
     }

@@ -37,6 +37,12 @@ fn units(fragment: &[u8], layout: Layout) -> Vec<Vec<Vec<u8>>> {
     samples.access_units().map(sample).collect()
 }
 
+/// The fragment with amended parameter sets, if that changes any.
+fn amend(fragment: &[u8], layout: Layout) -> Option<Vec<u8>> {
+    let access_units: Vec<_> = Samples::find(fragment)?.access_units().collect();
+    set_no_reorder(fragment, &access_units, layout)
+}
+
 fn expected(family: Family, units: &[Vec<Vec<u8>>]) -> Vec<Vec<Vec<u8>>> {
     let amended = |unit: &Vec<u8>| nal::set_no_reorder(family, unit).unwrap().unwrap_or_else(|| unit.clone());
     units.iter().map(|units| units.iter().map(amended).collect()).collect()
@@ -49,14 +55,14 @@ fn in_band_parameter_sets_are_amended_and_the_rest_is_kept() {
         let mut amended = 0;
         for before in fragments(file) {
             let old = units(&before, layout);
-            let Some(after) = Samples::find(&before).unwrap().set_no_reorder(&before, layout) else {
+            let Some(after) = amend(&before, layout) else {
                 assert_eq!(expected(family, &old), old);
                 continue;
             };
             amended += 1;
             assert_eq!(units(&after, layout), expected(family, &old));
             assert_ne!(units(&after, layout), old);
-            assert_eq!(Samples::find(&after).unwrap().set_no_reorder(&after, layout), None);
+            assert_eq!(amend(&after, layout), None);
             let head = |fragment: &[u8]| FragmentHead::read(fragment).unwrap();
             assert_eq!(head(&after), head(&before), "times, flags and prft");
         }
@@ -128,7 +134,7 @@ proptest! {
         for default_size in [None, same.then_some(first as u32)] {
             let before = write(&runs, default_size, offsets);
             let old = units(&before, layout);
-            let amended = Samples::find(&before).unwrap().set_no_reorder(&before, layout);
+            let amended = amend(&before, layout);
             let has_sps = runs.iter().flatten().any(|unit| unit[length_size..].starts_with(&sps));
             prop_assert_eq!(amended.is_some(), has_sps);
             let wanted: Vec<Vec<Vec<u8>>> = old.iter().map(|units| units.iter().map(|unit| {
@@ -145,9 +151,7 @@ proptest! {
         fragment[at] = value;
         fragment.truncate(fragment.len().saturating_sub(cut));
         for length_size in 1..=4 {
-            if let Some(samples) = Samples::find(&fragment) {
-                samples.set_no_reorder(&fragment, Layout { family, length_size });
-            }
+            amend(&fragment, Layout { family, length_size });
         }
     }
 }

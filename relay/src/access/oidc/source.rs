@@ -1,24 +1,21 @@
 //! Loads the provider's keys from a file or over HTTPS. HTTPS trusts the system's current root certificates.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT, HOST, USER_AGENT};
+use axum::http::header::{ACCEPT, USER_AGENT};
 use axum::http::{Request, StatusCode, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::task::{JoinSet, spawn_blocking};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tokio_rustls::{TlsConnector, rustls};
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 
 use super::keys::{self, Key};
 use crate::config::KeySource;
@@ -71,49 +68,40 @@ pub(super) async fn load(source: &KeySource) -> Result<Vec<Key>, KeysError> {
 }
 
 async fn fetch(address: &Uri) -> io::Result<Bytes> {
-    let encrypted = address.scheme_str() == Some("https");
-    let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
-    let port = address.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
-    let stream = TcpStream::connect((host, port)).await?;
-    if !encrypted {
-        return get(stream, address).await;
+    if address.scheme_str() == Some("https") {
+        let connector = spawn_blocking(https_connector).await.map_err(io::Error::other)??;
+        get(connector, address).await
+    } else {
+        get(HttpConnector::new(), address).await
     }
-    let settings = spawn_blocking(settings).await.map_err(io::Error::other)??;
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    get(TlsConnector::from(settings).connect(name, stream).await?, address).await
 }
 
-/// The TLS configuration with the system's root certificates.
-fn settings() -> io::Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 {
-        return Err(io::Error::other("this machine trusts no certificates; install the package ca-certificates"));
-    }
-    let client = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let client = client.with_safe_default_protocol_versions().map_err(io::Error::other)?;
-    Ok(Arc::new(client.with_root_certificates(roots).with_no_client_auth()))
+/// Trusts the system's root certificates.
+fn https_connector() -> io::Result<HttpsConnector<HttpConnector>> {
+    let trusting = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(default_provider())
+        .map_err(|_| io::Error::other("this machine trusts no certificates; install the package ca-certificates"))?;
+    Ok(trusting.https_only().enable_http1().build())
 }
 
-/// Sends one request on a connection of its own.
-async fn get(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, address: &Uri) -> io::Result<Bytes> {
-    let path = address.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
-        .header(HOST, address.authority().map_or("", |authority| authority.as_str()))
+async fn get(connector: impl Connect + Clone + Send + Sync + 'static, address: &Uri) -> io::Result<Bytes> {
+    let request = Request::get(address)
         .header(USER_AGENT, concat!("sightline/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, "application/json")
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    // The connection task ends with the response, or is aborted with this future.
-    let mut driver = JoinSet::new();
-    driver.spawn(connection);
-    let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let answer = client.request(request).await.map_err(|error| io::Error::other(innermost(&error)))?;
     if answer.status() != StatusCode::OK {
         let hint = if answer.status().is_redirection() { ", which the relay does not follow" } else { "" };
         return Err(io::Error::other(format!("the answer is {}{hint}", answer.status())));
     }
     Ok(Limited::new(answer.into_body(), SIZE).collect().await.map_err(io::Error::other)?.to_bytes())
+}
+
+/// The cause of an error: the client's own errors only say in which step it failed.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
 }
 
 #[cfg(test)]
@@ -150,7 +138,7 @@ mod tests {
             r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
         let (loaded, asked) = from(ok(set)).await;
         assert_eq!(loaded, Ok(1));
-        assert!(asked.starts_with("GET /keys?v=1 HTTP/1.1\r\nhost: 127.0.0.1:"), "{asked}");
+        assert!(asked.starts_with("GET /keys?v=1 HTTP/1.1\r\n") && asked.contains("\r\nhost: 127.0.0.1:"), "{asked}");
     }
 
     #[tokio::test]

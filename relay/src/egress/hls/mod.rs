@@ -12,7 +12,6 @@
 
 mod append_token;
 mod body;
-mod date;
 mod file_name;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -5,9 +5,9 @@
 
 use std::fmt::{self, Write as _};
 
+use jiff::Timestamp;
 use sightline_protocol::stream::Variant;
 
-use super::date::iso_8601;
 use super::file_name::FileName;
 use super::segment::{Part, Segment};
 use super::target_duration::TargetDurations;
@@ -118,7 +118,13 @@ fn begin(out: &mut String, segment: &Segment, map: &mut Option<u64>) -> fmt::Res
     if map.replace(segment.map.id) != Some(segment.map.id) {
         writeln!(out, "#EXT-X-MAP:URI=\"{}\"", FileName::Init(segment.map.id))?;
     }
-    writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", iso_8601(segment.start))
+    writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{:.3}", date(segment.start))
+}
+
+/// `unix` seconds since the Unix epoch, rounded to milliseconds.
+fn date(unix: f64) -> Timestamp {
+    // Fails only beyond the year 9999, and a capture time ends with NTP's era in 2036.
+    Timestamp::from_millisecond((unix * 1e3).round() as i64).unwrap_or(Timestamp::MAX)
 }
 
 fn parts(out: &mut String, segment: &Segment) -> fmt::Result {

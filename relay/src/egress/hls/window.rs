@@ -61,7 +61,7 @@ pub(super) struct Window {
     limit: usize,
     durations: Option<TargetDurations>,
     /// Fragments from before the durations were known, with their arrival times.
-    gathered: Vec<(Fragment, f64)>,
+    gathered: Vec<(Arc<Fragment>, f64)>,
     /// Seconds of media from before the leading window's start.
     skipped: f64,
     /// The current init segment. It gets its name with the first segment that needs it.
@@ -133,7 +133,13 @@ impl Window {
 
     /// Appends a fragment at `now`. `leader` returns the leading window's position at a time. Returns whether new media is
     /// available.
-    pub(super) fn push(&mut self, fragment: Fragment, now: f64, leader: impl Fn(MediaTime) -> Lead) -> bool {
+    pub(super) fn push(
+        &mut self,
+        fragment: impl Into<Arc<Fragment>>,
+        now: f64,
+        leader: impl Fn(MediaTime) -> Lead,
+    ) -> bool {
+        let fragment = fragment.into();
         if self.durations.is_some() {
             return self.append(&fragment, now, &leader);
         }

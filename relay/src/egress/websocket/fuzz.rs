@@ -7,7 +7,7 @@ use sightline_protocol::message::ClientMessage;
 
 use super::abr_controller::AbrController;
 use super::variant_selector::Rates;
-use super::{plain, session, websocket_stream};
+use super::{plain, session, v1, websocket_stream};
 
 /// Messages sent before the viewer's first message, more than it can have received.
 const SENT: usize = 50;
@@ -30,7 +30,7 @@ pub fn viewer(data: &[u8]) {
     while let Some(Some(Ok(message))) = socket.next().now_or_never() {
         plain::parse_request(&message);
         now += TICK;
-        let Ok(message) = session::parse(&message) else { continue };
+        let Ok(message) = v1::parse(&message) else { continue };
         assert_eq!(serde_json::from_str::<ClientMessage>(&message.to_json()).ok().as_ref(), Some(&message));
         let possible = match message {
             ClientMessage::Play(play) => {

@@ -3,7 +3,7 @@
 //! | subprotocol, in the header or the query | dialect | flow control |
 //! | --- | --- | --- |
 //! | none | [`plain`]: a line of text, then media | the socket's back-pressure |
-//! | `sightline.v1` | [`session`]: JSON in both directions, media in between | acknowledgements, end to end |
+//! | `sightline.v1` | [`v1`]: JSON in both directions, media in between; policy in [`session`] | acknowledgements, end to end |
 //!
 //! A viewer costs a cursor and a socket. One write sends a fragment from bytes that all viewers share, including its WebSocket
 //! header ([`WebSocketFrame`]). For a plain viewer, a head with the viewer's media times replaces the first bytes
@@ -21,6 +21,7 @@ mod send_window;
 mod session;
 #[cfg(test)]
 mod simulation;
+mod v1;
 mod variant_selector;
 
 use std::sync::Arc;
@@ -142,7 +143,7 @@ pub(crate) async fn handle(
                 Ok(permit) => permit,
                 Err(full) => return refuse(&mut socket, v1, close::TOO_MANY, &full.to_string()).await,
             };
-            if v1 { session::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }
+            if v1 { v1::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }
         };
         let ended = tokio::select! {
             biased;
@@ -175,7 +176,7 @@ async fn expire(socket: &mut Socket, v1: bool) -> CloseReason {
 
 async fn refuse(socket: &mut Socket, v1: bool, code: u16, message: &str) -> CloseReason {
     socket.refused = Some(code);
-    let text = if v1 { session::error(code, message) } else { format!("error:{message}") };
+    let text = if v1 { v1::error(code, message) } else { format!("error:{message}") };
     match socket.send_text(text).await {
         Ok(()) => socket.close(code, message).await,
         Err(ended) => ended,

@@ -18,13 +18,14 @@ use sightline_protocol::close;
 use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::message::GapReason;
 use sightline_protocol::stream::Variant;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_websockets::Message;
 
 use super::{CloseReason, Socket};
+use crate::egress::select::Wanted;
+use crate::egress::variant_reader::{VariantReader, VideoEvent};
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Protocol, Status, Subscription};
-use crate::hub::ring::Step;
+use crate::hub::rendition::{Protocol, Status};
 use timeline::Timeline;
 
 /// Time to wait for the client's `h264`.
@@ -43,20 +44,21 @@ pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> CloseReason {
         Ok(wish) => wish,
         Err(ended) => return ended,
     };
+    let mut video = VariantReader::new(stream.clone(), Protocol::Plain, copy, Wanted::Family(wish));
     let started = tokio::select! {
-        started = start(stream, copy, wish) => started,
+        started = first_epoch(&mut video) => started,
         ended = wait_for_close(socket) => return ended,
     };
     match started {
-        Ok((subscription, init)) => {
+        Ok(init) => {
             let codec = format!("codec:{}", family_of(&init).plain_name());
             if let Err(ended) = socket.send_text(codec).await {
                 return ended;
             }
             match socket.send_init(init.bytes.clone()).await {
                 Ok(()) => {
-                    let timeline = Timeline::new(&init, subscription.rendition().usual_duration());
-                    play(socket, subscription, timeline).await
+                    let timeline = Timeline::new(&init, video.rendition().usual_duration());
+                    play(socket, video, timeline).await
                 }
                 Err(ended) => ended,
             }
@@ -92,70 +94,50 @@ async fn wait_for_close(socket: &mut Socket) -> CloseReason {
     }
 }
 
-/// Waits for the epoch of the selected variant. An error is the reason for the viewer.
-async fn start(
-    stream: &Stream,
-    mut copy: Subscription,
-    wish: Option<Family>,
-) -> Result<(Subscription, Arc<InitSegment>), String> {
-    let deadline = Instant::now() + SOURCE_START_TIMEOUT;
-    let init = first_init(&mut copy, deadline).await?;
-    if wish.is_none_or(|wish| wish == family_of(&init)) {
-        return Ok((copy, init));
-    }
-    let mut h264 = stream.subscribe(Variant::H264, Protocol::Plain);
-    let init = first_init(&mut h264, deadline).await?;
-    Ok((h264, init))
-}
-
 /// The codec family of a video track.
 fn family_of(init: &InitSegment) -> Family {
     init.video_codec().map_or(Family::H264, VideoCodec::family)
 }
 
-async fn first_init(subscription: &mut Subscription, deadline: Instant) -> Result<Arc<InitSegment>, String> {
-    if let Status::Offline { message, .. } = subscription.current_status() {
-        return Err(message.to_string());
-    }
-    loop {
-        match tokio::time::timeout_at(deadline, subscription.event()).await {
-            Ok(Event::Step(Step::Init(init))) => return Ok(init),
-            Ok(Event::Status(Status::Offline { message, .. })) => return Err(message.to_string()),
-            Ok(_) => {}
-            Err(_) => {
-                return Err(format!(
-                    "the source sent no video for {} s; check the camera",
-                    SOURCE_START_TIMEOUT.as_secs()
-                ));
+/// Waits for the epoch of the selected variant. An error is the reason for the viewer.
+async fn first_epoch(video: &mut VariantReader) -> Result<Arc<InitSegment>, String> {
+    let first = async {
+        loop {
+            match video.next(true).await {
+                VideoEvent::Epoch(init) => return Ok(init),
+                VideoEvent::Status(Status::Offline { message, .. }) => return Err(message.to_string()),
+                VideoEvent::Frame(_) | VideoEvent::Gap(_) | VideoEvent::Status(_) => {}
             }
         }
-    }
+    };
+    let late = format!("the source sent no video for {} s; check the camera", SOURCE_START_TIMEOUT.as_secs());
+    timeout(SOURCE_START_TIMEOUT, first).await.unwrap_or(Err(late))
 }
 
-async fn play(socket: &mut Socket, mut subscription: Subscription, mut timeline: Timeline) -> CloseReason {
+async fn play(socket: &mut Socket, mut video: VariantReader, mut timeline: Timeline) -> CloseReason {
     loop {
         let event = tokio::select! {
-            event = subscription.event() => event,
+            event = video.next(true) => event,
             ended = wait_for_close(socket) => return ended,
         };
         match event {
-            Event::Step(Step::Fragment(fragment)) => {
+            VideoEvent::Frame(fragment) => {
                 if let Some(retiming) = timeline.retime(&fragment.head)
                     && let Err(ended) = socket.send_retimed(&fragment.bytes, retiming).await
                 {
                     return ended;
                 }
                 let tolerated = if timeline.is_whole() { TOLERATED_LAG } else { TOLERATED_LAG_MAX };
-                subscription.skip_if_behind(tolerated, GapReason::Behind);
+                video.skip_if_behind(tolerated, GapReason::Behind);
             }
-            Event::Step(Step::Init(_)) => {
+            VideoEvent::Epoch(_) => {
                 let message = "the source restarted; connect again";
                 return super::refuse(socket, false, close::SOURCE_RESTARTED, message).await;
             }
-            Event::Status(Status::Offline { message, .. }) => {
+            VideoEvent::Status(Status::Offline { message, .. }) => {
                 return super::refuse(socket, false, close::UNAVAILABLE, &message).await;
             }
-            Event::Step(Step::Overrun(_) | Step::Pending) | Event::Status(_) => {}
+            VideoEvent::Gap(_) | VideoEvent::Status(_) => {}
         }
     }
 }

@@ -1,161 +1,58 @@
-//! The `sightline.v1` dialect: [`sightline_protocol::message`] in both directions, media in between.
+//! A `sightline.v1` session as a state machine: input and time in, [`SessionAction`]s out.
 //!
-//! A session sends one variant and holds a [`Subscription`] to it ([`media`]). It starts with `copy`, because the camera's
-//! format decides the viewer's variant; nothing is sent before the format is known. While another variant starts, the session
-//! keeps sending the previous one, so that the video never stops ([`variant`]). [`AbrController`] decides how much is sent and
-//! whether it is `low`. Audio is sent independently of video ([`audio`]).
+//! A session sends one variant, which a [`VariantReader`] reads, and holds no queue but the actions of one input.
+//! [`AbrController`] decides how much is sent and whether it is `low`. Audio is sent independently of video
+//! ([`audio`]). The caller writes the actions of an input before it calls [`Session::advance`], which sees what
+//! the ring has received meanwhile.
 
 mod audio;
-mod media;
-mod variant;
+mod interface;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::InitSegment;
-use sightline_protocol::close;
 use sightline_protocol::codec::VideoCodec;
-use sightline_protocol::message::{
-    Ack, ClientMessage, ErrorKind, GapReason, Ping, Play, Pong, ServerMessage, VariantReason,
-};
-use sightline_protocol::stream::Variant;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tokio_websockets::Message;
+use sightline_protocol::message::{Ack, ClientMessage, GapReason, Ping, Play, Pong, ServerMessage};
+use sightline_protocol::stream::{Variant, VariantChoice};
 
 use super::abr_controller::{AbrController, PingRequest};
-use super::send_window::{ImpossibleAck, SendDecision};
-use super::variant_selector::Level;
-use super::{CloseReason, Socket};
-use crate::clock;
-use crate::egress::select::CameraFormat;
+use super::send_window::SendDecision;
+use super::variant_selector::{Level, Rates};
+use crate::egress::select::Wanted;
+use crate::egress::variant_reader::{VariantReader, VideoEvent};
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, InFlightBytes, Protocol, Status, Subscription};
-use crate::net::foreign::Foreign;
+use crate::hub::rendition::{InFlightBytes, Protocol, Status, Subscription};
 use audio::{AudioTrack, VideoStart};
-use variant::NextVariant;
 
-/// Time limit for a viewer's `play` message.
-const PLAY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Interval of pings: short enough to detect a dead link in seconds and to keep tunnels from closing an idle one.
-const PING: Duration = Duration::from_secs(5);
+pub(super) use interface::{Now, SessionAction, SessionInput, ViewerFault};
+
 /// A viewer without any message for this long, not even a pong, is gone, whatever its socket says.
 const VIEWER_TIMEOUT: Duration = Duration::from_secs(12);
-/// Why a session stops: it ended, or the viewer is refused with a close code and a message.
-pub(super) enum SessionEnd {
-    Closed(CloseReason),
-    Refuse(u16, String),
-}
-
-impl From<ImpossibleAck> for SessionEnd {
-    fn from(error: ImpossibleAck) -> Self {
-        Self::Refuse(close::BAD_REQUEST, error.to_string())
-    }
-}
-
-impl From<CloseReason> for SessionEnd {
-    fn from(ended: CloseReason) -> Self {
-        Self::Closed(ended)
-    }
-}
-
-/// The error message that precedes a close with `code`.
-pub(super) fn error(code: u16, message: &str) -> String {
-    let kind = match code {
-        close::UNKNOWN_STREAM => ErrorKind::UnknownStream,
-        close::FORBIDDEN => ErrorKind::Forbidden,
-        close::TOO_SLOW => ErrorKind::TooSlow,
-        close::TOO_MANY => ErrorKind::TooMany,
-        _ => ErrorKind::BadRequest,
-    };
-    ServerMessage::Error { kind, message: message.to_owned() }.to_json()
-}
-
-pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> CloseReason {
-    // Starts the source while the viewer sends its `play`.
-    let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
-    let stop = match first_message(socket).await {
-        Ok(play) => {
-            let mut session = Session::new(stream, copy, play);
-            let Err(stop) = session.run(socket).await;
-            stop
-        }
-        Err(stop) => stop,
-    };
-    match stop {
-        SessionEnd::Closed(ended) => ended,
-        SessionEnd::Refuse(code, message) => super::refuse(socket, true, code, &message).await,
-    }
-}
-
-async fn first_message(socket: &mut Socket) -> Result<Play, SessionEnd> {
-    let expected = || SessionEnd::Refuse(close::BAD_REQUEST, "the first message must be `play`".to_owned());
-    match timeout(PLAY_TIMEOUT, socket.receive()).await {
-        Ok(message) => match parse(&message?)? {
-            ClientMessage::Play(play) => Ok(play),
-            _ => Err(expected()),
-        },
-        Err(_) => Err(expected()),
-    }
-}
-
-pub(super) fn parse(message: &Message) -> Result<ClientMessage, SessionEnd> {
-    let refuse = |why: String| SessionEnd::Refuse(close::BAD_REQUEST, why);
-    let text = message.as_text().ok_or_else(|| refuse("viewers send text, not binary messages".to_owned()))?;
-    serde_json::from_str(text).map_err(|error| refuse(format!("not a message of sightline.v1: {}", Foreign(error))))
-}
-
-/// The viewer's last `play` message.
-struct Request {
-    play: Play,
-    playable: Vec<VideoCodec>,
-}
-
-impl Request {
-    fn new(play: Play) -> Self {
-        Self { playable: playable(&play), play }
-    }
-}
-
-/// The choice of the variant to send.
-struct Selection {
-    /// The camera's format, once it is known.
-    camera: Option<CameraFormat>,
-    why: VariantReason,
-    /// The variant for a link that carries it.
-    full: Variant,
-    /// The last known rate of the full variant, in bytes per second.
-    full_rate: Option<f64>,
-    /// The level that the variant was chosen for.
-    level: Level,
-}
-
-impl Default for Selection {
-    fn default() -> Self {
-        Self { camera: None, why: VariantReason::Untouched, full: Variant::Copy, full_rate: None, level: Level::Full }
-    }
-}
 
 /// The video that the viewer is sent.
-#[derive(Default)]
 struct VideoTrack {
+    reader: VariantReader,
+    /// The codecs that the viewer plays.
+    playable: Vec<VideoCodec>,
     /// An init segment that waits for its first fragment.
     init: Option<Arc<InitSegment>>,
     /// Number of init segments sent.
     epoch: u32,
     /// The start of the video. `None` while it is awaited.
     start: Option<VideoStart>,
+    /// Whether media waited in the ring when the last fragment was sent.
+    behind: bool,
+    /// The last known rate of the full variant, in bytes per second.
+    full_rate: Option<f64>,
 }
 
-struct Session<'a> {
-    stream: &'a Stream,
-    request: Request,
-    selection: Selection,
-    /// The variant that is sent, or awaited before the first `ready`.
-    source: Subscription,
-    /// The variant that replaces `source` once it has a key frame.
-    next: Option<NextVariant>,
-    /// `low`, while it may soon be wanted.
-    standby: Option<Subscription>,
+/// See the [module](self).
+pub(super) struct Session {
+    stream: Stream,
     video: VideoTrack,
     audio: AudioTrack,
     abr: AbrController,
@@ -164,66 +61,94 @@ struct Session<'a> {
     paused: bool,
     /// Whether sending was held back since the last message.
     held: bool,
-    began: Instant,
     /// The time of the viewer's last message.
-    last_message: Instant,
+    last_message: Duration,
+    actions: VecDeque<SessionAction>,
 }
 
-impl<'a> Session<'a> {
-    fn new(stream: &'a Stream, copy: Subscription, play: Play) -> Self {
+impl Session {
+    /// The session of a viewer that sent `play`. `copy` is a subscription to that variant of `stream`.
+    pub(super) fn new(stream: Stream, copy: Subscription, play: &Play) -> Self {
+        let playable = playable(play);
         let mut audio = AudioTrack::default();
-        audio.want(&play.tracks, stream);
+        audio.want(&play.tracks, &stream);
+        let in_flight_bytes = InFlightBytes::new(copy.rendition().clone());
+        let wanted = Wanted::Choice(play.variant, playable.clone());
+        let reader = VariantReader::new(stream.clone(), Protocol::Mse, copy, wanted);
+        let video = VideoTrack { reader, playable, init: None, epoch: 0, start: None, behind: false, full_rate: None };
         Self {
             stream,
-            request: Request::new(play),
-            selection: Selection::default(),
-            in_flight_bytes: InFlightBytes::new(copy.rendition().clone()),
-            source: copy,
-            next: None,
-            standby: None,
-            video: VideoTrack::default(),
+            video,
             audio,
             abr: AbrController::default(),
+            in_flight_bytes,
             paused: false,
             held: false,
-            began: Instant::now(),
-            last_message: Instant::now(),
+            last_message: Duration::ZERO,
+            actions: VecDeque::new(),
         }
     }
 
-    /// Runs until the session stops.
-    async fn run(&mut self, socket: &mut Socket) -> Result<std::convert::Infallible, SessionEnd> {
-        let mut pings = interval(PING);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let status = self.source.current_status();
-        self.send_status(socket, &status).await?;
-        loop {
-            let decision = self.send_decision(socket).await?;
-            // Frequent events come first, so that each fragment polls the rest once and not twice.
-            tokio::select! {
-                biased;
-                event = permitted(&mut self.source, decision) => self.forward(socket, event).await?,
-                message = socket.receive() => self.handle(socket, &message?).await?,
-                fragment = self.audio.next(decision, self.video.start) => self.send_audio(socket, fragment).await?,
-                event = variant::standby_event(&mut self.next) => self.on_standby_event(socket, event).await?,
-                _ = pings.tick() => self.heartbeat(socket).await?,
-            }
-            self.apply_abr(socket).await?;
-            self.in_flight_bytes.set(self.source.rendition(), self.abr.in_flight());
+    /// The next thing to write.
+    pub(super) fn next_action(&mut self) -> Option<SessionAction> {
+        self.actions.pop_front()
+    }
+
+    /// Waits for the next media, as far as `decision` permits. Cancel-safe.
+    pub(super) async fn next(&mut self, decision: SendDecision) -> SessionInput {
+        let may_send = decision == SendDecision::Send;
+        tokio::select! {
+            biased;
+            event = self.video.reader.next(may_send) => SessionInput::Video(event),
+            fragment = self.audio.next(self.video.start.filter(|_| may_send)) => SessionInput::Audio(fragment),
         }
     }
 
-    /// Whether the session may send now. Skips to a key frame after a hold.
-    async fn send_decision(&mut self, socket: &mut Socket) -> Result<SendDecision, SessionEnd> {
-        match self.abr.send_decision(self.time()) {
-            SendDecision::Close => {
-                let message = "nothing was acknowledged for 10 s; connect again".to_owned();
-                Err(SessionEnd::Refuse(close::TOO_SLOW, message))
+    /// The same without waiting, for video.
+    #[cfg(test)]
+    pub(super) fn poll_video(&mut self, decision: SendDecision) -> Option<SessionInput> {
+        self.video.reader.poll(decision == SendDecision::Send).map(SessionInput::Video)
+    }
+
+    /// Handles an input.
+    ///
+    /// # Errors
+    /// The viewer has to be refused.
+    pub(super) fn handle(&mut self, input: SessionInput, now: Now) -> Result<(), ViewerFault> {
+        match input {
+            SessionInput::Video(VideoEvent::Epoch(init)) => self.video.init = Some(init),
+            SessionInput::Video(VideoEvent::Frame(fragment)) => self.send_video(fragment, now),
+            SessionInput::Video(VideoEvent::Gap(skipped)) => self.gap(skipped, GapReason::Overrun),
+            SessionInput::Video(VideoEvent::Status(status)) => self.on_status(status, now),
+            SessionInput::Audio(fragment) => self.send_audio(fragment, now),
+            SessionInput::Message(message) => return self.on_message(message, now),
+            SessionInput::Heartbeat if now.time.saturating_sub(self.last_message) > VIEWER_TIMEOUT => {
+                return Err(ViewerFault::too_slow("no message from the viewer for 12 s; connect again"));
             }
+            SessionInput::Heartbeat => self.ping(0, false, now),
+        }
+        Ok(())
+    }
+
+    /// Decides whether the session may send, after the actions so far were written. Skips media for which it is too late.
+    ///
+    /// # Errors
+    /// The viewer has to be refused.
+    pub(super) fn advance(&mut self, now: Now) -> Result<SendDecision, ViewerFault> {
+        if std::mem::take(&mut self.video.behind) {
+            self.skip(self.tolerated_lag(now), GapReason::Behind);
+        }
+        self.choose_level(now);
+        if !self.paused {
+            self.ping_if_due(now);
+        }
+        self.in_flight_bytes.set(self.video.reader.rendition(), self.abr.in_flight());
+        match self.abr.send_decision(now.time) {
+            SendDecision::Close => Err(ViewerFault::too_slow("nothing was acknowledged for 10 s; connect again")),
             _ if self.paused => Ok(SendDecision::Hold),
-            SendDecision::Send if !self.waits_for_low() => {
+            SendDecision::Send if !self.waits_for_low(now) => {
                 if std::mem::take(&mut self.held) {
-                    self.skip(socket, self.tolerated_lag(), GapReason::Behind).await?;
+                    self.skip(self.tolerated_lag(now), GapReason::Behind);
                 }
                 Ok(SendDecision::Send)
             }
@@ -234,102 +159,166 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn handle(&mut self, socket: &mut Socket, message: &Message) -> Result<(), SessionEnd> {
-        self.last_message = Instant::now();
-        match parse(message)? {
+    fn on_message(&mut self, message: ClientMessage, now: Now) -> Result<(), ViewerFault> {
+        self.last_message = now.time;
+        match message {
             ClientMessage::Ack(Ack { received, at, .. }) => {
-                let now = self.time();
-                if let Some(age) = self.abr.on_ack(received, at, now)? {
-                    self.source.rendition().stats().record_delivery(age);
+                if let Some(age) = self.abr.on_ack(received, at, now.time)? {
+                    self.video.reader.rendition().stats().record_delivery(age);
                 }
             }
             ClientMessage::Ping(ping) => {
-                let pong = ServerMessage::Pong(Pong { sent: ping.sent, at: clock::unix_ms(), received: None });
-                socket.send_text(pong.to_json()).await?;
+                self.message(ServerMessage::Pong(Pong { sent: ping.sent, at: now.unix_ms, received: None }));
             }
-            ClientMessage::Pong(Pong { sent, at, received }) => {
-                let now = self.time();
-                self.abr.on_pong(sent, at, received, now)?;
+            ClientMessage::Pong(Pong { sent, at, received }) => self.abr.on_pong(sent, at, received, now.time)?,
+            ClientMessage::Pause => {
+                self.paused = true;
+                self.abr.interrupted(now.time);
             }
-            ClientMessage::Pause => self.pause(),
-            ClientMessage::Resume => self.resume(socket).await?,
-            ClientMessage::Switch { variant } => {
-                self.request.play.variant = variant;
-                self.choose(socket).await?;
-            }
-            ClientMessage::Tracks { tracks } => self.audio.want(&tracks, self.stream),
+            ClientMessage::Resume => self.resume(now),
+            ClientMessage::Switch { variant } => self.want(variant, now),
+            ClientMessage::Tracks { tracks } => self.audio.want(&tracks, &self.stream),
             ClientMessage::Play(play) => {
-                self.audio.want(&play.tracks, self.stream);
-                self.request = Request::new(play);
-                self.choose(socket).await?;
+                self.audio.want(&play.tracks, &self.stream);
+                self.video.playable = playable(&play);
+                self.want(play.variant, now);
             }
         }
         Ok(())
-    }
-
-    fn pause(&mut self) {
-        self.paused = true;
-        self.abr.interrupted(self.time());
     }
 
     /// Resumes after a pause. Restarts with the init segment for a viewer that has not paused.
-    async fn resume(&mut self, socket: &mut Socket) -> Result<(), SessionEnd> {
-        self.abr.interrupted(self.time());
+    fn resume(&mut self, now: Now) {
+        self.abr.interrupted(now.time);
         if std::mem::take(&mut self.paused) {
-            return self.skip(socket, Duration::ZERO, GapReason::Paused).await;
+            return self.skip(Duration::ZERO, GapReason::Paused);
         }
         (self.video.init, self.video.start) = (None, None);
-        self.source.rewind();
+        self.video.reader.rewind();
         self.audio.rewind();
-        Ok(())
     }
 
-    /// Applies the decisions after the latest acknowledgements: another variant, or pings.
-    async fn apply_abr(&mut self, socket: &mut Socket) -> Result<(), SessionEnd> {
-        self.update_standby();
-        if self.abr.level() != self.selection.level {
-            self.choose(socket).await?;
+    fn want(&mut self, variant: VariantChoice, now: Now) {
+        self.video.reader.want(Wanted::Choice(variant, self.video.playable.clone()));
+        self.abr.set_free(self.video.reader.may_choose_low(), now.time);
+        self.video.reader.choose(self.abr.level() == Level::Low);
+    }
+
+    /// Follows the decision for the full variant or `low`, and keeps `low` running while it may be wanted.
+    fn choose_level(&mut self, now: Now) {
+        self.video.reader.keep_low(self.abr.low_wanted_for(now.time).is_some());
+        self.abr.set_free(self.video.reader.may_choose_low(), now.time);
+        let low = self.abr.level() == Level::Low;
+        if low != self.video.reader.is_low_chosen() {
+            self.video.reader.choose(low);
         }
-        if self.paused {
-            return Ok(());
+    }
+
+    fn on_status(&mut self, status: Status, now: Now) {
+        let offline = |status: &Status| matches!(status, Status::Offline { .. });
+        let camera_fails = || offline(&self.stream.rendition(Variant::Copy).status());
+        if offline(&status) && self.video.reader.is_low_chosen() && !camera_fails() {
+            // Only the encoder of `low` has failed. `advance` chooses another variant.
+            self.abr.unavailable(now.time);
+        } else {
+            self.actions.push_back(SessionAction::Status(status));
         }
+    }
+
+    fn send_video(&mut self, fragment: Arc<Fragment>, now: Now) {
+        if let Some(init) = self.video.init.take() {
+            self.video.epoch += 1;
+            let reader = &self.video.reader;
+            self.abr.begin(reader.rendition().bit_rate().map(|bits| bits as f64 / 8.0), now.time);
+            let audio = self.stream.audio_buffer().audio().is_some();
+            self.message(ServerMessage::Ready(self.video.reader.ready(&init, self.video.epoch, audio)));
+            self.send_init(init.bytes.clone(), now);
+            let time = init.time(fragment.head.decode_time);
+            self.video.start = Some(VideoStart { timeline: init.timeline, time });
+        }
+        let lag = self.video.reader.lag();
+        self.video.behind = !lag.is_zero();
+        self.send_fragment(fragment, lag, now);
+    }
+
+    fn send_audio(&mut self, fragment: Arc<Fragment>, now: Now) {
+        if let Some((track, init)) = self.audio.begin() {
+            self.message(track);
+            self.send_init(init.bytes.clone(), now);
+        }
+        // The video's lag decides the variant, so it is recorded for audio too.
+        let lag = self.video.reader.lag();
+        self.send_fragment(fragment, lag, now);
+    }
+
+    fn send_init(&mut self, init: Bytes, now: Now) {
+        self.abr.on_sent(init.len(), Duration::ZERO, now.time);
+        self.actions.push_back(SessionAction::Init(init));
+    }
+
+    /// Sends a fragment after the video has `waited` to be sent.
+    fn send_fragment(&mut self, fragment: Arc<Fragment>, waited: Duration, now: Now) {
+        self.abr.on_sent(fragment.bytes.len(), waited, now.time);
+        self.actions.push_back(SessionAction::Fragment(fragment));
+    }
+
+    /// Skips to the newest key frame if the lag exceeds `tolerated`.
+    fn skip(&mut self, tolerated: Duration, why: GapReason) {
+        let skipped = self.video.reader.skip_if_behind(tolerated, why);
+        if skipped > 0 {
+            self.gap(skipped, why);
+        }
+    }
+
+    fn gap(&mut self, skipped: u64, why: GapReason) {
+        self.message(ServerMessage::Gap { skipped, why });
+    }
+
+    fn ping_if_due(&mut self, now: Now) {
         let rates = self.rates();
-        match self.abr.ping_due(rates, self.time()) {
-            Some(PingRequest::One(padding)) => self.ping(socket, padding, false).await,
+        match self.abr.ping_due(rates, now.time) {
+            Some(PingRequest::One(padding)) => self.ping(padding, false, now),
             Some(PingRequest::Train(padding)) => {
-                self.ping(socket, 0, false).await?;
-                self.ping(socket, padding, true).await
+                self.ping(0, false, now);
+                self.ping(padding, true, now);
             }
-            None => Ok(()),
+            None => {}
         }
     }
 
-    /// Pings the viewer, or closes the session if the viewer has been silent for too long.
-    async fn heartbeat(&mut self, socket: &mut Socket) -> Result<(), SessionEnd> {
-        if self.last_message.elapsed() > VIEWER_TIMEOUT {
-            return Err(SessionEnd::Refuse(
-                close::TOO_SLOW,
-                "no message from the viewer for 12 s; connect again".to_owned(),
-            ));
-        }
-        self.ping(socket, 0, false).await
-    }
-
-    async fn ping(&mut self, socket: &mut Socket, padding: usize, train: bool) -> Result<(), SessionEnd> {
+    fn ping(&mut self, padding: usize, train: bool, now: Now) {
         // Whole milliseconds survive the round trip through JSON.
-        let ping = Ping { sent: clock::unix_ms().round(), padding: ".".repeat(padding) };
-        self.abr.on_ping_sent(ping.sent, padding, train, self.time());
-        Ok(socket.send_text(ServerMessage::Ping(ping).to_json()).await?)
+        let ping = Ping { sent: now.unix_ms.round(), padding: ".".repeat(padding) };
+        self.abr.on_ping_sent(ping.sent, padding, train, now.time);
+        self.message(ServerMessage::Ping(ping));
     }
 
-    async fn send_status(&mut self, socket: &mut Socket, status: &Status) -> Result<(), SessionEnd> {
-        let state = ServerMessage::State(status.to_wire(Instant::now()));
-        Ok(socket.send_text(state.to_json()).await?)
+    fn message(&mut self, message: ServerMessage) {
+        self.actions.push_back(SessionAction::Message(message));
     }
 
-    /// The time since the session began.
-    fn time(&self) -> Duration {
-        self.began.elapsed()
+    /// The level of the variant that is sent.
+    fn sending(&self) -> Level {
+        if self.video.reader.variant() == Variant::Low { Level::Low } else { Level::Full }
+    }
+
+    /// Whether sending pauses until `low` has started.
+    fn waits_for_low(&self, now: Now) -> bool {
+        let reader = &self.video.reader;
+        reader.is_low_chosen() && self.abr.waits_for_low(self.sending(), reader.lag(), now.time)
+    }
+
+    fn tolerated_lag(&self, now: Now) -> Duration {
+        self.abr.tolerated_lag(self.sending(), now.time)
+    }
+
+    /// The rates of both variants while `low` is chosen, as far as they are known.
+    fn rates(&mut self) -> Option<Rates> {
+        let full = self.video.reader.full_variant().filter(|_| self.video.reader.is_low_chosen())?;
+        let bytes = |variant| Some(self.stream.rendition(variant).bit_rate()? as f64 / 8.0);
+        // A transcoded full variant may have stopped: the last rate counts.
+        self.video.full_rate = bytes(full).or(self.video.full_rate);
+        Some(Rates { full: self.video.full_rate?, low: bytes(Variant::Low)? })
     }
 }
 
@@ -338,10 +327,5 @@ pub(super) fn playable(play: &Play) -> Vec<VideoCodec> {
     play.codecs.iter().filter_map(|codec| codec.parse().ok()).collect()
 }
 
-/// The next event of `source`. Without permission to send, only changes of its status.
-async fn permitted(source: &mut Subscription, decision: SendDecision) -> Event {
-    match decision {
-        SendDecision::Send => source.event().await,
-        SendDecision::Hold | SendDecision::Close => Event::Status(source.status_change().await),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
-//! Simulates a camera, an encoder, a link and a viewer on a virtual clock. The rings, the send window and the selector are the
-//! relay's own. Covers links that one machine cannot provide. Seeded, and so deterministic.
+//! Simulates a camera, an encoder, a link and a viewer on a virtual clock. The hub and the session are the relay's own; only the
+//! socket is not. Covers links that one machine cannot provide. Seeded, and so deterministic.
 //!
-//! A step is a millisecond. [`World`](world::World) makes the same calls in the same order as a session.
+//! A step is a millisecond. [`World`](world::World) does what the session's loop does.
 
 mod link;
 mod source;

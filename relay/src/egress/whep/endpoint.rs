@@ -119,7 +119,7 @@ impl Endpoint {
         if !takes_h264 {
             wait_for_h265(stream, &playable).await?;
         }
-        let mut frames = FrameReader::new(stream.clone(), choice, playable);
+        let frames = FrameReader::new(stream.clone(), choice, playable);
         if let Some(failure) = frames.failure() {
             return Err(WhepError::Unavailable(failure.trim_end_matches('.').to_owned()));
         }

@@ -1,25 +1,22 @@
-//! The media of one viewer: epochs and frames of the selected variant, read from the ring.
-//!
-//! A frame reader starts with `copy`, because the camera's format decides the variant. It holds one [`Subscription`] and no
-//! queue.
+//! The media of one viewer: what a [`VariantReader`] yields, in RTP's form. Holds no queue.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::decoder_config::DecoderConfig;
-use sightline_media::fmp4::init::{InitSegment, Reordering};
-use sightline_media::fmp4::samples::Samples;
+use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::codec::{Family, VideoCodec};
-use sightline_protocol::message::{GapReason, Ready, VariantReason};
+use sightline_protocol::message::{GapReason, Ready};
 use sightline_protocol::stream::{Variant, VariantChoice};
 use tracing::debug;
 
 use super::annex_b;
 use super::rtp_time::{CLOCK_RATE, to_90_khz};
-use crate::egress::select::{CameraFormat, select};
+use crate::egress::select::{CameraFormat, Wanted};
+use crate::egress::variant_reader::{VariantReader, VideoEvent};
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Protocol, Status, Subscription};
+use crate::hub::rendition::{Event, Protocol, Status};
 use crate::hub::ring::Step;
 
 /// A viewer with a longer lag resumes at the newest key frame.
@@ -55,46 +52,37 @@ struct SentEpoch {
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct FrameReader {
-    stream: Stream,
-    choice: VariantChoice,
-    playable: Vec<VideoCodec>,
-    source: Subscription,
-    /// Why the variant of `source` is sent, once an epoch of `copy` has been read.
-    why: VariantReason,
+    video: VariantReader,
     epoch: Option<SentEpoch>,
 }
 
 impl FrameReader {
     /// A reader for a viewer that plays `playable`. Starts the source.
     pub(super) fn new(stream: Stream, choice: VariantChoice, playable: Vec<VideoCodec>) -> Self {
-        let source = stream.subscribe(Variant::Copy, Protocol::WebRtc);
+        let copy = stream.subscribe(Variant::Copy, Protocol::WebRtc);
         let choice = match choice {
             // WebRTC sends `copy` only to a viewer that plays it, which is the automatic choice.
             VariantChoice::Copy => VariantChoice::Auto,
-            VariantChoice::Low if !stream.has_low() => VariantChoice::Auto,
             other => other,
         };
-        Self { stream, choice, playable, source, why: VariantReason::Untouched, epoch: None }
+        let video = VariantReader::new(stream, Protocol::WebRtc, copy, Wanted::Choice(choice, playable));
+        Self { video, epoch: None }
     }
 
     /// The variant that will be sent. `None` until the source runs and the camera's format is known.
     pub(super) fn expected_variant(&self) -> Option<Variant> {
-        let copy = self.stream.rendition(Variant::Copy);
-        let init = (copy.status() == Status::Live).then(|| copy.init())??;
-        Some(self.select(&init)?.0)
+        self.video.expected_variant()
     }
 
     /// The message that announces the current epoch, as number `epoch` of the session. Sessions have no audio.
     pub(super) fn ready(&self, epoch: u32) -> Option<Ready> {
         let SentEpoch { init, .. } = self.epoch.as_ref()?;
-        let rendition = self.source.rendition();
-        let tracks = vec![init.track(rendition.frame_rate())];
-        Some(Ready { epoch, variant: rendition.variant(), why: self.why, tracks, audio: false })
+        Some(self.video.ready(init, epoch, false))
     }
 
     /// The failure of an offline source.
-    pub(super) fn failure(&mut self) -> Option<Arc<str>> {
-        match self.source.current_status() {
+    pub(super) fn failure(&self) -> Option<Arc<str>> {
+        match self.video.rendition().status() {
             Status::Offline { message, .. } => Some(message),
             Status::Idle | Status::Starting | Status::Live => None,
         }
@@ -107,74 +95,58 @@ impl FrameReader {
 
     /// Restarts with the newest key frame.
     pub(super) fn rewind(&mut self) {
-        self.source.rewind();
+        self.video.rewind();
     }
 
     /// The next media. Cancel-safe.
     pub(super) async fn next(&mut self) -> Media {
         loop {
-            match self.source.event().await {
-                Event::Step(Step::Init(init)) => {
+            match self.video.next(true).await {
+                VideoEvent::Epoch(init) => {
                     if let Some(epoch) = self.begin(init) {
                         return epoch;
                     }
                 }
-                Event::Step(Step::Fragment(fragment)) => {
-                    let lag = self.source.lag();
-                    self.source.skip_if_behind(TOLERATED_LAG, GapReason::Behind);
+                VideoEvent::Frame(fragment) => {
+                    let lag = self.video.lag();
+                    self.video.skip_if_behind(TOLERATED_LAG, GapReason::Behind);
                     if let Some(frames) = self.frames(&fragment, lag) {
                         return Media::Frames(frames);
                     }
                 }
                 // A key frame follows. Until then, the viewer keeps its last frame.
-                Event::Step(Step::Overrun(_) | Step::Pending) | Event::Status(_) => {}
+                VideoEvent::Gap(_) | VideoEvent::Status(_) => {}
             }
         }
     }
 
-    /// Starts an epoch, or switches to the variant that fits the camera's format.
     fn begin(&mut self, init: Arc<InitSegment>) -> Option<Media> {
         let codec = init.video_codec()?.clone();
-        if self.source.rendition().variant() == Variant::Copy {
-            let (variant, why) = self.select(&init)?;
-            self.why = why;
-            if variant != Variant::Copy {
-                self.source = self.stream.subscribe(variant, Protocol::WebRtc);
-                return None;
-            }
-        }
         let same = self.epoch.as_ref().is_some_and(|epoch| Arc::ptr_eq(&epoch.init, &init));
         let Some(config) = DecoderConfig::find(&init.bytes) else {
-            debug!(rendition = self.source.rendition().label(), "ignoring an epoch without a decoder configuration");
+            debug!(rendition = self.video.rendition().label(), "ignoring an epoch without a decoder configuration");
             return None;
         };
         self.epoch = Some(SentEpoch { init, config });
         Some(Media::Epoch { codec, same })
     }
 
-    /// The variant for this viewer and the reason, for a camera that sends `init`.
-    fn select(&self, init: &InitSegment) -> Option<(Variant, VariantReason)> {
-        let (codec, b_frames) = (init.video_codec()?.clone(), init.reordering == Reordering::Present);
-        Some(select(self.choice, &self.playable, &CameraFormat { codec, b_frames }))
-    }
-
     fn frames(&self, fragment: &Fragment, lag: Duration) -> Option<Vec<RtpFrame>> {
         let SentEpoch { init, config } = self.epoch.as_ref()?;
         let head = &fragment.head;
-        let units: Vec<_> = Samples::find(&fragment.bytes)?.access_units().collect();
+        let count = fragment.access_units().len().max(1) as u64;
         let lag = (lag.as_secs_f64() * CLOCK_RATE as f64) as i64;
         let time = |index: usize| {
-            let later = head.duration * index as u64 / units.len().max(1) as u64;
-            let decode_time = i64::try_from(head.decode_time + later).unwrap_or(i64::MAX);
+            let decode_time = head.decode_time + head.duration * index as u64 / count;
+            let decode_time = i64::try_from(decode_time).unwrap_or(i64::MAX);
             to_90_khz(decode_time.saturating_add(head.composition_offset), init.timescale)
         };
-        let frame = |(index, unit): (usize, std::ops::Range<usize>)| {
+        let frame = |(index, unit): (usize, &[u8])| {
             let keyframe = head.keyframe && index == 0;
             let sets = config.units(&init.bytes).filter(|_| keyframe);
-            let bytes = annex_b::convert(config.layout, sets, &fragment.bytes[unit]);
-            RtpFrame { bytes, keyframe, time: time(index), lag }
+            RtpFrame { bytes: annex_b::convert(config.layout, sets, unit), keyframe, time: time(index), lag }
         };
-        Some(units.iter().cloned().enumerate().map(frame).collect())
+        Some(fragment.access_units().enumerate().map(frame).collect())
     }
 }
 
@@ -184,11 +156,9 @@ pub(super) async fn camera_fits(stream: &Stream, playable: &[VideoCodec]) -> Opt
     loop {
         match copy.event().await {
             Event::Step(Step::Init(init)) => {
-                let codec = init.video_codec()?.clone();
-                let b_frames = init.reordering == Reordering::Present;
-                let h265 = codec.family() == Family::H265;
-                let (variant, _) = select(VariantChoice::Auto, playable, &CameraFormat { codec, b_frames });
-                return Some(h265 && variant == Variant::Copy);
+                let camera = CameraFormat::of(&init)?;
+                let (variant, _) = Wanted::Choice(VariantChoice::Auto, playable.to_vec()).select(&camera);
+                return Some(camera.codec.family() == Family::H265 && variant == Variant::Copy);
             }
             Event::Status(Status::Offline { .. }) => return None,
             Event::Step(_) | Event::Status(_) => {}

@@ -30,7 +30,7 @@ fn fragment(decode_time: u64, keyframe: bool, len: usize) -> Fragment {
         composition_offset: 0,
         capture: None,
     };
-    Fragment { bytes: vec![0; len].as_slice().into(), head }
+    Fragment::new(&vec![0; len], head)
 }
 
 /// A ring with `frames` frames of 10 bytes and a key frame every `gop` frames.

@@ -109,8 +109,7 @@ fn units(publish: &Publish) -> Vec<Vec<u8>> {
             config.units(&init.bytes).map(<[u8]>::to_vec).collect()
         }
         Publish::Fragment(fragment) => {
-            let at = Samples::find(&fragment.bytes).unwrap().access_units().next().unwrap();
-            let access_unit = &fragment.bytes[at];
+            let access_unit = fragment.access_units().next().unwrap();
             LAYOUT.units(access_unit).map(|at| access_unit[at].to_vec()).collect()
         }
     }

@@ -72,3 +72,15 @@ fn delta_update_completes_the_previous_playlist() {
     merged.extend(segments(&update));
     assert_eq!(merged, segments(&whole));
 }
+
+#[test]
+fn dates_are_rounded_to_milliseconds() {
+    for (unix, expected) in [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1_709_251_199.999, "2024-02-29T23:59:59.999Z"),
+        (1_795_617_767.040_4, "2026-11-25T14:42:47.040Z"),
+        (1_798_761_599.999_6, "2027-01-01T00:00:00.000Z"),
+    ] {
+        assert_eq!(format!("{:.3}", date(unix)), expected);
+    }
+}

@@ -27,10 +27,8 @@ pub(in crate::egress::hls) fn init() -> Arc<InitSegment> {
 }
 
 fn fragment(duration: u64, keyframe: bool, captured: f64, len: usize) -> Fragment {
-    Fragment {
-        head: FragmentHead { duration, ..frame(0, keyframe, captured, len).head },
-        ..frame(0, keyframe, captured, len)
-    }
+    let Fragment { bytes, head, .. } = frame(0, keyframe, captured, len);
+    Fragment::new(&bytes, FragmentHead { duration, ..head })
 }
 
 /// A frame with this decode time.
@@ -44,7 +42,7 @@ pub(in crate::egress::hls) fn frame(decode_time: u64, keyframe: bool, captured: 
         composition_offset: 0,
         capture: Some(NtpTime::from_unix(captured)),
     };
-    Fragment { bytes: vec![0; len].as_slice().into(), head }
+    Fragment::new(&vec![0; len], head)
 }
 
 /// `frames` frames in GOPs of a second, the first captured `after` seconds after [`START`].

@@ -11,9 +11,8 @@ use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::message::{GapReason, NewTrack, ServerMessage, TrackKind};
 
-use super::{SendDecision, Session, SessionEnd, Socket};
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Protocol, Purpose, Subscription};
+use crate::hub::rendition::{Protocol, Purpose, Subscription};
 use crate::hub::ring::Step;
 
 /// A viewer with a longer lag in audio skips to the newest audio.
@@ -57,43 +56,47 @@ impl AudioTrack {
         }
     }
 
-    /// The next fragment to send. Pending without permission to send, and before the video has started. Cancel-safe.
-    pub(super) async fn next(&mut self, decision: SendDecision, video_start: Option<VideoStart>) -> Fragment {
-        let (Some(source), Some(video_start), SendDecision::Send) = (&mut self.source, video_start, decision) else {
-            return std::future::pending().await;
-        };
+    /// The next fragment to send, for video that began at `start`.
+    fn poll(&mut self, start: VideoStart) -> Option<Arc<Fragment>> {
+        let source = self.source.as_mut()?;
         loop {
             self.caught_up |= source.lag() < TOLERATED_LAG;
             if self.caught_up {
                 source.skip_if_behind(TOLERATED_LAG, GapReason::Behind);
             }
-            match source.event().await {
-                Event::Step(Step::Fragment(fragment)) => return fragment,
-                Event::Step(Step::Init(init)) => {
-                    source.start_at(video_start.timeline, video_start.time);
+            match source.step() {
+                Step::Fragment(fragment) => return Some(fragment),
+                Step::Init(init) => {
+                    source.start_at(start.timeline, start.time);
                     (self.init, self.caught_up) = (Some(init), false);
                 }
-                Event::Step(Step::Overrun(_) | Step::Pending) | Event::Status(_) => {}
+                Step::Overrun(_) => {}
+                Step::Pending => return None,
+            }
+        }
+    }
+
+    /// Waits for the next fragment. Pending without `start`: before the video has begun, and without permission to send.
+    /// Cancel-safe.
+    pub(super) async fn next(&mut self, start: Option<VideoStart>) -> Arc<Fragment> {
+        loop {
+            if let (Some(source), Some(start)) = (&mut self.source, start) {
+                source.mark_seen();
+                if let Some(fragment) = self.poll(start) {
+                    return fragment;
+                }
+            }
+            match self.source.as_mut().filter(|_| start.is_some()) {
+                Some(source) => source.published().await,
+                None => std::future::pending().await,
             }
         }
     }
 
     /// The announcement and the init segment to send before the next fragment, if any.
-    fn begin(&mut self) -> Option<(ServerMessage, Arc<InitSegment>)> {
+    pub(super) fn begin(&mut self) -> Option<(ServerMessage, Arc<InitSegment>)> {
         let init = self.init.take()?;
         self.epoch += 1;
         Some((ServerMessage::Track(NewTrack { epoch: self.epoch, track: init.track(None) }), init))
-    }
-}
-
-impl Session<'_> {
-    pub(super) async fn send_audio(&mut self, socket: &mut Socket, fragment: Fragment) -> Result<(), SessionEnd> {
-        if let Some((track, init)) = self.audio.begin() {
-            socket.send_text(track.to_json()).await?;
-            self.send_init(socket, init.bytes.clone()).await?;
-        }
-        // The video's lag decides the variant, so it is recorded for audio too.
-        let waited = self.source.lag();
-        self.send_fragment(socket, &fragment.bytes, waited).await
     }
 }

@@ -1,6 +1,6 @@
 //! Publishes to the rings: a camera, and an encoder that makes `low` of it.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use sightline_media::fmp4::Fragment;
@@ -8,9 +8,13 @@ use sightline_media::fmp4::init::{InitSegment, Reordering, TrackCodec};
 use sightline_protocol::codec::VideoCodec;
 use sightline_protocol::fragment::FragmentHead;
 use sightline_protocol::message::Size;
+use sightline_protocol::stream::{StreamName, Variant};
 
-use crate::hub::ring::{Ring, RingLimits};
+use crate::hub::ring::RingLimits;
+use crate::hub::{Hub, Stream};
 
+/// The codec of both renditions.
+pub(super) const CODEC: VideoCodec = VideoCodec::Avc { profile: 66, constraints: 0, level: 30 };
 /// All media is a slice of this.
 static ZEROS: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; 4 << 20]));
 
@@ -45,62 +49,65 @@ const COLD_START: u64 = 400;
 /// Milliseconds from a camera's frame to its frame in `low`: decoder, encoder, and the muxer that waits for the next frame.
 const LOW_DELAY: u64 = 60;
 
-/// Both renditions of a stream.
+/// A stream, and what fills its renditions.
 pub(super) struct SimulatedSource {
     camera: SimulatedCamera,
-    pub(super) full: Ring,
-    pub(super) low: Ring,
+    pub(super) stream: Stream,
     /// The time of the first subscription to `low`.
-    held: Option<u64>,
+    low_since: Option<u64>,
     /// Number of `low` frames published.
     low_frames: u64,
 }
 
 impl SimulatedSource {
-    pub(super) fn new(camera: SimulatedCamera) -> Self {
-        let mut full = Ring::new(RingLimits::default());
-        full.start_epoch(init());
-        Self { camera, full, low: Ring::new(RingLimits::default()), held: None, low_frames: 0 }
+    pub(super) fn new(camera: SimulatedCamera, has_low: bool) -> Self {
+        let name: StreamName = "cam".parse().expect("a name");
+        let stream = Hub::new([name.clone()], RingLimits::default(), has_low).stream(&name).expect("the stream");
+        stream.rendition(Variant::Copy).start_epoch(init());
+        Self { camera, stream, low_since: None, low_frames: 0 }
     }
 
-    /// Subscribes to `low`.
-    pub(super) fn subscribe_low(&mut self, now: u64) {
-        self.held.get_or_insert(now);
-    }
-
-    /// Publishes the frames that are due at `now`. A decode time is the millisecond of the capture.
-    pub(super) fn step(&mut self, now: u64) {
-        if now.is_multiple_of(self.camera.frame) {
+    /// Publishes the frames that are due at `now`. Returns whether there were any. A decode time is the millisecond of the
+    /// capture.
+    pub(super) fn step(&mut self, now: u64) -> bool {
+        let due = now.is_multiple_of(self.camera.frame);
+        if due {
             let number = now / self.camera.frame;
-            self.full.push(fragment(now, number.is_multiple_of(self.camera.gop), self.camera.bytes(number)));
+            let frame = fragment(now, number.is_multiple_of(self.camera.gop), self.camera.bytes(number));
+            self.stream.rendition(Variant::Copy).publish(frame, now as f64);
         }
-        let Some(held) = self.held.filter(|held| now >= held + COLD_START) else { return };
+        let low = self.stream.rendition(Variant::Low);
+        if self.low_since.is_none() && low.subscribers().borrow().any() {
+            self.low_since = Some(now);
+        }
+        let Some(since) = self.low_since.filter(|since| now >= since + COLD_START) else { return due };
         if self.low_frames == 0 {
-            self.low.start_epoch(init());
+            low.start_epoch(init());
         }
         // Starts with the key frame that was the newest at the subscription, and catches up at once.
         let gop = self.camera.frame * self.camera.gop;
+        let before = self.low_frames;
         loop {
-            let captured = held / gop * gop + self.low_frames * LOW.frame;
+            let captured = since / gop * gop + self.low_frames * LOW.frame;
             if captured + LOW_DELAY > now {
-                return;
+                return due || self.low_frames > before;
             }
             let keyframe = self.low_frames.is_multiple_of(LOW.gop);
-            self.low.push(fragment(captured, keyframe, LOW.bytes(self.low_frames)));
+            low.publish(fragment(captured, keyframe, LOW.bytes(self.low_frames)), now as f64);
             self.low_frames += 1;
         }
     }
 }
 
-fn init() -> Arc<InitSegment> {
-    Arc::new(InitSegment {
+fn init() -> InitSegment {
+    InitSegment {
         bytes: ZEROS.slice(..700),
-        codec: TrackCodec::Video(VideoCodec::Avc { profile: 66, constraints: 0, level: 30 }),
+        codec: TrackCodec::Video(CODEC),
         timescale: 1000,
         reordering: Reordering::default(),
         size: Some(Size { width: 16, height: 16 }),
         timeline: 1,
-    })
+    }
 }
 
 fn fragment(captured: u64, keyframe: bool, bytes: usize) -> Fragment {
@@ -113,5 +120,5 @@ fn fragment(captured: u64, keyframe: bool, bytes: usize) -> Fragment {
         composition_offset: 0,
         capture: None,
     };
-    Fragment { bytes: ZEROS[..bytes].into(), head }
+    Fragment::new(&ZEROS[..bytes], head)
 }

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
-use sightline_media::fmp4::websocket_frame::WebSocketFrame;
 use sightline_media::fmp4::writer::{self, AccessUnit};
+use sightline_protocol::fragment::NtpTime;
 
 const FRAME: u64 = 3600;
 /// The longest allowed duration of a frame with the usual duration [`FRAME`].
@@ -211,14 +211,14 @@ proptest! {
             source = source.saturating_add_signed(hole);
             let bytes = vec![n as u8; 40];
             let unit = AccessUnit { bytes: &bytes, decode_time: source, duration: duration as u32, keyframe };
-            let fragment = writer::fragment(n as u32, unit).unwrap();
+            let fragment = writer::fragment(n as u32, unit, NtpTime(1)).unwrap();
             source += duration;
             if skipping && !keyframe {
                 continue;
             }
-            let retiming = timeline.retime(&FragmentHead::read(&fragment).unwrap()).expect("none is a leading picture");
+            let retiming = timeline.retime(&fragment.head).expect("none is a leading picture");
             let mut head = Vec::new();
-            let framed = WebSocketFrame::from(&fragment[..]);
+            let framed = &fragment.bytes;
             let shared = framed.retimed(retiming, &mut head).expect("it fits");
             prop_assert!(shared.ends_with(&bytes) && shared.len() > bytes.len());
             let received = [&head[framed.frame().len() - framed.len()..], &shared].concat();

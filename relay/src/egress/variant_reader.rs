@@ -1,0 +1,276 @@
+//! Reads one viewer's video: the epochs and frames of the variant that fits the viewer, and the status of its source.
+//!
+//! A reader starts with `copy`, because the camera's format decides the variant. While another variant starts, it yields the
+//! previous one, so that the video never stops. Between epochs no video has to continue, and it switches at once. It begins
+//! with the status of its source, and so it does after a switch.
+//!
+//! It holds subscriptions and no queue. [`VariantReader::poll`] reads no clock and needs no runtime; [`VariantReader::next`]
+//! waits. HLS packages each variant for all its viewers and needs no choice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sightline_media::fmp4::Fragment;
+use sightline_media::fmp4::init::InitSegment;
+use sightline_protocol::message::{GapReason, Ready, VariantReason};
+use sightline_protocol::stream::{Variant, VariantChoice};
+
+use super::select::{CameraFormat, Wanted};
+use crate::hub::Stream;
+use crate::hub::rendition::{Protocol, Rendition, Status, Subscription};
+use crate::hub::ring::Step;
+
+/// What a [`VariantReader`] yields.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum VideoEvent {
+    /// Frames of this epoch follow, beginning with a key frame.
+    Epoch(Arc<InitSegment>),
+    /// The next frame.
+    Frame(Arc<Fragment>),
+    /// The ring has dropped this many frames before the next one, which is a key frame.
+    Gap(u64),
+    /// The source's status, or the failure of a variant that was to be sent next.
+    Status(Status),
+}
+
+/// The variant that will be sent once it has a key frame.
+#[derive(Debug)]
+struct NextVariant {
+    subscription: Subscription,
+    why: VariantReason,
+    /// The key frame must be newer than this one.
+    after: Option<u64>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct VariantReader {
+    stream: Stream,
+    protocol: Protocol,
+    wanted: Wanted,
+    /// The camera's format, once it is known.
+    camera: Option<CameraFormat>,
+    /// Whether `low` replaces the wanted variant, because the link does not carry that.
+    low: bool,
+    /// The variant that is sent, or awaited.
+    source: Subscription,
+    why: VariantReason,
+    /// The variant that replaces `source`.
+    next: Option<NextVariant>,
+    /// `low`, kept running while it may soon be wanted.
+    standby: Option<Subscription>,
+    /// A status to yield first.
+    status: Option<Status>,
+    /// Whether a frame was yielded.
+    begun: bool,
+    /// Whether no frame of the present epoch was yielded.
+    between_epochs: bool,
+}
+
+impl VariantReader {
+    /// A reader that starts with `copy`, a subscription to that variant of `stream`.
+    pub(super) fn new(stream: Stream, protocol: Protocol, mut copy: Subscription, wanted: Wanted) -> Self {
+        let status = Some(copy.current_status());
+        let mut reader = Self {
+            stream,
+            protocol,
+            wanted: Wanted::Family(None),
+            camera: None,
+            low: false,
+            source: copy,
+            why: VariantReason::Untouched,
+            next: None,
+            standby: None,
+            status,
+            begun: false,
+            between_epochs: true,
+        };
+        reader.want(wanted);
+        reader
+    }
+
+    /// Sets what the viewer wants, for the next [`Self::choose`]. Where the stream has no `low`, the automatic choice replaces it.
+    pub(super) fn want(&mut self, wanted: Wanted) {
+        self.wanted = match wanted {
+            Wanted::Choice(VariantChoice::Low, playable) if !self.stream.has_low() => {
+                Wanted::Choice(VariantChoice::Auto, playable)
+            }
+            wanted => wanted,
+        };
+    }
+
+    /// The rendition that is sent, or awaited.
+    pub(super) fn rendition(&self) -> &Arc<Rendition> {
+        self.source.rendition()
+    }
+
+    /// Its variant.
+    pub(super) fn variant(&self) -> Variant {
+        self.rendition().variant()
+    }
+
+    /// The message that announces the epoch of `init`, as number `epoch` of the session.
+    pub(super) fn ready(&self, init: &InitSegment, epoch: u32, audio: bool) -> Ready {
+        let tracks = vec![init.track(self.rendition().frame_rate())];
+        Ready { epoch, variant: self.variant(), why: self.why, tracks, audio }
+    }
+
+    /// The variant that will be sent. `None` until the source runs and the camera's format is known.
+    pub(super) fn expected_variant(&self) -> Option<Variant> {
+        let copy = self.stream.rendition(Variant::Copy);
+        let init = (copy.status() == Status::Live).then(|| copy.init())??;
+        Some(self.wanted.select(&CameraFormat::of(&init)?).0)
+    }
+
+    /// The wanted variant, once the camera's format is known.
+    pub(super) fn full_variant(&self) -> Option<Variant> {
+        Some(self.wanted.select(self.camera.as_ref()?).0)
+    }
+
+    /// Whether `low` is chosen because of the link.
+    pub(super) fn is_low_chosen(&self) -> bool {
+        self.low
+    }
+
+    /// Whether the link may decide for `low`, once the camera's format is known.
+    pub(super) fn may_choose_low(&self) -> bool {
+        self.camera.is_some() && self.stream.has_low() && self.wanted.allows_low()
+    }
+
+    /// The duration of media that waits in the ring.
+    pub(super) fn lag(&self) -> Duration {
+        self.source.lag()
+    }
+
+    /// Skips to the newest key frame if the lag exceeds `tolerated`. Returns the number of skipped frames.
+    pub(super) fn skip_if_behind(&mut self, tolerated: Duration, why: GapReason) -> u64 {
+        self.source.skip_if_behind(tolerated, why)
+    }
+
+    /// Restarts with the init segment and the newest key frame.
+    pub(super) fn rewind(&mut self) {
+        self.source.rewind();
+        self.between_epochs = !self.begun;
+    }
+
+    /// Keeps `low` running, or no longer.
+    pub(super) fn keep_low(&mut self, wanted: bool) {
+        if wanted != self.standby.is_some() {
+            self.standby = wanted.then(|| self.stream.subscribe(Variant::Low, self.protocol));
+        }
+    }
+
+    /// Chooses the variant again, if the camera's format is known. `low` says that the link carries only that.
+    pub(super) fn choose(&mut self, low: bool) {
+        let Some(camera) = &self.camera else { return };
+        let (variant, why) = if low { (Variant::Low, VariantReason::SlowLink) } else { self.wanted.select(camera) };
+        let up = self.low && !low && why != VariantReason::Requested;
+        self.low = low;
+        self.next = None;
+        if variant == self.variant() {
+            self.why = why;
+            return;
+        }
+        // Steps up only at a new key frame: the GOP so far, sent at once, exceeds what the link was seen to carry.
+        let after = self.stream.rendition(variant).newest_keyframe().filter(|_| up);
+        let mut subscription = self.stream.subscribe(variant, self.protocol);
+        let status = subscription.current_status();
+        self.next = Some(NextVariant { subscription, why, after });
+        if self.between_epochs {
+            self.switch();
+        } else if matches!(status, Status::Offline { .. }) {
+            self.status = Some(status);
+        }
+    }
+
+    fn switch(&mut self) {
+        let Some(next) = self.next.take() else { return };
+        (self.source, self.why) = (next.subscription, next.why);
+        self.between_epochs = !self.begun;
+        self.status = Some(self.source.current_status());
+    }
+
+    /// The next event, if there is one. Without `may_send`, only a status.
+    pub(super) fn poll(&mut self, may_send: bool) -> Option<VideoEvent> {
+        self.poll_status().or_else(|| if may_send { self.poll_media() } else { None }).or_else(|| self.poll_changes())
+    }
+
+    fn poll_status(&mut self) -> Option<VideoEvent> {
+        self.status.take().map(VideoEvent::Status)
+    }
+
+    fn poll_media(&mut self) -> Option<VideoEvent> {
+        match self.source.step() {
+            Step::Pending => None,
+            Step::Init(init) => self.begin(init),
+            Step::Fragment(fragment) => {
+                (self.begun, self.between_epochs) = (true, false);
+                Some(VideoEvent::Frame(fragment))
+            }
+            Step::Overrun(lost) => Some(VideoEvent::Gap(lost)),
+        }
+    }
+
+    /// Starts an epoch, unless the camera's new format requires another variant.
+    fn begin(&mut self, init: Arc<InitSegment>) -> Option<VideoEvent> {
+        self.between_epochs = true;
+        if self.variant() == Variant::Copy {
+            self.camera = CameraFormat::of(&init);
+            self.choose(self.low);
+            if self.variant() != Variant::Copy {
+                return self.poll_status();
+            }
+        }
+        Some(VideoEvent::Epoch(init))
+    }
+
+    /// Changes of status, and of the variant.
+    fn poll_changes(&mut self) -> Option<VideoEvent> {
+        if let Some(status) = self.source.status_change() {
+            return Some(VideoEvent::Status(status));
+        }
+        let next = self.next.as_mut()?;
+        if next.subscription.rendition().newest_keyframe() > next.after {
+            self.switch();
+            return self.poll_status();
+        }
+        let status = next.subscription.status_change()?;
+        matches!(status, Status::Offline { .. }).then_some(VideoEvent::Status(status))
+    }
+
+    /// Waits for the next event. Without `may_send`, only for a status. Cancel-safe.
+    pub(super) async fn next(&mut self, may_send: bool) -> VideoEvent {
+        loop {
+            self.source.mark_seen();
+            if let Some(next) = &mut self.next {
+                next.subscription.mark_seen();
+            }
+            if let Some(event) = self.poll(may_send) {
+                return event;
+            }
+            let (source, next) = (&mut self.source, &mut self.next);
+            let status = async {
+                if may_send {
+                    source.published().await;
+                    return None;
+                }
+                // A frame that may not be sent wakes no viewer.
+                Some(source.next_status().await)
+            };
+            let next = async {
+                match next {
+                    Some(next) => next.subscription.published().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                status = status => self.status = status,
+                () = next => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

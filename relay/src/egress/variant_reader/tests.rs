@@ -1,0 +1,139 @@
+use sightline_protocol::codec::Family;
+use sightline_protocol::message::OfflineReason;
+use tokio::time::Instant;
+
+use super::*;
+use crate::egress::test_stream::{H264, H265, publish, start_epoch, stream};
+
+fn reader(stream: &Stream, wanted: Wanted) -> VariantReader {
+    let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
+    let mut reader = VariantReader::new(stream.clone(), Protocol::Mse, copy, wanted);
+    assert_eq!(reader.poll(true), Some(VideoEvent::Status(Status::Idle)), "it begins with the status");
+    reader
+}
+
+fn plays_h264(choice: VariantChoice) -> Wanted {
+    Wanted::Choice(choice, vec![H264.parse().unwrap()])
+}
+
+/// All events in short: status, epoch, the decode time of a frame.
+fn events(reader: &mut VariantReader, may_send: bool) -> Vec<String> {
+    let mut events = Vec::new();
+    while let Some(event) = reader.poll(may_send) {
+        events.push(match event {
+            VideoEvent::Epoch(_) => format!("epoch of {}", reader.variant()),
+            VideoEvent::Frame(frame) => frame.head.decode_time.to_string(),
+            VideoEvent::Gap(frames) => format!("gap of {frames}"),
+            VideoEvent::Status(Status::Offline { .. }) => "offline".to_owned(),
+            VideoEvent::Status(status) => format!("{status:?}").to_lowercase(),
+        });
+    }
+    events
+}
+
+#[test]
+fn unplayable_camera_is_replaced_before_its_epoch() {
+    let stream = stream();
+    let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
+    start_epoch(&stream, Variant::Copy, H265, false);
+    publish(&stream, Variant::Copy, 0, true);
+    assert_eq!(events(&mut reader, true), ["idle"], "the status of `h264`");
+    assert_eq!((reader.variant(), reader.why), (Variant::H264, VariantReason::NotPlayable));
+    start_epoch(&stream, Variant::H264, H264, false);
+    publish(&stream, Variant::H264, 0, true);
+    assert_eq!(events(&mut reader, true), ["epoch of h264", "0", "live"]);
+}
+
+#[test]
+fn previous_variant_continues_until_the_next_has_a_key_frame() {
+    let stream = stream();
+    let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
+    start_epoch(&stream, Variant::Copy, H264, false);
+    publish(&stream, Variant::Copy, 0, true);
+    assert_eq!(events(&mut reader, true), ["epoch of copy", "0", "live"]);
+    reader.choose(true);
+    publish(&stream, Variant::Copy, 40, false);
+    start_epoch(&stream, Variant::Low, H264, false);
+    publish(&stream, Variant::Low, 0, false);
+    assert_eq!(events(&mut reader, true), ["40"]);
+    publish(&stream, Variant::Low, 40, true);
+    assert_eq!(events(&mut reader, true), ["live", "epoch of low", "40"]);
+    // A step up would send the GOP so far at once.
+    reader.choose(false);
+    assert_eq!(events(&mut reader, true), [""; 0]);
+    publish(&stream, Variant::Copy, 80, true);
+    assert_eq!(events(&mut reader, true), ["live", "epoch of copy", "80"]);
+}
+
+#[test]
+fn failure_of_the_next_variant_is_yielded() {
+    let stream = stream();
+    let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
+    start_epoch(&stream, Variant::Copy, H264, false);
+    publish(&stream, Variant::Copy, 0, true);
+    events(&mut reader, true);
+    reader.choose(true);
+    let (reason, message) = (OfflineReason::Failed, "no encoder".into());
+    stream.rendition(Variant::Low).fail(Status::Offline { reason, message, retry_at: Instant::now() });
+    publish(&stream, Variant::Copy, 40, false);
+    assert_eq!(events(&mut reader, true), ["40", "offline"]);
+}
+
+#[test]
+fn viewer_without_permission_gets_status_only() {
+    let stream = stream();
+    let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
+    start_epoch(&stream, Variant::Copy, H264, false);
+    publish(&stream, Variant::Copy, 0, true);
+    assert_eq!(events(&mut reader, false), ["live"]);
+    assert_eq!(events(&mut reader, true), ["epoch of copy", "0"]);
+}
+
+#[test]
+fn new_camera_format_changes_the_variant_at_once() {
+    let stream = stream();
+    let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
+    start_epoch(&stream, Variant::Copy, H264, false);
+    publish(&stream, Variant::Copy, 0, true);
+    events(&mut reader, true);
+    start_epoch(&stream, Variant::Copy, H264, true);
+    publish(&stream, Variant::Copy, 0, true);
+    assert_eq!(events(&mut reader, true), ["idle"]);
+    assert_eq!((reader.variant(), reader.why), (Variant::H264, VariantReason::BFrames));
+}
+
+#[test]
+fn family_selects_copy_whatever_its_order() {
+    for (family, codec, variant) in [
+        (None, H265, Variant::Copy),
+        (Some(Family::H264), H264, Variant::Copy),
+        (Some(Family::H264), H265, Variant::H264),
+    ] {
+        let stream = stream();
+        let mut reader = reader(&stream, Wanted::Family(family));
+        start_epoch(&stream, Variant::Copy, codec, true);
+        publish(&stream, Variant::Copy, 0, true);
+        events(&mut reader, true);
+        assert_eq!(reader.variant(), variant, "{family:?} of {codec}");
+    }
+}
+
+#[tokio::test]
+async fn waiting_reader_is_woken_by_the_next_variant() {
+    for may_send in [true, false] {
+        let stream = stream();
+        let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
+        start_epoch(&stream, Variant::Copy, H264, false);
+        publish(&stream, Variant::Copy, 0, true);
+        events(&mut reader, true);
+        reader.choose(true);
+        let encoder = async {
+            // The reader waits by now.
+            tokio::task::yield_now().await;
+            start_epoch(&stream, Variant::Low, H264, false);
+            publish(&stream, Variant::Low, 0, true);
+        };
+        let (event, ()) = tokio::join!(reader.next(may_send), encoder);
+        assert_eq!((event, reader.variant()), (VideoEvent::Status(Status::Live), Variant::Low));
+    }
+}

@@ -1,0 +1,65 @@
+//! What a session takes and what it gives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sightline_media::fmp4::Fragment;
+use sightline_protocol::close;
+use sightline_protocol::message::{ClientMessage, ServerMessage};
+
+use crate::egress::variant_reader::VideoEvent;
+use crate::egress::websocket::send_window::ImpossibleAck;
+use crate::hub::rendition::Status;
+
+/// A moment of a session.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::egress::websocket) struct Now {
+    /// The time since the session began.
+    pub(in crate::egress::websocket) time: Duration,
+    /// Milliseconds since the Unix epoch.
+    pub(in crate::egress::websocket) unix_ms: f64,
+}
+
+/// What happens to a session.
+#[derive(Debug)]
+pub(in crate::egress::websocket) enum SessionInput {
+    Video(VideoEvent),
+    Audio(Arc<Fragment>),
+    Message(ClientMessage),
+    /// The interval of pings has passed.
+    Heartbeat,
+}
+
+/// What is to be written to the viewer.
+#[derive(Debug)]
+pub(in crate::egress::websocket) enum SessionAction {
+    Message(ServerMessage),
+    /// A status. The wait for its retry counts from the time of writing.
+    Status(Status),
+    Init(Bytes),
+    Fragment(Arc<Fragment>),
+}
+
+/// Why a viewer is refused: a close code and a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::egress::websocket) struct ViewerFault {
+    pub(in crate::egress::websocket) code: u16,
+    pub(in crate::egress::websocket) message: String,
+}
+
+impl ViewerFault {
+    pub(in crate::egress::websocket) fn bad_request(message: impl Into<String>) -> Self {
+        Self { code: close::BAD_REQUEST, message: message.into() }
+    }
+
+    pub(super) fn too_slow(message: &str) -> Self {
+        Self { code: close::TOO_SLOW, message: message.to_owned() }
+    }
+}
+
+impl From<ImpossibleAck> for ViewerFault {
+    fn from(error: ImpossibleAck) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}

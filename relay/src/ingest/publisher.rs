@@ -42,6 +42,8 @@ pub(super) enum StopReason {
     ClockRewind,
     /// The error of a source that the relay reads itself.
     Rtsp(String),
+    /// The camera was refused, with this sentence.
+    Refused(String),
     /// The direct reader does not support the source.
     Unsupported(Unsupported),
 }
@@ -124,6 +126,16 @@ impl Publisher<'_> {
         Ok(())
     }
 
+    /// A frame has come that cannot be decoded without an earlier one.
+    pub(super) fn await_key_frame(&self) {
+        if self.rendition.set_awaits_key_frame(true) {
+            info!(
+                rendition = self.rendition.label(),
+                "the camera sends video; it can be shown from its next key frame on"
+            );
+        }
+    }
+
     /// What comes next.
     pub(super) fn take(&mut self, segment: Segment) -> Result<(), StopReason> {
         let publish = match segment {
@@ -138,7 +150,13 @@ impl Publisher<'_> {
                 if self.capture.is_rewound(&fragment.head, self.timescale) {
                     return Err(StopReason::ClockRewind);
                 }
+                // FFmpeg is told to pass on what comes before the first key frame, as a sign of life.
+                if self.first.is_none() && !fragment.head.keyframe {
+                    self.await_key_frame();
+                    return Ok(());
+                }
                 self.first.get_or_insert_with(Instant::now);
+                self.rendition.set_awaits_key_frame(false);
                 self.order.push_fragment(fragment)
             }
         };

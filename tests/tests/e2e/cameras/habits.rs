@@ -1,0 +1,103 @@
+//! Cameras that play, whatever their habits.
+
+use sightline_tests::run::within;
+use sightline_tests::scripted_camera::case::{Clock, DescribedSets, Marker, Sound};
+use sightline_tests::scripted_camera::media::Media;
+
+use super::*;
+
+const TEST: Duration = Duration::from_secs(90);
+const WATCHED: Duration = Duration::from_secs(8);
+const RATE: f64 = 15.0;
+
+/// Watches each case by each of its readers, and asserts that it plays at [`RATE`].
+async fn play(cases: &[(Case, &[&'static str])]) -> Vec<Watched> {
+    let watched = look(cases).await;
+    watched.iter().for_each(|(stream, watched)| watched.plays(stream, RATE, WATCHED));
+    watched.into_iter().map(|(_, watched)| watched).collect()
+}
+
+/// Watches each case by each of its readers.
+async fn look(cases: &[(Case, &[&'static str])]) -> Vec<(String, Watched)> {
+    let rows: Vec<_> =
+        cases.iter().flat_map(|(case, readers)| readers.iter().map(|&reader| Row::new(case, reader))).collect();
+    let scene = Scene::open(&rows).await;
+    let watched = scene.watch(&rows, WATCHED).await;
+    rows.iter().map(Row::stream).zip(watched).collect()
+}
+
+#[test]
+fn slices_and_parameter_sets_of_any_kind_play() {
+    within(TEST, async || {
+        let slices = Case { media: Media::Slices, ..Case::new("slicesok") };
+        let marked = Case { media: Media::Slices, marker: Marker::Slice, ..Case::new("slices") };
+        let two = Case { media: Media::TwoPps, ..Case::new("pps") };
+        let described = Case { media: Media::TwoPps, described_sets: DescribedSets::All, ..Case::new("ppsall") };
+        let without_pps = Case { described_sets: DescribedSets::SpsOnly, ..Case::new("spsonly") };
+        let without = Case { described_sets: DescribedSets::None, ..Case::new("nosprop") };
+        let set_marked = Case { marker: Marker::ParameterSets, ..Case::new("spsmark") };
+        let unmarked = Case { marker: Marker::Never, ..Case::new("nomark") };
+        play(&[
+            (Case::new("plain"), EACH),
+            (slices, &[AUTO]),
+            (marked, &[AUTO]),
+            (two, &[AUTO]),
+            (described, &[AUTO]),
+            (without_pps, &[AUTO]),
+            (without, &[AUTO, FFMPEG]),
+            (set_marked, &[AUTO]),
+            (unmarked, &[AUTO]),
+        ])
+        .await;
+    });
+}
+
+#[test]
+fn clocks_of_any_kind_play() {
+    within(TEST, async || {
+        let clock = |name, clock| Case { clock, ..Case::new(name) };
+        play(&[
+            (clock("ms", Clock::Milliseconds), &[AUTO, DIRECT]),
+            (clock("double", Clock::TwiceTooFast), &[AUTO, DIRECT]),
+            (clock("still", Clock::Still), &[AUTO, DIRECT]),
+            (clock("restart", Clock::RestartsAfter(40)), &[AUTO, DIRECT]),
+            (clock("wrap", Clock::WrapsAfter(40)), EACH),
+        ])
+        .await;
+    });
+}
+
+/// FFmpeg is restarted twice before it goes by arrival times.
+#[test]
+fn clock_in_milliseconds_plays_by_ffmpeg_in_the_end() {
+    within(TEST, async || {
+        let ms = Case { clock: Clock::Milliseconds, ..Case::new("ms") };
+        for (stream, watched) in look(&[(ms, &[FFMPEG])]).await {
+            assert_eq!(watched.offline.len(), 1, "{stream}: {:?}", watched.offline);
+            watched.plays_in_the_end(&stream, RATE / 2.0, WATCHED);
+        }
+    });
+}
+
+#[test]
+fn new_size_in_mid_stream_is_a_new_epoch() {
+    within(TEST, async || {
+        let watched = play(&[(Case { media: Media::Resized, ..Case::new("dn") }, &[AUTO, DIRECT])]).await;
+        for watched in watched {
+            for size in ["320,240", "640,360"] {
+                assert!(watched.decoded.iter().any(|decoded| decoded == size), "{size}: {:?}", watched.decoded);
+            }
+            assert!(watched.epochs.len() >= 3, "{} epochs", watched.epochs.len());
+        }
+    });
+}
+
+#[test]
+fn sound_that_stops_leaves_the_video_alone() {
+    within(TEST, async || {
+        let stops = Case { sound: Some(Sound { stops_after: Duration::from_secs(2) }), ..Case::new("soundstops") };
+        for watched in play(&[(stops, EACH)]).await {
+            assert!(watched.longest_gap < Duration::from_secs(1), "no video for {:?}", watched.longest_gap);
+        }
+    });
+}

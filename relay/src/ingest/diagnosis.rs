@@ -131,6 +131,9 @@ impl Diagnosis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingest::rtsp::CLOCK_WRONG;
+    use crate::ingest::rtsp_guard::Refusal;
+    use crate::ingest::run::CLOCK_REWIND;
 
     #[test]
     fn ffmpeg_errors_map_to_diagnoses() {
@@ -166,5 +169,26 @@ mod tests {
         assert!(said("/srv/a.mp4", missing).contains("no such file as /srv/a.mp4"));
         assert_eq!(said("rtsp://camera/a", missing), NOT_FOUND);
         assert!(said("rtsp://camera/a", "401 Unauthorized").contains("SHA-256"));
+    }
+
+    #[test]
+    fn troubleshooting_lists_every_sentence() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/troubleshooting.md");
+        let page = std::fs::read_to_string(path).expect("the page is there");
+        let own = [
+            ENDED,
+            FILE_ENDED,
+            SHA256,
+            CLOCK_REWIND,
+            CLOCK_WRONG,
+            "there is no such device as",
+            "there is no such file as",
+        ];
+        let refusals = Refusal::examples();
+        let listed =
+            SIGNS.iter().map(|(.., message)| (*message).to_owned()).chain(own.map(str::to_owned)).chain(refusals);
+        for sentence in listed.chain([UNSUPPORTED.to_owned()]) {
+            assert!(page.contains(&sentence), "docs/troubleshooting.md lacks: {sentence}");
+        }
     }
 }

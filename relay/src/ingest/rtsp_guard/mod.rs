@@ -60,6 +60,14 @@ pub(super) enum Refusal {
     Challenge(String),
 }
 
+#[cfg(test)]
+impl Refusal {
+    /// One of each, without what a camera says.
+    pub(super) fn examples() -> impl Iterator<Item = String> {
+        [Self::Head, Self::Body, Self::AccessUnit, Self::FrameRate].into_iter().map(|refusal| refusal.to_string())
+    }
+}
+
 /// A guarded connection. It ends when the reader closes its own.
 #[derive(Debug)]
 pub(super) struct RtspGuard {

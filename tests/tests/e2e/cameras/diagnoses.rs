@@ -139,3 +139,32 @@ fn files_and_devices_are_not_called_cameras() {
         }
     });
 }
+
+#[test]
+fn check_shows_figures_beside_a_silent_camera() {
+    within(TEST, async || {
+        let silent = Case { attack: Some(Attack::Silence), ..Case::new("silent") };
+        let camera = ScriptedCamera::start(vec![Case::new("plain"), silent]).await;
+        let stream = |name: &str| format!("[streams.{name}]\nsource = \"{}\"\n", camera.url(name, ""));
+        let config =
+            format!("[ingest]\nlinger_seconds = 1\nsilence_seconds = 3\n{}{}", stream("plain"), stream("silent"));
+        let (status, table) = Setup::config(config).run("check", Duration::from_secs(45)).await;
+        assert_eq!(status.code(), Some(1), "{table}");
+        let line = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{table}"));
+        let cells: Vec<_> = line("plain").split_whitespace().collect();
+        let rate: f64 = cells[4].parse().unwrap_or_else(|_| panic!("a frame rate in {cells:?}"));
+        assert!((5.0..30.0).contains(&rate) && cells[2].starts_with("avc1."), "{table}");
+        let says = ["no video for", "no picture came"].iter().any(|words| table.contains(words));
+        assert!(line("silent").contains("FAILED") && says, "{table}");
+    });
+}
+
+#[test]
+fn raw_character_in_a_password_is_named_at_the_start() {
+    within(TEST, async || {
+        let config = "[streams.gate]\nsource = \"rtsp://admin:p#Secret@10.0.0.2/a\"\n";
+        let (status, said) = Setup::config(config).refusal().await;
+        assert!(!status.success() && said.contains("%23") && said.contains("stream gate"), "{said}");
+        assert!(!said.contains("Secret"), "{said}");
+    });
+}

@@ -1,6 +1,6 @@
 //! Cameras that play, whatever their habits.
 
-use sightline_tests::run::within;
+use sightline_tests::run::{until, within};
 use sightline_tests::scripted_camera::case::{Clock, DescribedSets, Marker, Sound};
 use sightline_tests::scripted_camera::media::Media;
 
@@ -49,6 +49,18 @@ fn slices_and_parameter_sets_of_any_kind_play() {
             (unmarked, &[AUTO]),
         ])
         .await;
+    });
+}
+
+#[test]
+fn ffmpeg_is_the_first_to_go_when_memory_runs_out() {
+    within(TEST, async || {
+        let rows = [Row::new(&Case::new("plain"), FFMPEG)];
+        let scene = Scene::open(&rows).await;
+        let _viewer = Viewer::playing(&scene.relay, &rows[0].stream(), &PLAYS_BOTH).await;
+        let ffmpeg = scene.relay.wait_for_ffmpegs(1, START).await.remove(0);
+        let score = || std::fs::read_to_string(format!("/proc/{}/oom_score_adj", ffmpeg.pid)).unwrap_or_default();
+        until("FFmpeg's score", START, async || (score().trim() == "500").then_some(())).await;
     });
 }
 

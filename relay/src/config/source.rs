@@ -135,6 +135,12 @@ impl SourceUrl {
         (is_path || self.scheme() == Some("file")) && !self.is_device()
     }
 
+    /// Whether it is an HLS playlist (RFC 8216, section 4) on a web server.
+    pub fn is_playlist(&self) -> bool {
+        let path = self.0.split(['?', '#']).next().unwrap_or_default();
+        matches!(self.scheme(), Some("http" | "https")) && path.ends_with(".m3u8")
+    }
+
     /// A character in the user name or password that ends them, because it begins the path, query or fragment of an address
     /// (RFC 3986, section 3.2).
     pub fn misplaced_character(&self) -> Option<char> {

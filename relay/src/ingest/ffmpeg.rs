@@ -75,6 +75,9 @@ pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, with
         // RTSP announces its codec. Guessing a frame rate, which a copy does not need, is what takes the seconds.
         extend(&mut args, ["-fpsprobesize", "0", "-analyzeduration", "500000"]);
     }
+    if needs_pace(source) {
+        extend(&mut args, ["-re"]);
+    }
     if with.arrival_times {
         extend(&mut args, ["-use_wallclock_as_timestamps", "1"]);
     }
@@ -92,6 +95,12 @@ pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, with
         extend(&mut args, audio::COPY);
     }
     args
+}
+
+/// Whether a source comes faster than it is to be shown, all at once or a segment at a time: files and HLS.
+fn needs_pace(source: &Source) -> bool {
+    let is_paced = source.input_options.iter().any(|option| ["-re", "-readrate"].contains(&option.as_str()));
+    !is_paced && (source.url.is_file() || source.url.is_playlist())
 }
 
 /// How many more frames FFmpeg reads before it writes one: the muxer waits for the next, to know the duration, and where

@@ -339,7 +339,14 @@ fn init(parameters: &VideoParameters) -> Result<bytes::Bytes, StopReason> {
     let unsupported = |error: String| {
         unsupported(Cause::ParameterSets, format!("the camera's parameter sets cannot be read: {error}"))
     };
-    let entry = parameters.mp4_sample_entry().build().map_err(|error| unsupported(error.to_string()))?;
+    let mut entry = parameters.mp4_sample_entry();
+    // Chromium goes by the box `pasp` alone, other browsers by the SPS.
+    if let Some((Ok(horizontal), Ok(vertical))) =
+        parameters.pixel_aspect_ratio().map(|(across, down)| (u16::try_from(across), u16::try_from(down)))
+    {
+        entry = entry.with_aspect_ratio((horizontal, vertical));
+    }
+    let entry = entry.build().map_err(|error| unsupported(error.to_string()))?;
     let (width, height) = parameters.pixel_dimensions();
     let side = |pixels: u32| u16::try_from(pixels).map_err(|_| unsupported(format!("{width}x{height} pixels")));
     let size = Size { width: side(width)?, height: side(height)? };

@@ -1,5 +1,8 @@
 //! Cameras that play, whatever their habits.
 
+use std::collections::HashMap;
+
+use sightline_tests::http::Server;
 use sightline_tests::run::{until, within};
 use sightline_tests::scripted_camera::case::{Clock, DescribedSets, Marker, Sound};
 use sightline_tests::scripted_camera::media::Media;
@@ -100,6 +103,59 @@ fn new_size_in_mid_stream_is_a_new_epoch() {
                 assert!(watched.decoded.iter().any(|decoded| decoded == size), "{size}: {:?}", watched.decoded);
             }
             assert!(watched.epochs.len() >= 3, "{} epochs", watched.epochs.len());
+        }
+    });
+}
+
+#[test]
+fn pixels_that_are_not_square_are_declared() {
+    within(TEST, async || {
+        let wide = Case { media: Media::WidePixels, ..Case::new("wide") };
+        for watched in play(&[(wide, EACH)]).await {
+            let init = &watched.epochs[0][0];
+            let declares = init.windows(12).any(|box_| *box_ == *b"pasp\0\0\0\x08\0\0\0\x03");
+            assert!(declares, "8:3 in the sample entry (ISO/IEC 14496-12, section 12.1.4)");
+        }
+    });
+}
+
+#[test]
+fn first_video_that_can_be_shown_is_chosen() {
+    within(TEST, async || {
+        let jpeg = &["m=video 0 RTP/AVP 26", "a=control:jpeg"];
+        play(&[(Case { sdp_before: jpeg, ..Case::new("jpegfirst") }, &[AUTO, DIRECT])]).await;
+    });
+}
+
+/// Files and HLS come faster than they are to be shown.
+#[test]
+fn playlists_and_files_are_paced() {
+    within(TEST, async || {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let playlist = folder.path().join("index.m3u8");
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=15", "-t", "20", "-c:v", "libx264"]);
+        ffmpeg.args(["-bf", "0", "-g", "30", "-f", "hls", "-hls_time", "2", "-hls_list_size", "0"]);
+        ffmpeg.args(["-hls_flags", "single_file"]).arg(&playlist);
+        assert!(ffmpeg.status().expect("ffmpeg is installed").success());
+        let read = |name: &str| std::fs::read(folder.path().join(name)).expect("FFmpeg wrote it");
+        let files = HashMap::from([
+            ("/index.m3u8", ("application/vnd.apple.mpegurl", read("index.m3u8"))),
+            ("/index.ts", ("video/mp2t", read("index.ts"))),
+        ]);
+        let server = Server::start(files).await;
+        let file = folder.path().join("index.ts");
+        let config = format!(
+            "[streams.hls]\nsource = \"{}\"\n[streams.file]\nsource = \"{}\"\n",
+            server.url("/index.m3u8"),
+            file.display()
+        );
+        let relay = Setup::config(config).start().await;
+        for stream in ["hls", "file"] {
+            let watched = watch(&relay, stream.to_owned(), None, Duration::from_secs(5)).await;
+            say(&format!("{stream:<14} {:<7} {} frames in 5 s", FFMPEG, watched.fragments()));
+            watched.plays(stream, RATE, Duration::from_secs(5));
+            assert!(watched.fragments() < 120, "{stream}: {} frames in 5 s", watched.fragments());
         }
     });
 }

@@ -17,6 +17,8 @@ pub struct Case {
     pub interval: Duration,
     /// Which packets have the marker bit.
     pub marker: Marker,
+    /// The form of fragmentation units.
+    pub fragments: Fragments,
     /// What its timestamps count.
     pub clock: Clock,
     /// The parameter sets in the session description.
@@ -48,6 +50,7 @@ impl Case {
             first: 0,
             interval: Duration::from_millis(66),
             marker: Marker::AccessUnit,
+            fragments: Fragments::Plain,
             clock: Clock::Right,
             described_sets: DescribedSets::First,
             sdp_before: &[],
@@ -73,6 +76,19 @@ pub enum Marker {
     ParameterSets,
     /// None.
     Never,
+}
+
+/// The form of fragmentation units (RFC 6184, section 5.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fragments {
+    /// As specified.
+    Plain,
+    /// The reserved bit is set.
+    ReservedBit,
+    /// The last one has no bytes.
+    EmptyLast,
+    /// All NAL units of a frame in one, with start codes between them.
+    StartCodes,
 }
 
 /// What RTP timestamps count.

@@ -1,6 +1,7 @@
 //! RTP packets of H.264 (RFC 6184) and sound, and their places in an RTSP connection.
 
 use super::annex_b::unit_type;
+use super::case::Fragments;
 
 /// Most bytes of a payload: packets of cameras fit into an Ethernet frame.
 const PAYLOAD_MAX: usize = 1200;
@@ -30,12 +31,16 @@ impl Track {
 }
 
 /// The payloads of a NAL unit: itself, or fragmentation units (RFC 6184, section 5.8).
-pub fn payloads(unit: &[u8]) -> Vec<Vec<u8>> {
+pub fn payloads(unit: &[u8], form: Fragments) -> Vec<Vec<u8>> {
     if unit.len() <= PAYLOAD_MAX {
         return vec![unit.to_vec()];
     }
-    let parts: Vec<_> = unit[1..].chunks(PAYLOAD_MAX - 2).collect();
-    let (indicator, kind, last) = (unit[0] & 0xe0 | 28, unit_type(unit), parts.len() - 1);
+    let mut parts: Vec<_> = unit[1..].chunks(PAYLOAD_MAX - 2).collect();
+    if form == Fragments::EmptyLast {
+        parts.push(&[]);
+    }
+    let (indicator, last) = (unit[0] & 0xe0 | 28, parts.len() - 1);
+    let kind = unit_type(unit) | if form == Fragments::ReservedBit { 0x20 } else { 0 };
     let header = |at: usize| kind | u8::from(at == 0) << 7 | u8::from(at == last) << 6;
     parts.iter().enumerate().map(|(at, part)| [&[indicator, header(at)], *part].concat()).collect()
 }
@@ -53,10 +58,10 @@ mod tests {
     #[test]
     fn long_units_are_fragmented_and_keep_their_bytes() {
         let unit: Vec<u8> = std::iter::once(0x65).chain((0..3000u32).map(|n| n as u8)).collect();
-        let parts = payloads(&unit);
+        let parts = payloads(&unit, Fragments::Plain);
         assert_eq!(parts.iter().map(|part| part[1] & 0xc0).collect::<Vec<_>>(), [0x80, 0, 0x40]);
         assert!(parts.iter().all(|part| part[0] == 0x7c && part[1] & 0x1f == 5));
         assert_eq!(parts.iter().flat_map(|part| part[2..].to_vec()).collect::<Vec<_>>(), unit[1..]);
-        assert_eq!(payloads(&unit[..100]), [unit[..100].to_vec()]);
+        assert_eq!(payloads(&unit[..100], Fragments::Plain), [unit[..100].to_vec()]);
     }
 }

@@ -1,9 +1,10 @@
 //! The media of a scripted camera: which packets are due when. Reads no clock.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::annex_b::{is_parameter_set, is_slice};
-use super::case::{Attack, Case, Clock, Marker};
+use super::case::{Attack, Case, Clock, Fragments, Marker};
 use super::rtp::{Track, payloads};
 
 /// The length of a packet of sound, and its samples.
@@ -115,7 +116,10 @@ impl<'a> Sender<'a> {
 
     fn access_unit(&mut self) -> Vec<Vec<u8>> {
         let units = self.case.media.access_units();
-        let unit = &units[(self.case.first + self.frames) % units.len()];
+        let mut unit = Cow::Borrowed(&units[(self.case.first + self.frames) % units.len()]);
+        if self.case.fragments == Fragments::StartCodes {
+            unit = Cow::Owned(vec![unit.join(&[0, 0, 0, 1][..])]);
+        }
         let before = self.timestamp.wrapping_sub((self.case.interval.as_secs_f64() * f64::from(TICKS)) as u32);
         let mut packets = Vec::new();
         for (at, nal) in unit.iter().enumerate() {
@@ -127,7 +131,7 @@ impl<'a> Sender<'a> {
                 Marker::Never => false,
             };
             let timestamp = if self.case.marker == Marker::ParameterSets && set { before } else { self.timestamp };
-            let parts = payloads(nal);
+            let parts = payloads(nal, self.case.fragments);
             let end = parts.len() - 1;
             let packet =
                 |(part, payload): (usize, &Vec<u8>)| self.video.packet(timestamp, marker && part == end, payload);

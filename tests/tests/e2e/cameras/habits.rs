@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sightline_tests::http::Server;
 use sightline_tests::run::{until, within};
-use sightline_tests::scripted_camera::case::{Clock, DescribedSets, Marker, Sound};
+use sightline_tests::scripted_camera::case::{Clock, DescribedSets, Fragments, Marker, Sound};
 use sightline_tests::scripted_camera::media::Media;
 
 use super::*;
@@ -104,6 +104,19 @@ fn new_size_in_mid_stream_is_a_new_epoch() {
             }
             assert!(watched.epochs.len() >= 3, "{} epochs", watched.epochs.len());
         }
+    });
+}
+
+#[test]
+fn fragmentation_of_any_kind_plays() {
+    within(TEST, async || {
+        let case = |name, fragments| Case { fragments, ..Case::new(name) };
+        play(&[
+            (case("fureserved", Fragments::ReservedBit), &[AUTO, FFMPEG]),
+            (case("fuempty", Fragments::EmptyLast), &[AUTO, FFMPEG]),
+            (case("fuannexb", Fragments::StartCodes), &[AUTO]),
+        ])
+        .await;
     });
 }
 

@@ -53,7 +53,8 @@ const UNREACHABLE: &str =
 const UNSUPPORTED: &str =
     "the source's video is neither H.264 nor H.265; set `encode = \"h264\"` for this stream in the configuration";
 
-const TOO_MANY_VIEWERS: &str = "the camera has too many viewers or too little bandwidth (453); close other viewers of the camera, or raise its limit of connections";
+const TOO_MANY_VIEWERS: &str = "the camera has too many viewers or too little bandwidth (453); close other viewers \
+                                of the camera, or raise its limit of connections";
 const NO_SESSION: &str =
     "the camera does not know the session that it has just begun (454); restart the camera or update its firmware";
 const UDP_ONLY: &str =
@@ -69,7 +70,8 @@ pub const ENDED: &str = "the source ended; check that it is switched on";
 /// The same for a file.
 pub const FILE_ENDED: &str = "the file ended; `input_options = [\"-re\", \"-stream_loop\", \"-1\"]` repeats it";
 /// What FFmpeg's refused login may mean besides a wrong password.
-const SHA256: &str = "if they are right, the camera may ask for Digest SHA-256, which FFmpeg does not know; remove `reader = \"ffmpeg\"`";
+const SHA256: &str = "if they are right, the camera may ask for Digest SHA-256, which FFmpeg does not know; remove \
+                      `reader = \"ffmpeg\"`";
 
 /// What a line of FFmpeg's log, or an error of the direct reader, means, where it means anything to us.
 pub fn diagnose(line: &str) -> Option<Diagnosis> {

@@ -24,20 +24,23 @@ pub enum Media {
     IntraRefresh,
 }
 
+/// The access units of a video, once it is encoded.
+type Encoded = OnceLock<Vec<Vec<Unit>>>;
+
 impl Media {
     /// Its access units, to be sent in a loop.
     ///
     /// # Panics
     /// When FFmpeg cannot encode it.
     pub fn access_units(self) -> &'static [Vec<Unit>] {
-        static ENCODED: Mutex<Vec<(Media, &'static OnceLock<Vec<Vec<Unit>>>)>> = Mutex::new(Vec::new());
+        static ENCODED: Mutex<Vec<(Media, &'static Encoded)>> = Mutex::new(Vec::new());
         let cell = {
             let mut encoded = ENCODED.lock().unwrap_or_else(PoisonError::into_inner);
             match encoded.iter().find(|(known, _)| *known == self) {
                 Some((_, cell)) => cell,
                 None => {
                     // Statics are never dropped, and neither is this.
-                    let cell: &'static OnceLock<_> = Box::leak(Box::default());
+                    let cell: &'static Encoded = Box::leak(Box::default());
                     encoded.push((self, cell));
                     cell
                 }

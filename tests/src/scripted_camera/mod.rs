@@ -106,7 +106,7 @@ async fn serve(connection: TcpStream, cases: Arc<[Case]>, requests: Arc<Mutex<Ve
         tokio::select! {
             biased;
             () = sleep_until(due.unwrap_or(start)), if due.is_some() => {
-                for packet in sender.iter_mut().flat_map(Sender::next) {
+                for packet in sender.iter_mut().flat_map(Sender::send) {
                     send(&packet, &session, &mut writer, &udp).await?;
                 }
                 // A camera without pauses reads requests as well.

@@ -71,7 +71,7 @@ impl<'a> Sender<'a> {
     }
 
     /// The packets that are due at [`Self::due`].
-    pub fn next(&mut self) -> Vec<Packet> {
+    pub fn send(&mut self) -> Vec<Packet> {
         let has_sound = self.case.sound.is_some_and(|sound| self.sound_due < sound.stops_after);
         if has_sound && self.sound_due < self.video_due {
             let timestamp = (self.sound_due.as_millis() as u32 / 20) * SOUND.1;

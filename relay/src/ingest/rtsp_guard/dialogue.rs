@@ -73,7 +73,7 @@ impl Dialogue {
     }
 
     /// Takes a message of the camera.
-    pub(super) fn from_camera(&mut self, mut message: Message) -> Result<Forward, Refusal> {
+    pub(super) fn take_camera(&mut self, mut message: Message) -> Result<Forward, Refusal> {
         let Some(status) = message.status() else { return Ok(Forward::Reader(message.bytes())) };
         let Some(pending) = self.pending.as_ref().filter(|pending| message.number() == Some(pending.number)) else {
             // A late answer to a keepalive, which the reader takes for an error. Before that, the reader tells the error.
@@ -165,13 +165,13 @@ mod tests {
         assert_eq!(first, "DESCRIBE rtsp://cam:554/a?b RTSP/1.0\r\nCSeq: 1\r\n\r\n");
         let challenge = "RTSP/1.0 401 Unauthorized\nCSeq: 1\nWWW-Authenticate: Basic realm=\"c\"\n\
                          WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", algorithm=\"SHA-256\"\n\n";
-        let second = sent(dialogue.from_camera(message(challenge)).unwrap());
+        let second = sent(dialogue.take_camera(message(challenge)).unwrap());
         assert!(
             second.starts_with("DESCRIBE rtsp://cam:554/a?b RTSP/1.0\r\nCSeq: 1\r\nAuthorization: Digest "),
             "{second}"
         );
         assert!(second.contains("uri=\"rtsp://cam:554/a?b\"") && second.contains("algorithm=SHA-256"), "{second}");
-        let refused = dialogue.from_camera(message(challenge)).unwrap();
+        let refused = dialogue.take_camera(message(challenge)).unwrap();
         assert!(matches!(refused, Forward::Reader(_)), "a wrong password is told: {refused:?}");
     }
 
@@ -179,7 +179,7 @@ mod tests {
     fn answer_without_a_base_gets_the_camera_s() {
         let mut dialogue = dialogue();
         dialogue.request(message("DESCRIBE rtsp://127.0.0.1:9/key/a RTSP/1.0\nCSeq: 1\n\n"), Instant::now());
-        let answer = sent(dialogue.from_camera(message("RTSP/1.0 200 OK\nCSeq: 1\n\n")).unwrap());
+        let answer = sent(dialogue.take_camera(message("RTSP/1.0 200 OK\nCSeq: 1\n\n")).unwrap());
         assert_eq!(answer, "RTSP/1.0 200 OK\r\nContent-Base: rtsp://cam:554/a\r\nCSeq: 1\r\n\r\n");
     }
 
@@ -189,11 +189,11 @@ mod tests {
         let now = Instant::now();
         dialogue.request(message("PLAY rtsp://cam:554/a RTSP/1.0\nCSeq: 3\n\n"), now);
         assert_eq!(dialogue.due(), None, "an answer that does not come is the reader's affair");
-        dialogue.from_camera(message("RTSP/1.0 200 OK\nCSeq: 3\n\n")).unwrap();
+        dialogue.take_camera(message("RTSP/1.0 200 OK\nCSeq: 3\n\n")).unwrap();
         dialogue.request(message("OPTIONS rtsp://cam:554/a RTSP/1.0\nCSeq: 4\n\n"), now);
         assert_eq!(dialogue.due(), Some(now + KEEPALIVE_WAIT));
         assert!(String::from_utf8(dialogue.overdue()).unwrap().contains("CSeq: 4\r\n"));
-        let late = dialogue.from_camera(message("RTSP/1.0 200 OK\nCSeq: 4\n\n")).unwrap();
+        let late = dialogue.take_camera(message("RTSP/1.0 200 OK\nCSeq: 4\n\n")).unwrap();
         assert_eq!((late, dialogue.due()), (Forward::Nowhere, None));
     }
 
@@ -201,7 +201,7 @@ mod tests {
     fn unknown_challenge_is_told() {
         let mut dialogue = dialogue();
         dialogue.request(message("DESCRIBE rtsp://127.0.0.1:9/key RTSP/1.0\nCSeq: 1\n\n"), Instant::now());
-        let refusal = dialogue.from_camera(message("RTSP/1.0 401 No\nCSeq: 1\nWWW-Authenticate: Kerberos\n\n"));
+        let refusal = dialogue.take_camera(message("RTSP/1.0 401 No\nCSeq: 1\nWWW-Authenticate: Kerberos\n\n"));
         assert!(matches!(refusal, Err(Refusal::Challenge(_))), "{refusal:?}");
     }
 }

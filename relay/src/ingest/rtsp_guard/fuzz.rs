@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::budget::Budget;
 use super::dialogue::Dialogue;
-use super::wire::{BODY_MAX, HEAD_MAX, Message, Piece, next_piece};
+use super::wire::{BODY_MAX, HEAD_MAX, Message};
 use super::{Guarded, Refusal};
 use crate::ingest::fuzz::piece;
 
@@ -25,11 +25,12 @@ fn passed(data: &[u8], size: usize) -> (Vec<u8>, bool, Option<Refusal>) {
         refusal: Default::default(),
     };
     let request = "DESCRIBE rtsp://127.0.0.1:1/key/a RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_owned();
-    guarded.dialogue.request(Message { head: request, body: Default::default() }, Instant::now());
+    let now = Instant::now();
+    guarded.dialogue.request(Message { head: request, body: Default::default() }, now);
     let (mut down, mut reader, mut answered) = (BytesMut::new(), Vec::new(), false);
     for bytes in data.chunks(size) {
         down.extend_from_slice(bytes);
-        match guarded.pass(&mut BytesMut::new(), &mut down) {
+        match guarded.pass(&mut BytesMut::new(), &mut down, now) {
             Ok(passed) => {
                 reader.extend(passed.reader);
                 answered |= !passed.camera.is_empty();

@@ -158,7 +158,7 @@ impl Guarded {
         let (mut from_camera, mut to_camera) = camera.split();
         let mut down = BytesMut::with_capacity(READ);
         loop {
-            let passed = match self.pass(&mut up, &mut down) {
+            let passed = match self.pass(&mut up, &mut down, Instant::now()) {
                 Ok(passed) => passed,
                 Err(refusal) => {
                     let _ = self.refusal.set(refusal);
@@ -184,9 +184,8 @@ impl Guarded {
     }
 
     /// Takes what is complete from the buffers of both directions.
-    fn pass(&mut self, up: &mut BytesMut, down: &mut BytesMut) -> Result<Passed, Refusal> {
+    fn pass(&mut self, up: &mut BytesMut, down: &mut BytesMut, now: Instant) -> Result<Passed, Refusal> {
         let mut passed = Passed::default();
-        let now = Instant::now();
         while let Some(piece) = wire::next_piece(up)? {
             match piece {
                 Piece::Message(message) => passed.add(self.dialogue.request(message, now)),
@@ -195,7 +194,7 @@ impl Guarded {
         }
         while let Some(piece) = wire::next_piece(down)? {
             match piece {
-                Piece::Message(message) => passed.add(self.dialogue.from_camera(message)?),
+                Piece::Message(message) => passed.add(self.dialogue.take_camera(message)?),
                 Piece::Packet(packet) => {
                     self.budget.packet(packet[1], &packet[4..], now)?;
                     passed.reader.extend_from_slice(&packet);

@@ -7,8 +7,7 @@ use tokio::time::Instant;
 
 use super::Refusal;
 
-/// Bytes of one access unit. The largest key frames of 8K cameras have 2 to 3 MiB; the reader holds a frame in three copies for a
-/// moment.
+/// Bytes of one access unit: three seconds of a camera of 20 Mbit/s. The reader holds a frame in three copies for a moment.
 pub(super) const ACCESS_UNIT_MAX: usize = 8 * 1024 * 1024;
 /// What a packet costs besides its bytes, so that empty packets have a limit as well.
 const PACKET_COST: usize = 64;

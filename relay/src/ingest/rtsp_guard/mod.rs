@@ -1,9 +1,8 @@
 //! Stands between the RTSP client (`retina`) and a camera: keeps byte and frame budgets, logs in, answers ignored keepalives.
 //!
 //! `retina` buffers what a camera sends without limits, and opens its connection itself. So it is given an address on the
-//! loopback interface, where this passes on what comes from the camera. A packet is copied once more, which costs some 50 µs of
-//! delay and 1 % of what the reader does. The address holds a random key, so that no other program of the machine takes the
-//! connection.
+//! loopback interface, where this passes on what comes from the camera; each packet is copied once more. The address holds a
+//! random key, so that no other program of the machine takes the connection.
 //!
 //! | module | task |
 //! | --- | --- |

@@ -306,6 +306,13 @@ impl File {
             return Err(format!("the source of stream {name} is empty"));
         }
         for (name, source) in &streams {
+            if let Some(character) = source.url.misplaced_character() {
+                return Err(format!(
+                    "the user name or password in the source of stream {name} contains {character:?}, which ends it; write \
+                     %{:02X} in its place (percent-encoding)",
+                    u32::from(character)
+                ));
+            }
             read_directly(name, source)?;
         }
         if self.ingest.ring_mib == 0 {

@@ -4,6 +4,7 @@
 //! | target | input | invariant, besides not panicking |
 //! | --- | --- | --- |
 //! | [`fmp4`] | FFmpeg's output | any split gives the same output; published bytes can be parsed and say the same |
+//! | [`rtsp`] | an RTSP connection, as the camera sends it | any split gives the same output; what waits is bounded |
 //! | [`nut`] | a source's audio | any split gives the same output; no byte is lost |
 //! | [`nal`] | NAL units | an amended parameter set declares that frames are in order |
 //! | [`codecs`] | codec strings | formatting and parsing round-trip; a codec covers itself |
@@ -29,8 +30,8 @@ pub use crate::config::fuzz::config;
 pub use crate::egress::hls::fuzz::hls;
 pub use crate::egress::websocket::fuzz::viewer;
 pub use crate::egress::whep::fuzz::whep;
-pub use crate::ingest::fuzz::fmp4;
 use crate::ingest::fuzz::piece;
+pub use crate::ingest::fuzz::{fmp4, rtsp};
 
 /// See the [module](self).
 pub fn nut(data: &[u8]) {

@@ -10,6 +10,7 @@
 //! | [`process`] | child processes that end with their owner, and their entries in `/proc` |
 //! | [`lines`] | the lines that a process prints, and waiting for one |
 //! | [`camera`] | an RTSP camera that marks its frames and counts its connections |
+//! | [`scripted_camera`] | an RTSP camera that does exactly what a test describes, down to its packets |
 //! | [`recording`] | recordings with the parameter sets of cameras, as sources |
 //! | [`relay`] | the relay under test: start, stop, kill, restart, inspect |
 //! | [`impaired_link`] | an impaired link between browser and relay: delays, throttles, stalls, cuts, resets |
@@ -60,6 +61,7 @@ pub mod recording;
 pub mod relay;
 pub mod routes;
 pub mod run;
+pub mod scripted_camera;
 pub mod slow;
 pub mod sound_card;
 pub mod stats;

@@ -8,6 +8,10 @@ use tokio::time::Instant;
 
 use crate::hub::{Hub, Stream};
 
+/// The note of a source that has sent video but no key frame yet.
+const AWAITS_KEY_FRAME: &str = "The camera sends video, which can be shown from its next key frame on. A shorter key frame \
+                                interval in the camera (\"I-frame interval\", \"GOP\"; no \"smart codec\") shortens the wait.";
+
 /// The catalogue of `hub` at `now`. `webrtc` says whether the relay offers WebRTC. `can_log_out` depends on the request and is
 /// false here.
 pub(crate) fn catalogue(hub: &Hub, now: Instant, webrtc: bool) -> Catalogue {
@@ -40,7 +44,8 @@ fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> StreamInfo {
     let fallback = reader.as_ref().and_then(|reader| {
         Some(format!("FFmpeg reads the camera, which adds two frames of delay: {}.", reader.reason.as_ref()?))
     });
-    let notes = note.map(str::to_owned).into_iter().chain(fallback).collect();
+    let awaits = stream.rendition(Variant::Copy).awaits_key_frame().then(|| AWAITS_KEY_FRAME.to_owned());
+    let notes = note.map(str::to_owned).into_iter().chain(fallback).chain(awaits).collect();
     let b_frames = reordering.map(|reordering| reordering == Reordering::Present);
     let audio = stream.audio_buffer().audio().map(|source| {
         let sent = stream.audio().info(now);

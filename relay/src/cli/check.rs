@@ -18,7 +18,7 @@ use super::{print, this_program};
 use crate::access::oidc;
 use crate::api::catalogue::catalogue;
 use crate::config::Config;
-use crate::hub::rendition::{Protocol, Purpose, Rendition, Status};
+use crate::hub::rendition::{Protocol, Purpose, Rendition, Status, Subscription};
 use crate::hub::{Hub, ring};
 use crate::ingest;
 use crate::limits::LiveLimits;
@@ -58,15 +58,20 @@ async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
         CancellationToken::new(),
     );
     let sources = config.streams.iter().filter_map(|(name, source)| Some((hub.stream(name)?, source)));
-    let looks = sources.map(|(stream, source)| {
+    let looks = sources.enumerate().map(|(n, (stream, source))| {
         ingest::start(&stream, source, &settings, &tasks, &shutdown);
-        look(stream.rendition(Variant::Copy).clone())
+        let hub = &hub;
+        async move {
+            let copy = stream.rendition(Variant::Copy);
+            let subscription = copy.subscribe(Purpose::View(Protocol::Plain));
+            let status = look(copy, subscription).await;
+            // Now, and not when the slowest source has been looked at: the figures of an idle source are gone by then.
+            let mut info = catalogue(hub, Instant::now(), false).streams.swap_remove(n);
+            info.state = status.to_wire(Instant::now());
+            info
+        }
     });
-    let statuses = join_all(looks).await;
-    let mut streams = catalogue(&hub, Instant::now(), false).streams;
-    for (stream, status) in streams.iter_mut().zip(statuses) {
-        stream.state = status.to_wire(Instant::now());
-    }
+    let streams = join_all(looks).await;
     shutdown.cancel();
     tasks.close();
     // Processes that do not end in time end with this program.
@@ -74,9 +79,8 @@ async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
     streams
 }
 
-/// Subscribes until the rendition has been live for [`LOOK`] or has failed.
-async fn look(rendition: Arc<Rendition>) -> Status {
-    let mut held = rendition.subscribe(Purpose::View(Protocol::Plain));
+/// Waits until the rendition has been live for [`LOOK`] or has failed.
+async fn look(rendition: &Rendition, mut held: Subscription) -> Status {
     let settled = async {
         loop {
             match held.next_status().await {

@@ -123,6 +123,36 @@ impl SourceUrl {
         self.0.split_once("://").map(|(scheme, _)| scheme)
     }
 
+    /// Whether it is a device of this machine.
+    pub fn is_device(&self) -> bool {
+        self.0.starts_with("/dev/")
+    }
+
+    /// Whether it is a file.
+    pub fn is_file(&self) -> bool {
+        // A filter graph has options.
+        let is_path = self.scheme().is_none() && !self.0.contains(['=', ':']);
+        (is_path || self.scheme() == Some("file")) && !self.is_device()
+    }
+
+    /// Whether it is an HLS playlist (RFC 8216, section 4) on a web server.
+    pub fn is_playlist(&self) -> bool {
+        let path = self.0.split(['?', '#']).next().unwrap_or_default();
+        matches!(self.scheme(), Some("http" | "https")) && path.ends_with(".m3u8")
+    }
+
+    /// A character in the user name or password that ends them, because it begins the path, query or fragment of an address
+    /// (RFC 3986, section 3.2).
+    pub fn misplaced_character(&self) -> Option<char> {
+        let (_, rest) = self.0.split_once("://")?;
+        let end = rest.find(['/', '?', '#'])?;
+        let (before, after) = rest.split_at(end);
+        // What is before is a host, perhaps with a port, or a name and the beginning of a password.
+        let (_, port) = before.rsplit_once(':')?;
+        let is_port = before.contains('@') || before.starts_with('[') || port.bytes().all(|byte| byte.is_ascii_digit());
+        (!is_port && after.contains('@')).then(|| after.chars().next()).flatten()
+    }
+
     /// Removes the address's secrets from `text`, an external program's output that may repeat the address or parts of it.
     pub fn redact(&self, text: &str) -> String {
         let mut out = if self.scheme().is_some() { text.replace(&self.0, &self.to_string()) } else { text.to_owned() };
@@ -225,6 +255,26 @@ mod tests {
             assert_eq!(parts(url), ("rtsp://cam/a".to_owned(), expected), "{url}");
         }
         assert!(SourceUrl::new("/dev/video0").parts().is_none());
+    }
+
+    #[test]
+    fn raw_characters_in_a_password_are_found() {
+        let found = |url: &str| SourceUrl::new(url).misplaced_character();
+        for (url, character) in
+            [("rtsp://admin:p#ss@cam/a", '#'), ("rtsp://admin:p/ss@cam/a", '/'), ("rtsp://admin:p?ss@cam:554/a?b", '?')]
+        {
+            assert_eq!(found(url), Some(character), "{url}");
+        }
+        for url in [
+            "rtsp://admin:p%23ss@cam/a@b",
+            "rtsp://cam:554/a@b",
+            "http://10.0.0.2/s.cgi?user=admin@x",
+            "rtsp://[::1]:554/a@b",
+            "rtsp://cam",
+            "/srv/a:b/c@d",
+        ] {
+            assert_eq!(found(url), None, "{url}");
+        }
     }
 
     #[test]

@@ -3,13 +3,14 @@ use std::path::{Path, PathBuf};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 10] = [
+const TARGETS: [(&str, Target); 11] = [
     ("codecs", super::codecs),
     ("config", super::config),
     ("fmp4", super::fmp4),
     ("hls", super::hls),
     ("nal", super::nal),
     ("nut", super::nut),
+    ("rtsp", super::rtsp),
     ("page", super::page),
     ("tokens", super::tokens),
     ("viewer", super::viewer),

@@ -4,6 +4,7 @@
 //! subscriptions, in total and per client; the counts start and stop the source.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -137,6 +138,7 @@ pub struct Rendition {
     clients: watch::Sender<Clients>,
     changes: Changes,
     stats: RenditionStats,
+    awaits_key_frame: AtomicBool,
 }
 
 impl Rendition {
@@ -162,6 +164,7 @@ impl Rendition {
             clients: watch::Sender::new(Clients::default()),
             changes,
             stats: RenditionStats::default(),
+            awaits_key_frame: AtomicBool::new(false),
         })
     }
 
@@ -221,8 +224,23 @@ impl Rendition {
         self.stop(status);
     }
 
+    /// Whether the source sends video that can be shown from its next key frame on.
+    pub fn awaits_key_frame(&self) -> bool {
+        self.awaits_key_frame.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`Self::awaits_key_frame`]. Returns whether that changed.
+    pub fn set_awaits_key_frame(&self, awaits: bool) -> bool {
+        let changed = self.awaits_key_frame.swap(awaits, Ordering::Relaxed) != awaits;
+        if changed {
+            self.changes.notify();
+        }
+        changed
+    }
+
     /// Ends the epoch because the source ended or has no subscribers.
     pub fn stop(&self, status: Status) {
+        self.set_awaits_key_frame(false);
         self.write().stop();
         self.set_status(status);
     }

@@ -2,6 +2,8 @@
 
 use sightline_protocol::message::OfflineReason;
 
+use crate::config::SourceUrl;
+
 /// A kind of failure and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
@@ -13,11 +15,25 @@ pub struct Diagnosis {
 
 /// What FFmpeg writes, in lower case, and what that means. The first match wins, so the specific come first.
 const SIGNS: &[(&str, OfflineReason, &str)] = &[
+    ("failed: 453", OfflineReason::Failed, TOO_MANY_VIEWERS),
+    ("failed: 454", OfflineReason::Failed, NO_SESSION),
+    ("failed: 461", OfflineReason::Failed, UDP_ONLY),
+    ("nonmatching transport in server reply", OfflineReason::Failed, UDP_ONLY),
+    ("failed: 400", OfflineReason::Failed, BAD_REQUEST),
+    ("400 bad request", OfflineReason::Failed, BAD_REQUEST),
+    ("failed: 500", OfflineReason::Unreachable, BUSY),
+    ("failed: 502", OfflineReason::Unreachable, BUSY),
+    ("failed: 503", OfflineReason::Unreachable, BUSY),
+    ("failed: 504", OfflineReason::Unreachable, BUSY),
+    ("failed: 301", OfflineReason::Failed, REDIRECT),
+    ("failed: 302", OfflineReason::Failed, REDIRECT),
+    ("not on whitelist", OfflineReason::Failed, REDIRECT),
     ("401 unauthorized", OfflineReason::Unauthorized, UNAUTHORIZED),
     ("403 forbidden", OfflineReason::Unauthorized, UNAUTHORIZED),
     ("404 not found", OfflineReason::NotFound, NOT_FOUND),
     ("404 stream not found", OfflineReason::NotFound, NOT_FOUND),
     ("no such file or directory", OfflineReason::NotFound, NOT_FOUND),
+    ("no such device", OfflineReason::NotFound, NOT_FOUND),
     ("matches no streams", OfflineReason::NoVideo, "the source has no video; choose one that has"),
     ("could not find tag for codec", OfflineReason::UnsupportedCodec, UNSUPPORTED),
     ("connection refused", OfflineReason::Unreachable, UNREACHABLE),
@@ -37,13 +53,50 @@ const UNREACHABLE: &str =
 const UNSUPPORTED: &str =
     "the source's video is neither H.264 nor H.265; set `encode = \"h264\"` for this stream in the configuration";
 
-/// What a line of FFmpeg's log means, where it means anything to us.
+const TOO_MANY_VIEWERS: &str = "the camera has too many viewers or too little bandwidth (453); close other viewers \
+                                of the camera, or raise its limit of connections";
+const NO_SESSION: &str =
+    "the camera does not know the session that it has just begun (454); restart the camera or update its firmware";
+const UDP_ONLY: &str =
+    "the camera sends media by UDP only (461); set `rtsp_transport = \"udp\"` for this stream in the configuration";
+const BAD_REQUEST: &str =
+    "the camera does not accept the request (400 Bad Request); check the path of the address in the configuration";
+const BUSY: &str = "the camera is busy or starting (500 to 504, such as 503); the relay tries again";
+const REDIRECT: &str =
+    "the source leads to another address, which the relay does not follow; put that address into the configuration";
+
+/// What a source that ended says of itself.
+pub const ENDED: &str = "the source ended; check that it is switched on";
+/// The same for a file.
+pub const FILE_ENDED: &str = "the file ended; `input_options = [\"-re\", \"-stream_loop\", \"-1\"]` repeats it";
+/// What FFmpeg's refused login may mean besides a wrong password.
+const SHA256: &str = "if they are right, the camera may ask for Digest SHA-256, which FFmpeg does not know; remove \
+                      `reader = \"ffmpeg\"`";
+
+/// What a line of FFmpeg's log, or an error of the direct reader, means, where it means anything to us.
 pub fn diagnose(line: &str) -> Option<Diagnosis> {
     let line = line.to_ascii_lowercase();
     SIGNS
         .iter()
         .find(|(sign, ..)| line.contains(sign))
         .map(|&(_, reason, message)| Diagnosis { reason, message: message.to_owned() })
+}
+
+/// The diagnosis of a line of FFmpeg's log for this source, which is no camera where it is a file or a device.
+pub fn diagnose_source(line: &str, source: Option<&SourceUrl>) -> Option<Diagnosis> {
+    let mut found = diagnose(line)?;
+    let Some(source) = source else { return Some(found) };
+    match found.message.as_str() {
+        NOT_FOUND if source.is_device() => {
+            found.message = format!("there is no such device as {source}; check that it is connected, and its name");
+        }
+        NOT_FOUND if source.is_file() => {
+            found.message = format!("there is no such file as {source}; correct its name in the configuration");
+        }
+        UNAUTHORIZED if source.scheme() == Some("rtsp") => found.message = format!("{UNAUTHORIZED}; {SHA256}"),
+        _ => {}
+    }
+    Some(found)
 }
 
 /// How FFmpeg names the second of its outputs, that of the source's audio, when it cannot begin it: 5.1 and newer ones.
@@ -80,12 +133,17 @@ impl Diagnosis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingest::rtsp::CLOCK_WRONG;
+    use crate::ingest::rtsp_guard::Refusal;
+    use crate::ingest::run::CLOCK_REWIND;
 
     #[test]
     fn ffmpeg_errors_map_to_diagnoses() {
         for (line, reason) in [
             ("[rtsp @ 0x5] method DESCRIBE failed: 401 Unauthorized", OfflineReason::Unauthorized),
             ("rtsp://h/x: Server returned 404 Not Found", OfflineReason::NotFound),
+            ("[rtsp @ 0x5] method PLAY failed: 454 Session Not Found", OfflineReason::Failed),
+            ("[rtsp @ 0x5] method DESCRIBE failed: 503 Service Unavailable", OfflineReason::Unreachable),
             ("[tcp @ 0x5] Connection to tcp://127.0.0.1:1 failed: Connection refused", OfflineReason::Unreachable),
             ("Stream map '0:v:0' matches no streams.", OfflineReason::NoVideo),
             (
@@ -101,5 +159,38 @@ mod tests {
         let harmless = "[mp4 @ 0x5] Timestamps are unset in a packet for stream 0";
         assert_eq!((diagnose(harmless), is_harmless(harmless)), (None, true));
         assert!(!is_harmless("Non-monotonous DTS in output stream 0:0; previous: 900, current: 800; changing to 901"));
+    }
+
+    #[test]
+    fn files_and_devices_are_named() {
+        let said = |source: &str, line: &str| {
+            diagnose_source(line, Some(&SourceUrl::new(source))).map(|diagnosis| diagnosis.message).unwrap_or_default()
+        };
+        let missing = "No such file or directory";
+        assert!(said("/dev/video9", missing).contains("no such device as /dev/video9"));
+        assert!(said("/srv/a.mp4", missing).contains("no such file as /srv/a.mp4"));
+        assert_eq!(said("rtsp://camera/a", missing), NOT_FOUND);
+        assert!(said("rtsp://camera/a", "401 Unauthorized").contains("SHA-256"));
+    }
+
+    #[test]
+    fn troubleshooting_lists_every_sentence() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/troubleshooting.md");
+        let page = std::fs::read_to_string(path).expect("the page is there");
+        let own = [
+            ENDED,
+            FILE_ENDED,
+            SHA256,
+            CLOCK_REWIND,
+            CLOCK_WRONG,
+            "there is no such device as",
+            "there is no such file as",
+        ];
+        let refusals = Refusal::examples();
+        let listed =
+            SIGNS.iter().map(|(.., message)| (*message).to_owned()).chain(own.map(str::to_owned)).chain(refusals);
+        for sentence in listed.chain([UNSUPPORTED.to_owned()]) {
+            assert!(page.contains(&sentence), "docs/troubleshooting.md lacks: {sentence}");
+        }
     }
 }

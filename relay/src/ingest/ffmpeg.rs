@@ -50,9 +50,18 @@ const OUTPUT: &[&str] = &[
     "pipe:1",
 ];
 
-/// The arguments that read `source`; a connection that stays silent for `silence` is given up. `with_audio`, its audio comes
-/// out beside the video.
-pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, with_audio: bool) -> Vec<String> {
+/// What a run of a source takes from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SourceOptions {
+    /// Its audio as well.
+    pub audio: bool,
+    /// The times at which packets arrive, because its timestamps are of no use.
+    pub arrival_times: bool,
+}
+
+/// The arguments that read `source`; a connection that stays silent for `silence` is given up. Its audio, if wanted,
+/// comes out beside the video.
+pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, with: SourceOptions) -> Vec<String> {
     let mut args = global();
     if let Some(Encode::H264) = source.encode {
         extend(&mut args, before_input(encoding));
@@ -66,19 +75,32 @@ pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, with
         // RTSP announces its codec. Guessing a frame rate, which a copy does not need, is what takes the seconds.
         extend(&mut args, ["-fpsprobesize", "0", "-analyzeduration", "500000"]);
     }
+    if needs_pace(source) {
+        extend(&mut args, ["-re"]);
+    }
+    if with.arrival_times {
+        extend(&mut args, ["-use_wallclock_as_timestamps", "1"]);
+    }
     extend(&mut args, source.input_options.iter().map(String::as_str));
     extend(&mut args, ["-i", source.url.reveal(), "-map", "0:v:0"]);
     match source.encode {
-        None => extend(&mut args, ["-c:v", "copy"]),
+        // Frames before the first key frame show that the camera lives.
+        None => extend(&mut args, ["-c:v", "copy", "-copyinkf:v"]),
         Some(Encode::H264) => extend(&mut args, h264(encoding, None)),
         Some(Encode::H265) => extend(&mut args, H265),
     }
     extend(&mut args, ["-output_ts_offset", TIMELINE_START]);
     extend(&mut args, OUTPUT);
-    if with_audio {
+    if with.audio {
         extend(&mut args, audio::COPY);
     }
     args
+}
+
+/// Whether a source comes faster than it is to be shown, all at once or a segment at a time: files and HLS.
+fn needs_pace(source: &Source) -> bool {
+    let is_paced = source.input_options.iter().any(|option| ["-re", "-readrate"].contains(&option.as_str()));
+    !is_paced && (source.url.is_file() || source.url.is_playlist())
 }
 
 /// How many more frames FFmpeg reads before it writes one: the muxer waits for the next, to know the duration, and where

@@ -11,7 +11,8 @@
 //! | [`run`], [`outcome`] | one run of a source or an encoder, and how it ended |
 //! | [`publisher`], [`order`] | fragmented MP4 into a rendition, with the order of frames examined first |
 //! | [`reader`] | decides what reads a source: the relay or FFmpeg |
-//! | [`rtsp`], [`frame_timer`], [`rtsp_audio`], [`audio_clock`] | reads a camera without FFmpeg, and its audio |
+//! | [`rtsp_guard`] | keeps a camera within budgets, before anything reads what it sends |
+//! | [`rtsp`], [`frame_timer`], [`clock_check`], [`rtsp_audio`], [`audio_clock`] | reads a camera without FFmpeg, and its audio |
 //! | [`ffmpeg`], [`process`], [`environment`], [`stderr`], [`diagnosis`] | FFmpeg's arguments, its process and environment, and what it says |
 //! | [`encoder_input`] | feeds an encoder |
 //! | [`audio`] | the source's audio, in the form that browsers play |
@@ -23,6 +24,7 @@ pub mod supervisor;
 
 mod audio;
 mod audio_clock;
+mod clock_check;
 mod encoder_input;
 mod environment;
 mod frame_order;
@@ -34,6 +36,7 @@ mod publisher;
 mod reader;
 mod rtsp;
 mod rtsp_audio;
+mod rtsp_guard;
 mod run;
 mod stderr;
 
@@ -66,7 +69,11 @@ use frame_order::FrameOrder;
 use outcome::RunOutcome;
 use process::Launcher;
 use reader::{Choice, ReaderPolicy, UnsupportedAction};
-use run::Run;
+use rtsp::CLOCK_WRONG;
+use run::{CLOCK_REWIND, Run};
+
+/// A clock that was set back so often counts something else than time: FFmpeg then uses arrival times.
+const CLOCK_REWINDS: u32 = 2;
 
 /// The delays between the runs of a source. The first is short, for a camera that hiccups. The longest is bearable for a
 /// technician at the camera. Jitter spreads the cameras of a site that lost its power.
@@ -189,6 +196,7 @@ async fn supervise(
     let mut order = FrameOrder::new(amend);
     let mut subscribers = rendition.subscribers();
     let mut policy = input.reader_policy();
+    let mut rewinds = 0;
     if let Some((_, shown)) = &policy {
         // The source may be another one than before.
         shown.set(None);
@@ -199,7 +207,7 @@ async fn supervise(
             () = shutdown.cancelled() => return,
         }
         let started = Instant::now();
-        let run = Run { rendition: &rendition, settings: &settings };
+        let run = Run { rendition: &rendition, settings: &settings, arrival_times: rewinds >= CLOCK_REWINDS };
         let idle = idle(rendition.subscribers(), settings.idle_timeout, &shutdown);
         // Held while it runs.
         let permit = match &input {
@@ -240,6 +248,15 @@ async fn supervise(
                     UnsupportedAction::Fail(reason, message) => RunOutcome::Failed { reason, message, played },
                 }
             }
+            (RunOutcome::ClockRewind { played }, _) => {
+                rewinds += 1;
+                if rewinds == CLOCK_REWINDS {
+                    info!(rendition = rendition.label(), "{CLOCK_WRONG}");
+                    RunOutcome::InputChanged
+                } else {
+                    RunOutcome::Failed { reason: OfflineReason::Ended, message: CLOCK_REWIND.to_owned(), played }
+                }
+            }
             (outcome, _) => outcome,
         };
         match outcome {
@@ -264,7 +281,9 @@ async fn supervise(
             }
             // The new epoch, or the state of the rendition this one is made from, is taken up by the next run. Only a source is
             // unsupported, and then its policy has decided.
-            RunOutcome::InputChanged | RunOutcome::Unsupported { .. } => rendition.stop(Status::Starting),
+            RunOutcome::InputChanged | RunOutcome::Unsupported { .. } | RunOutcome::ClockRewind { .. } => {
+                rendition.stop(Status::Starting);
+            }
             RunOutcome::Failed { reason, message, played } => {
                 let wait = backoff.after(played, rand::rng().random());
                 warn!(

@@ -25,6 +25,11 @@ pub(super) enum RunOutcome {
         /// For how long there was media.
         played: Duration,
     },
+    /// FFmpeg cannot go on because the source's clock was set back, or counts something else than time.
+    ClockRewind {
+        /// For how long there was media.
+        played: Duration,
+    },
     /// Another reader takes over.
     Fallback,
     /// It ended by itself or had to be ended.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | it stops it | [`Child::stop`]: SIGTERM, so that FFmpeg can say goodbye to the camera, then SIGKILL |
 //! | its task panics or is dropped | [`Child`]'s `Drop`: SIGKILL to the process group |
+//! | memory runs out | the kernel, which prefers FFmpeg to the relay (`OOM_SCORE`) |
 //! | SIGKILL of the relay | the kernel, as FFmpeg's parent death signal (prctl(2), Linux) |
 //!
 //! Setting the death signal between fork and exec takes unsafe code in the parent, so the relay starts itself
@@ -27,6 +28,11 @@ use super::environment;
 /// The first argument of the relay's process that becomes FFmpeg; then follow the parent's process id, FFmpeg's path
 /// and FFmpeg's arguments.
 pub const BECOME_FFMPEG: &str = "--become-ffmpeg";
+
+/// What FFmpeg's share of the memory counts more than that of other programs (proc(5), `oom_score_adj`, of 1000): where memory runs
+/// out, a camera that makes FFmpeg large loses its FFmpeg, and the relay lives.
+#[cfg(target_os = "linux")]
+const OOM_SCORE: &str = "500";
 
 /// What FFmpeg gets to end by itself after SIGTERM: an RTSP TEARDOWN takes one round trip to the camera.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
@@ -154,6 +160,9 @@ pub fn become_ffmpeg(mut args: impl Iterator<Item = OsString>) -> io::Error {
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         return error.into();
     }
+    // Where the system has no such file, the kernel chooses as before.
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     // The parent may have died before the signal was set.
     if rustix::process::getppid() != Pid::from_raw(parent) {
         return io::Error::other("the parent is gone");

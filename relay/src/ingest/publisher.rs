@@ -43,6 +43,8 @@ pub(super) enum StopReason {
     ClockRewind,
     /// The error of a source that the relay reads itself.
     Rtsp(String),
+    /// The camera was refused, with this sentence.
+    Refused(String),
     /// The direct reader does not support the source.
     Unsupported(Unsupported),
 }
@@ -147,9 +149,24 @@ impl Publisher<'_> {
 
     /// Publishes what follows from the next frame.
     pub(super) fn publish_fragment(&mut self, fragment: Fragment) {
+        // FFmpeg is told to pass on what comes before the first key frame, as a sign of life.
+        if self.first.is_none() && !fragment.head.keyframe {
+            return self.await_key_frame();
+        }
         self.first.get_or_insert_with(Instant::now);
+        self.rendition.set_awaits_key_frame(false);
         let publish = self.order.push_fragment(fragment);
         self.publish_all(publish);
+    }
+
+    /// A frame has come that cannot be decoded without an earlier one.
+    pub(super) fn await_key_frame(&self) {
+        if self.rendition.set_awaits_key_frame(true) {
+            info!(
+                rendition = self.rendition.label(),
+                "the camera sends video; it can be shown from its next key frame on"
+            );
+        }
     }
 
     fn publish_all(&self, publish: Vec<Publish>) {

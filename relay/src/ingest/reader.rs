@@ -43,6 +43,8 @@ pub(super) enum Cause {
     UdpOnly,
     /// An access unit that is larger than it accepts.
     FrameSize,
+    /// The camera asks for a login of a kind that it does not know.
+    Login,
     /// The session description has no video that it can find.
     NoVideo,
     /// A message or packet that it cannot parse.
@@ -62,6 +64,7 @@ impl Cause {
             Self::Slices => "slices",
             Self::UdpOnly => "udp_only",
             Self::FrameSize => "frame_size",
+            Self::Login => "login",
             Self::NoVideo => "no_video",
             Self::NotUnderstood => "not_understood",
             Self::Configuration => "configuration",
@@ -70,7 +73,7 @@ impl Cause {
 
     /// Whether FFmpeg may fail as well, so that the fallback is remembered only after FFmpeg had video.
     fn needs_trial(self) -> bool {
-        matches!(self, Self::NoVideo | Self::NotUnderstood)
+        matches!(self, Self::Login | Self::NoVideo | Self::NotUnderstood)
     }
 
     /// The reason that viewers receive where no other reader takes over.
@@ -165,7 +168,8 @@ impl ReaderPolicy {
     ) -> UnsupportedAction {
         let Unsupported { cause, message } = &unsupported;
         if self.configured == Reader::Direct {
-            let message = format!("{message}; with reader = \"auto\", FFmpeg reads it");
+            let verb = if cause.needs_trial() { "tries" } else { "reads" };
+            let message = format!("{message}; with reader = \"auto\", FFmpeg {verb} it");
             return UnsupportedAction::Fail(cause.offline_reason(), message);
         }
         if *cause == Cause::NotUnderstood && played >= UNDERSTOOD {

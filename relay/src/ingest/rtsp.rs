@@ -11,7 +11,7 @@ use std::pin::pin;
 
 use futures_util::StreamExt as _;
 use retina::client::{
-    Credentials, Demuxed, InitialTimestampPolicy, PlayOptions, Session, SessionOptions, SetupOptions, TeardownPolicy,
+    Demuxed, InitialTimestampPolicy, PlayOptions, Session, SessionOptions, SetupOptions, TeardownPolicy,
 };
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame, VideoParameters, VideoParametersCodec};
 use sightline_media::fmp4::capture::SourceClock;
@@ -23,13 +23,17 @@ use sightline_protocol::codec::Family;
 use sightline_protocol::fragment::NtpTime;
 use sightline_protocol::message::Size;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::info;
+use url::Url;
 
 use super::audio;
+use super::clock_check::ClockCheck;
 use super::diagnosis::diagnose;
 use super::frame_timer::{FrameTimer, Reordered};
 use super::publisher::{FIRST_FRAGMENT, Publisher, StopReason};
 use super::reader::{Cause, Unsupported};
 use super::rtsp_audio::{self, AudioWriter};
+use super::rtsp_guard::{Refusal, RtspGuard};
 use crate::clock;
 use crate::config::Source;
 use crate::hub::audio_buffer::AudioBuffer;
@@ -37,17 +41,39 @@ use crate::hub::audio_buffer::AudioBuffer;
 /// Where the timeline begins: far enough from zero that audio which an encoder places before its first frame is not negative,
 /// which a decode time cannot be.
 const TIMELINE_START: u64 = 10 * TIMESCALE as u64;
+/// What the log says of a clock that is of no use.
+pub(super) const CLOCK_WRONG: &str = "the camera's clock counts something else than time; using arrival times";
 /// How the camera's access units hold their NAL units: as [`FrameFormat::MP4`] says.
 const LENGTH_SIZE: usize = 4;
 
 /// Reads `source` into `publisher`, and its audio into `audio_buffer`, until there is a reason to stop.
 pub(super) async fn read(source: &Source, audio_buffer: &AudioBuffer, publisher: &mut Publisher<'_>) -> StopReason {
+    let Some((url, login)) = source.url.parts() else {
+        return unsupported(Cause::NotUnderstood, "the source's address has parts that do not belong there");
+    };
+    let guard = match timeout(publisher.silence, RtspGuard::open(&url, login)).await {
+        Ok(Ok(guard)) => guard,
+        Ok(Err(error)) => return StopReason::Rtsp(source.url.redact(&error.to_string())),
+        // As FFmpeg says it.
+        Err(_) => return StopReason::Rtsp("Connection timed out".to_owned()),
+    };
+    let stopped = play(source, guard.url(), audio_buffer, publisher).await;
+    match guard.refusal() {
+        None => stopped,
+        // One that FFmpeg may know.
+        Some(refusal @ Refusal::Challenge(_)) => unsupported(Cause::Login, refusal.to_string()),
+        Some(refusal) => StopReason::Refused(refusal.to_string()),
+    }
+}
+
+/// Reads `source` by the guarded address `url`.
+async fn play(source: &Source, url: &Url, audio_buffer: &AudioBuffer, publisher: &mut Publisher<'_>) -> StopReason {
     let silence = publisher.silence;
     let with_audio = audio::is_wanted(source, audio_buffer);
-    let Connected { session, video, audio, frame_rate } = match timeout(silence, connect(source, with_audio)).await {
+    let connected = timeout(silence, connect(source, url, with_audio)).await;
+    let Connected { session, video, audio, frame_rate } = match connected {
         Ok(Ok(connected)) => connected,
         Ok(Err(stopped)) => return stopped,
-        // As FFmpeg says it.
         Err(_) => return StopReason::Rtsp("Connection timed out".to_owned()),
     };
     audio_buffer.describe(audio.as_ref().map(|(_, track)| track.describe()));
@@ -55,6 +81,7 @@ pub(super) async fn read(source: &Source, audio_buffer: &AudioBuffer, publisher:
     let mut audio = audio.map(|(_, track)| AudioWriter::new(audio_buffer, publisher.timeline, track));
     let mut frames = FramePublisher {
         frame_timer: FrameTimer::new(frame_rate),
+        clock_check: ClockCheck::default(),
         clock: SourceClock::new(0),
         family: Family::H264,
         pps: None,
@@ -67,10 +94,11 @@ pub(super) async fn read(source: &Source, audio_buffer: &AudioBuffer, publisher:
     let mut last_frame = connected;
     let mut lacks_parameters = false;
     loop {
-        // FramePublisher with which nothing can begin are none.
+        // Frames before the first key frame count: it may be a minute away. Without parameter sets nothing can begin.
         let (since, limit) = match publisher.first {
             Some(_) => (last_frame, silence),
-            None => (connected, silence.max(FIRST_FRAGMENT)),
+            None if lacks_parameters => (connected, silence.max(FIRST_FRAGMENT)),
+            None => (last_frame, silence.max(FIRST_FRAGMENT)),
         };
         let item = match timeout_at(since + limit, session.next()).await {
             Ok(Some(Ok(item))) => item,
@@ -94,11 +122,12 @@ pub(super) async fn read(source: &Source, audio_buffer: &AudioBuffer, publisher:
             _ => continue,
         };
         last_frame = Instant::now();
-        // FramePublisher without parameter sets are of no use; those may be on their way.
+        // Frames without parameter sets are of no use; those may be on their way.
         let Some(ParametersRef::Video(parameters)) = session.streams()[video].parameters() else {
             lacks_parameters = true;
             continue;
         };
+        lacks_parameters = false;
         if let Some(audio) = &mut audio {
             audio.video_frame(&frame);
         }
@@ -124,15 +153,19 @@ fn stop_reason(source: &Source, error: &retina::Error) -> StopReason {
     match error.status_code() {
         // "Unsupported Transport" (RFC 2326, section 11.3.10): the transport that was asked for is TCP.
         Some(461) => return unsupported(Cause::UdpOnly, "the camera sends media by UDP only"),
-        // A challenge that the client does not understand may be one that FFmpeg does.
-        Some(401 | 403) if !message.contains("WWW-Authenticate") => {
-            return StopReason::Rtsp(format!("401 Unauthorized: {message}"));
-        }
+        Some(401 | 403) => return StopReason::Rtsp(format!("401 Unauthorized: {message}")),
         Some(404) => return StopReason::Rtsp(format!("404 Not Found: {message}")),
-        // "Not Enough Bandwidth", and errors of the server: the camera is busy. "Not Implemented" and "Option not supported"
-        // are complaints about the request.
-        Some(453 | 500 | 502..=504) => return StopReason::Rtsp(message),
-        _ => {}
+        // The camera is busy or leads elsewhere, which FFmpeg cannot change or must not follow. "Not Implemented" and "Option
+        // not supported" are complaints about the request.
+        Some(code @ (300..=399 | 453 | 500 | 502..=504)) => {
+            let code = if code < 400 { 302 } else { code };
+            return StopReason::Rtsp(format!("failed: {code} {message}"));
+        }
+        Some(code) => {
+            let message = diagnose(&format!("failed: {code}")).map_or(message, |diagnosis| diagnosis.message);
+            return unsupported(Cause::NotUnderstood, message);
+        }
+        None => {}
     }
     let connection = CONNECTION_ERRORS.iter().any(|start| message.starts_with(start));
     if connection || diagnose(&message).is_some() {
@@ -153,18 +186,14 @@ struct Connected {
     frame_rate: Option<f64>,
 }
 
-/// Plays the source's video, and its audio if `with_audio`.
-async fn connect(source: &Source, with_audio: bool) -> Result<Connected, StopReason> {
+/// Plays the source's video by the guarded address `url`, and its audio if `with_audio`.
+async fn connect(source: &Source, url: &Url, with_audio: bool) -> Result<Connected, StopReason> {
     let failed = |error: retina::Error| stop_reason(source, &error);
-    let (url, user) = source
-        .url
-        .parts()
-        .ok_or_else(|| unsupported(Cause::NotUnderstood, "the source's address has parts that do not belong there"))?;
+    // The guard logs in.
     let options = SessionOptions::default()
-        .creds(user.map(|(username, password)| Credentials { username, password }))
         .user_agent(concat!("sightline/", env!("CARGO_PKG_VERSION")).to_owned())
         .teardown(TeardownPolicy::Auto);
-    let mut session = Session::describe(url, options).await.map_err(failed)?;
+    let mut session = Session::describe(url.clone(), options).await.map_err(failed)?;
     let video = |stream: &retina::client::Stream| stream.media() == "video";
     let ours = |stream: &retina::client::Stream| video(stream) && ["h264", "h265"].contains(&stream.encoding_name());
     let Some(track) = session.streams().iter().position(ours) else {
@@ -197,6 +226,7 @@ async fn connect(source: &Source, with_audio: bool) -> Result<Connected, StopRea
 /// Publishes access units as fragments.
 struct FramePublisher {
     frame_timer: FrameTimer,
+    clock_check: ClockCheck,
     clock: SourceClock,
     family: Family,
     /// The id of the PPS in the init segment.
@@ -231,11 +261,17 @@ impl FramePublisher {
         let keyframe = layout.units(&bytes).any(|unit| nal::is_random_access(self.family, &bytes[unit]));
         // Nothing can be decoded before the first key frame.
         if !self.started && !keyframe {
+            publisher.await_key_frame();
             return Ok(());
         }
         if !self.started || changed {
             publisher.publish_init(init(parameters)?)?;
             self.started = true;
+        }
+        let was_wrong = self.clock_check.is_wrong();
+        let ticks = self.clock_check.frame(ticks, (now * f64::from(TIMESCALE)) as i64);
+        if self.clock_check.is_wrong() && !was_wrong {
+            info!(rendition = publisher.rendition.label(), "{CLOCK_WRONG}");
         }
         let timing = self
             .frame_timer
@@ -304,7 +340,14 @@ fn init(parameters: &VideoParameters) -> Result<bytes::Bytes, StopReason> {
     let unsupported = |error: String| {
         unsupported(Cause::ParameterSets, format!("the camera's parameter sets cannot be read: {error}"))
     };
-    let entry = parameters.mp4_sample_entry().build().map_err(|error| unsupported(error.to_string()))?;
+    let mut entry = parameters.mp4_sample_entry();
+    // Chromium goes by the box `pasp` alone, other browsers by the SPS.
+    if let Some((Ok(horizontal), Ok(vertical))) =
+        parameters.pixel_aspect_ratio().map(|(across, down)| (u16::try_from(across), u16::try_from(down)))
+    {
+        entry = entry.with_aspect_ratio((horizontal, vertical));
+    }
+    let entry = entry.build().map_err(|error| unsupported(error.to_string()))?;
     let (width, height) = parameters.pixel_dimensions();
     let side = |pixels: u32| u16::try_from(pixels).map_err(|_| unsupported(format!("{width}x{height} pixels")));
     let size = Size { width: side(width)?, height: side(height)? };

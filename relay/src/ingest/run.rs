@@ -15,8 +15,9 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::audio::{self, AudioIntake};
-use super::diagnosis::{Diagnosis, diagnose};
+use super::diagnosis::{Diagnosis, ENDED, FILE_ENDED, diagnose};
 use super::encoder_input::EncoderInput;
+use super::ffmpeg::SourceOptions;
 use super::ffmpeg::low::LowVariant;
 use super::frame_order::FrameOrder;
 use super::outcome::{RunOutcome, STDERR_GRACE};
@@ -33,10 +34,15 @@ use crate::hub::ring::Step;
 /// The number of the next run of a source. Timelines of different runs are unrelated.
 static TIMELINES: AtomicU32 = AtomicU32::new(1);
 
+/// The sentence after a clock that was set back.
+pub(super) const CLOCK_REWIND: &str = "the camera's clock was set back; restarting the source";
+
 /// See the [module](self).
 pub(super) struct Run<'a> {
     pub(super) rendition: &'a Arc<Rendition>,
     pub(super) settings: &'a Settings,
+    /// Whether FFmpeg goes by arrival times, see [`RunOutcome::ClockRewind`].
+    pub(super) arrival_times: bool,
 }
 
 impl Run<'_> {
@@ -112,7 +118,8 @@ impl Run<'_> {
                     );
                 }
             };
-        let args = ffmpeg::read_source(source, self.settings.silence, &self.settings.encoding, with_audio);
+        let options = SourceOptions { audio: with_audio, arrival_times: self.arrival_times };
+        let args = ffmpeg::read_source(source, self.settings.silence, &self.settings.encoding, options);
         let start = FfmpegStart { args, url: Some(&source.url), stdin };
         let capture = CaptureTime::Source(SourceClock::new(ffmpeg::hold(source)), ClockRewind::default());
         let publisher = Publisher { audio_known, ..self.publisher(order, timeline) };
@@ -245,8 +252,12 @@ async fn finish(
     if findings.audio_refused && first.is_none() {
         return RunOutcome::AudioRefused;
     }
+    let played = first.map(|first| played_until - first);
+    if matches!(stopped, StopReason::ClockRewind) {
+        return RunOutcome::ClockRewind { played: played.unwrap_or_default() };
+    }
     let Diagnosis { reason, message } = explain(stopped, findings, first.is_some());
-    RunOutcome::failed(reason, message, first.map(|first| played_until - first))
+    RunOutcome::failed(reason, message, played)
 }
 
 /// Returns the message for people. FFmpeg's own error counts most, then the state of its output.
@@ -260,9 +271,7 @@ fn explain(stopped: StopReason, findings: StderrFindings, played: bool) -> Diagn
         StopReason::Init(error) => new(OfflineReason::Failed, error.to_string()),
         StopReason::Demux(error) => new(OfflineReason::Failed, format!("what FFmpeg wrote cannot be read: {error}")),
         StopReason::Fragment(error) => new(OfflineReason::Failed, format!("what FFmpeg wrote cannot be read: {error}")),
-        StopReason::ClockRewind => {
-            new(OfflineReason::Ended, "the camera's clock was set back; restarting the source".into())
-        }
+        StopReason::ClockRewind => new(OfflineReason::Ended, CLOCK_REWIND.into()),
         StopReason::Silent(limit) => new(
             OfflineReason::Silent,
             format!("the source sent no video for {} s; check the camera", limit.as_secs_f32().ceil()),
@@ -270,12 +279,14 @@ fn explain(stopped: StopReason, findings: StderrFindings, played: bool) -> Diagn
         StopReason::Rtsp(said) if !played => {
             diagnose(&said).unwrap_or_else(|| new(OfflineReason::Failed, format!("the camera cannot be read: {said}")))
         }
-        StopReason::Rtsp(_) => new(OfflineReason::Ended, "the source ended; check that it is switched on".into()),
+        StopReason::Refused(sentence) => new(OfflineReason::Failed, sentence),
+        StopReason::Rtsp(_) => new(OfflineReason::Ended, ENDED.into()),
         StopReason::Unsupported(unsupported) => new(OfflineReason::Failed, unsupported.message),
         StopReason::Ended => match (findings.diagnosis, findings.last_line) {
             // What FFmpeg complained of while it played did not end it.
             (Some(diagnosis), _) if !played => diagnosis,
-            _ if played => new(OfflineReason::Ended, "the source ended; check that it is switched on".into()),
+            _ if played && findings.is_file => new(OfflineReason::Ended, FILE_ENDED.into()),
+            _ if played => new(OfflineReason::Ended, ENDED.into()),
             (_, Some(line)) => new(OfflineReason::Failed, format!("FFmpeg ended without video: {line}")),
             _ => new(OfflineReason::Failed, "FFmpeg ended without video".into()),
         },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tracing::{debug, warn};
 
-use super::diagnosis::{Diagnosis, diagnose, is_harmless, refuses_audio};
+use super::diagnosis::{Diagnosis, diagnose_source, is_harmless, refuses_audio};
 use crate::config::SourceUrl;
 use crate::hub::rendition::Rendition;
 use crate::net::foreign::Foreign;
@@ -23,6 +23,8 @@ pub(super) struct StderrFindings {
     pub(super) diagnosis: Option<Diagnosis>,
     /// Whether FFmpeg could not begin the output that carries the source's audio.
     pub(super) audio_refused: bool,
+    /// Whether it reads a file, which may end.
+    pub(super) is_file: bool,
     /// The last line, without secrets.
     pub(super) last_line: Option<String>,
 }
@@ -33,7 +35,8 @@ pub(super) async fn read(
     rendition: Arc<Rendition>,
     url: Option<SourceUrl>,
 ) -> StderrFindings {
-    let mut findings = StderrFindings::default();
+    let is_file = url.as_ref().is_some_and(SourceUrl::is_file);
+    let mut findings = StderrFindings { is_file, ..StderrFindings::default() };
     let mut reader = BufReader::with_capacity(1024, stderr);
     let mut line = Vec::new();
     let mut lines = 0u64;
@@ -58,7 +61,7 @@ pub(super) async fn read(
             warn!(target: "ffmpeg", rendition = rendition.label(), "{}", Foreign(&text));
         }
         findings.audio_refused |= refuses_audio(&text);
-        findings.diagnosis = findings.diagnosis.or_else(|| diagnose(&text));
+        findings.diagnosis = findings.diagnosis.or_else(|| diagnose_source(&text, url.as_ref()));
         findings.last_line = Some(text);
     }
     if lines > LOGGED_MAX {

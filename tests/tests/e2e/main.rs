@@ -12,6 +12,7 @@ mod access;
 mod audio;
 mod bad_input;
 mod browser;
+mod cameras;
 mod check;
 mod decoder_delay;
 mod direct;

@@ -20,6 +20,8 @@ fn encoding(encoder: Encoder) -> Encoding {
     Encoding { encoder, vaapi_device: "/dev/dri/renderD128".into() }
 }
 
+const AUDIO: SourceOptions = SourceOptions { audio: true, arrival_times: false };
+
 /// One command a paragraph, for `commands.golden`.
 fn commands() -> String {
     let silence = Duration::from_secs(10);
@@ -31,11 +33,20 @@ fn commands() -> String {
     };
     let udp = Source { rtsp_transport: RtspTransport::Udp, ..source("rtsp://10.0.0.2/a") };
     let mut all = vec![
-        ("copy, RTSP over TCP", read_source(&source("rtsp://user:secret@10.0.0.2/a"), silence, &soft, true)),
-        ("copy, RTSP over UDP", read_source(&udp, silence, &soft, true)),
-        ("copy without audio, a file", read_source(&source("/srv/loop.mp4"), silence, &soft, false)),
-        ("encoded H.264", read_source(&encoded(Encode::H264), silence, &soft, true)),
-        ("encoded H.265 without audio", read_source(&encoded(Encode::H265), silence, &soft, false)),
+        ("copy, RTSP over TCP", read_source(&source("rtsp://user:secret@10.0.0.2/a"), silence, &soft, AUDIO)),
+        ("copy, RTSP over UDP", read_source(&udp, silence, &soft, AUDIO)),
+        ("copy without audio, a file", read_source(&source("/srv/loop.mp4"), silence, &soft, SourceOptions::default())),
+        (
+            "copy, a camera without a clock",
+            read_source(
+                &source("rtsp://10.0.0.2/a"),
+                silence,
+                &soft,
+                SourceOptions { arrival_times: true, ..Default::default() },
+            ),
+        ),
+        ("encoded H.264", read_source(&encoded(Encode::H264), silence, &soft, AUDIO)),
+        ("encoded H.265 without audio", read_source(&encoded(Encode::H265), silence, &soft, SourceOptions::default())),
     ];
     for (name, codec, channels, encode) in [
         ("audio, AAC", SourceCodec::Aac, 1, false),

@@ -105,13 +105,13 @@ fn damaged_packet_after_a_minute_causes_no_fallback() {
 #[test]
 fn forced_direct_reader_fails_with_the_reason() {
     let (mut policy, now) = (policy(Reader::Direct), Instant::now());
-    for (cause, reason) in [
-        (Cause::Codec, OfflineReason::UnsupportedCodec),
-        (Cause::NoVideo, OfflineReason::NoVideo),
-        (Cause::BFrames, OfflineReason::Failed),
-        (Cause::NotUnderstood, OfflineReason::Failed),
+    for (cause, reason, verb) in [
+        (Cause::Codec, OfflineReason::UnsupportedCodec, "reads"),
+        (Cause::NoVideo, OfflineReason::NoVideo, "tries"),
+        (Cause::BFrames, OfflineReason::Failed, "reads"),
+        (Cause::NotUnderstood, OfflineReason::Failed, "tries"),
     ] {
-        let message = "the camera is odd; with reader = \"auto\", FFmpeg reads it".to_owned();
+        let message = format!("the camera is odd; with reader = \"auto\", FFmpeg {verb} it");
         assert_eq!(found(&mut policy, cause, Duration::ZERO, now), UnsupportedAction::Fail(reason, message));
         assert_eq!(policy.choose(now), Choice::Direct);
     }

@@ -1,0 +1,178 @@
+//! Budgets for a camera's media: bytes of an access unit, and frames in a second; and whether all tracks have said goodbye. Packets
+//! and time in, a refusal out.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use super::Refusal;
+
+/// Bytes of one access unit: three seconds of a camera of 20 Mbit/s. The reader holds a frame in three copies for a moment.
+pub(super) const ACCESS_UNIT_MAX: usize = 8 * 1024 * 1024;
+/// What a packet costs besides its bytes, so that empty packets have a limit as well.
+const PACKET_COST: usize = 64;
+/// The cost of a byte in an aggregation packet: the reader's record of a NAL unit is ten times as large as a unit of one byte.
+const AGGREGATED_COST: usize = 12;
+/// Frames in a second. Cameras send 60 at most, and sound in packets of 5 ms.
+const FRAMES_PER_SECOND: f64 = 240.0;
+/// Frames that may come at once: a server sends the GOP that it has stored.
+const BURST: f64 = 960.0;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// By channel: there are 256 at most.
+    tracks: HashMap<u8, TrackBudget>,
+}
+
+#[derive(Debug)]
+struct TrackBudget {
+    /// The source of its media; none for a channel of RTCP.
+    ssrc: Option<u32>,
+    has_left: bool,
+    timestamp: Option<u32>,
+    /// Bytes of the current access unit.
+    bytes: usize,
+    /// Frames that may come now.
+    frames: f64,
+    counted: Instant,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self { tracks: HashMap::new() }
+    }
+
+    /// Counts the packet on a channel.
+    pub(super) fn packet(&mut self, channel: u8, packet: &[u8], now: Instant) -> Result<(), Refusal> {
+        let fresh =
+            || TrackBudget { ssrc: None, has_left: false, timestamp: None, bytes: 0, frames: BURST, counted: now };
+        self.tracks.entry(channel).or_insert_with(fresh).packet(packet, now)?;
+        for ssrc in leaving(packet) {
+            self.tracks.values_mut().filter(|track| track.ssrc == Some(ssrc)).for_each(|track| track.has_left = true);
+        }
+        Ok(())
+    }
+
+    /// Whether every track that has sent media has ended it (RTCP BYE, RFC 3550, section 6.6).
+    pub(super) fn has_ended(&self) -> bool {
+        let mut senders = self.tracks.values().filter(|track| track.ssrc.is_some()).peekable();
+        senders.peek().is_some() && senders.all(|track| track.has_left)
+    }
+}
+
+impl TrackBudget {
+    fn packet(&mut self, packet: &[u8], now: Instant) -> Result<(), Refusal> {
+        // RTCP has no timestamp here: each packet counts.
+        let is_rtcp = is_rtcp(packet);
+        let timestamp = word(packet, 4);
+        if !is_rtcp {
+            (self.ssrc, self.has_left) = (word(packet, 8), false);
+        }
+        if is_rtcp || self.timestamp != timestamp {
+            (self.timestamp, self.bytes) = (timestamp, 0);
+            self.frame(now)?;
+        }
+        let payload = packet.get(12..).unwrap_or_default();
+        // STAP-A of H.264 (RFC 6184, section 5.7.1), aggregation packets of H.265 (RFC 7798, section 4.4.2).
+        let aggregated = payload.first().is_some_and(|header| header & 0x1f == 24 || header >> 1 & 0x3f == 48);
+        self.bytes += PACKET_COST + payload.len() * if aggregated { AGGREGATED_COST } else { 1 };
+        let ends = packet.get(1).is_some_and(|marker| marker & 0x80 != 0) && !is_rtcp;
+        if self.bytes > ACCESS_UNIT_MAX {
+            return Err(Refusal::AccessUnit);
+        }
+        if ends {
+            // The next packet begins a frame, whatever its timestamp.
+            (self.timestamp, self.bytes) = (None, 0);
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, now: Instant) -> Result<(), Refusal> {
+        let passed = now.saturating_duration_since(self.counted).as_secs_f64();
+        self.frames = (self.frames + passed * FRAMES_PER_SECOND).min(BURST) - 1.0;
+        self.counted = now;
+        if self.frames < 0.0 { Err(Refusal::FrameRate) } else { Ok(()) }
+    }
+}
+
+/// Whether a packet is of RTCP (RFC 5761, section 4).
+fn is_rtcp(packet: &[u8]) -> bool {
+    packet.get(1).is_some_and(|kind| (192..=223).contains(kind))
+}
+
+fn word(packet: &[u8], at: usize) -> Option<u32> {
+    packet.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)
+}
+
+/// The sources that a compound packet of RTCP says goodbye for: the first of each BYE.
+fn leaving(packet: &[u8]) -> Vec<u32> {
+    let (mut found, mut rest) = (Vec::new(), packet);
+    while is_rtcp(rest) {
+        if rest[1] == 203 {
+            found.extend(word(rest, 4));
+        }
+        let words = rest.get(2..4).map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+        rest = rest.get(4 * (words + 1)..).unwrap_or_default();
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn packet(timestamp: u32, marker: bool, payload: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x80, 96 | u8::from(marker) << 7, 0, 0];
+        packet.extend(timestamp.to_be_bytes());
+        packet.extend([0; 4]);
+        packet.extend(payload);
+        packet
+    }
+
+    #[test]
+    fn camera_of_120_frames_a_second_is_no_flood() {
+        let (mut budget, start) = (Budget::new(), Instant::now());
+        for n in 0..10_000u32 {
+            let now = start + Duration::from_secs(1) / 120 * n;
+            assert_eq!(budget.packet(0, &packet(n * 750, true, &[0x41; 1000]), now), Ok(()), "frame {n}");
+        }
+        let now = start + Duration::from_secs(100);
+        let flood = (0..2000u32).map(|n| budget.packet(0, &packet(n, true, &[0x41]), now)).find(Result::is_err);
+        assert_eq!(flood, Some(Err(Refusal::FrameRate)));
+        assert_eq!(budget.packet(2, &packet(0, true, &[1]), now), Ok(()), "each track has its own");
+    }
+
+    #[test]
+    fn access_unit_is_bounded_by_what_it_costs() {
+        let now = Instant::now();
+        let bytes_until_refusal = |payload: &[u8]| {
+            let mut budget = Budget::new();
+            let packet = packet(7, false, payload);
+            (1..).find(|_| budget.packet(0, &packet, now).is_err()).unwrap_or(0) * payload.len()
+        };
+        assert!((ACCESS_UNIT_MAX - 600_000..=ACCESS_UNIT_MAX).contains(&bytes_until_refusal(&[0x7c; 1200])));
+        assert!(bytes_until_refusal(&[0x78; 1200]) < ACCESS_UNIT_MAX / 10, "aggregated");
+        assert!(bytes_until_refusal(&[0x7c]) < ACCESS_UNIT_MAX / 60, "tiny packets");
+    }
+
+    #[test]
+    fn camera_has_ended_once_all_its_tracks_have() {
+        let (mut budget, now) = (Budget::new(), Instant::now());
+        let mut sound = packet(0, true, &[1]);
+        sound[11] = 9;
+        let bye = |ssrc: u8| [0x80, 201, 0, 1, 0, 0, 0, 1, 0x81, 203, 0, 1, 0, 0, 0, ssrc];
+        for (channel, packet, ended) in [
+            (1, bye(7).to_vec(), false),
+            (0, packet(0, true, &[0x41]), false),
+            (2, sound, false),
+            (3, bye(9).to_vec(), false),
+            (1, bye(0).to_vec(), true),
+            (0, packet(1, true, &[0x41]), false),
+        ] {
+            budget.packet(channel, &packet, now).unwrap();
+            assert_eq!(budget.has_ended(), ended, "channel {channel}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The requests and responses that pass the guard: logs in, and answers the keepalives that a camera ignores.
+//!
+//! Messages and time in, messages out. The reader has one request under way at a time, so one is kept.
+
+use std::time::Duration;
+
+use http_auth::{PasswordClient, PasswordParams};
+use tokio::time::Instant;
+
+use super::Refusal;
+use super::wire::Message;
+
+/// How long a camera may take to answer a keepalive before the guard does. Shorter than the reader's shortest interval, half of
+/// the two seconds that the shortest session lasts.
+const KEEPALIVE_WAIT: Duration = Duration::from_millis(700);
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Forward {
+    /// To the reader.
+    Reader(Vec<u8>),
+    /// To the camera.
+    Camera(Vec<u8>),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Pending {
+    number: u32,
+    method: String,
+    uri: String,
+    /// As it was sent, without credentials.
+    message: Message,
+    sent: Instant,
+    /// Whether it was sent again with credentials.
+    repeated: bool,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Dialogue {
+    /// How the reader's addresses begin, and how the camera's do.
+    local: String,
+    camera: String,
+    login: Option<(String, String)>,
+    authentication: Option<PasswordClient>,
+    pending: Option<Pending>,
+    playing: bool,
+}
+
+impl Dialogue {
+    pub(super) fn new(local: String, camera: String, login: Option<(String, String)>) -> Self {
+        Self { local, camera, login, authentication: None, pending: None, playing: false }
+    }
+
+    /// Whether a request is one of the reader that this guard was made for.
+    pub(super) fn is_ours(&self, request: &Message) -> bool {
+        request.head.split(' ').nth(1).is_some_and(|uri| uri.starts_with(&self.local))
+    }
+
+    /// Takes a request of the reader.
+    pub(super) fn request(&mut self, mut message: Message, now: Instant) -> Forward {
+        let mut words = message.head.split(' ');
+        let (method, uri) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+        let meant = uri.replacen(&self.local, &self.camera, 1);
+        message.head = message.head.replacen(&uri, &meant, 1);
+        let number = message.number().unwrap_or_default();
+        let bytes = self.with_credentials(&message, &method, &meant);
+        self.pending = Some(Pending { number, method, uri: meant, message, sent: now, repeated: false });
+        Forward::Camera(bytes)
+    }
+
+    /// Takes a message of the camera.
+    pub(super) fn take_camera(&mut self, mut message: Message) -> Result<Forward, Refusal> {
+        let Some(status) = message.status() else { return Ok(Forward::Reader(message.bytes())) };
+        let Some(pending) = self.pending.as_ref().filter(|pending| message.number() == Some(pending.number)) else {
+            // A late answer to a keepalive, which the reader takes for an error. Before that, the reader tells the error.
+            return Ok(if self.playing { Forward::Nowhere } else { Forward::Reader(message.bytes()) });
+        };
+        if status == 401 && self.login.is_some() && !pending.repeated {
+            return self.log_in(&message).map(Forward::Camera);
+        }
+        self.playing |= pending.method == "PLAY" && (200..300).contains(&status);
+        let has_base = ["Content-Base", "Content-Location"].iter().any(|name| message.header(name).is_some());
+        if pending.method == "DESCRIBE" && !has_base {
+            // Otherwise the reader's own address would be the base (RFC 2326, appendix C.1.1).
+            let line = message.head.find('\n').map_or(message.head.len(), |end| end + 1);
+            message.head.insert_str(line, &format!("Content-Base: {}\r\n", pending.uri));
+        }
+        self.pending = None;
+        Ok(Forward::Reader(message.bytes()))
+    }
+
+    /// When [`Self::overdue`] is to be called.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.pending.as_ref().filter(|pending| self.is_keepalive(pending)).map(|pending| pending.sent + KEEPALIVE_WAIT)
+    }
+
+    /// The answer to a keepalive that the camera has not answered. Media shows that it lives.
+    pub(super) fn overdue(&mut self) -> Vec<u8> {
+        let number = self.pending.take().map(|pending| pending.number).unwrap_or_default();
+        format!("RTSP/1.0 200 OK\r\nCSeq: {number}\r\nPublic: OPTIONS\r\n\r\n").into_bytes()
+    }
+
+    fn is_keepalive(&self, pending: &Pending) -> bool {
+        self.playing && matches!(pending.method.as_str(), "OPTIONS" | "GET_PARAMETER" | "SET_PARAMETER")
+    }
+
+    /// Answers a challenge: the pending request with credentials.
+    fn log_in(&mut self, challenge: &Message) -> Result<Vec<u8>, Refusal> {
+        let challenges = challenge.headers("WWW-Authenticate");
+        let builder = challenges.fold(PasswordClient::builder(), |builder, value| builder.challenges(value));
+        self.authentication = Some(builder.build().map_err(Refusal::Challenge)?);
+        let Some(mut pending) = self.pending.take() else { return Ok(Vec::new()) };
+        pending.repeated = true;
+        let bytes = self.with_credentials(&pending.message, &pending.method, &pending.uri);
+        self.pending = Some(pending);
+        Ok(bytes)
+    }
+
+    fn with_credentials(&mut self, message: &Message, method: &str, uri: &str) -> Vec<u8> {
+        let (Some((username, password)), Some(client)) = (&self.login, &mut self.authentication) else {
+            return message.bytes();
+        };
+        let params = PasswordParams { username, password, uri, method, body: Some(&[]) };
+        let Ok(mut response) = client.respond(&params) else { return message.bytes() };
+        // Without it a camera takes the response for one of MD5 (RFC 7616, section 3.4).
+        let is_sha256 = response.split("response=\"").nth(1).and_then(|rest| rest.find('"')) == Some(64);
+        if is_sha256 && !response.contains("algorithm=") {
+            response += ", algorithm=SHA-256";
+        }
+        let head = message.head.trim_end_matches(['\r', '\n']);
+        [format!("{head}\r\nAuthorization: {response}\r\n\r\n").as_bytes(), &message.body].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(head: &str) -> Message {
+        Message { head: head.replace('\n', "\r\n"), body: Default::default() }
+    }
+
+    fn dialogue() -> Dialogue {
+        let login = ("admin".to_owned(), "secret".to_owned());
+        Dialogue::new("rtsp://127.0.0.1:9/key".to_owned(), "rtsp://cam:554".to_owned(), Some(login))
+    }
+
+    fn sent(forward: Forward) -> String {
+        match forward {
+            Forward::Camera(bytes) | Forward::Reader(bytes) => String::from_utf8(bytes).unwrap(),
+            Forward::Nowhere => String::new(),
+        }
+    }
+
+    #[test]
+    fn request_reaches_the_camera_with_its_address_and_the_strongest_login_that_it_offers() {
+        let mut dialogue = dialogue();
+        let request = message("DESCRIBE rtsp://127.0.0.1:9/key/a?b RTSP/1.0\nCSeq: 1\n\n");
+        assert!(dialogue.is_ours(&request) && !dialogue.is_ours(&message("OPTIONS rtsp://127.0.0.1:9/ RTSP/1.0\n\n")));
+        let first = sent(dialogue.request(request, Instant::now()));
+        assert_eq!(first, "DESCRIBE rtsp://cam:554/a?b RTSP/1.0\r\nCSeq: 1\r\n\r\n");
+        let challenge = "RTSP/1.0 401 Unauthorized\nCSeq: 1\nWWW-Authenticate: Basic realm=\"c\"\n\
+                         WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", algorithm=\"SHA-256\"\n\n";
+        let second = sent(dialogue.take_camera(message(challenge)).unwrap());
+        assert!(
+            second.starts_with("DESCRIBE rtsp://cam:554/a?b RTSP/1.0\r\nCSeq: 1\r\nAuthorization: Digest "),
+            "{second}"
+        );
+        assert!(second.contains("uri=\"rtsp://cam:554/a?b\"") && second.contains("algorithm=SHA-256"), "{second}");
+        let refused = dialogue.take_camera(message(challenge)).unwrap();
+        assert!(matches!(refused, Forward::Reader(_)), "a wrong password is told: {refused:?}");
+    }
+
+    #[test]
+    fn answer_without_a_base_gets_the_camera_s() {
+        let mut dialogue = dialogue();
+        dialogue.request(message("DESCRIBE rtsp://127.0.0.1:9/key/a RTSP/1.0\nCSeq: 1\n\n"), Instant::now());
+        let answer = sent(dialogue.take_camera(message("RTSP/1.0 200 OK\nCSeq: 1\n\n")).unwrap());
+        assert_eq!(answer, "RTSP/1.0 200 OK\r\nContent-Base: rtsp://cam:554/a\r\nCSeq: 1\r\n\r\n");
+    }
+
+    #[test]
+    fn keepalive_is_answered_in_place_of_the_camera_once_it_plays() {
+        let mut dialogue = dialogue();
+        let now = Instant::now();
+        dialogue.request(message("PLAY rtsp://cam:554/a RTSP/1.0\nCSeq: 3\n\n"), now);
+        assert_eq!(dialogue.due(), None, "an answer that does not come is the reader's affair");
+        dialogue.take_camera(message("RTSP/1.0 200 OK\nCSeq: 3\n\n")).unwrap();
+        dialogue.request(message("OPTIONS rtsp://cam:554/a RTSP/1.0\nCSeq: 4\n\n"), now);
+        assert_eq!(dialogue.due(), Some(now + KEEPALIVE_WAIT));
+        assert!(String::from_utf8(dialogue.overdue()).unwrap().contains("CSeq: 4\r\n"));
+        let late = dialogue.take_camera(message("RTSP/1.0 200 OK\nCSeq: 4\n\n")).unwrap();
+        assert_eq!((late, dialogue.due()), (Forward::Nowhere, None));
+    }
+
+    #[test]
+    fn unknown_challenge_is_told() {
+        let mut dialogue = dialogue();
+        dialogue.request(message("DESCRIBE rtsp://127.0.0.1:9/key RTSP/1.0\nCSeq: 1\n\n"), Instant::now());
+        let refusal = dialogue.take_camera(message("RTSP/1.0 401 No\nCSeq: 1\nWWW-Authenticate: Kerberos\n\n"));
+        assert!(matches!(refusal, Err(Refusal::Challenge(_))), "{refusal:?}");
+    }
+}

@@ -1,0 +1,43 @@
+//! The target `rtsp`: what a camera sends, up to what the RTSP client reads of it.
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+
+use super::budget::Budget;
+use super::dialogue::Dialogue;
+use super::wire::{BODY_MAX, HEAD_MAX, Message};
+use super::{Guarded, Refusal};
+use crate::ingest::fuzz::piece;
+
+/// See [`crate::fuzz`].
+pub fn rtsp(data: &[u8]) {
+    let whole = passed(data, data.len().max(1));
+    let pieces = passed(data, piece(data));
+    assert_eq!(whole, pieces);
+}
+
+/// What reaches the reader, whether the camera was answered, and why it ended. The answer itself contains a random number.
+fn passed(data: &[u8], size: usize) -> (Vec<u8>, bool, Option<Refusal>) {
+    let login = Some(("user".to_owned(), "password".to_owned()));
+    let mut guarded = Guarded {
+        dialogue: Dialogue::new("rtsp://127.0.0.1:1/key".to_owned(), "rtsp://camera".to_owned(), login),
+        budget: Budget::new(),
+        refusal: Default::default(),
+    };
+    let request = "DESCRIBE rtsp://127.0.0.1:1/key/a RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_owned();
+    let now = Instant::now();
+    guarded.dialogue.request(Message { head: request, body: Default::default() }, now);
+    let (mut down, mut reader, mut answered) = (BytesMut::new(), Vec::new(), false);
+    for bytes in data.chunks(size) {
+        down.extend_from_slice(bytes);
+        match guarded.pass(&mut BytesMut::new(), &mut down, now) {
+            Ok(passed) => {
+                reader.extend(passed.reader);
+                answered |= !passed.camera.is_empty();
+            }
+            Err(refusal) => return (Vec::new(), false, Some(refusal)),
+        }
+        assert!(down.len() <= HEAD_MAX + BODY_MAX + size, "the buffer is bounded");
+    }
+    (reader, answered, None)
+}

@@ -3,12 +3,13 @@
 //! Absolute times differ between machines, and between minutes on a busy machine. Compare the ratios: raw TCP, the baseline and
 //! the other servers are measured beside the relay.
 //!
-//! Parts run alone when named (`bench first-frame`). These parts take minutes and run only when named: `bench compare`, `bench
-//! compare-impaired`, `bench plain`, `bench load`, `bench connections`, `bench protocols`, `bench players`, `bench hls`, `bench churn`, `bench soak`. A
-//! number sets the duration: `bench hls 60` runs for 60 seconds, `bench soak 10` for ten minutes. Names of browsers restrict
+//! Parts run alone when named (`bench first-frame`). These parts take minutes and run only when named: `bench cameras`, `bench
+//! compare`, `bench compare-impaired`, `bench plain`, `bench load`, `bench connections`, `bench protocols`, `bench players`, `bench
+//! hls`, `bench churn`, `bench soak`. A number sets the duration: `bench hls 60` runs for 60 seconds, `bench soak 10` for ten minutes. Names of browsers restrict
 //! the run to them: `bench impaired-link chromium`, `bench soak chromium firefox`.
 
 mod calibration;
+mod cameras;
 mod chart;
 mod churn;
 mod compare;
@@ -46,8 +47,19 @@ use servers::Programs;
 
 /// The default parts, and the parts that run only when named.
 const PARTS: [&str; 8] = ["size", "calibration", "first-frame", "page", "latency", "impaired-link", "faults", "fanout"];
-const NAMED: [&str; 10] =
-    ["plain", "compare", "compare-impaired", "load", "connections", "protocols", "players", "hls", "churn", "soak"];
+const NAMED: [&str; 11] = [
+    "plain",
+    "cameras",
+    "compare",
+    "compare-impaired",
+    "load",
+    "connections",
+    "protocols",
+    "players",
+    "hls",
+    "churn",
+    "soak",
+];
 
 /// Measures the latency of cameras in browsers, the cost of a viewer, and playback on impaired links and after faults.
 #[derive(Debug, Parser)]
@@ -121,6 +133,7 @@ async fn measure_part(part: &str, number: Option<u64>, programs: &Programs, engi
         "faults" => faults::measure(engines).await.into(),
         "compare" => compare::measure(programs, engines).await,
         "compare-impaired" => compare_impaired::measure(programs, engines).await,
+        "cameras" => cameras::measure().await.into(),
         "load" => load::measure(programs).await,
         "players" => players::measure(engines).await.into(),
         "protocols" => protocols::measure(engines).await.into(),

@@ -64,6 +64,8 @@ pub mod slow;
 pub mod sound_card;
 pub mod stats;
 pub mod stun;
+#[cfg(test)]
+mod threat_model;
 pub mod tls;
 pub mod tracks;
 pub mod viewer;

@@ -81,12 +81,13 @@ impl Image {
     /// Why this machine runs no such container. None if it does.
     ///
     /// # Panics
-    /// When `unshare` is not installed.
+    /// When `unshare` is not installed, or when the file system is not read-only.
     pub fn obstacle(&self, folder: &Path) -> Option<String> {
         let words = self.container(folder);
         let tried =
             Command::new(&words[0]).args(&words[1..]).arg("true").output().expect("unshare is part of util-linux");
         let said = String::from_utf8_lossy(&tried.stderr).trim().to_owned();
+        assert!(!said.contains("is writable"), "{said}");
         (!tried.status.success()).then(|| format!("this machine permits no read-only mount namespace: {said}"))
     }
 }
@@ -98,11 +99,11 @@ mod tests {
     #[test]
     fn instructions_of_the_last_stage_are_read() {
         let image = Image::of(
-            "FROM a\nUSER 1:1\nCMD [\"a\"]\nFROM b\n# USER 2:2\nUSER 3:4\nHEALTHCHECK --timeout=5s CMD [\"sh\", \"-c\", \"\\\n  \
-             x \\\\\n y\"]\nENTRYPOINT [\"b\"]\nCMD [\"--c\", \"d\"]\n",
+            "FROM a\nUSER 1:1\nCMD [\"a\"]\nFROM b\n# USER 2:2\nUSER 3:4\n\
+             HEALTHCHECK --timeout=5s CMD [\"sh\", \"-c\", \"\\\nx\"]\nENTRYPOINT [\"b\"]\nCMD [\"--c\", \"d\"]\n",
         );
         assert_eq!(image.user, ("3".to_owned(), "4".to_owned()));
         assert_eq!((image.entrypoint, image.arguments), (vec!["b".to_owned()], vec!["--c".to_owned(), "d".to_owned()]));
-        assert_eq!(image.health[..2], ["sh", "-c"]);
+        assert_eq!(image.health, ["sh", "-c", "x"]);
     }
 }

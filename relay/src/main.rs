@@ -8,8 +8,9 @@ use sightline_relay::cli::{self, Arguments, LogFormat};
 use sightline_relay::ingest::process;
 use tracing_subscriber::EnvFilter;
 
-/// The log filter without RUST_LOG. mp4-atom warns of every box that it skips.
-const LOG: &str = "info,memory_serve=warn,mp4_atom=error";
+/// The log filter without RUST_LOG. mp4-atom warns of every box that it skips, and h2 of every
+/// connection that cancels requests without a pause, so that a stranger would fill the disk.
+const LOG: &str = "info,memory_serve=warn,mp4_atom=error,h2=error";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);

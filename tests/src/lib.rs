@@ -16,6 +16,7 @@
 //! | [`impaired_link`] | an impaired link between browser and relay: delays, throttles, stalls, cuts, resets |
 //! | [`nginx`], [`caddy`] | a proxy between browser and relay |
 //! | [`namespace`] | a network namespace of one test, with packet filters |
+//! | [`container`] | a command as the image's container runs it |
 //! | [`faults`] | faults, and the time limit for recovery from each |
 //! | [`provider`] | an identity provider: signs tokens and serves its keys |
 //! | [`routes`] | every address that reveals a camera |
@@ -41,6 +42,7 @@ pub mod beeps;
 pub mod browser;
 pub mod caddy;
 pub mod camera;
+pub mod container;
 pub mod download;
 pub mod faults;
 pub mod http;
@@ -66,6 +68,8 @@ pub mod slow;
 pub mod sound_card;
 pub mod stats;
 pub mod stun;
+#[cfg(test)]
+mod threat_model;
 pub mod tls;
 pub mod tracks;
 pub mod viewer;

@@ -49,6 +49,8 @@ pub fn binary() -> PathBuf {
 pub struct Setup {
     config: Option<String>,
     listen: String,
+    /// The program and its first arguments, if it is not [`binary`].
+    program: Vec<String>,
     command: Option<&'static str>,
     environment: Vec<(String, String)>,
     open_files: Option<u32>,
@@ -65,10 +67,16 @@ impl Setup {
         Self {
             config: None,
             listen: "127.0.0.1:0".to_owned(),
+            program: Vec::new(),
             command: None,
             environment: Vec::new(),
             open_files: None,
         }
+    }
+
+    /// A relay that this command line starts, with its own configuration.
+    pub fn by(program: Vec<String>) -> Self {
+        Self { program, ..Self::demo() }
     }
 
     /// The address to listen on.
@@ -166,6 +174,11 @@ impl Setup {
     /// The command line, with the configuration in `folder`.
     fn arguments(&self, folder: &Path) -> Command {
         let mut command = match self.open_files {
+            _ if !self.program.is_empty() => {
+                let mut program = Command::new(&self.program[0]);
+                program.args(&self.program[1..]);
+                program
+            }
             // Sets both limits, because the relay raises the soft limit to the hard one.
             Some(count) => {
                 let mut shell = Command::new("sh");

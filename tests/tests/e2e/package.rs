@@ -1,12 +1,21 @@
 //! The package's contents besides the program: shell completions, manual pages of all commands, and a configuration that lacks
-//! only the cameras.
+//! only the cameras. And the image's container.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use sightline_tests::relay::{Setup, binary};
-use sightline_tests::run::{say, within};
+use rustix::process::Signal;
+use sightline_protocol::stream::Variant;
+use sightline_tests::browser::Rgb;
+use sightline_tests::camera::{Camera, Kind, Mount};
+use sightline_tests::container::Image;
+use sightline_tests::outcome::skip;
+use sightline_tests::relay::{Relay, Setup, binary};
+use sightline_tests::run::{say, until, within};
+use sightline_tests::viewer::{PLAYS_H264, Viewer};
 
 /// Asks bash to complete the word after `sightline`, as its Tab key does.
 const TAB: &str = r#"
@@ -18,6 +27,8 @@ echo "${COMPREPLY[@]}"
 /// Packaged, and named by the systemd unit.
 const EXAMPLE: &str = include_str!("../../../contrib/sightline.toml");
 const CHECK: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(20);
+const CAM: Mount = Mount { path: "cam", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
 
 fn sightline(arguments: &[&str]) -> Output {
     Command::new(binary()).args(arguments).output().expect("the relay runs")
@@ -94,4 +105,59 @@ fn systemd_unit_starts_the_packaged_binary() {
     let mut security = Command::new("systemd-analyze");
     let said = security.args(["security", "--offline=yes", "--threshold=15"]).arg(&file).output().expect("it is there");
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+}
+
+/// The user ids of a process, as this machine has them.
+fn accounts(pid: i32) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("proc(5) has it").to_owned()
+}
+
+/// The exit status of the image's health check, in the relay's container.
+fn health(image: &Image, folder: &Path, relay: &Relay) -> Option<i32> {
+    let words = [image.container(folder), image.health.clone()].concat();
+    let address = format!("{}/{}", relay.address().ip(), relay.address().port());
+    let output = Command::new(&words[0]).args(&words[1..]).env("SIGHTLINE_HEALTH", address).output();
+    output.expect("the machine runs containers").status.code()
+}
+
+/// Without Docker: its instructions, in namespaces of this machine's files.
+#[test]
+fn image_runs_without_rights_on_a_read_only_file_system() {
+    within(CHECK * 2, async || {
+        let image = Image::of(include_str!("../../../Dockerfile"));
+        assert_eq!(image.entrypoint, ["sightline"]);
+        assert_eq!(image.arguments, ["--config", "/etc/sightline/sightline.toml"]);
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        // Every account may write here, if the file system permits it.
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("the folder is this test's");
+        if let Some(obstacle) = image.obstacle(folder.path()) {
+            return skip(&obstacle);
+        }
+
+        let camera = Camera::start(&[CAM]).await;
+        let config = folder.path().join("sightline.toml");
+        std::fs::write(&config, camera.config_by_ffmpeg()).expect("the temporary directory is writable");
+        let program = binary().canonicalize().expect("it is there");
+        let program = program.to_str().expect("UTF-8").to_owned();
+        let arguments = ["--config".to_owned(), config.to_str().expect("UTF-8").to_owned()];
+        let mut relay =
+            Setup::by([image.container(folder.path()), vec![program], arguments.into()].concat()).start().await;
+
+        // A source, and an encoder that reads it.
+        let viewer = Viewer::playing(&relay, CAM.path, &PLAYS_H264).await.watch();
+        until("frames", START, async || (viewer.seen().fragments > 25).then_some(())).await;
+        assert_eq!(viewer.seen().losses, Vec::<String>::new());
+        assert_eq!(relay.variant(CAM.path, Variant::H264).await.viewers, 1);
+        let ffmpegs = relay.ffmpegs();
+        assert_eq!(ffmpegs.len(), 2, "{ffmpegs:?}");
+        let own = rustix::process::geteuid();
+        let expected = if own.is_root() { image.user.0.clone() } else { own.as_raw().to_string() };
+        for pid in ffmpegs.iter().map(|ffmpeg| ffmpeg.pid).chain([relay.pid()]) {
+            assert!(accounts(pid).split_whitespace().all(|account| account == expected), "{}", accounts(pid));
+        }
+        assert_eq!(health(&image, folder.path(), &relay), Some(0));
+        relay.end(Signal::TERM, START).await;
+        assert_eq!(health(&image, folder.path(), &relay), Some(1));
+    });
 }

@@ -24,6 +24,14 @@ const SOON: Duration = Duration::from_secs(20);
 const FLOOD: Duration = Duration::from_secs(3);
 /// Memory that the relay may keep after all attacks: what the allocator does not return.
 const KEPT_KIB: u64 = 96 * 1024;
+/// The log of all attacks that are not admitted as viewers, in bytes.
+const LOG_MAX: usize = 8 * 1024;
+/// A line of the log with a stranger's text, in bytes.
+const LINE_MAX: usize = 800;
+/// The opening handshake of a WebSocket (RFC 6455, section 4.1).
+const UPGRADE: &[u8] = b"GET /ws/mse/cam HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Protocol: sightline.v1\r\n\r\n";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// `GET https://relay/healthz` on stream 1 (RFC 9113, section 6.2; RFC 7541), without END_HEADERS.
 const OPEN_HEAD: &[u8] = b"\0\0\x13\x01\x01\0\0\0\x01\x82\x87\x01\x05relay\x04\x08/healthz";
@@ -120,6 +128,66 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// Requests and messages that no honest client sends, by HTTP/1.1.
+    async fn malformed(&self) {
+        let long = format!("GET /hls/{}/index.m3u8 HTTP/1.1\r\nHost: localhost\r\n", "x".repeat(30_000));
+        self.row("200 stream names of 30 KB", 6.0, async || self.refusals(&long, "400", 200).await).await;
+        let hosts = "GET /api/streams HTTP/1.1\r\nHost: localhost\r\nHost: other\r\n";
+        self.row("200 requests with two Host headers", 6.0, async || self.refusals(hosts, "400", 200).await).await;
+        let logged = self.relay.log().len();
+        assert!(logged < LOG_MAX, "{logged} bytes: {}", self.relay.log());
+        self.row("200 messages whose type has newlines", 6.0, async || {
+            let forged = format!("{{\"type\":\"{}\"}}", "\\nWARN login failed".repeat(500));
+            for _ in 0..200 {
+                let connection = self.identity.connect(self.relay.address()).await.expect("a connection");
+                let mut viewer = Viewer::playing_over(connection, &self.relay, CAM.path, &PLAYS_H264).await;
+                viewer.send_text(&forged).await;
+                assert_eq!(viewer.wait_closed(SOON).await.1, Some(4400));
+            }
+        })
+        .await;
+        self.row("empty WebSocket frames, four connections", 6.0, async || {
+            join_all((0..4).map(|_| self.empty_frames())).await;
+        })
+        .await;
+        // Each viewer leaves a line.
+        let log = self.relay.log();
+        let longest = log.lines().map(str::len).max();
+        say(&format!("logged before viewers: {logged} bytes; afterwards the longest line: {longest:?}"));
+        assert!(longest < Some(LINE_MAX) && !log.contains("\nWARN login failed"), "{log}");
+    }
+
+    /// Sends a request without its last line on a connection of its own, `count` times.
+    async fn refusals(&self, head: &str, status: &str, count: usize) {
+        for _ in 0..count {
+            let mut connection = self.identity.connect(self.relay.address()).await.expect("a connection");
+            connection.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.expect("it is taken");
+            let mut answer = vec![0; 12];
+            timeout(SOON, connection.read_exact(&mut answer)).await.expect("in time").expect("an answer");
+            assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"));
+        }
+    }
+
+    /// Begins a text message and continues it by nothing, again and again, for the time of a flood.
+    async fn empty_frames(&self) {
+        let (begun, frames) = (Instant::now(), [0x00, 0x80, 0, 0, 0, 0].repeat(1000));
+        while begun.elapsed() < FLOOD {
+            let connection = self.identity.connect(self.relay.address()).await.expect("a connection");
+            let (mut reader, mut writer) = tokio::io::split(connection);
+            let write = async {
+                writer.write_all(UPGRADE).await?;
+                assert!(reader.read(&mut [0; 1024]).await? > 0, "it upgrades");
+                writer.write_all(&[0x01, 0x80, 0, 0, 0, 0]).await?;
+                loop {
+                    writer.write_all(&frames).await?;
+                }
+            };
+            let _: Result<std::io::Result<()>, _> = timeout(FLOOD - begun.elapsed().min(FLOOD), write).await;
+        }
+    }
+}
+
 #[test]
 fn attacks_cost_bounded_memory_descriptors_and_time() {
     within(TEST, async || {
@@ -185,6 +253,7 @@ fn attacks_cost_bounded_memory_descriptors_and_time() {
                 held
             })
             .await;
+        scene.malformed().await;
         scene
             .row("200 WebRTC offers of 500 lines, never connected", 30.0, async || {
                 let kind = [("content-type", "application/sdp")];

@@ -45,7 +45,7 @@ use crate::net::peer::peer_address;
 use crate::net::rejections::Rejections;
 pub(crate) use credential::{ByCookie, Credential};
 pub(crate) use expiry::Expiry;
-use locked::{Admission, Grant, Locked};
+use locked::{Admission, CredentialSet, Grant};
 pub(crate) use permissions::Permissions;
 pub(crate) use refusal::Refusal;
 use sessions::OpenSessions;
@@ -67,12 +67,12 @@ pub struct Access {
 
 /// The credentials that are in force, and the sessions that they admitted.
 struct Shared {
-    locked: RwLock<Arc<Locked>>,
+    locked: RwLock<Arc<CredentialSet>>,
     sessions: OpenSessions,
 }
 
 impl Shared {
-    fn locked(&self) -> Arc<Locked> {
+    fn locked(&self) -> Arc<CredentialSet> {
         self.locked.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -100,7 +100,7 @@ impl Access {
         limits: LiveLimits,
         rejections: Rejections,
     ) -> Self {
-        let locked = Locked::new(credentials, oidc.map(Arc::new), &rejections);
+        let locked = CredentialSet::new(credentials, oidc.map(Arc::new), &rejections);
         let shared = Shared { locked: RwLock::new(Arc::new(locked)), sessions: OpenSessions::default() };
         Self { shared: Arc::new(shared), limits, rejections }
     }

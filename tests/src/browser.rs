@@ -252,12 +252,13 @@ impl Browser {
         };
         let (process, driver) = start_driver(engine, &driver, display.as_ref(), &[sound], files.path()).await;
         let client = start_session(engine, engine.capabilities(&browser, autoplay), &format!("http://{driver}")).await;
+        let session = Session { driver, process, _display: display.map(|(owned, _)| owned), _files: files };
+        let browser = Self { engine, client, session: Some(session), shared };
         if engine == Engine::WebKit {
             // The other engines take the size at their start.
-            client.set_window_rect(0, 0, WINDOW.0, WINDOW.1).await.expect("WebKitGTK accepts a size");
+            browser.resize(WINDOW).await;
         }
-        let session = Session { driver, process, _display: display.map(|(owned, _)| owned), _files: files };
-        Self { engine, client, session: Some(session), shared }
+        browser
     }
 
     /// All installed engines, started concurrently.
@@ -273,6 +274,14 @@ impl Browser {
 
     fn driver(&self) -> SocketAddr {
         self.session.as_ref().expect("present until the drop").driver
+    }
+
+    /// Resizes the window.
+    ///
+    /// # Panics
+    /// If the browser refuses.
+    pub async fn resize(&self, (width, height): (u32, u32)) {
+        self.client.set_window_rect(0, 0, width, height).await.expect("the browser accepts a size");
     }
 
     /// The process of the browser's driver, the ancestor of the browser's processes.

@@ -15,8 +15,8 @@ use crate::time::{Moment, Span};
 const HOLD: f64 = 0.065;
 /// Minimum distance of a seek target from the newest frame's end, in seconds.
 const EDGE: f64 = 0.02;
-/// Tolerance for the rounding of a frame's time, in seconds, that still separates one frame from the previous.
-pub(super) const HALF_A_FRAME: f64 = 0.02;
+/// Tolerance for the rounding of a frame's time, in seconds. Frames of up to 50 a second are further apart.
+pub(super) const FRAME_TOLERANCE: f64 = 0.02;
 /// Right after the start of an epoch, a playhead further than this behind the live edge seeks, in seconds.
 const SETTLE_BEHIND: f64 = 0.25;
 /// Minimum duration of the start: a source that has just been started delivers its first seconds in bursts.
@@ -149,7 +149,7 @@ impl LiveEdge {
     /// Handles a presented frame at `position`. Returns whether it is the first of this epoch.
     pub fn frame_presented(&mut self, position: f64) -> bool {
         // The browser rounds a frame's time: half a frame of tolerance separates the epochs.
-        let first = !self.presented && position >= self.epoch_start - HALF_A_FRAME;
+        let first = !self.presented && position >= self.epoch_start - FRAME_TOLERANCE;
         self.presented |= first;
         first
     }

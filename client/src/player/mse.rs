@@ -15,7 +15,7 @@ use web_sys::HtmlVideoElement;
 use super::autoplay::Autoplay;
 use super::frame_age::FrameAge;
 use super::frame_rate::FrameRate;
-use super::live_edge::{Action, HALF_A_FRAME};
+use super::live_edge::{Action, FRAME_TOLERANCE};
 pub use super::outcome::Outcome;
 use super::queue::{Fragment, Init};
 use super::recovery::PlaybackError;
@@ -333,7 +333,7 @@ impl MsePlayer {
 
     fn frame_presented(&mut self, frame: PresentedFrame) {
         self.presentation.age.presented(self.attachment.capture_times.at(frame.position), unix_ms_at(frame.shown));
-        let resumed = self.presentation.resumed.take_if(|from| frame.position >= *from - HALF_A_FRAME).is_some();
+        let resumed = self.presentation.resumed.take_if(|from| frame.position >= *from - FRAME_TOLERANCE).is_some();
         if self.attachment.live_edge.frame_presented(frame.position) || resumed {
             self.outcomes.push(Outcome::Presented);
         }

@@ -19,7 +19,7 @@ use super::autoplay::Autoplay;
 use super::decoder_monitor::{DecoderMonitor, FrameAction, timestamp};
 use super::frame_age::{CaptureTimes, FrameAge};
 use super::frame_rate::FrameRate;
-use super::live_edge::HALF_A_FRAME;
+use super::live_edge::FRAME_TOLERANCE;
 use super::outcome::Outcome;
 use super::playout_delay::PlayoutDelay;
 use super::recovery::PlaybackError;
@@ -396,11 +396,11 @@ impl WebCodecsPlayer {
     fn presented(&mut self, frame: PresentedFrame) {
         let DecoderAttachment { capture_times, awaited, monitor, .. } = &mut self.attachment;
         // The `<video>` may still present a frame of the previous decoder.
-        if monitor.painted().is_none_or(|painted| frame.position > painted + HALF_A_FRAME) {
+        if monitor.painted().is_none_or(|painted| frame.position > painted + FRAME_TOLERANCE) {
             return;
         }
         self.age.presented(capture_times.at(frame.position), unix_ms_at(frame.shown));
-        if awaited.take_if(|from| frame.position >= *from - HALF_A_FRAME).is_some() {
+        if awaited.take_if(|from| frame.position >= *from - FRAME_TOLERANCE).is_some() {
             self.outcomes.push(Outcome::Presented);
         }
     }

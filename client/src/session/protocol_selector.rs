@@ -111,9 +111,7 @@ impl ProtocolSelector {
         let at = protocols.iter().position(|&protocol| Some(protocol) == remembered).unwrap_or(0);
         let why = match (chosen, protocols[at]) {
             (Protocol::Auto, _) if at > 0 => "here it worked before, and what is better did not",
-            (Protocol::Auto, Protocol::Mse) => {
-                "it is a tenth of a second behind, passes every proxy and leaves H.265 untouched"
-            }
+            (Protocol::Auto, Protocol::Mse) => "it has little delay, passes every proxy and leaves H.265 untouched",
             (Protocol::Auto, Protocol::WebCodecs) => {
                 "it presents each frame on arrival, passes every proxy and leaves H.265 untouched"
             }

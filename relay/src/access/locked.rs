@@ -22,7 +22,7 @@ use crate::net::peer::is_encrypted;
 use crate::net::rejections::{LoginMethod, Rejections};
 
 /// The configured credentials. Without any, everyone may watch.
-pub(super) struct Locked {
+pub(super) struct CredentialSet {
     configured: Credentials,
     pub(super) password: Option<Arc<Login>>,
     pub(super) tokens: Option<token::Verifier>,
@@ -104,7 +104,7 @@ impl Login {
     }
 }
 
-impl Locked {
+impl CredentialSet {
     /// Blocks while it derives the key of the cookies.
     pub(super) fn new(
         credentials: &Credentials,
@@ -153,7 +153,8 @@ impl Locked {
         }
     }
 
-    /// Checks the credentials that allow most first. A link's cookie, which the browser sends unasked, is last.
+    /// Checks the login's cookie, a provider's token, a token in the query or the subprotocol, `Authorization`, and last a link's
+    /// cookie, which the browser sends unasked. A query's or subprotocol's token that is refused ends the search.
     pub(super) async fn admits(&self, uri: &Uri, headers: &HeaderMap, client: Option<IpAddr>) -> Admission {
         if self.is_open() {
             return Admission::Admitted(Grant::all(Credential::Open));

@@ -84,6 +84,11 @@ impl FrameOrder {
         Self { amend, learned: None, epoch: None }
     }
 
+    /// Drops the frames of a run that has ended. What was learned of the source stays.
+    pub(super) fn end_epoch(&mut self) {
+        self.epoch = None;
+    }
+
     /// Takes the next init segment. Returns what to publish.
     pub(super) fn push_init(&mut self, init: InitSegment) -> Vec<Publish> {
         let Some(config) = DecoderConfig::find(&init.bytes) else {

@@ -1,15 +1,15 @@
 //! Runs the sources: one reader or encoder for each rendition that has subscribers, however many.
 //!
-//! For each rendition one task lives as long as its stream ([`supervise`]). It waits for a subscriber, runs FFmpeg, publishes
-//! what FFmpeg writes, restarts it when it ends or falls silent, and stops it when the rendition has had no subscriber for a
-//! while. `copy` reads the source. `h264` and `low` read the fragments of `copy`, as a viewer does, so a camera has one
+//! For each rendition one task lives as long as its stream ([`supervise`]). It waits for a subscriber, runs the direct
+//! reader or FFmpeg, publishes the frames, restarts it when it ends or falls silent, and stops it when the rendition has had no
+//! subscriber for a while. `copy` reads the source. `h264` and `low` read the fragments of `copy`, as a viewer does, so a camera has one
 //! connection however many variants run.
 //!
 //! | module | task |
 //! | --- | --- |
 //! | [`supervisor`] | the streams of the configuration: starts and stops their tasks |
 //! | [`run`], [`outcome`] | one run of a source or an encoder, and how it ended |
-//! | [`publisher`], [`order`] | fragmented MP4 into a rendition, with the order of frames examined first |
+//! | [`publisher`], [`frame_order`] | fragmented MP4 into a rendition, with the order of frames examined first |
 //! | [`reader`] | decides what reads a source: the relay or FFmpeg |
 //! | [`rtsp_guard`] | keeps a camera within budgets, before anything reads what it sends |
 //! | [`rtsp`], [`frame_timer`], [`clock_check`], [`rtsp_audio`], [`audio_clock`] | reads a camera without FFmpeg, and its audio |
@@ -233,6 +233,7 @@ async fn supervise(
             },
         };
         drop(permit);
+        order.end_epoch();
         if let Some((policy, _)) = policy.as_mut().filter(|_| by_ffmpeg) {
             policy.ffmpeg_ended(had_video(&outcome, &rendition), Instant::now());
         }

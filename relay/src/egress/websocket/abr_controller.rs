@@ -59,8 +59,8 @@ pub(super) struct AbrController {
 
 impl AbrController {
     /// Sets whether there is a choice of variants.
-    pub(super) fn set_free(&mut self, free: bool, now: Duration) {
-        self.selector.set_free(free, now);
+    pub(super) fn set_may_use_low(&mut self, may_use_low: bool, now: Duration) {
+        self.selector.set_may_use_low(may_use_low, now);
     }
 
     /// Whether the session may send at `now`.

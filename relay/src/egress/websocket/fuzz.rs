@@ -21,7 +21,7 @@ pub fn viewer(data: &[u8]) {
     let mut socket = websocket_stream(tokio::io::join(data, tokio::io::sink()));
     let mut abr = AbrController::default();
     let mut now = Duration::ZERO;
-    abr.set_free(true, now);
+    abr.set_may_use_low(true, now);
     for n in 0..SENT {
         abr.on_sent(1000, Duration::ZERO, now);
         abr.on_ping_sent(n as f64, n, n % 2 == 1, now);

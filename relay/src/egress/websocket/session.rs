@@ -200,14 +200,14 @@ impl Session {
 
     fn want(&mut self, variant: VariantChoice, now: Now) {
         self.video.reader.want(Wanted::Choice(variant, self.video.playable.clone()));
-        self.abr.set_free(self.video.reader.may_choose_low(), now.time);
+        self.abr.set_may_use_low(self.video.reader.may_choose_low(), now.time);
         self.video.reader.choose(self.abr.level() == Level::Low);
     }
 
     /// Follows the decision for the full variant or `low`, and keeps `low` running while it may be wanted.
     fn choose_level(&mut self, now: Now) {
         self.video.reader.keep_low(self.abr.low_wanted_for(now.time).is_some());
-        self.abr.set_free(self.video.reader.may_choose_low(), now.time);
+        self.abr.set_may_use_low(self.video.reader.may_choose_low(), now.time);
         let low = self.abr.level() == Level::Low;
         if low != self.video.reader.is_low_chosen() {
             self.video.reader.choose(low);

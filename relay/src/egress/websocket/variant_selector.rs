@@ -60,7 +60,7 @@ pub(super) struct Rates {
 #[derive(Debug, Default)]
 pub(super) struct VariantSelector {
     /// Whether there is a choice. False for a viewer that requested a variant by name, and for a stream without `low`.
-    free: bool,
+    may_use_low: bool,
     /// The time since which there is a choice.
     began: Duration,
     level: Level,
@@ -82,16 +82,16 @@ pub(super) struct VariantSelector {
 
 impl VariantSelector {
     /// Sets whether there is a choice. Without one, the full variant is sent.
-    pub(super) fn set_free(&mut self, free: bool, now: Duration) {
-        if self.free != free {
-            *self = Self { free, began: now, congestion: CongestionDetector::began(now), ..Self::default() };
+    pub(super) fn set_may_use_low(&mut self, may_use_low: bool, now: Duration) {
+        if self.may_use_low != may_use_low {
+            *self = Self { may_use_low, began: now, congestion: CongestionDetector::began(now), ..Self::default() };
         }
     }
 
     /// Records that `low` is not available.
     pub(super) fn unavailable(&mut self, now: Duration) {
         *self = Self {
-            free: self.free,
+            may_use_low: self.may_use_low,
             congestion: CongestionDetector::began(now),
             next: now + UNAVAILABLE,
             ..Self::default()
@@ -117,7 +117,7 @@ impl VariantSelector {
     /// Records an acknowledgement: the newest message was late by `delay`, which includes the link's `queue`.
     pub(super) fn feedback(&mut self, delay: Duration, queue: Duration, now: Duration) {
         match self.level {
-            Level::Full if self.free => self.detect_congestion(delay, queue, now),
+            Level::Full if self.may_use_low => self.detect_congestion(delay, queue, now),
             Level::Full => {}
             Level::Low => self.watch_low(delay, queue, now),
         }

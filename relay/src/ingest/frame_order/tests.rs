@@ -121,6 +121,17 @@ fn declared(publish: &[Publish]) -> Vec<DeclaredReordering> {
 }
 
 #[test]
+fn ended_epoch_keeps_no_frame_and_what_was_learned() {
+    let mut order = FrameOrder::new(false);
+    run(&mut order, &Material::silent(), &REORDERED);
+    assert_eq!(order.epoch.as_ref().map(|epoch| epoch.gop.len()), Some(REORDERED.len()));
+    order.end_epoch();
+    assert!(order.epoch.is_none(), "an idle stream holds no GOP");
+    let again = order.push_init(Material::silent().init());
+    assert_eq!(times(&again), [Err(Present)], "nothing is held back to be examined");
+}
+
+#[test]
 fn undeclared_stream_is_amended_from_its_first_frame() {
     let publish = run(&mut FrameOrder::new(true), &Material::silent(), &[IN_ORDER, IN_ORDER].concat());
     assert_eq!(times(&publish), [Err(AbsentDeclared), Ok(0), Ok(1), Ok(2), Ok(3), Ok(4), Ok(5)]);

@@ -17,6 +17,8 @@ use crate::{Row, in_each};
 
 /// Numbers of tiles: one camera alone, and the usual walls.
 const TILES: [usize; 3] = [1, 9, 16];
+/// The window: every tile is on screen, where the page plays it.
+const WINDOW: (u32, u32) = (1600, 1000);
 /// Measurements of each player per number of tiles.
 const ROUNDS: usize = 3;
 /// The duration of one measurement: 250 frames per tile.
@@ -38,6 +40,7 @@ pub(crate) async fn measure(engines: &[Engine]) -> Vec<Row> {
     let streams: String = names.iter().map(|name| camera.read_directly(name, CAM.path)).collect();
     let relay = Setup::config(camera.config_of([]) + &streams).start().await;
     in_each("players", engines, async |browser| {
+        browser.resize(WINDOW).await;
         let mut rows = Vec::new();
         for tiles in TILES {
             rows.extend(compare(browser, &relay, &names[..tiles]).await);

@@ -17,7 +17,7 @@ struct Climber {
 impl Climber {
     fn new() -> Self {
         let mut selector = VariantSelector::default();
-        selector.set_free(true, ms(0));
+        selector.set_may_use_low(true, ms(0));
         let mut climber = Self { selector, now: 0, train_ms: 1.0 };
         climber.late_by(0, 6000);
         climber
@@ -80,12 +80,12 @@ fn failed_step_up_delays_the_next() {
 #[test]
 fn no_choice_selects_full() {
     let mut climber = Climber::new();
-    climber.selector.set_free(false, ms(6000));
+    climber.selector.set_may_use_low(false, ms(6000));
     assert_eq!(climber.late_by(900, 10_000), None);
     assert_eq!(climber.selector.low_wanted_for(ms(climber.now)), None);
-    climber.selector.set_free(true, ms(climber.now));
+    climber.selector.set_may_use_low(true, ms(climber.now));
     assert!(climber.late_by(900, 10_000).is_some());
-    climber.selector.set_free(false, ms(climber.now));
+    climber.selector.set_may_use_low(false, ms(climber.now));
     assert_eq!(climber.selector.level(), Level::Full);
 }
 
@@ -102,7 +102,7 @@ fn unavailable_low_is_not_retried_soon() {
 #[test]
 fn slow_first_frame_selects_low() {
     let mut selector = VariantSelector::default();
-    selector.set_free(true, ms(0));
+    selector.set_may_use_low(true, ms(0));
     selector.feedback(ms(3000), ms(3000), ms(3100));
     assert_eq!(selector.level(), Level::Low);
     let mut later = Climber::new();

@@ -203,6 +203,8 @@ impl Browser {
     pub async fn start(engine: Engine) -> Option<Self> {
         let programs = programs(engine)?;
         if let Some(browser) = pool::take(engine).await {
+            // The last test may have resized it.
+            browser.resize(WINDOW).await;
             return Some(browser);
         }
         if !pool::claim(engine) {

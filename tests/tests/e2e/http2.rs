@@ -85,6 +85,8 @@ mod browser {
         within(TEST, async || {
             let (_files, relay) = wall(&Identity::new()).await;
             Browser::each(async |browser| {
+                // Every tile is on screen, where the page plays it.
+                browser.resize((1280, 900)).await;
                 let engine = browser.engine();
                 let streams: Vec<_> = (0..TILES).map(name).collect();
                 browser.open(&relay.url("/?protocol=hls")).await;

@@ -41,6 +41,8 @@ const START: Duration = Duration::from_secs(30);
 
 /// Width and height of a window. Without a GPU, compositing takes more of the CPU than decoding, in proportion to the area.
 const WINDOW: (u32, u32) = (800, 600);
+/// A window that shows up to nine tiles at once. The page pauses those out of sight.
+pub const WALL: (u32, u32) = (1280, 900);
 
 /// A browser engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

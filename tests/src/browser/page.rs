@@ -159,6 +159,9 @@ context.drawImage(covered ? curtain : video, 0, 0);
 return arguments[1].map(([x, y]) =>
     [...context.getImageData(Math.floor(x * width), Math.floor(y * height), 1, 1).data].slice(0, 3));";
 
+/// The errors by which WebKitGTK's driver reports a lost result.
+const LOST_RESULTS: [&str; 2] = ["Could not parse script result", "Callback was not called before the unload event"];
+
 /// The time limit of a page's load, and of a seek.
 const READABLE: Duration = Duration::from_secs(10);
 
@@ -283,12 +286,12 @@ impl Browser {
         result.unwrap_or_else(|e| panic!("{}: {e}\n{script}", self.engine()))
     }
 
-    /// Runs a read-only script and returns its value. WebKitGTK's driver sometimes loses a result while the page is busy and
-    /// reports a parse error: the script then runs again.
+    /// Runs a read-only script and returns its value. WebKitGTK's driver loses a result sometimes while the page is busy, and when
+    /// the page is left meanwhile: the script then runs again.
     async fn read(&self, script: &str, arguments: Vec<Value>) -> Value {
         for _ in 0..3 {
             match self.client.execute(script, arguments.clone()).await {
-                Err(e) if e.to_string().contains("Could not parse script result") => {
+                Err(e) if LOST_RESULTS.iter().any(|lost| e.to_string().contains(lost)) => {
                     eprintln!("{}: {e}; asking again", self.engine());
                     tokio::time::sleep(SAMPLE).await;
                 }
@@ -308,7 +311,7 @@ impl Browser {
 
     /// The visible text of the page.
     pub async fn text(&self) -> String {
-        let text = self.script("return document.body ? document.body.innerText : ''", vec![]).await;
+        let text = self.read("return document.body ? document.body.innerText : ''", vec![]).await;
         text.as_str().unwrap_or_default().to_owned()
     }
 

@@ -218,7 +218,7 @@ fn taken_port_refuses_the_start() {
 }
 
 mod browser {
-    use sightline_tests::browser::{Browser, Tile, TileState};
+    use sightline_tests::browser::{Browser, Tile, TileState, WALL};
 
     use super::*;
 
@@ -228,6 +228,7 @@ mod browser {
             let scene = Scene::open("").await;
             Browser::each(async |browser| {
                 let engine = browser.engine();
+                browser.resize(WALL).await;
                 browser.open(&scene.relay.url("/?stream=nope&stream=good&stream=a%2F%2Fb")).await;
                 let refused = |tile: &Tile| tile.state == TileState::Error && tile.message.contains("nope");
                 browser.wait_for_tile("nope", "the page to name the unknown stream", START, refused).await;
@@ -257,7 +258,7 @@ mod browser {
 }
 
 mod one_browser {
-    use sightline_tests::browser::{Browser, Engine, Tile, TileState};
+    use sightline_tests::browser::{Browser, Engine, Tile, TileState, WALL};
 
     use super::*;
 
@@ -275,6 +276,7 @@ mod one_browser {
             ))
             .await;
             let Some(browser) = Browser::start(Engine::Firefox).await else { return };
+            browser.resize(WALL).await;
             browser.open(&scene.relay.url("/")).await;
             for stream in ["unreachable", "locked", "nowhere", AUDIO.path] {
                 let offline = |tile: &Tile| tile.state == TileState::Offline;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use sightline_tests::browser::{Browser, Rgb, TileState};
+use sightline_tests::browser::{Browser, Rgb, TileState, WALL};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http2::Client;
 use sightline_tests::playlist::Playlist;
@@ -85,8 +85,7 @@ mod browser {
         within(TEST, async || {
             let (_files, relay) = wall(&Identity::new()).await;
             Browser::each(async |browser| {
-                // Every tile is on screen, where the page plays it.
-                browser.resize((1280, 900)).await;
+                browser.resize(WALL).await;
                 let engine = browser.engine();
                 let streams: Vec<_> = (0..TILES).map(name).collect();
                 browser.open(&relay.url("/?protocol=hls")).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::relay::Setup;
-use sightline_tests::run::within;
+use sightline_tests::run::{until, within};
 
 const CAM: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
 const TEST: Duration = Duration::from_secs(60);
@@ -52,7 +52,9 @@ fn service_manager_learns_of_start_reload_stop_and_life() {
         let (lines, _) = next(&manager);
         assert!(lines[0] == "RELOADING=1" && lines[1].starts_with("MONOTONIC_USEC="), "{lines:?}");
         assert_eq!(next(&manager).0, ["READY=1"]);
-        assert!(relay.log().contains("are in force"), "applied before: {}", relay.log());
+        // The log is read in a thread of its own.
+        let logged = async || relay.log().contains("are in force").then_some(());
+        until("the change to be in force", SOON, logged).await;
         relay.reload("nonsense = 1");
         assert_eq!((next(&manager).0[0].as_str(), next(&manager).0[0].as_str()), ("RELOADING=1", "READY=1"));
 

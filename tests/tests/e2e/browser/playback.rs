@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sightline_protocol::message::VariantReason;
 use sightline_protocol::stream::Variant;
-use sightline_tests::browser::{Browser, Engine, Rgb, Tile};
+use sightline_tests::browser::{Browser, Engine, Rgb, Tile, WALL};
 use sightline_tests::camera::{Camera, Kind, Mount, Viewers};
 use sightline_tests::http::Injector;
 use sightline_tests::relay::Setup;
@@ -150,6 +150,7 @@ mod one_browser {
         within(Duration::from_secs(150), async || {
             let Some(browser) = Browser::start(Engine::Firefox).await else { return };
             let relay = Setup::demo().start().await;
+            browser.resize(WALL).await;
             browser.open(&relay.url("/")).await;
             let names = ["cam0", "cam1", "cam2", "cam3", "mixer_program"];
             let mut codecs = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sightline_tests::browser::{Browser, Engine, Rgb, Tile, TileState};
+use sightline_tests::browser::{Browser, Engine, Rgb, Tile, TileState, WALL};
 use sightline_tests::caddy::Caddy;
 use sightline_tests::camera::{Camera, Mount};
 use sightline_tests::download::Media;
@@ -155,6 +155,7 @@ mod one_browser {
             let relay = Setup::config(config(camera, &ROUTES.map(|mount| mount.path))).start().await;
             let Some(browser) = Browser::start(Engine::Chromium).await else { return };
             for protocol in protocols(Engine::Chromium) {
+                browser.resize(WALL).await;
                 browser.open(&relay.url(&format!("/?protocol={protocol}"))).await;
                 for Mount { path: name, mark, .. } in ROUTES {
                     plays(&browser, name, protocol, mark).await;

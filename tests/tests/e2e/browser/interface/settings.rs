@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sightline_tests::browser::WALL;
 use sightline_tests::run::within;
 
 use super::*;
@@ -13,6 +14,7 @@ fn settings_survive_a_reload_and_invalid_ones_are_ignored() {
         let (_camera, relay) = scene(&[GATE, YARD, DOOR]).await;
         Browser::each(async |browser| {
             let engine = browser.engine();
+            browser.resize(WALL).await;
             browser.open(&relay.url("/")).await;
             browser.wait_live("gate", LIVE).await;
             browser.key(&[], 'b').await;

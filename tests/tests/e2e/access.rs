@@ -432,7 +432,9 @@ mod browser {
             relay.restart().await;
             join_all(browsers.iter().map(async |browser| {
                 let asked = async || browser.text().await.contains("asks for a password").then_some(());
-                until(&format!("{}: the page to say so", browser.engine()), LIVE, asked).await;
+                if tokio::time::timeout(LIVE, until("the page to say so", LIVE * 2, asked)).await.is_err() {
+                    panic!("{} does not say so after {LIVE:?}: {}", browser.engine(), browser.text().await);
+                }
             }))
             .await;
             relay.set_env("SIGHTLINE_PASSWORD", PASSWORD);

@@ -78,17 +78,25 @@ impl Image {
         words.into_iter().map(str::to_owned).collect()
     }
 
-    /// Why this machine runs no such container. None if it does.
+    /// Why this machine runs no such container: it permits no mount namespace. None if it does.
     ///
     /// # Panics
-    /// When `unshare` is not installed, or when the file system is not read-only.
+    /// When `unshare` is not installed, or the container does not start although there are namespaces.
     pub fn obstacle(&self, folder: &Path) -> Option<String> {
         let words = self.container(folder);
-        let tried =
-            Command::new(&words[0]).args(&words[1..]).arg("true").output().expect("unshare is part of util-linux");
-        let said = String::from_utf8_lossy(&tried.stderr).trim().to_owned();
-        assert!(!said.contains("is writable"), "{said}");
-        (!tried.status.success()).then(|| format!("this machine permits no read-only mount namespace: {said}"))
+        let namespace = words.iter().take_while(|word| *word != "bash").count();
+        let run = |words: &[String]| {
+            let output = Command::new(&words[0]).args(&words[1..]).arg("true").output();
+            let output = output.expect("unshare is part of util-linux");
+            (output.status.success(), String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        };
+        let (permitted, said) = run(&words[..namespace]);
+        if !permitted {
+            return Some(format!("this machine permits no mount namespace: {said}"));
+        }
+        let (started, said) = run(&words);
+        assert!(started, "{said}");
+        None
     }
 }
 

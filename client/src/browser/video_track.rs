@@ -34,13 +34,19 @@ extern "C" {
     fn write(this: &FrameWriter, frame: &VideoFrame) -> Promise;
 }
 
+thread_local! {
+    /// Takes the rejection of a write to a track that has ended, which may come after the track is dropped. The stall detector
+    /// reports the end: the browser presents no frame.
+    static REJECTED: Closure<dyn FnMut(JsValue)> = Closure::new(|_| {});
+}
+
 /// A track of frames, attached to a `<video>` until it is dropped.
 #[must_use = "dropping the track detaches it"]
 pub struct VideoTrack {
     video: HtmlVideoElement,
     stream: MediaStream,
+    generator: MediaStreamTrackGenerator,
     writer: FrameWriter,
-    on_rejected: Closure<dyn FnMut(JsValue)>,
 }
 
 impl VideoTrack {
@@ -61,21 +67,21 @@ impl VideoTrack {
         // A source that stays would load again when the stream is detached.
         let _ = video.remove_attribute("src");
         video.set_src_object(Some(&stream));
-        // The track has ended. The stall detector reports it: the browser presents no frame.
-        let on_rejected = Closure::new(|_| {});
-        Ok(Self { video: video.clone(), stream, writer, on_rejected })
+        Ok(Self { video: video.clone(), stream, generator, writer })
     }
 
     /// Presents a frame at the next refresh. Returns whether the browser took it.
     pub fn present(&self, frame: &Frame) -> bool {
         // The track closes what it gets.
-        let presented = frame.duplicate().map(|frame| self.writer.write(&frame).catch(&self.on_rejected));
-        presented.is_some()
+        let Some(frame) = frame.duplicate() else { return false };
+        REJECTED.with(|rejected| drop(self.writer.write(&frame).catch(rejected)));
+        true
     }
 }
 
 impl Drop for VideoTrack {
     fn drop(&mut self) {
+        self.generator.stop();
         // The next player may have attached its source.
         if self.video.src_object().as_ref() == Some(&self.stream) {
             self.video.set_src_object(None);

@@ -128,8 +128,12 @@ impl SourceUrl {
         self.0.starts_with("/dev/")
     }
 
-    /// Whether it is a file.
+    /// Whether it is a file of media.
     pub fn is_file(&self) -> bool {
+        // A session description (RFC 8866) names a live source.
+        if self.0.ends_with(".sdp") {
+            return false;
+        }
         // A filter graph has options.
         let is_path = self.scheme().is_none() && !self.0.contains(['=', ':']);
         (is_path || self.scheme() == Some("file")) && !self.is_device()

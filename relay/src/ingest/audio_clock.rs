@@ -244,4 +244,22 @@ mod tests {
     fn frames_wait_for_video() {
         assert_eq!(AudioClock::new(RATE).decode_time(AUDIO, FRAME, 100.0, 0.0), None);
     }
+
+    #[test]
+    fn video_clock_that_arrival_times_replace_keeps_the_audio() {
+        let mut clock = settled();
+        clock.video_reported(VIDEO, 500.0);
+        clock.audio_reported(AUDIO as f64 / f64::from(RATE), 500.0);
+        play(&mut clock, 0.0, 12.0, |_| 0.0);
+        // The times of the video are those of a wall clock from now on, and so is the timeline's distance from them.
+        let mut placed = 0;
+        for n in 0..100 {
+            let at = 12.0 + f64::from(n) * 0.04;
+            clock.video_arrived(1.7e9 + at, 100.0 + at);
+            let timestamp = AUDIO + (at * f64::from(RATE)).round() as i64;
+            let time = clock.decode_time(timestamp, 2 * FRAME, 100.0 + at + 0.04, 10.0 - 1.7e9);
+            placed += u32::from(time.is_some_and(|time| (time as f64 / f64::from(RATE) - 10.0 - at).abs() < 0.06));
+        }
+        assert!(placed > 90, "{placed} of 100");
+    }
 }

@@ -3,9 +3,12 @@
 //! RTP timestamps of video count ticks of 90 kHz (RFC 6184, section 8.2.1). Some cameras count milliseconds, or ticks at another
 //! rate, or nothing. Players then show a frame for too long or too short a time, and lag or starve.
 //!
-//! The clock's progress is compared with that of arrivals in windows of [`WINDOW`]. A stalled network makes one window slow and
-//! the next one fast, and a stored GOP makes the first one fast. So a clock is wrong after [`WRONG_WINDOWS`] windows in a row that
-//! are all fast or all slow.
+//! The clock's progress is compared with that of arrivals in windows of [`WINDOW`].
+//!
+//! - By a slow clock, the frames of a window follow each other faster than any camera sends them. It is wrong after
+//!   [`IMPOSSIBLE_WINDOWS`] in a row.
+//! - Frames at a usual rate that arrive too slowly or too fast may come over a slow network, or out of a store. So the clock is
+//!   wrong only after [`WRONG_WINDOWS`] in a row that are all fast or all slow: no camera and no network stores as much.
 //!
 //! Pure: timestamps and arrivals in, both in ticks; the timestamp to use out.
 
@@ -14,7 +17,11 @@ use sightline_media::fmp4::writer::TIMESCALE;
 /// Longer than most stalls, shorter than a viewer's patience.
 const WINDOW: i64 = 2 * TIMESCALE as i64;
 /// See the [module](self).
-const WRONG_WINDOWS: u32 = 2;
+const IMPOSSIBLE_WINDOWS: u32 = 2;
+/// See the [module](self): half a minute.
+const WRONG_WINDOWS: u32 = 15;
+/// Frames in a second, of a camera.
+const FRAMES_PER_SECOND: f64 = 240.0;
 /// How much faster or slower a clock may be: no crystal is that far off, and no unit that near.
 const TOLERANCE: f64 = 1.5;
 
@@ -23,6 +30,10 @@ const TOLERANCE: f64 = 1.5;
 pub(super) struct ClockCheck {
     /// Timestamp and arrival at the start of the window.
     window: Option<(i64, i64)>,
+    /// Frames since then.
+    frames: u32,
+    /// Windows in a row.
+    impossible: u32,
     fast: u32,
     slow: u32,
     is_wrong: bool,
@@ -36,14 +47,18 @@ impl ClockCheck {
         }
         let (start, began) = *self.window.get_or_insert((timestamp, arrival));
         let (progress, passed) = (timestamp.saturating_sub(start), arrival - began);
+        self.frames += 1;
         if passed >= WINDOW {
             let rate = progress as f64 / passed as f64;
-            // A clock that was set once is another matter.
+            // The camera has set its clock, which the frame timer handles.
             let is_set = rate < 0.0 || progress > 100 * WINDOW;
-            self.fast = if rate > TOLERANCE && !is_set { self.fast + 1 } else { 0 };
-            self.slow = if rate < 1.0 / TOLERANCE && !is_set { self.slow + 1 } else { 0 };
-            self.window = Some((timestamp, arrival));
-            self.is_wrong = self.fast.max(self.slow) >= WRONG_WINDOWS;
+            let (fast, slow) = (rate > TOLERANCE && !is_set, rate < 1.0 / TOLERANCE && !is_set);
+            let seconds = progress as f64 / f64::from(TIMESCALE);
+            let count = |counts: bool, windows: u32| if counts { windows + 1 } else { 0 };
+            self.impossible = count(slow && f64::from(self.frames) > FRAMES_PER_SECOND * seconds, self.impossible);
+            (self.fast, self.slow) = (count(fast, self.fast), count(slow, self.slow));
+            (self.window, self.frames) = (Some((timestamp, arrival)), 0);
+            self.is_wrong = self.impossible >= IMPOSSIBLE_WINDOWS || self.fast.max(self.slow) >= WRONG_WINDOWS;
         }
         timestamp
     }
@@ -69,12 +84,23 @@ mod tests {
     }
 
     #[test]
-    fn clock_in_another_unit_is_found_within_five_seconds() {
-        for ticks in [0, 40, FRAME / 2, 2 * FRAME] {
+    fn clock_in_another_unit_is_found_in_time() {
+        for (ticks, seconds) in [(0, 5), (40, 5), (FRAME / 2, 35), (2 * FRAME, 35)] {
             let mut check = ClockCheck::default();
-            let used: Vec<_> = (0..5 * 25).map(|n| check.frame(7 + n * ticks, n * FRAME)).collect();
-            assert_eq!(used[124], 124 * FRAME, "{ticks} ticks a frame");
+            let used = (0..seconds * 25).map(|n| check.frame(7 + n * ticks, n * FRAME)).last();
+            assert_eq!(used, Some((seconds * 25 - 1) * FRAME), "{ticks} ticks a frame");
         }
+    }
+
+    #[test]
+    fn slow_network_is_no_wrong_clock() {
+        // Half the throughput for 20 s, then all that was stored at four times the rate.
+        let arrival = |n: i64| match n {
+            ..200 => n * FRAME,
+            200..450 => 200 * FRAME + 2 * (n - 200) * FRAME,
+            _ => n.max(700 + (n - 450) / 4) * FRAME,
+        };
+        assert!(!is_wrong((0..2000).map(|n| (n * FRAME, arrival(n)))));
     }
 
     #[test]

@@ -74,6 +74,8 @@ use run::{CLOCK_REWIND, Run};
 
 /// A clock that was set back so often counts something else than time: FFmpeg then uses arrival times.
 const CLOCK_REWINDS: u32 = 2;
+/// Resets of a source's clock that are further apart than this are corrections of a right one.
+const CLOCK_REWINDS_WITHIN: Duration = Duration::from_secs(60);
 
 /// The delays between the runs of a source. The first is short, for a camera that hiccups. The longest is bearable for a
 /// technician at the camera. Jitter spreads the cameras of a site that lost its power.
@@ -250,7 +252,8 @@ async fn supervise(
                 }
             }
             (RunOutcome::ClockRewind { played }, _) => {
-                rewinds += 1;
+                // A camera that sets its clock now and then counts right.
+                rewinds = if played < CLOCK_REWINDS_WITHIN { rewinds + 1 } else { 1 };
                 if rewinds == CLOCK_REWINDS {
                     info!(rendition = rendition.label(), "{CLOCK_WRONG}");
                     RunOutcome::InputChanged

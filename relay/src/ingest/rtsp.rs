@@ -86,6 +86,7 @@ async fn play(source: &Source, url: &Url, audio_buffer: &AudioBuffer, publisher:
         family: Family::H264,
         pps: None,
         last_ticks: None,
+        time: None,
         started: false,
         sequence_number: 0,
     };
@@ -128,11 +129,11 @@ async fn play(source: &Source, url: &Url, audio_buffer: &AudioBuffer, publisher:
             continue;
         };
         lacks_parameters = false;
-        if let Some(audio) = &mut audio {
-            audio.video_frame(&frame);
-        }
         if let Err(stopped) = frames.publish(frame, parameters, publisher) {
             return stopped;
+        }
+        if let (Some(audio), Some(time)) = (&mut audio, frames.time) {
+            audio.video_frame(time);
         }
     }
 }
@@ -233,6 +234,8 @@ struct FramePublisher {
     pps: Option<u32>,
     /// The timestamp of the last frame.
     last_ticks: Option<i64>,
+    /// The time of the last published frame by the clock in use, in seconds.
+    time: Option<f64>,
     /// Whether there has been an init segment.
     started: bool,
     sequence_number: u32,
@@ -273,6 +276,7 @@ impl FramePublisher {
         if self.clock_check.is_wrong() && !was_wrong {
             info!(rendition = publisher.rendition.label(), "{CLOCK_WRONG}");
         }
+        self.time = Some(ticks as f64 / f64::from(TIMESCALE));
         let timing = self
             .frame_timer
             .frame(ticks)

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use retina::client::Stream;
-use retina::codec::{AudioFrame, ParametersRef, VideoFrame};
+use retina::codec::{AudioFrame, ParametersRef};
 use retina::rtcp::{ReceivedCompoundPacket, TypedPacketRef};
 use sightline_media::fmp4::writer::TIMESCALE;
 use sightline_media::nut::writer::{Codec, Track, Writer};
@@ -74,9 +74,10 @@ impl<'a> AudioWriter<'a> {
         Self { audio_buffer, timeline, track, writer, clock, begun: false }
     }
 
-    /// A frame of the video has arrived.
-    pub(super) fn video_frame(&mut self, frame: &VideoFrame) {
-        self.clock.video_arrived(seconds(frame.timestamp()), clock::now().as_secs_f64());
+    /// A frame of the video has arrived. `time` is that of the clock in use, in seconds: arrival times may have replaced the
+    /// camera's, and then contradict its sender reports.
+    pub(super) fn video_frame(&mut self, time: f64) {
+        self.clock.video_arrived(time, clock::now().as_secs_f64());
     }
 
     /// Sender reports have arrived, of the audio or of the video.

@@ -44,8 +44,9 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
 /// Buffer for an answer. Sixteen pieces more than TCP takes at once would only make later requests wait.
 const SEND_BUFFER: usize = 64 * 1024;
-/// A peer that is gone while an event stream is silent is found by pings.
+/// A peer that is gone while an event stream is silent is found by pings. A phone may lose its network for most of that time.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Serves the connection until it ends.
 pub(super) async fn converse(serving: Serving, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
@@ -95,6 +96,7 @@ fn builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(PING_INTERVAL);
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
     http
 }

@@ -74,8 +74,7 @@ impl TrackBudget {
             self.frame(now)?;
         }
         let payload = packet.get(12..).unwrap_or_default();
-        // STAP-A of H.264 (RFC 6184, section 5.7.1), aggregation packets of H.265 (RFC 7798, section 4.4.2).
-        let aggregated = payload.first().is_some_and(|header| header & 0x1f == 24 || header >> 1 & 0x3f == 48);
+        let aggregated = is_aggregation(payload);
         self.bytes += PACKET_COST + payload.len() * if aggregated { AGGREGATED_COST } else { 1 };
         let ends = packet.get(1).is_some_and(|marker| marker & 0x80 != 0) && !is_rtcp;
         if self.bytes > ACCESS_UNIT_MAX {
@@ -94,6 +93,12 @@ impl TrackBudget {
         self.counted = now;
         if self.frames < 0.0 { Err(Refusal::FrameRate) } else { Ok(()) }
     }
+}
+
+/// Whether a payload is a STAP-A of H.264 (RFC 6184, section 5.7.1) or an aggregation packet of the base layer of H.265 (RFC 7798,
+/// section 4.4.2). The first byte of the latter is no NAL unit of H.264.
+fn is_aggregation(payload: &[u8]) -> bool {
+    matches!(payload, [header, ..] if header & 0x1f == 24) || matches!(payload, [0x60, 1..=7, ..])
 }
 
 /// Whether a packet is of RTCP (RFC 5761, section 4).
@@ -154,6 +159,9 @@ mod tests {
         };
         assert!((ACCESS_UNIT_MAX - 600_000..=ACCESS_UNIT_MAX).contains(&bytes_until_refusal(&[0x7c; 1200])));
         assert!(bytes_until_refusal(&[0x78; 1200]) < ACCESS_UNIT_MAX / 10, "aggregated");
+        let h265 = [&[0x60, 0x01][..], &[0; 1198]].concat();
+        assert!(bytes_until_refusal(&h265) < ACCESS_UNIT_MAX / 10, "aggregated in H.265");
+        assert!(bytes_until_refusal(&[0x61; 1200]) > ACCESS_UNIT_MAX / 2, "a slice of H.264 that is a reference");
         assert!(bytes_until_refusal(&[0x7c]) < ACCESS_UNIT_MAX / 60, "tiny packets");
     }
 

@@ -132,7 +132,8 @@ impl Guarded {
             let (mut connection, _) = listener.accept().await.ok()?;
             connection.set_nodelay(true).ok()?;
             let mut buffer = BytesMut::with_capacity(READ);
-            if self.begins_well(&mut connection, &mut buffer).await {
+            let begins_well = self.begins_well(&mut connection, &mut buffer);
+            if timeout(FIRST_REQUEST, begins_well).await.is_ok_and(|begins_well| begins_well) {
                 return Some((connection, buffer));
             }
         }
@@ -146,7 +147,7 @@ impl Guarded {
                 Ok(None) => {}
                 Ok(Some(Piece::Packet(_))) | Err(_) => return false,
             }
-            if !matches!(timeout(FIRST_REQUEST, connection.read_buf(buffer)).await, Ok(Ok(1..))) {
+            if !matches!(connection.read_buf(buffer).await, Ok(1..)) {
                 return false;
             }
         }

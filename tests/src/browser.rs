@@ -272,7 +272,12 @@ impl Browser {
 
     /// Runs a scene in all installed engines concurrently. They share the machine, the camera and the relay.
     pub async fn each(scene: impl AsyncFn(&Self)) {
-        let browsers = Self::start_all().await;
+        Self::each_of(&Engine::ALL, scene).await;
+    }
+
+    /// The same in some engines.
+    pub async fn each_of(engines: &[Engine], scene: impl AsyncFn(&Self)) {
+        let browsers: Vec<_> = join_all(engines.iter().copied().map(Self::start)).await.into_iter().flatten().collect();
         join_all(browsers.iter().map(|browser| scene(browser))).await;
     }
 

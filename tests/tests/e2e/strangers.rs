@@ -93,7 +93,10 @@ impl Scene {
         ));
         assert_eq!(seen.losses, Vec::<String>::new(), "{name}");
         let frames = (seen.fragments - before.2) as f64;
-        assert!(frames >= (seconds - 1.0) * FRAMES_PER_SECOND / 2.0, "{name}: the viewer got {frames} frames in {seconds} s");
+        assert!(
+            frames >= (seconds - 1.0) * FRAMES_PER_SECOND / 2.0,
+            "{name}: the viewer got {frames} frames in {seconds} s"
+        );
         assert!(cpu < limit, "{name}: {cpu} s of processor time in {seconds} s");
     }
 

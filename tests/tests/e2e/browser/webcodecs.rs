@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sightline_tests::browser::{Browser, Rgb, Tile, TileState};
+use sightline_tests::browser::{Browser, Engine, Rgb, Tile, TileState};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::relay::Setup;
 use sightline_tests::run::{until, within};
@@ -43,11 +43,20 @@ async fn plays(browser: &Browser, mount: Mount, protocol: &str) -> Tile {
 }
 
 #[test]
-fn webcodecs_paints_the_camera_in_every_engine() {
+fn webcodecs_presents_the_camera() {
+    presents(&[Engine::Chromium, Engine::Firefox]);
+}
+
+#[test]
+fn webcodecs_presents_the_camera_in_webkit() {
+    presents(&[Engine::WebKit]);
+}
+
+fn presents(engines: &[Engine]) {
     within(Duration::from_secs(120), async || {
         let camera = Camera::shared(&[H264, H265]).await;
         let relay = Setup::config(camera.config()).start().await;
-        Browser::each(async |browser| {
+        Browser::each_of(engines, async |browser| {
             let engine = browser.engine();
             browser.open(&relay.url("/?protocol=webcodecs&statistics")).await;
             plays(browser, H264, "webcodecs").await;

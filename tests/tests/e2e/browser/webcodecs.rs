@@ -52,8 +52,8 @@ fn webcodecs_presents_the_camera_in_webkit() {
     presents(&[Engine::WebKit]);
 }
 
-fn presents(engines: &[Engine]) {
-    within(Duration::from_secs(120), async || {
+fn presents(engines: &'static [Engine]) {
+    within(Duration::from_secs(120), async move || {
         let camera = Camera::shared(&[H264, H265]).await;
         let relay = Setup::config(camera.config()).start().await;
         Browser::each_of(engines, async |browser| {

@@ -7,8 +7,10 @@
 //!
 //! - By a slow clock, the frames of a window follow each other faster than any camera sends them. It is wrong after
 //!   [`IMPOSSIBLE_WINDOWS`] in a row.
-//! - Frames at a usual rate that arrive too slowly or too fast may come over a slow network, or out of a store. So the clock is
-//!   wrong only after [`WRONG_WINDOWS`] in a row that are all fast or all slow: no camera and no network stores as much.
+//! - A fast clock gets ahead of arrivals. Frames that a network has stored only make up for a delay. It is wrong after
+//!   [`FAST_WINDOWS`] in a row, if it has been fast from the first frame on.
+//! - A slow clock at a usual frame rate looks like a slow network. It is wrong after [`SLOW_WINDOWS`] in a row: neither camera nor
+//!   network stores as much.
 //!
 //! Pure: timestamps and arrivals in, both in ticks; the timestamp to use out.
 
@@ -18,8 +20,10 @@ use sightline_media::fmp4::writer::TIMESCALE;
 const WINDOW: i64 = 2 * TIMESCALE as i64;
 /// See the [module](self).
 const IMPOSSIBLE_WINDOWS: u32 = 2;
+/// See the [module](self).
+const FAST_WINDOWS: u32 = 2;
 /// See the [module](self): half a minute.
-const WRONG_WINDOWS: u32 = 15;
+const SLOW_WINDOWS: u32 = 15;
 /// Frames in a second, of a camera.
 const FRAMES_PER_SECOND: f64 = 240.0;
 /// How much faster or slower a clock may be: no crystal is that far off, and no unit that near.
@@ -28,6 +32,8 @@ const TOLERANCE: f64 = 1.5;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct ClockCheck {
+    /// Timestamp and arrival of the first frame.
+    first: Option<(i64, i64)>,
     /// Timestamp and arrival at the start of the window.
     window: Option<(i64, i64)>,
     /// Frames since then.
@@ -47,6 +53,7 @@ impl ClockCheck {
         }
         let (start, began) = *self.window.get_or_insert((timestamp, arrival));
         let (progress, passed) = (timestamp.saturating_sub(start), arrival - began);
+        let first = *self.first.get_or_insert((timestamp, arrival));
         self.frames += 1;
         if passed >= WINDOW {
             let rate = progress as f64 / passed as f64;
@@ -58,7 +65,10 @@ impl ClockCheck {
             self.impossible = count(slow && f64::from(self.frames) > FRAMES_PER_SECOND * seconds, self.impossible);
             (self.fast, self.slow) = (count(fast, self.fast), count(slow, self.slow));
             (self.window, self.frames) = (Some((timestamp, arrival)), 0);
-            self.is_wrong = self.impossible >= IMPOSSIBLE_WINDOWS || self.fast.max(self.slow) >= WRONG_WINDOWS;
+            let ahead = timestamp.saturating_sub(first.0) as f64 > TOLERANCE * (arrival - first.1) as f64;
+            self.is_wrong = self.impossible >= IMPOSSIBLE_WINDOWS
+                || self.fast >= FAST_WINDOWS && ahead
+                || self.slow >= SLOW_WINDOWS;
         }
         timestamp
     }
@@ -85,7 +95,7 @@ mod tests {
 
     #[test]
     fn clock_in_another_unit_is_found_in_time() {
-        for (ticks, seconds) in [(0, 5), (40, 5), (FRAME / 2, 35), (2 * FRAME, 35)] {
+        for (ticks, seconds) in [(0, 5), (40, 5), (FRAME / 2, 35), (2 * FRAME, 5)] {
             let mut check = ClockCheck::default();
             let used = (0..seconds * 25).map(|n| check.frame(7 + n * ticks, n * FRAME)).last();
             assert_eq!(used, Some((seconds * 25 - 1) * FRAME), "{ticks} ticks a frame");

@@ -206,7 +206,10 @@ fn json_log_has_each_viewer_s_start_and_end() {
         assert_eq!(life["stream"], "cam");
         assert!(life["messages"].as_u64() > Some(60), "{life}");
         assert!(life["seconds"].as_f64() > Some(1.0) && life["bytes"].as_u64() > Some(10_000), "{life}");
-        assert!(life["message"].as_str().is_some_and(|message| message.contains("the viewer left")), "{life}");
+        // The system resets a connection that is dropped before all of it was read.
+        let ends = ["the viewer left", "Connection reset by peer"];
+        let ended = |message: &str| ends.iter().any(|end| message.contains(end));
+        assert!(life["message"].as_str().is_some_and(ended), "{life}");
         let health: Value = serde_json::from_slice(&relay.get("/healthz").await.body).expect("JSON");
         assert_eq!(
             (health["status"].as_str(), health["version"].as_str()),

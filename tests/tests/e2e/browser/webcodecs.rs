@@ -107,10 +107,19 @@ fn broken_decoder_falls_back_to_mse_with_the_reason() {
 
 #[test]
 fn sound_switches_to_mse_and_back() {
-    within(Duration::from_secs(120), async || {
+    switches(&[Engine::Chromium, Engine::Firefox]);
+}
+
+#[test]
+fn sound_switches_to_mse_and_back_in_webkit() {
+    switches(&[Engine::WebKit]);
+}
+
+fn switches(engines: &'static [Engine]) {
+    within(Duration::from_secs(120), async move || {
         let camera = Camera::shared(&[SOUND]).await;
         let relay = Setup::config(camera.config()).start().await;
-        Browser::each(async |browser| {
+        Browser::each_of(engines, async |browser| {
             let engine = browser.engine();
             let audio =
                 async || browser.script("return document.querySelector('article.tile').dataset.audio", vec![]).await;

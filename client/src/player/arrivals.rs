@@ -21,8 +21,8 @@ const MOMENT_MS: f64 = 250.0;
 /// A frame that arrives within less than this fraction of its duration after the previous one was queued behind it.
 const WAITED: f64 = 0.5;
 /// A source that has just been started sends its first frames late and catches up: an encoder's queue drains over seconds. Within
-/// this time, a frame whose lag is below the least so far by at least the second constant, in seconds, ends the start: earlier
-/// lags say nothing of the link.
+/// this time, a lag below the least so far by at least the second constant, in seconds, ends the start. Earlier lags then do not
+/// count as the link's.
 const START_MS: f64 = 10_000.0;
 const CAUGHT_UP: f64 = 0.02;
 /// Upper limit of the jitter that the lag absorbs, in seconds. On a worse link, dropped frames are better than old ones.

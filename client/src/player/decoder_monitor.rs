@@ -56,6 +56,11 @@ pub fn timestamp(position: f64) -> i64 {
     (position * 1e6).round() as i64
 }
 
+/// The position of a timestamp of WebCodecs.
+pub fn position(timestamp: i64) -> f64 {
+    timestamp as f64 / 1e6
+}
+
 impl DecoderMonitor {
     /// Handles a frame that is given to the decoder.
     pub fn submit(&mut self, timestamp: i64, capture: Option<f64>, now: Moment) {
@@ -73,7 +78,7 @@ impl DecoderMonitor {
         let skipped = (before - self.pending.len()).saturating_sub(1) as u64;
         self.decoded += 1 + skipped;
         self.dropped += skipped;
-        let past = newest - timestamp as f64 / 1e6 > PAST;
+        let past = newest - position(timestamp) > PAST;
         let apart = if past { PAST_STEP_MS } else { REFRESH_MS };
         let paints = self
             .painted
@@ -119,7 +124,7 @@ impl DecoderMonitor {
 
     /// The position of the frame on screen; none before the first.
     pub fn painted(&self) -> Option<f64> {
-        self.painted.map(|(timestamp, _)| timestamp as f64 / 1e6)
+        self.painted.map(|(timestamp, _)| position(timestamp))
     }
 
     /// The number of frames given to the decoder.

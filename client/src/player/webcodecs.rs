@@ -16,7 +16,7 @@ use sightline_protocol::message::{Track, TrackKind};
 use web_sys::HtmlVideoElement;
 
 use super::autoplay::Autoplay;
-use super::decoder_monitor::{DecoderMonitor, FrameAction, timestamp};
+use super::decoder_monitor::{DecoderMonitor, FrameAction, position, timestamp};
 use super::frame_age::{CaptureTimes, FrameAge};
 use super::frame_rate::FrameRate;
 use super::live_edge::FRAME_TOLERANCE;
@@ -303,7 +303,7 @@ impl WebCodecsPlayer {
     /// Playback statistics: the seconds held for the jitter, the arrival jitter in milliseconds, and the playback rate.
     pub fn stats(&self, now: Moment) -> (f64, Option<f64>, f64) {
         let DecoderAttachment { held, playout_delay, timeline, .. } = &self.attachment;
-        let first = held.front().map_or(timeline.end(), |frame| frame.timestamp as f64 / 1e6);
+        let first = held.front().map_or(timeline.end(), |frame| position(frame.timestamp));
         ((timeline.end() - first).max(0.0), playout_delay.jitter(now).map(|jitter| jitter * 1e3), 1.0)
     }
 
@@ -386,7 +386,7 @@ impl WebCodecsPlayer {
         if *failed || !self.output.present(frame) {
             return;
         }
-        let position = frame.timestamp() as f64 / 1e6;
+        let position = position(frame.timestamp());
         capture_times.insert(position, capture);
         if !self.output.uses_video() {
             self.presented(PresentedFrame { position, shown: browser::now() });

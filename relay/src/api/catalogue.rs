@@ -24,7 +24,7 @@ pub(crate) fn catalogue(hub: &Hub, now: Instant, webrtc: bool) -> Catalogue {
     }
 }
 
-fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> StreamInfo {
+pub(crate) fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> StreamInfo {
     let variants: Vec<_> = stream.renditions().map(|rendition| rendition.info(now)).collect();
     let reordering = stream.rendition(Variant::Copy).reordering();
     let note = reordering.and_then(|reordering| match reordering {

@@ -17,11 +17,11 @@ use crate::net::foreign::Foreign;
 use crate::net::host::HostPolicy;
 use crate::net::peer::is_encrypted;
 
-/// Passes a request with one `Host` on, if it is a name of the relay. HTTP/1.0 needs none.
+/// Passes a request with one `Host` on, if it is a name of the relay.
 pub(super) async fn own_host(State(policy): State<HostPolicy>, mut request: Request, next: Next) -> Response {
     let target = request.uri().clone();
-    let hosts = count_hosts(&target, request.headers_mut());
-    if hosts > 1 || (hosts == 0 && request.version() >= Version::HTTP_11) {
+    add_host(&target, request.headers_mut());
+    if !has_valid_host(request.headers(), request.version()) {
         let headers = [(CONNECTION, "close"), (CACHE_CONTROL, "no-store")];
         return (StatusCode::BAD_REQUEST, headers, "a request needs exactly one Host header\n").into_response();
     }
@@ -35,19 +35,26 @@ pub(super) async fn own_host(State(policy): State<HostPolicy>, mut request: Requ
     }
 }
 
-/// Adds the host of `target` to the headers, and returns how many hosts the request names.
-fn count_hosts(target: &Uri, headers: &mut HeaderMap) -> usize {
-    if let Some(authority) = target.authority().map(|authority| authority.as_str()) {
-        let is_named = |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
-        // An authority is valid in a header.
-        if let Ok(host) = HeaderValue::from_str(authority)
-            && !headers.get(HOST).is_some_and(is_named)
-        {
-            headers.append(HOST, host);
-        }
+/// Adds the host of `target` to the headers, unless they name it.
+fn add_host(target: &Uri, headers: &mut HeaderMap) {
+    let Some(authority) = target.authority().map(|authority| authority.as_str()) else { return };
+    let is_named = |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
+    // An authority is valid in a header.
+    if let Ok(host) = HeaderValue::from_str(authority)
+        && !headers.get(HOST).is_some_and(is_named)
+    {
+        headers.append(HOST, host);
     }
-    let has_user = headers.get(HOST).is_some_and(|host| host.as_bytes().contains(&b'@'));
-    headers.get_all(HOST).iter().count() + if has_user { 2 } else { 0 }
+}
+
+/// Whether there is one host, without user information. HTTP/1.0 needs none.
+fn has_valid_host(headers: &HeaderMap, version: Version) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => version < Version::HTTP_11,
+        (Some(host), None) => !host.as_bytes().contains(&b'@'),
+        (Some(_), Some(_)) => false,
+    }
 }
 
 fn refusal(name: &str) -> String {

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{print, this_program};
 use crate::access::oidc;
-use crate::api::catalogue::catalogue;
+use crate::api::catalogue::stream_info;
 use crate::config::Config;
 use crate::hub::rendition::{Protocol, Purpose, Rendition, Status, Subscription};
 use crate::hub::{Hub, ring};
@@ -57,16 +57,15 @@ async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
         TaskTracker::new(),
         CancellationToken::new(),
     );
-    let sources = config.streams.iter().filter_map(|(name, source)| Some((hub.stream(name)?, source)));
-    let looks = sources.enumerate().map(|(n, (stream, source))| {
+    let sources = config.streams.iter().filter_map(|(name, source)| Some((name, hub.stream(name)?, source)));
+    let looks = sources.map(|(name, stream, source)| {
         ingest::start(&stream, source, &settings, &tasks, &shutdown);
-        let hub = &hub;
         async move {
             let copy = stream.rendition(Variant::Copy);
             let subscription = copy.subscribe(Purpose::View(Protocol::Plain));
             let status = look(copy, subscription).await;
             // Now, and not when the slowest source has been looked at: the figures of an idle source are gone by then.
-            let mut info = catalogue(hub, Instant::now(), false).streams.swap_remove(n);
+            let mut info = stream_info(name, &stream, Instant::now());
             info.state = status.to_wire(Instant::now());
             info
         }

@@ -149,7 +149,7 @@ impl Publisher<'_> {
 
     /// Publishes what follows from the next frame.
     pub(super) fn publish_fragment(&mut self, fragment: Fragment) {
-        // FFmpeg is told to pass on what comes before the first key frame, as a sign of life.
+        // By `-copyinkf`, FFmpeg passes frames before the first key frame on, as a sign of life.
         if self.first.is_none() && !fragment.head.keyframe {
             return self.await_key_frame();
         }

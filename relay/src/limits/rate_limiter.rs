@@ -19,14 +19,25 @@ impl RateLimiter {
 
     /// Takes `count` tokens at `now`. False if there are fewer.
     pub(crate) fn allows(&mut self, count: f64, now: Duration) -> bool {
-        let earned = now.saturating_sub(self.at).as_secs_f64() * self.per_second;
-        self.left = (self.left + earned).min(self.burst);
-        self.at = now;
+        self.earn(now);
         let allowed = self.left >= count;
         if allowed {
             self.left -= count;
         }
         allowed
+    }
+
+    /// Takes `count` tokens at `now`, on credit where there are fewer. Returns the time until the debt is earned.
+    pub(crate) fn takes(&mut self, count: f64, now: Duration) -> Duration {
+        self.earn(now);
+        self.left -= count;
+        Duration::from_secs_f64((-self.left).max(0.0) / self.per_second)
+    }
+
+    fn earn(&mut self, now: Duration) {
+        let earned = now.saturating_sub(self.at).as_secs_f64() * self.per_second;
+        self.left = (self.left + earned).min(self.burst);
+        self.at = now;
     }
 }
 
@@ -40,6 +51,14 @@ mod tests {
         let mut rate = RateLimiter::new(100.0, 200.0);
         assert_eq!((0..300).filter(|_| rate.allows(1.0, Duration::ZERO)).count(), 200);
         assert!(rate.allows(1.0, Duration::from_millis(11)));
+    }
+
+    #[test]
+    fn tokens_on_credit_are_earned_before_the_next() {
+        let mut rate = RateLimiter::new(100.0, 200.0);
+        assert_eq!(rate.takes(200.0, Duration::ZERO), Duration::ZERO);
+        assert_eq!(rate.takes(50.0, Duration::ZERO), Duration::from_millis(500));
+        assert!(!rate.allows(1.0, Duration::from_millis(500)) && rate.allows(1.0, Duration::from_millis(511)));
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 //! | [`client`] | peer address, `X-Forwarded-For`, trusted proxies | the client's address |
 //! | [`origin`] | `Origin` and `Host` | whether the page belongs to the relay or to an allowed origin |
 //! | [`host`] | `Host` and the names of the relay | whether the name is one of them |
+//! | [`forward_writes`] | a connection that wraps another one | its `AsyncWrite` |
 //! | [`foreign`] | foreign text | the same text, escaped and cut |
 //! | [`log_interval`] | a cause of log lines | whether the next line is due |
 //! | [`rejections`] | rejected requests | counts, and one log line a minute |
@@ -14,6 +15,7 @@
 
 pub(crate) mod client;
 pub(crate) mod foreign;
+pub(crate) mod forward_writes;
 pub(crate) mod host;
 pub(crate) mod log_interval;
 pub(crate) mod origin;

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::rate_limiter::RateLimiter;
 
-/// Waiting time of an answer whose client takes nothing of it.
+/// Waiting time of an answer while the client takes nothing of it.
 const GRACE: Duration = Duration::from_secs(60);
 /// Bytes that a client takes per second of waiting: nine of them share a link of 300 kbit/s, on which nine streams cannot play.
 const RATE: u64 = 4 * 1024;

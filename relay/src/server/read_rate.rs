@@ -1,16 +1,18 @@
-//! A connection whose peer is read at a limited rate.
+//! A connection that reads its peer at a limited rate.
 //!
 //! HTTP/2 has frames that cost the sender nine bytes and need no answer, or one that is never read: SETTINGS, PING, CONTINUATION,
 //! WINDOW_UPDATE, RST_STREAM, empty DATA (RFC 9113, section 10.5). A limit of bytes limits all of them. Beyond it the relay reads
 //! later, so that the peer's frames wait in its own kernel.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::limits::rate_limiter::RateLimiter;
+use crate::net::forward_writes::forward_writes;
 
 /// Bytes per second. A browser with nine tiles sends a few kB a second: compressed request heads, and a WINDOW_UPDATE for each
 /// 16 kB or more that it receives.
@@ -21,24 +23,19 @@ const BURST: f64 = 1024.0 * 1024.0;
 /// See the [module](self).
 pub(super) struct ReadRate<S> {
     stream: S,
-    /// Bytes that may be read now. Negative while the peer is ahead of its rate.
-    left: f64,
-    at: Instant,
+    limiter: RateLimiter,
+    began: Instant,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> ReadRate<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, left: BURST, at: Instant::now(), pause: None }
+        Self { stream, limiter: RateLimiter::new(RATE, BURST), began: Instant::now(), pause: None }
     }
 
     fn took(&mut self, bytes: usize) {
-        let now = Instant::now();
-        self.left = (self.left + (now - self.at).as_secs_f64() * RATE).min(BURST) - bytes as f64;
-        self.at = now;
-        if self.left < 0.0 {
-            self.pause = Some(Box::pin(sleep(Duration::from_secs_f64(-self.left / RATE))));
-        }
+        let ahead = self.limiter.takes(bytes as f64, self.began.elapsed());
+        self.pause = (!ahead.is_zero()).then(|| Box::pin(sleep(ahead)));
     }
 }
 
@@ -55,34 +52,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadRate<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for ReadRate<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
+forward_writes!(ReadRate, stream);
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;

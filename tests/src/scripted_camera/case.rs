@@ -102,9 +102,9 @@ pub enum Clock {
     Still,
     /// Ticks of 180 kHz.
     TwiceTooFast,
-    /// Ticks of 90 kHz that begin again after so many frames.
+    /// Ticks of 90 kHz that begin again after this number of frames.
     RestartsAfter(usize),
-    /// Ticks that pass the end of 32 bits after so many frames, and sequence numbers that pass the end of 16 bits.
+    /// Ticks that pass the end of 32 bits after this number of frames, and sequence numbers that pass the end of 16 bits.
     WrapsAfter(usize),
 }
 

@@ -20,8 +20,8 @@ const CAM: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 
 const TEST: Duration = Duration::from_secs(180);
 const START: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(20);
-/// The duration of a flood.
 const FRAMES_PER_SECOND: f64 = 25.0;
+/// The duration of a flood.
 const FLOOD: Duration = Duration::from_secs(3);
 /// Memory that the relay may keep after all attacks: what the allocator does not return.
 const KEPT_KIB: u64 = 96 * 1024;
@@ -143,7 +143,7 @@ impl Scene {
         self.row("200 requests with two Host headers", 6.0, async || self.refusals(hosts, "400", 200).await).await;
         let logged = self.relay.log().len();
         assert!(logged < LOG_MAX, "{logged} bytes: {}", self.relay.log());
-        self.row("200 messages whose type has newlines", 6.0, async || {
+        self.row("200 messages with newlines in their type", 6.0, async || {
             let forged = format!("{{\"type\":\"{}\"}}", "\\nWARN login failed".repeat(500));
             for _ in 0..200 {
                 let connection = self.identity.connect(self.relay.address()).await.expect("a connection");
@@ -234,7 +234,7 @@ fn attacks_cost_bounded_memory_descriptors_and_time() {
             })
             .await;
         scene
-            .row("1000 answers that nobody takes", 6.0, async || {
+            .row("1000 answers that the client does not take", 6.0, async || {
                 let mut settings = h2::client::Builder::new();
                 settings.initial_window_size(0);
                 let mut held = Vec::new();

@@ -16,6 +16,15 @@ fn plays_h264(choice: VariantChoice) -> Wanted {
     Wanted::Choice(choice, vec![H264.parse().unwrap()])
 }
 
+/// A camera that a viewer plays untouched, after its first frame.
+fn running() -> (Stream, VariantReader) {
+    let stream = stream();
+    let reader = reader(&stream, plays_h264(VariantChoice::Auto));
+    start_epoch(&stream, Variant::Copy, H264, false);
+    publish(&stream, Variant::Copy, 0, true);
+    (stream, reader)
+}
+
 /// All events in short: status, epoch, the decode time of a frame.
 fn events(reader: &mut VariantReader, may_send: bool) -> Vec<String> {
     let mut events = Vec::new();
@@ -46,10 +55,7 @@ fn unplayable_camera_is_replaced_before_its_epoch() {
 
 #[test]
 fn previous_variant_continues_until_the_next_has_a_key_frame() {
-    let stream = stream();
-    let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
-    start_epoch(&stream, Variant::Copy, H264, false);
-    publish(&stream, Variant::Copy, 0, true);
+    let (stream, mut reader) = running();
     assert_eq!(events(&mut reader, true), ["epoch of copy", "0", "live"]);
     reader.choose(true);
     publish(&stream, Variant::Copy, 40, false);
@@ -67,10 +73,7 @@ fn previous_variant_continues_until_the_next_has_a_key_frame() {
 
 #[test]
 fn failure_of_the_next_variant_is_yielded() {
-    let stream = stream();
-    let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
-    start_epoch(&stream, Variant::Copy, H264, false);
-    publish(&stream, Variant::Copy, 0, true);
+    let (stream, mut reader) = running();
     events(&mut reader, true);
     reader.choose(true);
     let (reason, message) = (OfflineReason::Failed, "no encoder".into());
@@ -81,20 +84,14 @@ fn failure_of_the_next_variant_is_yielded() {
 
 #[test]
 fn viewer_without_permission_gets_status_only() {
-    let stream = stream();
-    let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
-    start_epoch(&stream, Variant::Copy, H264, false);
-    publish(&stream, Variant::Copy, 0, true);
+    let (_, mut reader) = running();
     assert_eq!(events(&mut reader, false), ["live"]);
     assert_eq!(events(&mut reader, true), ["epoch of copy", "0"]);
 }
 
 #[test]
 fn new_camera_format_changes_the_variant_at_once() {
-    let stream = stream();
-    let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
-    start_epoch(&stream, Variant::Copy, H264, false);
-    publish(&stream, Variant::Copy, 0, true);
+    let (stream, mut reader) = running();
     events(&mut reader, true);
     start_epoch(&stream, Variant::Copy, H264, true);
     publish(&stream, Variant::Copy, 0, true);
@@ -121,10 +118,7 @@ fn family_selects_copy_whatever_its_order() {
 #[tokio::test]
 async fn waiting_reader_is_woken_by_the_next_variant() {
     for may_send in [true, false] {
-        let stream = stream();
-        let mut reader = reader(&stream, plays_h264(VariantChoice::Auto));
-        start_epoch(&stream, Variant::Copy, H264, false);
-        publish(&stream, Variant::Copy, 0, true);
+        let (stream, mut reader) = running();
         events(&mut reader, true);
         reader.choose(true);
         let encoder = async {

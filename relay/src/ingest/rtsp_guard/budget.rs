@@ -1,11 +1,14 @@
-//! Budgets for a camera's media: bytes of an access unit, and frames in a second; and whether all tracks have said goodbye. Packets
-//! and time in, a refusal out.
+//! Budgets for a camera's media: bytes of an access unit, and frames in a second; and whether the camera has ended all tracks (RTCP
+//! BYE). Packets and time in, a refusal out.
 
 use std::collections::HashMap;
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Refusal;
+use crate::limits::rate_limiter::RateLimiter;
 
 /// Bytes of one access unit: three seconds of a camera of 20 Mbit/s. The reader holds a frame in three copies for a moment.
 pub(super) const ACCESS_UNIT_MAX: usize = 8 * 1024 * 1024;
@@ -21,6 +24,7 @@ const BURST: f64 = 960.0;
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Budget {
+    begun: Instant,
     /// By channel: there are 256 at most.
     tracks: HashMap<u8, TrackBudget>,
 }
@@ -29,27 +33,29 @@ pub(super) struct Budget {
 struct TrackBudget {
     /// The source of its media; none for a channel of RTCP.
     ssrc: Option<u32>,
-    has_left: bool,
+    has_sent_bye: bool,
     timestamp: Option<u32>,
     /// Bytes of the current access unit.
     bytes: usize,
-    /// Frames that may come now.
-    frames: f64,
-    counted: Instant,
+    frames: RateLimiter,
 }
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self { tracks: HashMap::new() }
+        Self { begun: Instant::now(), tracks: HashMap::new() }
     }
 
     /// Counts the packet on a channel.
     pub(super) fn packet(&mut self, channel: u8, packet: &[u8], now: Instant) -> Result<(), Refusal> {
-        let fresh =
-            || TrackBudget { ssrc: None, has_left: false, timestamp: None, bytes: 0, frames: BURST, counted: now };
+        let now = now.saturating_duration_since(self.begun);
+        let frames = || RateLimiter::new(FRAMES_PER_SECOND, BURST);
+        let fresh = || TrackBudget { ssrc: None, has_sent_bye: false, timestamp: None, bytes: 0, frames: frames() };
         self.tracks.entry(channel).or_insert_with(fresh).packet(packet, now)?;
-        for ssrc in leaving(packet) {
-            self.tracks.values_mut().filter(|track| track.ssrc == Some(ssrc)).for_each(|track| track.has_left = true);
+        for ssrc in byes(packet) {
+            self.tracks
+                .values_mut()
+                .filter(|track| track.ssrc == Some(ssrc))
+                .for_each(|track| track.has_sent_bye = true);
         }
         Ok(())
     }
@@ -57,21 +63,23 @@ impl Budget {
     /// Whether every track that has sent media has ended it (RTCP BYE, RFC 3550, section 6.6).
     pub(super) fn has_ended(&self) -> bool {
         let mut senders = self.tracks.values().filter(|track| track.ssrc.is_some()).peekable();
-        senders.peek().is_some() && senders.all(|track| track.has_left)
+        senders.peek().is_some() && senders.all(|track| track.has_sent_bye)
     }
 }
 
 impl TrackBudget {
-    fn packet(&mut self, packet: &[u8], now: Instant) -> Result<(), Refusal> {
+    fn packet(&mut self, packet: &[u8], now: Duration) -> Result<(), Refusal> {
         // RTCP has no timestamp here: each packet counts.
         let is_rtcp = is_rtcp(packet);
         let timestamp = word(packet, 4);
         if !is_rtcp {
-            (self.ssrc, self.has_left) = (word(packet, 8), false);
+            (self.ssrc, self.has_sent_bye) = (word(packet, 8), false);
         }
         if is_rtcp || self.timestamp != timestamp {
             (self.timestamp, self.bytes) = (timestamp, 0);
-            self.frame(now)?;
+            if !self.frames.allows(1.0, now) {
+                return Err(Refusal::FrameRate);
+            }
         }
         let payload = packet.get(12..).unwrap_or_default();
         let aggregated = is_aggregation(payload);
@@ -85,13 +93,6 @@ impl TrackBudget {
             (self.timestamp, self.bytes) = (None, 0);
         }
         Ok(())
-    }
-
-    fn frame(&mut self, now: Instant) -> Result<(), Refusal> {
-        let passed = now.saturating_duration_since(self.counted).as_secs_f64();
-        self.frames = (self.frames + passed * FRAMES_PER_SECOND).min(BURST) - 1.0;
-        self.counted = now;
-        if self.frames < 0.0 { Err(Refusal::FrameRate) } else { Ok(()) }
     }
 }
 
@@ -110,8 +111,8 @@ fn word(packet: &[u8], at: usize) -> Option<u32> {
     packet.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)
 }
 
-/// The sources that a compound packet of RTCP says goodbye for: the first of each BYE.
-fn leaving(packet: &[u8]) -> Vec<u32> {
+/// The sources that end by a compound packet of RTCP: the first of each BYE.
+fn byes(packet: &[u8]) -> Vec<u32> {
     let (mut found, mut rest) = (Vec::new(), packet);
     while is_rtcp(rest) {
         if rest[1] == 203 {
@@ -126,7 +127,6 @@ fn leaving(packet: &[u8]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn packet(timestamp: u32, marker: bool, payload: &[u8]) -> Vec<u8> {
         let mut packet = vec![0x80, 96 | u8::from(marker) << 7, 0, 0];

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::budget::Budget;
 use super::dialogue::Dialogue;
 use super::wire::{BODY_MAX, HEAD_MAX, Message};
-use super::{Guarded, Refusal};
+use super::{Guarded, Passed, Refusal};
 use crate::ingest::fuzz::piece;
 
 /// See [`crate::fuzz`].
@@ -27,17 +27,13 @@ fn passed(data: &[u8], size: usize) -> (Vec<u8>, bool, Option<Refusal>) {
     let request = "DESCRIBE rtsp://127.0.0.1:1/key/a RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_owned();
     let now = Instant::now();
     guarded.dialogue.request(Message { head: request, body: Default::default() }, now);
-    let (mut down, mut reader, mut answered) = (BytesMut::new(), Vec::new(), false);
+    let (mut down, mut passed) = (BytesMut::new(), Passed::default());
     for bytes in data.chunks(size) {
         down.extend_from_slice(bytes);
-        match guarded.pass(&mut BytesMut::new(), &mut down, now) {
-            Ok(passed) => {
-                reader.extend(passed.reader);
-                answered |= !passed.camera.is_empty();
-            }
-            Err(refusal) => return (Vec::new(), false, Some(refusal)),
+        if let Err(refusal) = guarded.pass(&mut BytesMut::new(), &mut down, &mut passed, now) {
+            return (Vec::new(), false, Some(refusal));
         }
         assert!(down.len() <= HEAD_MAX + BODY_MAX + size, "the buffer is bounded");
     }
-    (reader, answered, None)
+    (passed.reader, !passed.camera.is_empty(), None)
 }

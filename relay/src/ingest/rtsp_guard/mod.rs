@@ -157,14 +157,13 @@ impl Guarded {
         let (mut from_reader, mut to_reader) = reader.split();
         let (mut from_camera, mut to_camera) = camera.split();
         let mut down = BytesMut::with_capacity(READ);
+        let mut passed = Passed::default();
         loop {
-            let passed = match self.pass(&mut up, &mut down, Instant::now()) {
-                Ok(passed) => passed,
-                Err(refusal) => {
-                    let _ = self.refusal.set(refusal);
-                    return Ok(());
-                }
-            };
+            passed.clear();
+            if let Err(refusal) = self.pass(&mut up, &mut down, &mut passed, Instant::now()) {
+                let _ = self.refusal.set(refusal);
+                return Ok(());
+            }
             to_camera.write_all(&passed.camera).await?;
             to_reader.write_all(&passed.reader).await?;
             if self.budget.has_ended() {
@@ -183,9 +182,14 @@ impl Guarded {
         }
     }
 
-    /// Takes what is complete from the buffers of both directions.
-    fn pass(&mut self, up: &mut BytesMut, down: &mut BytesMut, now: Instant) -> Result<Passed, Refusal> {
-        let mut passed = Passed::default();
+    /// Moves what is complete from the buffers of both directions to `passed`.
+    fn pass(
+        &mut self,
+        up: &mut BytesMut,
+        down: &mut BytesMut,
+        passed: &mut Passed,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         while let Some(piece) = wire::next_piece(up)? {
             match piece {
                 Piece::Message(message) => passed.add(self.dialogue.request(message, now)),
@@ -201,7 +205,7 @@ impl Guarded {
                 }
             }
         }
-        Ok(passed)
+        Ok(())
     }
 }
 
@@ -213,6 +217,12 @@ struct Passed {
 }
 
 impl Passed {
+    /// Keeps the memory: packets come many times a second.
+    fn clear(&mut self) {
+        self.camera.clear();
+        self.reader.clear();
+    }
+
     fn add(&mut self, forward: Forward) {
         match forward {
             Forward::Camera(bytes) => self.camera.extend(bytes),

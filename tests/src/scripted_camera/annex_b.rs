@@ -27,7 +27,7 @@ pub fn access_units(stream: &[u8]) -> Vec<Vec<Unit>> {
     let mut all: Vec<Vec<Unit>> = Vec::new();
     let mut ended = true;
     for unit in units(stream) {
-        // `first_mb_in_slice` is 0, whose code is a single 1.
+        // `first_mb_in_slice` is 0: the code is a single 1.
         let first = is_slice(&unit) && unit[1] & 0x80 != 0;
         let had_slice = all.last().is_some_and(|last| last.iter().any(|unit| is_slice(unit)));
         ended |= had_slice && (first || !is_slice(&unit));

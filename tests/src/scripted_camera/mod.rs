@@ -124,7 +124,7 @@ async fn send(packet: &Packet, session: &Session<'_>, writer: &mut OwnedWriteHal
             writer.write_all(&bytes).await.ok()
         }
         Some(Transport::Udp(port)) => {
-            // A viewer that has left is told by the RTSP connection.
+            // The RTSP connection tells that the viewer has left.
             let _ = udp.send_to(&packet.bytes, ("127.0.0.1", port + u16::from(packet.control))).await;
             Some(())
         }

@@ -9,7 +9,7 @@ const TEST: Duration = Duration::from_secs(90);
 const WATCHED: Duration = Duration::from_secs(5);
 const USER: &str = "admin:secret@";
 
-/// Watches each row and asserts what a viewer is told: words of the last sentence, or that the video plays.
+/// Watches each row and asserts the words of the last sentence that a viewer gets, or that the video plays.
 async fn tell(rows: &[(Row, Option<&[&str]>)]) {
     let (rows, expected): (Vec<Row>, Vec<_>) = rows
         .iter()

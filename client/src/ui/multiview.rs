@@ -10,6 +10,7 @@ use super::grid::{self, Direction, Place, Size};
 use super::icons;
 use super::sidebar::{Row, Sidebar};
 use super::tile::TileView;
+use crate::browser;
 use crate::browser::resize::Resize;
 use crate::state::{self, App, Choice, Event, Layout, Protocol};
 use sightline_protocol::stream::VariantChoice;
@@ -91,6 +92,8 @@ pub struct Grid {
     size: Size,
     /// The tile that gets the focus once it is visible.
     focus: Option<String>,
+    /// The focused element before the tiles were placed anew: an element that moves within the page loses the focus.
+    focused: Option<HtmlElement>,
     resize: Option<Resize>,
 }
 
@@ -99,7 +102,7 @@ impl Component for Grid {
     type Properties = MultiviewProps;
 
     fn create(_: &Context<Self>) -> Self {
-        Self { element: NodeRef::default(), size: Size::default(), focus: None, resize: None }
+        Self { element: NodeRef::default(), size: Size::default(), focus: None, focused: None, resize: None }
     }
 
     fn update(&mut self, ctx: &Context<Self>, msg: MultiviewMsg) -> bool {
@@ -112,8 +115,22 @@ impl Component for Grid {
         }
     }
 
+    fn changed(&mut self, ctx: &Context<Self>, before: &MultiviewProps) -> bool {
+        let names = |props: &MultiviewProps| props.tiles.iter().map(|tile| tile.name.clone()).collect::<Vec<_>>();
+        if let Some(element) = self.element.cast::<Element>()
+            && names(ctx.props()) != names(before)
+        {
+            self.focused = focused_within(&element);
+        }
+        true
+    }
+
     fn rendered(&mut self, ctx: &Context<Self>, first_render: bool) {
         let Some(element) = self.element.cast::<Element>() else { return };
+        if let Some(focused) = self.focused.take() {
+            // It stays without the focus if it has left the page.
+            let _ = focused.focus();
+        }
         if let Some(name) = self.focus.take_if(|name| ctx.props().solo.as_ref().is_none_or(|solo| solo == name)) {
             let tiles = ctx.props().tiles.iter().position(|tile| tile.name == name);
             let tile = tiles.and_then(|n| element.children().item(n as u32));
@@ -170,6 +187,12 @@ impl Grid {
             props.on_event.emit(Event::Solo(name.clone()));
         }
     }
+}
+
+/// The element within `grid` that has the focus.
+fn focused_within(grid: &Element) -> Option<HtmlElement> {
+    let focused = browser::document().active_element()?;
+    grid.contains(Some(&focused)).then(|| focused.dyn_into().ok()).flatten()
 }
 
 /// Whether a tile is visible: another may fill the grid.

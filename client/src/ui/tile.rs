@@ -105,8 +105,6 @@ pub struct TileView {
     tap: Tap,
     /// Present while the tile has a fault, to update its times.
     second: Option<Interval>,
-    /// A key moved the tile: an element that moves within the page loses the focus.
-    moved: bool,
 }
 
 impl Component for TileView {
@@ -115,16 +113,7 @@ impl Component for TileView {
 
     fn create(_: &Context<Self>) -> Self {
         let (article, video, canvas) = Default::default();
-        Self {
-            article,
-            video,
-            canvas,
-            session: None,
-            drag: Drag::default(),
-            tap: Tap::default(),
-            second: None,
-            moved: false,
-        }
+        Self { article, video, canvas, session: None, drag: Drag::default(), tap: Tap::default(), second: None }
     }
 
     fn changed(&mut self, ctx: &Context<Self>, before: &TileProps) -> bool {
@@ -175,11 +164,6 @@ impl Component for TileView {
         } else if self.second.is_none() {
             let link = ctx.link().clone();
             self.second = Some(Interval::new(SECOND_MS, move || link.send_message(TileMsg::Second)));
-        }
-        if std::mem::take(&mut self.moved)
-            && let Some(article) = self.article.cast::<HtmlElement>()
-        {
-            let _ = article.focus();
         }
         let TileProps { tile, choice, relay, muted, on_event, .. } = ctx.props();
         if let (true, Some(stream), Some(elements)) = (first_render, &tile.stream, self.elements()) {
@@ -253,7 +237,7 @@ impl TileView {
     }
 
     /// Called within the event's handler: afterwards the browser no longer recognizes a user gesture.
-    fn act(&mut self, act: Act, props: &TileProps) {
+    fn act(&self, act: Act, props: &TileProps) {
         let TileProps { tile, on_event, .. } = props;
         let Some((video, canvas)) = self.elements() else { return };
         match (act, &self.session) {
@@ -270,7 +254,6 @@ impl TileView {
             (Act::Snapshot, _) => snapshot(&video, &canvas, props),
             (Act::Move { forwards }, _) => {
                 if let Some(name) = self.article.cast::<Element>().and_then(|article| neighbour(&article, forwards)) {
-                    self.moved = true;
                     on_event.emit(Event::Move(tile.name.clone(), name));
                 }
             }

@@ -80,23 +80,32 @@ fn nine_blocked_playlists_are_answered_at_once_over_one_connection() {
 mod browser {
     use super::*;
 
+    /// Frames of a second.
+    const FRAMES: u64 = 25;
+
     #[test]
-    fn nine_hls_tiles_play_at_once_over_http_2() {
+    fn nine_hls_tiles_play_over_http_2() {
         within(TEST, async || {
             let (_files, relay) = wall(&Identity::new()).await;
             Browser::each(async |browser| {
                 browser.resize(WALL).await;
                 let engine = browser.engine();
-                let streams: Vec<_> = (0..TILES).map(name).collect();
                 browser.open(&relay.url("/?protocol=hls")).await;
-                // The page calls a tile live while its frames are replaced; how often is up to this machine's processor.
-                let all_live = async || {
-                    for stream in &streams {
-                        browser.tile(stream).await.filter(|tile| tile.state == TileState::Live)?;
+                // How many of them play at a time is up to this machine's processor: 27 decoders run in three browsers.
+                let mut waiting: Vec<_> = (0..TILES).map(name).collect();
+                let what = format!("{engine}: {FRAMES} frames in each of {TILES} tiles");
+                let all_played = async || {
+                    let mut still = Vec::new();
+                    for stream in waiting.drain(..) {
+                        let tile = browser.tile(&stream).await;
+                        if tile.is_none_or(|tile| tile.state != TileState::Live || tile.frames < FRAMES) {
+                            still.push(stream);
+                        }
                     }
-                    Some(())
+                    waiting = still;
+                    waiting.is_empty().then_some(())
                 };
-                until("nine live tiles at once", START * 2, all_live).await;
+                until(&what, START * 2, all_played).await;
                 let script =
                     "return [...new Set(performance.getEntriesByType('resource').map(e => e.nextHopProtocol))]";
                 let protocols = browser.script(script, vec![]).await;

@@ -31,6 +31,7 @@ fn settings_survive_a_reload_and_invalid_ones_are_ignored() {
                 (LEFT, ["gate", "yard", "door"]),
                 (RIGHT, ["yard", "gate", "door"]),
             ] {
+                assert_eq!(focus(browser).await.0, "gate", "{engine}");
                 browser.key(&[SHIFT], key).await;
                 shows(browser, &format!("{order:?}"), |shown| shown.tiles == order).await;
             }

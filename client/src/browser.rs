@@ -92,7 +92,7 @@ pub fn unix_ms_at(moment: Moment) -> f64 {
 /// Whether the video can be visible: the page is visible, or the video is in a picture-in-picture window (Picture-in-Picture
 /// API, `document.pictureInPictureElement`).
 pub fn is_seen(video: &HtmlVideoElement) -> bool {
-    document().visibility_state() == VisibilityState::Visible || display::floats(video)
+    document().visibility_state() == VisibilityState::Visible || display::is_picture_in_picture(video)
 }
 
 /// Whether the page is Sightline's own.

@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | 1 | [`transport`] | one WebSocket per stream: typed messages in, acknowledgements and pings out, retry delays |
 //! | 2 | [`session`] | owns one stream: its connection, its player, and the decisions that need both |
-//! | 3 | [`player`] | plays fragments through Media Source Extensions |
+//! | 3 | [`player`] | plays fragments through Media Source Extensions or WebCodecs |
 //! | 4 | [`state`] | the one reducer: events in, page state out |
 //! | 5 | [`ui`] | renders the state; each tile owns its session |
 //!

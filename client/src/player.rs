@@ -25,11 +25,11 @@
 //!
 //! Media positions and durations are in seconds (`f64`), as in the browser's interfaces.
 
-pub mod any;
 mod arrivals;
 pub mod audio_sync;
 pub mod autoplay;
 pub mod decoder_monitor;
+pub mod either;
 pub mod eviction;
 pub mod frame_age;
 pub mod frame_rate;

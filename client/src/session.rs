@@ -105,8 +105,8 @@ impl Session {
     }
 
     /// Enters or leaves picture-in-picture. Call it within the user's gesture.
-    pub fn float(&self) {
-        self.tell(Input::Float);
+    pub fn toggle_picture_in_picture(&self) {
+        self.tell(Input::PictureInPicture);
     }
 
     /// Switches the protocol. The last frame stays until the new protocol presents one.

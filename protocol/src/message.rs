@@ -2,7 +2,7 @@
 //! or [`NewTrack`], then one fragment (`[prft] moof mdat`) per message.
 //!
 //! Video and audio are separate tracks, each with its own init segments and fragments. A fragment's track_ID (`tfhd`, ISO/IEC
-//! 14496-12 section 8.8.7) identifies the track ([`TrackKind::track_id`]). Video never waits for audio. Decode times of tracks
+//! 14496-12 section 8.8.7) identifies the track ([`TrackKind::track_id`]). The relay sends each track as it comes: neither waits for the other. Decode times of tracks
 //! with the same [`Track::timeline`] count from the same moment, each in its own timescale.
 //!
 //! On a WebRTC data channel labelled `sightline.v1`, the relay sends only [`ServerMessage::Ready`], for each epoch of the video
@@ -245,7 +245,7 @@ pub enum VariantReason {
 impl fmt::Display for VariantReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Untouched => "the camera's own picture, untouched",
+            Self::Untouched => "the camera's own stream, unchanged",
             Self::Requested => "asked for by name",
             Self::NotPlayable => "this browser cannot decode the camera's codec",
             Self::BFrames => "the camera sends B-frames, which cost delay: turn them off in the camera",

@@ -37,13 +37,13 @@ pub fn can_float() -> bool {
 }
 
 /// Whether this video is in picture-in-picture.
-pub fn floats(video: &HtmlVideoElement) -> bool {
+pub fn is_picture_in_picture(video: &HtmlVideoElement) -> bool {
     property(&document(), "pictureInPictureElement").loose_eq(video)
 }
 
 /// Enters or leaves picture-in-picture, within a user's gesture. A refusal by the browser is ignored.
-pub fn float(video: &HtmlVideoElement) {
-    let result = if floats(video) {
+pub fn toggle_picture_in_picture(video: &HtmlVideoElement) {
+    let result = if is_picture_in_picture(video) {
         document().unchecked_into::<FloatingDocument>().exit_picture_in_picture()
     } else {
         video.unchecked_ref::<FloatingVideo>().request_picture_in_picture()

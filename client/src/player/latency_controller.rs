@@ -29,7 +29,7 @@ const MARGIN_GIVEN_UP_PER_S: f64 = 0.002;
 /// Firefox updates `currentTime` once per frame. The furthest position sampled within this window is the most accurate.
 const SAMPLES_MS: f64 = 400.0;
 /// With audio, the playhead may stand still for this long until the sound card runs: that reveals nothing of the decoder.
-const STARTS_MS: f64 = 3_000.0;
+const AUDIO_START_MS: f64 = 3_000.0;
 /// A playhead that has fallen back by more than this has stood still, at once or gradually, in seconds. Browsers round
 /// positions by less.
 const STOOD_STILL: f64 = 0.015;
@@ -42,14 +42,14 @@ const CLOCKS_APART_PER_S: f64 = 0.000_5;
 const GAIN: f64 = 0.6;
 const SLOWEST: f64 = 0.95;
 const FASTEST: f64 = 1.06;
-const HURRY_BEHIND: f64 = 0.2;
-const HURRY: f64 = 1.12;
+const CATCH_UP_FROM: f64 = 0.2;
+const CATCH_UP_RATE: f64 = 1.12;
 /// A correction starts beyond the first offset and ends below the second, in seconds. The rate changes in steps, so that it is
 /// not set all the time.
-const OFF: f64 = 0.012;
+const CORRECTION_START: f64 = 0.012;
 /// With audio: Firefox plays sound early after each change of the rate.
-const OFF_AUDIO: f64 = 0.06;
-const NEAR: f64 = 0.003;
+const CORRECTION_START_AUDIO: f64 = 0.06;
+const CORRECTION_END: f64 = 0.003;
 const STEP: f64 = 0.01;
 
 /// The means of bringing the playhead nearer to the live edge.
@@ -111,12 +111,12 @@ impl LatencyController {
         let audio = self.audio.has_begun();
         let more = if audio { STOOD_STILL_AUDIO } else { STOOD_STILL };
         let stood_still = self.playhead.sample(position, self.rate, more, now);
-        if stood_still && !(audio && now.ms_since(begun) < STARTS_MS)
+        if stood_still && !(audio && now.ms_since(begun) < AUDIO_START_MS)
             && let (Some(before), Some(latest), Some(just_now)) = (before, self.latest(now), self.just_now(now))
             // The playhead waited for a frame that came late, or is overdue. Otherwise it waited for the decoder.
             && before > just_now
         {
-            self.margin.was_too_little(before - latest, now);
+            self.margin.raise(before - latest, now);
         }
     }
 
@@ -146,9 +146,9 @@ impl LatencyController {
             (CorrectionMode::Rate, Some(lag), Some(target)) => lag - target,
             _ => 0.0,
         };
-        let fastest = if off > HURRY_BEHIND { HURRY } else { FASTEST };
-        let off_enough = if self.audio.has_begun() { OFF_AUDIO } else { OFF };
-        let enough = if self.rate == 1.0 { off_enough } else { NEAR };
+        let fastest = if off > CATCH_UP_FROM { CATCH_UP_RATE } else { FASTEST };
+        let start_at = if self.audio.has_begun() { CORRECTION_START_AUDIO } else { CORRECTION_START };
+        let enough = if self.rate == 1.0 { start_at } else { CORRECTION_END };
         let correction = (off.abs() * GAIN).max(STEP) * off.signum();
         let wanted = if off.abs() < enough { 1.0 } else { (1.0 + correction).clamp(SLOWEST, fastest) };
         if wanted == 1.0 || (wanted - self.rate).abs() >= STEP {
@@ -236,7 +236,7 @@ impl Margin {
         (self.value - spare_ms / 1e3 * MARGIN_GIVEN_UP_PER_S).max(self.usual.min(self.value))
     }
 
-    fn was_too_little(&mut self, margin: f64, now: Moment) {
+    fn raise(&mut self, margin: f64, now: Moment) {
         let value = (margin.max(self.at(now)) + MARGIN_STEP).min(MARGIN_MAX);
         let given_up = self.raised.is_some() && self.at(now) < self.value;
         self.kept_ms = if given_up { (self.kept_ms * 2.0).min(MARGIN_KEPT_MAX_MS) } else { self.kept_ms };

@@ -120,7 +120,7 @@ struct Settling {
 }
 
 impl LiveEdge {
-    /// Creates the state before the first epoch. `margin` is the time that the decoder probably needs, in seconds. With `sound`
+    /// Creates the state before the first epoch. `margin` is the time that the decoder probably needs, in seconds. With `audio`
     /// the first seek waits for the sound card: its start takes half a second, during which the live edge would move on.
     pub fn new(correction_mode: CorrectionMode, margin: f64, audio: bool) -> Self {
         Self {

@@ -13,7 +13,7 @@ pub enum Outcome {
     Stale(bool),
     /// Whether the browser requires a user gesture before it plays.
     TapNeeded(bool),
-    /// The audio does not arrive or cannot be played; the video stops while the browser waits for it.
+    /// The audio does not arrive or cannot be played. The browser stops the video until the owner removes the audio.
     AudioLost,
     /// Playback cannot continue with the current MediaSource or decoder.
     Failed(PlaybackError),

@@ -79,7 +79,7 @@ impl Attempts {
 
     /// Handles a refusal by the relay, or by a proxy in front of it, with this status and text.
     pub(super) fn refused(&mut self, status: u16, text: &str) {
-        let (message, by_relay) = words(status, text);
+        let (message, by_relay) = refusal_message(status, text);
         match status {
             502..=504 | CLOUDFLARE_FIRST..=CLOUDFLARE_LAST => {
                 let retry_ms = if by_relay { OFFLINE_RETRY_MS } else { ABSENT_RETRY_MS };
@@ -111,7 +111,7 @@ impl Attempts {
 
 /// Returns the message for the user, and whether the relay wrote it. The relay's texts are one sentence, a proxy's are pages;
 /// of the gateway statuses the relay uses only 503.
-fn words(status: u16, text: &str) -> (String, bool) {
+fn refusal_message(status: u16, text: &str) -> (String, bool) {
     let text = text.trim();
     let gateway = matches!(status, 502 | 504 | CLOUDFLARE_FIRST..=CLOUDFLARE_LAST);
     if !gateway && !text.is_empty() && !text.starts_with('<') && text.lines().count() == 1 {
@@ -133,13 +133,13 @@ mod tests {
     #[test]
     fn proxy_error_page_is_not_shown_as_a_message() {
         let sentence = "the source is offline: it cannot be reached";
-        assert_eq!(words(503, &format!("{sentence}\n")), (sentence.to_owned(), true));
+        assert_eq!(refusal_message(503, &format!("{sentence}\n")), (sentence.to_owned(), true));
         let pages =
             ["<html>\r\n<center>nginx</center>\r\n</html>", "", "Bad\ngateway", "Bad Gateway", "error code: 530"];
         for (page, status) in pages.into_iter().flat_map(|page| [502, 504, 530].map(|status| (page, status))) {
-            let (message, by_relay) = words(status, page);
+            let (message, by_relay) = refusal_message(status, page);
             assert!(message.contains(&status.to_string()) && !message.contains('\n') && !by_relay, "{message}");
         }
-        assert_eq!(words(403, "<html>"), ("a proxy before the relay refused with 403".to_owned(), false));
+        assert_eq!(refusal_message(403, "<html>"), ("a proxy before the relay refused with 403".to_owned(), false));
     }
 }

@@ -108,7 +108,7 @@ impl BrowserPlayback {
                 }
             }
             Input::Volume(volume) => self.video.set_volume(*volume),
-            Input::Float => display::float(&self.video),
+            Input::PictureInPicture => display::toggle_picture_in_picture(&self.video),
             Input::Visibility => self.visibility.set_page_visible(is_seen(&self.video)),
             Input::OnScreen(on_screen) => self.visibility.set_tile_visible(*on_screen),
             _ => {}

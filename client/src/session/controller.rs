@@ -1,4 +1,4 @@
-//! Starts the engine of the protocol that the plan selects, and replaces it when the plan changes.
+//! Starts the engine of the protocol that the selector chooses, and replaces it when the choice changes.
 //!
 //! Input: [`SessionInput`]s of the page, the engine and timers. Output: [`TileEvent`]s, and the user's inputs for the engine. The
 //! session's mailbox owns it.
@@ -23,10 +23,10 @@ use crate::browser::media_source::Kind;
 use crate::browser::socket::{self, Socket};
 use crate::browser::timer::{Interval, Timeout};
 use crate::browser::{self, storage};
-use crate::player::any::PlayerKind;
+use crate::player::either::PlayerKind;
 use crate::state::{Failure, Protocol, TileEvent};
 
-/// Interval at which the plan is checked without other events.
+/// Interval at which the selector is asked without other events.
 const TICK_MS: i32 = 500;
 /// The storage key of [`LearnedProtocols`].
 const STORAGE_KEY: &str = "sightline-networks";
@@ -110,7 +110,7 @@ impl Controller {
                 return self.start_engine();
             }
             SessionInput::Reported(number, event) if number == self.number => {
-                if let TileEvent::PlayedBy(protocol, _) = &event {
+                if let TileEvent::PlayerSelected(protocol, _) = &event {
                     self.replaced = self.used != Some(*protocol);
                 }
                 let decision = self.selector.report(&event, now);
@@ -150,12 +150,12 @@ impl Controller {
         }
     }
 
-    /// Uses the plan's protocol. An engine that already uses it is kept.
+    /// Uses the selected protocol. An engine that already uses it is kept.
     fn start_engine(&mut self) {
         let (protocol, why) = self.selector.current();
         let kept = self.used == Some(protocol);
         if !(kept && self.replaced) {
-            (self.report)(TileEvent::Using(protocol, why.to_owned()));
+            (self.report)(TileEvent::ProtocolSelected(protocol, why.to_owned()));
         }
         if kept {
             return;

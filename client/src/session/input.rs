@@ -8,7 +8,7 @@ use crate::browser::mailbox::Sender;
 use crate::browser::on_screen::OnScreen;
 use crate::browser::timer::Interval;
 use crate::browser::{self, hls, peer, socket};
-use crate::player::any::PlayerSignal;
+use crate::player::either::PlayerSignal;
 
 /// Tick interval without other events. A stall is detected after one second, and four ticks make that precise enough.
 const TICK_MS: i32 = 250;
@@ -34,7 +34,7 @@ pub(super) enum Input {
     /// The user started or ended a recording.
     Record(bool),
     /// The user enters or leaves picture-in-picture.
-    Float,
+    PictureInPicture,
     /// The page was shown or hidden, or the video entered or left picture-in-picture.
     Visibility,
     /// The tile entered or left the viewport.

@@ -17,7 +17,7 @@ use crate::browser::media_source::Kind;
 use crate::browser::video_track::VideoTrack;
 use crate::browser::{self, display};
 use crate::codec_probe;
-use crate::player::any::{Player, PlayerKind, PlayerSignal};
+use crate::player::either::{Player, PlayerKind, PlayerSignal};
 use crate::state::Protocol;
 
 /// See the module.
@@ -31,7 +31,7 @@ pub(super) struct PlayerHost {
     canvas: FrameCanvas,
     signal: Rc<dyn Fn(PlayerSignal)>,
     /// Picture-in-picture begins with the next presented frame.
-    float_due: bool,
+    picture_in_picture_due: bool,
 }
 
 impl PlayerHost {
@@ -50,7 +50,7 @@ impl PlayerHost {
             video,
             canvas,
             signal,
-            float_due: false,
+            picture_in_picture_due: false,
         })
     }
 
@@ -75,17 +75,18 @@ impl PlayerHost {
     }
 
     /// Enters or leaves picture-in-picture. Returns whether another player has to be selected for it.
-    pub(super) fn float(&mut self) -> bool {
-        self.float_due = !self.player.uses_video();
-        if !self.float_due {
-            display::float(&self.video);
+    pub(super) fn toggle_picture_in_picture(&mut self) -> bool {
+        self.picture_in_picture_due = !self.player.uses_video();
+        if !self.picture_in_picture_due {
+            display::toggle_picture_in_picture(&self.video);
         }
-        self.float_due
+        self.picture_in_picture_due
     }
 
     /// Replaces the player if another one is selected. Returns whether it did.
     pub(super) fn use_selected(&mut self) -> Result<bool, DomError> {
-        self.selector.set_floating(self.float_due || display::floats(&self.video));
+        self.selector
+            .set_picture_in_picture(self.picture_in_picture_due || display::is_picture_in_picture(&self.video));
         let kind = self.selector.kind();
         if kind == self.player.kind() {
             return Ok(false);
@@ -125,8 +126,8 @@ impl PlayerHost {
     pub(super) fn presented(&mut self) {
         if self.player.uses_video() {
             self.canvas.hide();
-            if std::mem::take(&mut self.float_due) {
-                display::float(&self.video);
+            if std::mem::take(&mut self.picture_in_picture_due) {
+                display::toggle_picture_in_picture(&self.video);
             }
         }
     }

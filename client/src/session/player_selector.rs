@@ -2,7 +2,7 @@
 
 use sightline_protocol::codec::Family;
 
-use crate::player::any::PlayerKind;
+use crate::player::either::PlayerKind;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -17,13 +17,13 @@ pub(super) struct PlayerSelector {
     /// Audio is on.
     audio: bool,
     /// The video is in picture-in-picture, or is to be.
-    floating: bool,
+    picture_in_picture: bool,
 }
 
 impl PlayerSelector {
     /// Creates the choice of the player that the protocol asks for. `uses_video`: whether WebCodecs presents in the `<video>`.
     pub(super) fn new(preferred: PlayerKind, uses_video: bool) -> Self {
-        Self { preferred, uses_video, failed: None, family: None, audio: false, floating: false }
+        Self { preferred, uses_video, failed: None, family: None, audio: false, picture_in_picture: false }
     }
 
     /// Handles an epoch of this family. A failure with another family does not count for it.
@@ -43,8 +43,8 @@ impl PlayerSelector {
     }
 
     /// Sets whether the video is in picture-in-picture, or is to be.
-    pub(super) fn set_floating(&mut self, floating: bool) {
-        self.floating = floating;
+    pub(super) fn set_picture_in_picture(&mut self, picture_in_picture: bool) {
+        self.picture_in_picture = picture_in_picture;
     }
 
     /// Handles a failure of WebCodecs that would recur in another decoder.
@@ -54,17 +54,17 @@ impl PlayerSelector {
 
     /// The player to use.
     pub(super) fn kind(&self) -> PlayerKind {
-        let floats = self.floating && !self.uses_video;
+        let floats = self.picture_in_picture && !self.uses_video;
         if self.failed.is_some() || self.audio || floats { PlayerKind::Mse } else { self.preferred }
     }
 
     /// The reason, as part of a sentence.
     pub(super) fn why(&self) -> String {
         match &self.failed {
-            _ if self.kind() == PlayerKind::WebCodecs => "it can play all that is asked for again".to_owned(),
+            _ if self.kind() == PlayerKind::WebCodecs => "nothing requires MSE any more".to_owned(),
             Some((_, why)) => format!("WebCodecs failed: {why}"),
             None if self.audio => "sound is on, which WebCodecs does not play yet".to_owned(),
-            None if self.floating => "this browser's WebCodecs has no picture in picture".to_owned(),
+            None if self.picture_in_picture => "this browser's WebCodecs has no picture in picture".to_owned(),
             None => "you chose it".to_owned(),
         }
     }
@@ -79,20 +79,20 @@ mod tests {
     fn audio_and_picture_in_picture_use_mse_while_they_last() {
         let mut selector = PlayerSelector::new(PlayerKind::WebCodecs, false);
         assert_eq!(selector.kind(), PlayerKind::WebCodecs);
-        for (audio, floating) in [(true, false), (false, true), (true, true)] {
+        for (audio, picture_in_picture) in [(true, false), (false, true), (true, true)] {
             selector.set_audio(audio);
-            selector.set_floating(floating);
+            selector.set_picture_in_picture(picture_in_picture);
             assert_eq!((selector.kind(), selector.why().contains("sound")), (PlayerKind::Mse, audio));
         }
         selector.set_audio(false);
-        selector.set_floating(false);
+        selector.set_picture_in_picture(false);
         assert_eq!(selector.kind(), PlayerKind::WebCodecs);
     }
 
     #[test]
     fn picture_in_picture_keeps_a_player_that_presents_in_the_video() {
         let mut selector = PlayerSelector::new(PlayerKind::WebCodecs, true);
-        selector.set_floating(true);
+        selector.set_picture_in_picture(true);
         assert_eq!(selector.kind(), PlayerKind::WebCodecs);
         selector.set_audio(true);
         assert_eq!(selector.kind(), PlayerKind::Mse);

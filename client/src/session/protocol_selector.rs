@@ -98,7 +98,7 @@ impl Attempt {
 }
 
 impl ProtocolSelector {
-    /// Creates the plan from the user's choice, this browser's abilities and the relay's host. `remembered` worked on this
+    /// Creates the selector from the user's choice, this browser's abilities and the relay's host. `remembered` worked on this
     /// network before, where the best did not.
     pub(super) fn new(
         chosen: Protocol,
@@ -110,7 +110,7 @@ impl ProtocolSelector {
         let protocols = protocols(chosen, abilities, host);
         let at = protocols.iter().position(|&protocol| Some(protocol) == remembered).unwrap_or(0);
         let why = match (chosen, protocols[at]) {
-            (Protocol::Auto, _) if at > 0 => "here it worked before, and what is better did not",
+            (Protocol::Auto, _) if at > 0 => "it worked on this network before; the preferred protocol did not",
             (Protocol::Auto, Protocol::Mse) => "it has little delay, passes every proxy and leaves H.265 untouched",
             (Protocol::Auto, Protocol::WebCodecs) => {
                 "it presents each frame on arrival, passes every proxy and leaves H.265 untouched"

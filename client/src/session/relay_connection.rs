@@ -1,6 +1,6 @@
 //! A session's connection to the relay: opens it, reopens it when it is lost, and plans the retries.
 //!
-//! The MSE engine owns it. At most one connection exists at a time; events of earlier ones are recognized by their generation
+//! The WebSocket engine owns it. At most one connection exists at a time; events of earlier ones are recognized by their generation
 //! and ignored.
 
 use sightline_protocol::close;
@@ -125,8 +125,8 @@ impl RelayConnection {
 
     /// Sends messages that are due; `lag_ms` is the distance from the presented frame to the newest fragment. Returns whether
     /// the connection is dead.
-    pub(super) fn attend(&mut self, now: Moment, lag_ms: impl FnOnce() -> Option<f64>) -> bool {
-        self.connection.as_mut().is_some_and(|connection| connection.attend(now, lag_ms))
+    pub(super) fn send_due(&mut self, now: Moment, lag_ms: impl FnOnce() -> Option<f64>) -> bool {
+        self.connection.as_mut().is_some_and(|connection| connection.send_due(now, lag_ms))
     }
 
     /// Tests the connection after an event that often breaks connections without an error.

@@ -21,7 +21,7 @@ use crate::browser::error::DomError;
 use crate::browser::frame_canvas::FrameCanvas;
 use crate::browser::mailbox::Sender;
 use crate::browser::media_source::Kind;
-use crate::player::any::PlayerKind;
+use crate::player::either::PlayerKind;
 use crate::player::outcome::Outcome;
 use crate::player::recovery::{PlaybackError, Recovery, RecoveryPolicy};
 use crate::state::{Failure, Level, TileEvent};
@@ -92,7 +92,7 @@ impl WebSocketEngine {
             Input::Listen(audio) => self.listen(audio),
             Input::Volume(volume) => self.host.set_volume(volume),
             Input::Record(enabled) => self.recording.set_enabled(enabled),
-            Input::Float => self.float(),
+            Input::PictureInPicture => self.toggle_picture_in_picture(),
             Input::Visibility => {
                 self.visibility.set_page_visible(self.host.is_seen());
                 self.change_player();
@@ -122,7 +122,7 @@ impl WebSocketEngine {
         for outcome in self.host.player.outcomes() {
             self.outcome(outcome, now);
         }
-        if self.connection.attend(now, || self.host.player.lag_ms()) {
+        if self.connection.send_due(now, || self.host.player.lag_ms()) {
             self.lost(now);
         }
         self.report_age(now);
@@ -251,8 +251,8 @@ impl WebSocketEngine {
     }
 
     /// Enters or leaves picture-in-picture.
-    fn float(&mut self) {
-        if self.host.float() {
+    fn toggle_picture_in_picture(&mut self) {
+        if self.host.toggle_picture_in_picture() {
             self.change_player();
         }
     }
@@ -273,7 +273,7 @@ impl WebSocketEngine {
     fn use_selected_player(&mut self) -> bool {
         match self.host.use_selected() {
             Ok(true) => {
-                self.reporter.event(TileEvent::PlayedBy(self.host.protocol(), self.host.selector.why()));
+                self.reporter.event(TileEvent::PlayerSelected(self.host.protocol(), self.host.selector.why()));
                 true
             }
             Ok(false) => false,

@@ -12,26 +12,26 @@ impl App {
                 "This browser has no Media Source Extensions.".to_owned()
             }
             Protocol::Mse if abilities.h265() => {
-                "Over a WebSocket, through any tunnel; about 0.2 s behind, H.265 untouched.".to_owned()
+                "Over a WebSocket, through any tunnel; about 0.1 s behind, H.265 untouched.".to_owned()
             }
             Protocol::Mse => {
-                "Over a WebSocket, through any tunnel; about 0.2 s behind. This browser plays no H.265: it gets H.264."
+                "Over a WebSocket, through any tunnel; about 0.1 s behind. This browser plays no H.265: it gets H.264."
                     .to_owned()
             }
             Protocol::WebCodecs if abilities.webcodecs => {
-                "As MSE, but each frame is presented on arrival; sound plays by MSE.".to_owned()
+                "As MSE, but each frame is presented on arrival, about 0.03 s behind; sound plays by MSE.".to_owned()
             }
             Protocol::WebCodecs if !abilities.secure_context => "WebCodecs needs HTTPS.".to_owned(),
             Protocol::WebCodecs => "This browser has no WebCodecs.".to_owned(),
             Protocol::WebRtc if !abilities.webrtc => "This browser has no WebRTC.".to_owned(),
             Protocol::WebRtc if self.webrtc == Some(false) => "This relay has WebRTC turned off.".to_owned(),
             Protocol::WebRtc => {
-                "Freshest on a local network, without sound; does not pass tunnels that carry HTTP only.".to_owned()
+                "Over UDP or TCP to one port, about 0.1 s behind, without sound; does not pass tunnels that carry HTTP only.".to_owned()
             }
             Protocol::Hls if abilities.native_hls => {
                 "Over plain HTTP, through everything; some seconds behind.".to_owned()
             }
-            Protocol::Hls => "Over plain HTTP, through everything; two seconds behind.".to_owned(),
+            Protocol::Hls => "Over plain HTTP, through everything; about a second behind.".to_owned(),
         }
     }
 

@@ -255,10 +255,13 @@ fn hint_names_the_choice_of_auto_and_its_reason() {
     let mut app = listing(&["a", "b"]);
     assert_eq!(app.hint(Protocol::Auto), "The freshest way that works here.");
     for stream in ["a", "b"] {
-        app.apply(Event::Tile(name(stream), TileEvent::Using(Protocol::Mse, "this page came from afar".into())), 0.0);
+        app.apply(
+            Event::Tile(name(stream), TileEvent::ProtocolSelected(Protocol::Mse, "this page came from afar".into())),
+            0.0,
+        );
     }
     assert_eq!(app.hint(Protocol::Auto), "Uses MSE: this page came from afar.");
-    app.apply(Event::Tile(name("b"), TileEvent::Using(Protocol::Hls, "nothing else works".into())), 0.0);
+    app.apply(Event::Tile(name("b"), TileEvent::ProtocolSelected(Protocol::Hls, "nothing else works".into())), 0.0);
     assert_eq!(app.hint(Protocol::Auto), "Uses MSE for 1, HLS for 1.");
     assert_eq!(app.hint(Protocol::WebRtc), "This browser has no WebRTC.");
     app.abilities.webrtc = true;
@@ -267,7 +270,7 @@ fn hint_names_the_choice_of_auto_and_its_reason() {
         Event::Catalogue(serde_json::from_str(r#"{"version":"","protocols":[],"webrtc":true,"streams":[]}"#).unwrap()),
         0.0,
     );
-    assert!(app.hint(Protocol::WebRtc).contains("local network"));
+    assert!(app.hint(Protocol::WebRtc).contains("tunnels that carry HTTP only"));
 }
 
 #[test]

@@ -110,9 +110,9 @@ pub enum TileEvent {
     /// The browser failed to decode the camera's own codec although it had reported it as supported.
     FellBack,
     /// The protocol in use, and the reason in one sentence.
-    Using(Protocol, String),
+    ProtocolSelected(Protocol, String),
     /// Another player plays over the same connection; its protocol, and the reason in one sentence.
-    PlayedBy(Protocol, String),
+    PlayerSelected(Protocol, String),
     /// The statistics of the last second.
     Sample(Sample),
     /// The size of the current recording; none while recording is off.
@@ -254,13 +254,13 @@ impl Tile {
             TileEvent::TapNeeded(needed) => self.tap_needed = needed,
             TileEvent::FellBack => self.fell_back = true,
             TileEvent::Listening(audio) => self.listening = audio,
-            TileEvent::Using(protocol, why) => {
+            TileEvent::ProtocolSelected(protocol, why) => {
                 if self.using.as_ref().is_some_and(|(before, _)| *before != protocol) {
                     self.leave_way();
                 }
                 self.using = Some((protocol, why));
             }
-            TileEvent::PlayedBy(protocol, why) => self.using = Some((protocol, why)),
+            TileEvent::PlayerSelected(protocol, why) => self.using = Some((protocol, why)),
             TileEvent::Sample(sample) => self.history.add(sample),
             TileEvent::Recording(recorded) => self.recording = recorded,
             TileEvent::Failed(..) | TileEvent::RetryPlanned(_) | TileEvent::Note(..) => {}

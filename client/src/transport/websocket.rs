@@ -1,7 +1,7 @@
 //! One connection to the relay in the `sightline.v1` subprotocol.
 //!
 //! Input: the socket's events. Output: typed protocol messages; media stays an `ArrayBuffer`. The connection answers pings,
-//! sends acknowledgements and pings, and detects a dead socket. It queues nothing. The session's link owns it.
+//! sends acknowledgements and pings, and detects a dead socket. It queues nothing. The session's `RelayConnection` owns it.
 
 use js_sys::ArrayBuffer;
 use sightline_protocol::message::{Ack, ClientMessage, Ping, Play, Pong, ServerMessage, TrackKind};
@@ -118,7 +118,7 @@ impl Connection {
 
     /// Sends messages that are due; `lag_ms` is the distance from the presented frame to the newest fragment. Returns whether
     /// the connection is dead.
-    pub fn attend(&mut self, now: Moment, lag_ms: impl FnOnce() -> Option<f64>) -> bool {
+    pub fn send_due(&mut self, now: Moment, lag_ms: impl FnOnce() -> Option<f64>) -> bool {
         let due = self.liveness.due(now, self.received);
         if due.ack {
             self.send(&ClientMessage::Ack(Ack { received: self.received, at: self.arrived, lag_ms: lag_ms() }));

@@ -25,7 +25,7 @@ pub struct Attributes {
     pub token: Option<String>,
     /// The name of the stream.
     pub stream: String,
-    /// `auto`, `mse`, `webrtc` or `hls`.
+    /// `auto`, `mse`, `webcodecs`, `webrtc` or `hls`.
     pub protocol: String,
     /// `auto`, `h265`, `h264` or `low`.
     pub codec: String,
@@ -55,7 +55,7 @@ impl Default for Attributes {
 /// The detail of a `statechange` event; `statistics` adds the latency.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+struct EventDetail {
     state: &'static str,
     message: Option<String>,
     protocol: Option<&'static str>,
@@ -69,7 +69,7 @@ struct Told {
     latency_ms: Option<f64>,
 }
 
-impl Told {
+impl EventDetail {
     fn of(tile: &state::Tile) -> Self {
         let video_info = tile.video_info.as_ref();
         let size = video_info.and_then(|video_info| video_info.size);
@@ -100,7 +100,7 @@ pub struct EmbedProps {
 /// See the module.
 pub struct Embed {
     tile: Rc<state::Tile>,
-    told: Option<Told>,
+    last_sent: Option<EventDetail>,
 }
 
 impl Component for Embed {
@@ -108,7 +108,7 @@ impl Component for Embed {
     type Properties = EmbedProps;
 
     fn create(ctx: &Context<Self>) -> Self {
-        Self { tile: Rc::new(tile(&ctx.props().attributes)), told: None }
+        Self { tile: Rc::new(tile(&ctx.props().attributes)), last_sent: None }
     }
 
     fn changed(&mut self, ctx: &Context<Self>, _: &EmbedProps) -> bool {
@@ -153,14 +153,14 @@ impl Component for Embed {
 impl Embed {
     fn tell(&mut self, ctx: &Context<Self>, sampled: bool) {
         let on_event = &ctx.props().on_event;
-        let now = Told::of(&self.tile);
-        let json = |told: &Told| serde_json::to_string(told).unwrap_or_default();
-        if self.told.as_ref() != Some(&now) {
+        let now = EventDetail::of(&self.tile);
+        let json = |detail: &EventDetail| serde_json::to_string(detail).unwrap_or_default();
+        if self.last_sent.as_ref() != Some(&now) {
             on_event.emit(("statechange", json(&now)));
-            self.told = Some(now.clone());
+            self.last_sent = Some(now.clone());
         }
         if sampled {
-            on_event.emit(("statistics", json(&Told { latency_ms: self.tile.age_ms, ..now })));
+            on_event.emit(("statistics", json(&EventDetail { latency_ms: self.tile.age_ms, ..now })));
         }
     }
 }

@@ -13,7 +13,7 @@ pub const RECORD: &[&str] = &["M8 12.5a4.5 4.5 0 1 0 0-9 4.5 4.5 0 0 0 0 9z"];
 /// A square: stop.
 pub const STOP: &[&str] = &["M4 4h8v8H4z"];
 /// A small video over a large one: picture-in-picture.
-pub const FLOAT: &[&str] = &["M8.5 8.5h5v3.5h-5z", "M14.5 6.5V3h-13v10h4"];
+pub const PICTURE_IN_PICTURE: &[&str] = &["M8.5 8.5h5v3.5h-5z", "M14.5 6.5V3h-13v10h4"];
 /// Four corners: fullscreen.
 pub const FULLSCREEN: &[&str] = &["", "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"];
 /// A large rectangle with an arrow outwards: enlarge.

@@ -71,7 +71,7 @@ pub enum Act {
     /// Start a recording, or end it and save the file.
     Record,
     /// Enter or leave picture-in-picture.
-    Float,
+    PictureInPicture,
     /// Enter or leave fullscreen.
     FillScreen,
     /// Fill the grid, or return to all tiles.
@@ -244,8 +244,10 @@ impl TileView {
             (Act::Solo, _) if !props.alone => on_event.emit(Event::Solo(tile.name.clone())),
             (Act::Volume(volume), _) => on_event.emit(Event::Choose(Choice::Volume(tile.name.clone(), volume))),
             // The video itself shows nothing then.
-            (Act::Float, Some(session)) if tile.plays_by(Protocol::WebCodecs) => session.float(),
-            (Act::Float, _) => display::float(&video),
+            (Act::PictureInPicture, Some(session)) if tile.plays_by(Protocol::WebCodecs) => {
+                session.toggle_picture_in_picture();
+            }
+            (Act::PictureInPicture, _) => display::toggle_picture_in_picture(&video),
             (Act::FillScreen | Act::Solo, _) => {
                 if let Some(article) = self.article.cast::<Element>() {
                     display::fill_screen(&article, &video);
@@ -322,7 +324,7 @@ fn on_key(act: &Callback<Act>) -> Callback<KeyboardEvent> {
             "ArrowRight" | "ArrowDown" if event.shift_key() && on_tile => Act::Move { forwards: true },
             "ArrowLeft" | "ArrowUp" if event.shift_key() && on_tile => Act::Move { forwards: false },
             "f" | "F" => Act::FillScreen,
-            "p" | "P" => Act::Float,
+            "p" | "P" => Act::PictureInPicture,
             "m" | "M" => Act::Listen,
             "c" | "C" => Act::Snapshot,
             "r" | "R" => Act::Record,

@@ -1,4 +1,4 @@
-//! Keeps the last seconds of a source's audio as FFmpeg copied it, in any codec, for the encoder that makes it playable.
+//! Keeps the last seconds of a source's audio as the source's reader copied it, in any codec, for the encoder that makes it playable.
 //!
 //! Input is NUT, one file per run of the source. Output is the same bytes, for any number of listeners. The buffer holds the
 //! media since the second newest syncpoint: one to two times 32 KiB of FFmpeg's output, which are seconds, and at most

@@ -1,7 +1,7 @@
 //! Feeds an encoder with the fragments of another rendition, no faster than it encodes.
 //!
 //! FFmpeg accepts whatever fits into the pipe and its own queues: seconds of a low-bitrate stream. An encoder that is slower
-//! than its source would then stay that late for as long as it runs. So only half a second is in flight through it at any
+//! than its source would then stay that late for as long as it runs. So only half a second, or eight frames if that is more, is in flight through it at any
 //! time; what accumulates in the ring meanwhile can be skipped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

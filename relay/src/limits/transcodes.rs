@@ -22,8 +22,8 @@ pub struct TranscodeLimiter {
 pub(crate) enum TooManyTranscodes {
     /// `limits.transcodes`.
     #[error(
-        "the relay makes as many transcodes at once as limits.transcodes allows ({0}); a browser that plays the camera's own \
-         codec needs none"
+        "the relay runs as many transcodes as limits.transcodes allows ({0}); use a browser that plays the camera's own \
+         codec"
     )]
     Total(usize),
     /// One client's share of it.

@@ -162,7 +162,7 @@ fn initial_burst_is_not_jitter() {
 #[test]
 fn large_lag_raises_the_rate_within_its_limit() {
     let mut latency_controller = LatencyController::new(CorrectionMode::Rate, 0.05);
-    for (behind, fastest) in [(0.15, FASTEST), (0.6, HURRY)] {
+    for (behind, fastest) in [(0.15, FASTEST), (0.6, CATCH_UP_RATE)] {
         latency_controller.reset_playhead();
         let now = Moment::from_ms(10_000.0);
         latency_controller.begin();

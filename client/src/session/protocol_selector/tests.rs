@@ -17,7 +17,7 @@ fn selector(chosen: Protocol, host: &str) -> ProtocolSelector {
 const PRESENTED: TileEvent = TileEvent::Presented { first_frame_ms: None };
 const LOST: TileEvent = TileEvent::Lost { retry_ms: 0.0 };
 
-/// The time in milliseconds at which the plan changes without any event.
+/// The time in milliseconds at which the selection changes without any event.
 fn moves_at(selector: &mut ProtocolSelector, from: f64) -> Option<f64> {
     (1..400).map(|n| from + f64::from(n) * 250.0).find(|&ms| selector.tick(at(ms)).is_some())
 }
@@ -233,7 +233,7 @@ fn learned_protocol_is_first_and_the_best_is_probed() {
     let begin =
         |chosen, remembered| ProtocolSelector::new(chosen, &everything(), "recorder.local", remembered, at(0.0));
     let mut selector = begin(Protocol::Auto, Some(Protocol::Hls));
-    assert_eq!(selector.current(), (Protocol::Hls, "here it worked before, and what is better did not"));
+    assert_eq!(selector.current(), (Protocol::Hls, "it worked on this network before; the preferred protocol did not"));
     assert_eq!(selector.learned(), None, "not before a frame is presented");
     selector.report(&PRESENTED, at(0.0));
     assert_eq!(selector.learned(), Some(Some(Protocol::Hls)));

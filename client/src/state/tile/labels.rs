@@ -143,7 +143,7 @@ impl Tile {
             TileEvent::VisibilityChanged(false) => (Level::Info, "Paused: the tile is not visible.".to_owned()),
             TileEvent::TapNeeded(true) => (Level::Warning, "The browser starts playback only after a tap.".to_owned()),
             TileEvent::FellBack => (Level::Warning, "This browser failed to decode the camera's own codec.".to_owned()),
-            TileEvent::Using(protocol, why) | TileEvent::PlayedBy(protocol, why) => {
+            TileEvent::ProtocolSelected(protocol, why) | TileEvent::PlayerSelected(protocol, why) => {
                 (Level::Info, format!("{protocol}: {}", sentence(why)))
             }
             TileEvent::Note(level, text) => (*level, sentence(text)),

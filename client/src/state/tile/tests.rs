@@ -82,8 +82,8 @@ fn stale_video_is_not_live() {
 #[test]
 fn stale_state_ends_with_its_protocol() {
     let mut events = live();
-    events.insert(0, TileEvent::Using(Protocol::Mse, "because".into()));
-    events.extend([TileEvent::Stale(true), TileEvent::Using(Protocol::Hls, "it brought none".into())]);
+    events.insert(0, TileEvent::ProtocolSelected(Protocol::Mse, "because".into()));
+    events.extend([TileEvent::Stale(true), TileEvent::ProtocolSelected(Protocol::Hls, "it brought none".into())]);
     events.extend(live());
     assert_eq!(tile(events).phase(), Phase::Live);
 }
@@ -177,7 +177,7 @@ fn outage_begins_at_the_last_live_frame() {
     tile.apply(TileEvent::Source(offline()), 4_000.0);
     tile.apply(TileEvent::Lost { retry_ms: 500.0 }, 9_000.0);
     assert_eq!((tile.phase(), tile.fault().unwrap().since), (Phase::Reconnecting, 1_000.0));
-    tile.apply(TileEvent::Using(Protocol::Hls, "because".into()), 9_500.0);
+    tile.apply(TileEvent::ProtocolSelected(Protocol::Hls, "because".into()), 9_500.0);
     assert_eq!(tile.phase(), Phase::Reconnecting, "another protocol has yet to show that it works");
 }
 
@@ -282,15 +282,15 @@ fn aspect_is_the_video_s_or_the_catalogue_s() {
 #[test]
 fn player_change_keeps_the_phase_and_logs_the_reason() {
     let mut events = live();
-    events.push(TileEvent::Using(Protocol::WebCodecs, "you chose it".into()));
+    events.push(TileEvent::ProtocolSelected(Protocol::WebCodecs, "you chose it".into()));
     events.extend(live());
-    events.push(TileEvent::PlayedBy(Protocol::Mse, "WebCodecs failed: no decoder".into()));
+    events.push(TileEvent::PlayerSelected(Protocol::Mse, "WebCodecs failed: no decoder".into()));
     let mut tile = tile(events);
     tile.protocol = Protocol::WebCodecs;
     assert_eq!(tile.phase(), Phase::Live);
     assert!(tile.can_record() && tile.plays_by(Protocol::Mse));
     assert_eq!(tile.statistics()[0].1, "MSE — WebCodecs failed: no decoder");
-    tile.apply(TileEvent::PlayedBy(Protocol::WebCodecs, "it can".into()), 0.0);
+    tile.apply(TileEvent::PlayerSelected(Protocol::WebCodecs, "it can".into()), 0.0);
     assert_eq!((tile.statistics()[0].1.as_str(), tile.can_record()), ("WebCodecs", true));
 }
 
@@ -304,7 +304,7 @@ fn statistics_have_units_and_mark_unknown_values() {
     let sample = Sample { bits: 1.25e6, frames: 25.0, buffered: 0.18, decoded: 900, dropped: 2, ..Sample::default() };
     let mut events = live();
     events.extend([
-        TileEvent::Using(Protocol::Mse, "because".into()),
+        TileEvent::ProtocolSelected(Protocol::Mse, "because".into()),
         TileEvent::Age(Some(146.4)),
         TileEvent::Sample(sample),
     ]);

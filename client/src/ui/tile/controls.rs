@@ -30,7 +30,7 @@ pub(super) fn bar(tile: &Tile, solo: Option<bool>, act: &Callback<Act>) -> Html 
                         { button("tile-record", "Record (R)", icons::RECORD, on(Act::Record)) }
                     }
                     if can_float {
-                        { button("tile-float", "Picture in picture (P)", icons::FLOAT, on(Act::Float)) }
+                        { button("tile-picture-in-picture", "Picture in picture (P)", icons::PICTURE_IN_PICTURE, on(Act::PictureInPicture)) }
                     }
                     { button("tile-fullscreen", "Fill the screen (F)", icons::FULLSCREEN, on(Act::FillScreen)) }
                     if let Some(solo) = solo {

@@ -5,7 +5,7 @@
 //! | requests subscribe to the rendition and wait for new media | [`packager`] |
 //! | fragments become parts and segments | [`window`], [`segment`], [`target_duration`]; [`lead`] aligns variants |
 //! | a request is parsed and decided | [`file_name`], [`reload`] |
-//! | a playlist is written | [`multivariant`], [`playlist`], [`date`]; [`append_token`] appends a token |
+//! | a playlist is written | [`multivariant`], [`playlist`]; [`append_token`] appends a token |
 //! | a response, with its caching and CORS headers | [`response`], [`body`] |
 //!
 //! A viewer costs one waiting request, and waits for a few segments at most.

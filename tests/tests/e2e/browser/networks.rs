@@ -127,7 +127,7 @@ fn auto_selects_the_next_protocol_and_learns_it() {
                 }
                 browser.reload().await;
                 comes_in_time(browser, Some(way), Instant::now()).await;
-                says(&["here it worked before"]).await;
+                says(&["it worked on this network before"]).await;
 
                 // Auto learns per origin, and another port is another origin.
                 browser.open(&at(ip, relay.address().port())).await;

@@ -257,6 +257,8 @@ struct StreamConfig {
     amend_sps: bool,
     #[serde(default)]
     audio: Audio,
+    #[serde(default)]
+    keep_running: bool,
 }
 
 /// Several streams of one server: `[mediamtx]`.
@@ -273,6 +275,8 @@ struct Pattern {
     amend_sps: bool,
     #[serde(default)]
     audio: Audio,
+    #[serde(default)]
+    keep_running: bool,
 }
 
 fn yes() -> bool {
@@ -394,6 +398,7 @@ impl From<StreamConfig> for Source {
             encode: stream.encode,
             amend_sps: stream.amend_sps,
             audio: stream.audio,
+            keep_running: stream.keep_running,
         }
     }
 }
@@ -412,6 +417,7 @@ impl Pattern {
             encode: None,
             amend_sps: self.amend_sps,
             audio: self.audio,
+            keep_running: self.keep_running,
         };
         Ok(self.streams.iter().map(|name| (name.clone(), source(name))).collect())
     }

@@ -26,6 +26,8 @@ pub struct Source {
     pub amend_sps: bool,
     /// The handling of the source's audio.
     pub audio: Audio,
+    /// Whether the source runs without viewers, too.
+    pub keep_running: bool,
 }
 
 /// The program that reads a source.

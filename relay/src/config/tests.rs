@@ -54,6 +54,13 @@ fn parameter_sets_can_be_left_untouched() {
 }
 
 #[test]
+fn streams_run_for_viewers_unless_they_are_kept_running() {
+    let text = "[streams.a]\nsource = \"x\"\n[streams.b]\nsource = \"y\"\nkeep_running = true\n[mediamtx]\nsource = \"{stream}\"\nstreams = [\"c\"]\nkeep_running = true";
+    let kept: Vec<bool> = parse(text).unwrap().streams.values().map(|source| source.keep_running).collect();
+    assert_eq!(kept, [false, true, true]);
+}
+
+#[test]
 fn audio_is_a_choice_of_each_stream() {
     let text = "[streams.yard]\nsource = \"x\"\naudio = \"aac\"\n[mediamtx]\nsource = \"{stream}\"\nstreams = [\"a\"]\naudio = \"off\"";
     let config = parse(text).unwrap();

@@ -137,6 +137,11 @@ impl Input {
             Self::Rendition(_) | Self::Audio(..) => None,
         }
     }
+
+    /// Whether it runs without subscribers, too.
+    fn keeps_running(&self) -> bool {
+        matches!(self, Self::Source(source, ..) if source.keep_running)
+    }
 }
 
 /// A stream's ingest: starts the tasks of its renditions, which end after `shutdown` with their FFmpegs.
@@ -205,12 +210,13 @@ async fn supervise(
     }
     loop {
         tokio::select! {
-            _ = subscribers.wait_for(|subscribers| subscribers.any()) => {}
+            _ = subscribers.wait_for(|subscribers| subscribers.any() || input.keeps_running()) => {}
             () = shutdown.cancelled() => return,
         }
         let started = Instant::now();
         let run = Run { rendition: &rendition, settings: &settings, arrival_times: rewinds >= CLOCK_REWINDS };
-        let idle = idle(rendition.subscribers(), settings.idle_timeout, &shutdown);
+        let idle_timeout = (!input.keeps_running()).then_some(settings.idle_timeout);
+        let idle = idle(rendition.subscribers(), idle_timeout, &shutdown);
         // Held while it runs.
         let permit = match &input {
             Input::Rendition(_) => transcode_permit(&rendition, &settings).map(Some),
@@ -311,7 +317,7 @@ async fn supervise(
                     () = shutdown.cancelled() => return,
                 }
                 // The next viewer sees a source that is being started, and not an old failure.
-                if !subscribers.borrow().any() {
+                if !subscribers.borrow().any() && !input.keeps_running() {
                     rendition.set_status(Status::Idle);
                 }
             }
@@ -376,10 +382,11 @@ fn offline(reason: OfflineReason, message: &str, wait: Duration) -> Status {
 /// Returns when the rendition has had no subscriber for `idle_timeout`, or on shutdown.
 async fn idle(
     mut subscribers: watch::Receiver<SubscriberCounts>,
-    idle_timeout: Duration,
+    idle_timeout: Option<Duration>,
     shutdown: &CancellationToken,
 ) {
     let unsubscribed = async {
+        let Some(idle_timeout) = idle_timeout else { return std::future::pending().await };
         loop {
             // The sender lives in the rendition, which the caller holds: these do not fail.
             let _ = subscribers.wait_for(|subscribers| !subscribers.any()).await;

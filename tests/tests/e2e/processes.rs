@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use sightline_protocol::close;
+use sightline_protocol::message::StreamState;
 use sightline_protocol::stream::Variant;
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
@@ -155,6 +156,29 @@ fn no_source_runs_without_a_viewer() {
         relay.get("/").await;
         throughout("no FFmpeg", Duration::from_secs(1), async || relay.ffmpegs().is_empty()).await;
         assert_eq!(camera.connections(), 0);
+    });
+}
+
+#[test]
+fn kept_source_runs_without_viewers_and_after_a_failure() {
+    within(TEST, async || {
+        let camera = Camera::start(&[CAM]).await;
+        let stream = camera.stream(CAM.path, CAM.path, "keep_running = true\nreader = \"ffmpeg\"\n");
+        let relay = Setup::config(format!("[ingest]\nlinger_seconds = 0.1\nlow = false\n{stream}")).start().await;
+        let live = async || {
+            let copy = relay.variant(CAM.path, Variant::Copy).await;
+            (copy.state == StreamState::Live && copy.viewers == 0).then_some(())
+        };
+        until("video without a viewer", START, live).await;
+        // A viewer who comes and goes stops nothing.
+        drop(watch(&relay, &PLAYS_BOTH).await);
+        relay.wait_for_viewers(CAM.path, Variant::Copy, 0, FAREWELL).await;
+        let reader = relay.wait_for_ffmpegs(1, FAREWELL).await[0].pid;
+        throughout("the same reader", Duration::from_secs(1), async || relay.ffmpegs()[0].pid == reader).await;
+        relay.ffmpegs()[0].kill();
+        let another = async || relay.ffmpegs().first().filter(|ffmpeg| ffmpeg.pid != reader).map(|_| ());
+        until("another reader", START, another).await;
+        until("video without a viewer again", START, live).await;
     });
 }
 

@@ -13,6 +13,7 @@ fn source(url: &str) -> Source {
         encode: None,
         amend_sps: true,
         audio: Audio::default(),
+        keep_running: false,
     }
 }
 

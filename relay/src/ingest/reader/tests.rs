@@ -12,6 +12,7 @@ fn source(url: &str, reader: Reader) -> Source {
         encode: None,
         amend_sps: true,
         audio: Audio::Auto,
+        keep_running: false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Plays fragments as video.
 //!
-//! [`mse`] is the engine over Media Source Extensions, [`webcodecs`] the one that decodes by itself; [`any`] is both under one
+//! [`mse`] is the engine over Media Source Extensions, [`webcodecs`] the one that decodes by itself; [`either`] is both under one
 //! surface, and [`outcome`] has their events. The pure modules beside them decide their actions:
 //!
 //! | module | decision |

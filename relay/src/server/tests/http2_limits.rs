@@ -80,13 +80,13 @@ async fn answer_to_pairs(kind: u8, payload: u32) -> String {
 async fn streams_that_the_relay_has_to_reset_are_limited() {
     // A window over 2^31-1 is an error of the stream (RFC 9113, section 6.9.1; CVE-2025-8671).
     let answer = answer_to_pairs(WINDOW_UPDATE, 0x7fff_ffff).await;
-    assert!(answer.contains("too_many_internal_resets"), "{answer:?}");
+    assert!(answer.contains("too_many_internal_resets"), "{} bytes", answer.len());
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_cancelled_before_they_are_served_are_limited() {
     let answer = answer_to_pairs(RST_STREAM, 8).await;
-    assert!(answer.contains("too_many_resets"), "{answer:?}");
+    assert!(answer.contains("too_many_resets"), "{} bytes", answer.len());
 }
 
 #[tokio::test(start_paused = true)]

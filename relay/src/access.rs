@@ -13,10 +13,10 @@
 
 mod cookie;
 mod credential;
+mod credential_set;
 mod expiry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod locked;
 pub(crate) mod login;
 mod login_throttle;
 mod logouts;
@@ -44,8 +44,8 @@ use crate::net::client::client_address;
 use crate::net::peer::peer_address;
 use crate::net::rejections::Rejections;
 pub(crate) use credential::{ByCookie, Credential};
+use credential_set::{Admission, CredentialSet, Grant};
 pub(crate) use expiry::Expiry;
-use locked::{Admission, CredentialSet, Grant};
 pub(crate) use permissions::Permissions;
 pub(crate) use refusal::Refusal;
 use sessions::OpenSessions;
@@ -67,19 +67,19 @@ pub struct Access {
 
 /// The credentials that are in force, and the sessions that they admitted.
 struct Shared {
-    locked: RwLock<Arc<CredentialSet>>,
+    configured: RwLock<Arc<CredentialSet>>,
     sessions: OpenSessions,
 }
 
 impl Shared {
-    fn locked(&self) -> Arc<CredentialSet> {
-        self.locked.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn configured(&self) -> Arc<CredentialSet> {
+        self.configured.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends the sessions of credentials that are revoked. Returns their number.
     fn end_revoked(&self) -> usize {
-        let locked = self.locked();
-        self.sessions.end_unless(|credential| locked.honors(credential))
+        let configured = self.configured();
+        self.sessions.end_unless(|credential| configured.honors(credential))
     }
 }
 
@@ -100,20 +100,20 @@ impl Access {
         limits: LiveLimits,
         rejections: Rejections,
     ) -> Self {
-        let locked = CredentialSet::new(credentials, oidc.map(Arc::new), &rejections);
-        let shared = Shared { locked: RwLock::new(Arc::new(locked)), sessions: OpenSessions::default() };
+        let configured = CredentialSet::new(credentials, oidc.map(Arc::new), &rejections);
+        let shared = Shared { configured: RwLock::new(Arc::new(configured)), sessions: OpenSessions::default() };
         Self { shared: Arc::new(shared), limits, rejections }
     }
 
     /// Replaces the credentials, and ends the sessions of the ones that are no longer valid. Logins stay if the password
     /// does. Blocks while it derives the key of the cookies.
     pub(crate) fn set(&self, credentials: &Credentials) {
-        let before = self.shared.locked();
+        let before = self.shared.configured();
         if before.has(credentials) {
             return;
         }
-        let locked = Arc::new(before.with(credentials, &self.rejections));
-        *self.shared.locked.write().unwrap_or_else(PoisonError::into_inner) = locked;
+        let configured = Arc::new(before.with(credentials, &self.rejections));
+        *self.shared.configured.write().unwrap_or_else(PoisonError::into_inner) = configured;
         let ended = self.shared.end_revoked();
         let Credentials { password, token_key, revoked, .. } = credentials;
         let (password, token_key, revoked) = (password.is_some(), token_key.is_some(), revoked.len());
@@ -122,7 +122,7 @@ impl Access {
 
     /// Whether everyone may watch.
     pub(crate) fn is_open(&self) -> bool {
-        self.shared.locked().is_open()
+        self.shared.configured().is_open()
     }
 
     /// The address of a request's client. `None` behind a proxy or tunnel that does not name its clients.
@@ -156,9 +156,9 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
         request.extensions_mut().insert(Permissions::All);
         return next.run(request).await;
     }
-    let locked = access.shared.locked();
+    let configured = access.shared.configured();
     let client = access.client(request.extensions(), request.headers());
-    let admission = match locked.admits(request.uri(), request.headers(), client).await {
+    let admission = match configured.admits(request.uri(), request.headers(), client).await {
         Admission::Admitted(grant) if !grant.permissions.reach(request.method().as_str(), path) => {
             Admission::Refused(Refusal::OtherStream)
         }
@@ -167,7 +167,7 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
     match admission {
         Admission::Admitted(grant) => {
             let credential = grant.credential.clone();
-            let link = locked.link(&request);
+            let link = configured.link(&request);
             // A page that was opened by a link requests everything else without the token.
             let cookie = link.as_ref().filter(|_| page).and_then(|(_, cookie)| cookie.parse().ok());
             access.grant(grant, &mut request);
@@ -185,7 +185,7 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
             response
         }
         Admission::Busy => login::busy(),
-        Admission::Refused(why) if page && locked.password.is_some() => {
+        Admission::Refused(why) if page && configured.password.is_some() => {
             login::form(&login::asked_for(&request), login::told(why))
         }
         Admission::Refused(why) if path.starts_with("/ws/") => {
@@ -198,7 +198,7 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
         Admission::Refused(why) => {
             // A browser would open its own password dialog, once for each tile.
             let browser = request.headers().get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(BROWSER));
-            let challenge = match (&locked.password, browser) {
+            let challenge = match (&configured.password, browser) {
                 (None, _) => "Bearer realm=\"Sightline\"",
                 (Some(_), true) => "Cookie",
                 (Some(_), false) => "Basic realm=\"Sightline\", charset=\"UTF-8\"",

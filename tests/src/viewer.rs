@@ -128,6 +128,18 @@ impl Viewer {
         Self::open_offering(connection, relay, stream, Some(&protocols), None).await
     }
 
+    /// Opens a session over an existing connection with an additional header field, and with these subprotocols, of which the
+    /// relay must select `sightline.v1`. Without any it is one of the plain dialect.
+    pub async fn offering(
+        connection: impl Connection + 'static,
+        relay: &Relay,
+        stream: &str,
+        protocols: Option<&str>,
+        header: (&'static str, &str),
+    ) -> Self {
+        Self::open_offering(connection, relay, stream, protocols, Some(header)).await
+    }
+
     /// As [`Self::v1`], with an additional header field of a proxy or browser.
     pub async fn with_header(relay: &Relay, stream: &str, name: &'static str, value: &str) -> Self {
         let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sightline_protocol::address::Address;
 
 use super::cookie::Signer;
-use super::locked::credentials;
+use super::credential_set::credentials;
 use super::login::is_page;
 use super::token::{self, Verifier};
 use super::{Permissions, is_public};

@@ -46,7 +46,7 @@ pub(crate) async fn log_in(
         }
         response
     };
-    let Some(login) = access.shared.locked().password.clone() else { return back(None) };
+    let Some(login) = access.shared.configured().password.clone() else { return back(None) };
     let by_tls = is_encrypted(&extensions);
     if let Some(refusal) = foreign_page(&headers, by_tls) {
         return refusal;
@@ -77,16 +77,16 @@ pub(crate) async fn log_out(State(access): State<Access>, extensions: Extensions
         return refusal;
     }
     let mut response = (StatusCode::SEE_OTHER, [(LOCATION, "."), (CACHE_CONTROL, "no-store")]).into_response();
-    let (locked, now) = (access.shared.locked(), now());
-    if let Some(login) = &locked.password
+    let (configured, now) = (access.shared.configured(), now());
+    if let Some(login) = &configured.password
         && let Some(LoginId { id, until }) = login.of_cookie(&headers, now)
     {
         login.logouts.add(id, until, now);
         let sessions = access.shared.end_revoked();
         info!(sessions, "a browser logged out");
     }
-    let login = locked.password.as_ref().map(|login| login.signer.name());
-    let link = locked.tokens.as_ref().map(|tokens| tokens.cookie());
+    let login = configured.password.as_ref().map(|login| login.signer.name());
+    let link = configured.tokens.as_ref().map(|tokens| tokens.cookie());
     for name in [login, link].into_iter().flatten() {
         let removed = format!("{name}=; Max-Age=0; HttpOnly; SameSite=Lax");
         response.headers_mut().extend(removed.parse().map(|value| (SET_COOKIE, value)));

@@ -142,4 +142,4 @@ pub async fn look(source: &KeySource) -> Result<usize, KeysError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

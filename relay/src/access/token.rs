@@ -16,7 +16,7 @@ use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 use axum::http::{HeaderMap, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation};
 use serde::{Deserialize, Serialize};
 
 use super::permissions::Permissions;
@@ -91,7 +91,12 @@ impl Verifier {
     /// The permissions of `token` at `now`, in seconds since 1970, and its expiry.
     pub(super) fn verify(&self, token: &str, now: u64) -> Result<Verified, Refusal> {
         let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.rules);
-        let Claims { exp, nbf, jti, streams } = decoded.map_err(|_| Refusal::Foreign)?.claims;
+        let TokenData { header, claims, .. } = decoded.map_err(|_| Refusal::Foreign)?;
+        // No extension is supported (RFC 7515, section 4.1.11).
+        if header.crit.is_some() {
+            return Err(Refusal::Foreign);
+        }
+        let Claims { exp, nbf, jti, streams } = claims;
         if !self.honors(&self.cookie, jti.as_deref()) {
             return Err(Refusal::Revoked);
         }
@@ -200,9 +205,12 @@ mod tests {
         let elsewhere =
             signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": ["*"], "aud": "another" }));
         let foreign = mint(&key(2), &[], NOW + 60, "a").unwrap();
+        let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() };
+        let extended = signed(&header, &serde_json::json!({ "exp": NOW + 60, "streams": ["*"] }));
         let cut = format!("{head}.{claims}.{}", &signature[1..]);
-        for token in ["", "..", "a.b.c", &unsigned, &other, &endless, &nonsense, &misspelt, &elsewhere, &foreign, &cut]
-        {
+        let broken = ["", "..", "a.b.c", &unsigned, &cut];
+        let signed_badly = [&other, &endless, &nonsense, &misspelt, &elsewhere, &foreign, &extended];
+        for token in broken.into_iter().chain(signed_badly.map(String::as_str)) {
             assert_eq!(verifier.verify(token, NOW), Err(Refusal::Foreign), "{token}");
         }
         let early =

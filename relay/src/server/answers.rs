@@ -7,8 +7,12 @@
 //! | the client | the connection |
 //! | --- | --- |
 //! | has asked for nothing for the idle time | is closed, once the client was told (GOAWAY) |
-//! | takes an answer slower than [`RATE`], with [`GRACE`] on top | is closed |
 //! | cancels more than [`CANCELS`] requests, and [`CANCELS_PER_SECOND`] after that | is closed |
+//! | takes an answer slower than [`RATE`], with [`GRACE`] on top | stays; this stream is reset |
+//!
+//! A page has one connection for all its tiles, so one answer that it does not read must not cost it the others. The reset frees
+//! everything that the answer holds. A client that takes nothing on the whole connection fails in
+//! [`write_rate`](super::write_rate).
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -18,8 +22,10 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
+use hyper::rt::Executor;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use crate::limits::rate_limiter::RateLimiter;
 
@@ -37,13 +43,28 @@ const PIECE: usize = 16 * 1024;
 /// The last piece, which hyper's buffer may hold when the body has ended. A copy: it does not keep a segment in memory.
 const LAST: usize = 1024;
 
+tokio::task_local! {
+    /// Ends the task of the stream that it belongs to.
+    static RESET: CancellationToken;
+}
+
+/// Runs the streams of a connection, each in a task that [`Answers`] can end. The end of its task resets a stream.
+#[derive(Debug, Clone)]
+pub(super) struct StreamExecutor;
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for StreamExecutor {
+    fn execute(&self, stream: F) {
+        let reset = CancellationToken::new();
+        let stream = RESET.scope(reset.clone(), stream);
+        tokio::spawn(reset.run_until_cancelled_owned(stream));
+    }
+}
+
 /// Why a connection is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing is asked for.
     Idle,
-    /// An answer is taken too slowly.
-    Slow,
     /// Too many requests were cancelled.
     Cancels,
 }
@@ -72,6 +93,8 @@ struct Progress {
     /// Time that its pieces have waited for the client, without the current wait.
     waited: Duration,
     waits_since: Option<Instant>,
+    /// Resets the stream.
+    reset: Option<CancellationToken>,
 }
 
 impl Progress {
@@ -98,7 +121,7 @@ impl Answers {
         OpenAnswer { answers: self.clone(), number, complete: false }
     }
 
-    /// Waits until the connection is to end. `idle` is the time without a request.
+    /// Resets slow answers until the connection is to end. `idle` is the time without a request.
     pub(super) async fn verdict(&self, idle: Duration) -> Verdict {
         loop {
             tokio::select! {
@@ -109,8 +132,10 @@ impl Answers {
             if state.open.is_empty() && now - state.idle_since >= idle {
                 return Verdict::Idle;
             }
-            if state.open.values().any(|progress| progress.is_slow(now)) {
-                return Verdict::Slow;
+            let slow = state.open.values().filter(|progress| progress.is_slow(now));
+            for reset in slow.filter_map(|progress| progress.reset.as_ref()) {
+                debug!("the client takes an answer too slowly; its stream is reset");
+                reset.cancel();
             }
         }
     }
@@ -129,8 +154,9 @@ pub(super) struct OpenAnswer {
 }
 
 impl OpenAnswer {
-    /// The answer's body, which reports how the client takes it.
+    /// The answer's body, which reports how the client takes it. Called in the task of the stream ([`StreamExecutor`]).
     pub(super) fn body(mut self, body: Body) -> Body {
+        self.with(|progress| progress.reset = RESET.try_with(Clone::clone).ok());
         if body.is_end_stream() {
             self.complete();
         }

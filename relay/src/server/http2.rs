@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::answers::{Answers, Verdict};
+use super::answers::{Answers, StreamExecutor, Verdict};
 use super::read_rate::ReadRate;
 use super::serving::{Serving, answer};
 use super::write_rate::{Upgraded, WriteRate};
@@ -86,8 +86,8 @@ fn log(served: hyper::Result<()>) {
     }
 }
 
-fn builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut http = http2::Builder::new(TokioExecutor::new());
+fn builder(limits: &Limits) -> http2::Builder<StreamExecutor> {
+    let mut http = http2::Builder::new(StreamExecutor);
     http.timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))

@@ -297,11 +297,14 @@ fn message_rate_limit_closes_with_reason() {
         for _ in 0..500 {
             viewer.send_text("{\"type\":\"pause\"}").await;
         }
-        let (_, code, reason) = viewer.wait_closed(SOON).await;
-        assert!(
-            code == Some(TOO_MANY) && reason.contains("limits.messages_per_second allows (50)"),
-            "{code:?} {reason}"
-        );
+        let (told, code, reason) = viewer.wait_closed(SOON).await;
+        for text in [&told, &reason] {
+            assert!(
+                code == Some(TOO_MANY) && text.contains("limits.messages_per_second allows (50)"),
+                "{code:?} {text}"
+            );
+        }
+        assert!(told.contains("too_many"), "{told}");
         scene.plays_on().await;
     });
 }

@@ -9,6 +9,7 @@
 //! | `timing` | contains `timing::` | asserts milliseconds; alone, last |
 
 mod access;
+mod attacks;
 mod audio;
 mod bad_input;
 mod browser;
@@ -31,7 +32,6 @@ mod plain_client;
 mod processes;
 mod reload;
 mod service;
-mod strangers;
 mod stream_names;
 mod timing;
 mod tls;

@@ -291,8 +291,9 @@ fn oversized_message_closes_only_its_own_session() {
         for _ in 0..5 {
             let mut viewer = Viewer::v1(&relay, "h265").await;
             viewer.send_text(&huge).await;
-            let (_, code, reason) = viewer.wait_closed(ANSWER).await;
+            let (told, code, reason) = viewer.wait_closed(ANSWER).await;
             assert_eq!(code, Some(close::TOO_BIG), "{reason}");
+            assert!(told.contains("where 16384 are allowed"), "{told}");
         }
         assert!(relay.resident_kib() < memory + 4096, "{memory} KiB became {}", relay.resident_kib());
         plays_on(&healthy).await;

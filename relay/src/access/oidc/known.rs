@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn strangers_have_it_look_once_in_half_a_minute_and_all_who_wait_for_that_get_the_new_key() {
+    async fn unknown_keys_cause_one_fetch_in_half_a_minute_whose_key_all_waiting_tokens_get() {
         let [old, new] = ["old", "new"].map(Signer::es256);
         let provider = Arc::new(Provider::default());
         provider.keys.lock().unwrap().push(old.key());

@@ -141,6 +141,18 @@ mod tests {
         assert!(asked.starts_with("GET /keys?v=1 HTTP/1.1\r\n") && asked.contains("\r\nhost: 127.0.0.1:"), "{asked}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn provider_that_does_not_answer_is_given_up_after_ten_seconds() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/keys", listener.local_addr().unwrap());
+        let begun = tokio::time::Instant::now();
+        let error = load(&KeySource::Url(address.parse().unwrap())).await.err().unwrap().to_string();
+        assert!(
+            error.contains("no answer within 10 s") && begun.elapsed() <= LIMIT + Duration::from_secs(1),
+            "{error}"
+        );
+    }
+
     #[tokio::test]
     async fn what_is_no_set_is_told_with_its_address_and_what_it_is() {
         let long = ok(&" ".repeat(SIZE + 1));

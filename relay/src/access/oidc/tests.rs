@@ -19,7 +19,7 @@ const ISSUER: &str = "https://team.cloudflareaccess.com";
 const AUDIENCE: &str = "32eafc7626e737a3";
 
 /// A key pair of a test's identity provider.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     algorithm: Algorithm,
     signing: EncodingKey,
     jwk: Value,
@@ -32,7 +32,7 @@ impl Signer {
         Self { algorithm, signing, jwk: serde_json::to_value(jwk).unwrap() }
     }
 
-    pub(super) fn es256(id: &str) -> Self {
+    pub(crate) fn es256(id: &str) -> Self {
         Self::ec(id, Algorithm::ES256, &ECDSA_P256_SHA256_FIXED_SIGNING)
     }
 
@@ -61,7 +61,12 @@ impl Signer {
         key(&self.jwk)
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    /// The provider's key set (RFC 7517, section 5).
+    pub(crate) fn key_set(&self) -> String {
+        json!({ "keys": [self.jwk] }).to_string()
+    }
+
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         jsonwebtoken::encode(&self.header(), claims, &self.signing).unwrap()
     }
 }
@@ -171,7 +176,7 @@ async fn what_the_provider_has_not_signed_is_refused() {
     let own_key = format!("{}.{claims}.{signature}", header(json!({ "alg": "RS256", "jwk": signer.jwk, "kid": "b" })));
 
     let folder = std::env::temp_dir().join(format!("sightline-keys-{}", std::process::id()));
-    std::fs::write(&folder, json!({ "keys": [signer.jwk] }).to_string()).unwrap();
+    std::fs::write(&folder, signer.key_set()).unwrap();
     let oidc = Oidc { issuer: ISSUER.into(), audience: AUDIENCE.into(), keys: KeySource::File(folder.clone()) };
     let verifier = OidcVerifier::start(oidc, CancellationToken::new());
     assert_eq!(verifier.verify(&token, NOW).await, Ok(OidcIdentity { until: NOW + 60 + LEEWAY, subject: None }));

@@ -54,6 +54,7 @@ use crate::net::rejections::Rejections;
 use handshake::Handshake;
 use metered::Metered;
 use pending_frame::PendingFrame;
+use session::ViewerFault;
 
 /// Maximum size of a viewer's message, ten times the longest list of codecs.
 const MESSAGE_MAX: usize = 16 * 1024;
@@ -85,6 +86,25 @@ enum CloseReason {
     Closed(String),
     #[error("closed: the viewer read nothing for {} s", WRITE_TIMEOUT.as_secs())]
     Stuck,
+}
+
+/// Why a session stops.
+#[derive(Debug)]
+enum SessionEnd {
+    Closed(CloseReason),
+    Fault(ViewerFault),
+}
+
+impl From<ViewerFault> for SessionEnd {
+    fn from(fault: ViewerFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<CloseReason> for SessionEnd {
+    fn from(ended: CloseReason) -> Self {
+        Self::Closed(ended)
+    }
 }
 
 /// The state that both dialects need.
@@ -124,30 +144,28 @@ pub(crate) async fn handle(
         let shutdown = context.shutdown.child_token();
         let session = async {
             if let Some(origin) = foreign {
-                return refuse(&mut socket, v1, close::FORBIDDEN, &origin::refusal(&origin)).await;
+                return Err(ViewerFault::new(close::FORBIDDEN, origin::refusal(&origin)).into());
             }
             if let Some(Extension(Unauthorized(why))) = stranger {
-                return refuse(&mut socket, v1, close::FORBIDDEN, &why.to_string()).await;
+                return Err(ViewerFault::new(close::FORBIDDEN, why).into());
             }
-            let name = match &address {
-                Ok(address) => address.stream(),
-                Err(error) => return refuse(&mut socket, v1, close::BAD_REQUEST, &error.to_string()).await,
-            };
+            let name = address.as_ref().map_err(ViewerFault::bad_request)?.stream();
             let Some(stream) = context.hub.stream(name) else {
                 let message =
                     format!("there is no stream named {name}; the relay's configuration names those there are");
-                return refuse(&mut socket, v1, close::UNKNOWN_STREAM, &message).await;
+                return Err(ViewerFault::new(close::UNKNOWN_STREAM, message).into());
             };
             let stream = stream.for_client(client);
-            let _permit = match context.viewers.acquire(name, client) {
-                Ok(permit) => permit,
-                Err(full) => return refuse(&mut socket, v1, close::TOO_MANY, &full.to_string()).await,
-            };
+            let acquired = context.viewers.acquire(name, client);
+            let _permit = acquired.map_err(|full| ViewerFault::new(close::TOO_MANY, full))?;
             if v1 { v1::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }
         };
         let ended = tokio::select! {
             biased;
-            ended = session => ended,
+            Err(ended) = session => match ended {
+                SessionEnd::Closed(ended) => ended,
+                SessionEnd::Fault(fault) => refuse(&mut socket, v1, &fault).await,
+            },
             () = shutdown.cancelled() => socket.close(close::GOING_AWAY, "the relay is stopping").await,
             () = Expiry::passed(expiry.map(|Extension(expiry)| expiry)) => {
                 expire(&mut socket, v1).await
@@ -171,14 +189,20 @@ async fn expire(socket: &mut Socket, v1: bool) -> CloseReason {
     if let Err(reason) = with_write_timeout(socket.finish()).await {
         return reason;
     }
-    refuse(socket, v1, close::FORBIDDEN, EXPIRED).await
+    refuse(socket, v1, &ViewerFault::new(close::FORBIDDEN, EXPIRED)).await
 }
 
-async fn refuse(socket: &mut Socket, v1: bool, code: u16, message: &str) -> CloseReason {
-    socket.refused = Some(code);
-    let text = if v1 { v1::error(code, message) } else { format!("error:{message}") };
-    match socket.send_text(text).await {
-        Ok(()) => socket.close(code, message).await,
+/// Sends the reason and closes.
+async fn refuse(socket: &mut Socket, v1: bool, fault: &ViewerFault) -> CloseReason {
+    let ViewerFault { code, message } = fault;
+    socket.refused = Some(*code);
+    let text = if v1 { v1::error(*code, message) } else { format!("error:{message}") };
+    let sent = match *code {
+        close::TOO_BIG => socket.send_before_close(&text).await,
+        _ => socket.send_text(text).await,
+    };
+    match sent {
+        Ok(()) => socket.close(*code, message).await,
         Err(ended) => ended,
     }
 }
@@ -257,8 +281,14 @@ impl Socket {
         with_write_timeout(self.inner.send(message)).await
     }
 
-    /// The next text or binary message. Cancel-safe, except for a message that ends the session.
-    async fn receive(&mut self) -> Result<Message, CloseReason> {
+    /// Sends a text although the library has queued its close, after which it takes nothing.
+    async fn send_before_close(&mut self, text: &str) -> Result<(), CloseReason> {
+        self.pending.set_shared(text_frame(text));
+        with_write_timeout(self.finish()).await
+    }
+
+    /// The next text or binary message. Cancel-safe, except for a close or invalid bytes, which end the session.
+    async fn receive(&mut self) -> Result<Message, SessionEnd> {
         loop {
             // The library queues a pong for each ping. Flushing before each read bounds that queue.
             self.inner.flush().await.map_err(|error| ended_by(&error))?;
@@ -266,21 +296,21 @@ impl Socket {
             if !self.rate_limiter.allows(1.0, self.began.elapsed()) {
                 let allowed = self.messages_per_second;
                 let reason = format!("more messages a second than limits.messages_per_second allows ({allowed})");
-                return Err(self.close(close::TOO_MANY, &reason).await);
+                return Err(ViewerFault::new(close::TOO_MANY, reason).into());
             }
             match message {
-                None => return Err(CloseReason::Left),
-                Some(Err(error @ tokio_websockets::Error::PayloadTooLong { .. })) => {
-                    let reason = ended_by(&error).to_string();
-                    return Err(self.close(close::TOO_BIG, &reason).await);
+                None => return Err(CloseReason::Left.into()),
+                Some(Err(tokio_websockets::Error::PayloadTooLong { len, max_len })) => {
+                    let reason = format!("a message of {len} bytes, where {max_len} are allowed");
+                    return Err(ViewerFault::new(close::TOO_BIG, reason).into());
                 }
                 Some(Err(error)) => {
                     self.drain().await;
-                    return Err(ended_by(&error));
+                    return Err(ended_by(&error).into());
                 }
                 Some(Ok(message)) if message.is_close() => {
                     self.drain().await;
-                    return Err(CloseReason::Left);
+                    return Err(CloseReason::Left.into());
                 }
                 Some(Ok(message)) if message.is_ping() || message.is_pong() => {}
                 Some(Ok(message)) => return Ok(message),
@@ -331,6 +361,15 @@ fn websocket_stream<T: AsyncRead + AsyncWrite + Unpin>(connection: T) -> WebSock
         .serve(connection)
 }
 
+/// A text message in one frame (RFC 6455, section 5.2).
+fn text_frame(text: &str) -> Bytes {
+    let head = match u8::try_from(text.len()) {
+        Ok(length @ ..=125) => vec![0x81, length],
+        _ => [&[0x81, 126][..], &u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes()].concat(),
+    };
+    [&head, text.as_bytes()].concat().into()
+}
+
 /// Awaits `sending` for at most [`WRITE_TIMEOUT`].
 async fn with_write_timeout(
     sending: impl Future<Output = Result<(), tokio_websockets::Error>>,
@@ -344,9 +383,6 @@ async fn with_write_timeout(
 
 fn ended_by(error: &tokio_websockets::Error) -> CloseReason {
     match error {
-        tokio_websockets::Error::PayloadTooLong { len, max_len } => {
-            CloseReason::Closed(format!("a message of {len} bytes, where {max_len} are allowed"))
-        }
         tokio_websockets::Error::Protocol(error) => CloseReason::Closed(format!("not WebSocket: {error}")),
         tokio_websockets::Error::AlreadyClosed => CloseReason::Left,
         error => CloseReason::Broken(error.to_string()),

@@ -10,6 +10,7 @@
 
 mod timeline;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ use sightline_protocol::stream::Variant;
 use tokio::time::timeout;
 use tokio_websockets::Message;
 
-use super::{CloseReason, Socket};
+use super::session::ViewerFault;
+use super::{SessionEnd, Socket};
 use crate::egress::select::Wanted;
 use crate::egress::variant_reader::{VariantReader, VideoEvent};
 use crate::hub::Stream;
@@ -37,38 +39,23 @@ const TOLERATED_LAG: Duration = Duration::from_secs(1);
 /// The same limit while frames with an earlier presentation time are still to come.
 const TOLERATED_LAG_MAX: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> CloseReason {
+pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Result<Infallible, SessionEnd> {
     // Starts the source while waiting for the client's first message.
     let copy = stream.subscribe(Variant::Copy, Protocol::Plain);
-    let wish = match requested_codec(socket).await {
-        Ok(wish) => wish,
-        Err(ended) => return ended,
-    };
+    let wish = requested_codec(socket).await?;
     let mut video = VariantReader::new(stream.clone(), Protocol::Plain, copy, Wanted::Family(wish));
-    let started = tokio::select! {
-        started = first_epoch(&mut video) => started,
-        ended = wait_for_close(socket) => return ended,
+    let init = tokio::select! {
+        started = first_epoch(&mut video) => started?,
+        ended = wait_for_close(socket) => return Err(ended),
     };
-    match started {
-        Ok(init) => {
-            let codec = format!("codec:{}", family_of(&init).plain_name());
-            if let Err(ended) = socket.send_text(codec).await {
-                return ended;
-            }
-            match socket.send_init(init.bytes.clone()).await {
-                Ok(()) => {
-                    let timeline = Timeline::new(&init, video.rendition().usual_duration());
-                    play(socket, video, timeline).await
-                }
-                Err(ended) => ended,
-            }
-        }
-        Err(message) => super::refuse(socket, false, close::UNAVAILABLE, &message).await,
-    }
+    socket.send_text(format!("codec:{}", family_of(&init).plain_name())).await?;
+    socket.send_init(init.bytes.clone()).await?;
+    let timeline = Timeline::new(&init, video.rendition().usual_duration());
+    play(socket, video, timeline).await
 }
 
 /// The codec that the client's first text requests. `None` if no text arrives in time.
-async fn requested_codec(socket: &mut Socket) -> Result<Option<Family>, CloseReason> {
+async fn requested_codec(socket: &mut Socket) -> Result<Option<Family>, SessionEnd> {
     let first_text = async {
         loop {
             let message = socket.receive().await?;
@@ -86,7 +73,7 @@ pub(super) fn parse_request(message: &Message) -> Option<Family> {
 }
 
 /// Reads and ignores messages until the client leaves. Cancel-safe.
-async fn wait_for_close(socket: &mut Socket) -> CloseReason {
+async fn wait_for_close(socket: &mut Socket) -> SessionEnd {
     loop {
         if let Err(ended) = socket.receive().await {
             return ended;
@@ -99,43 +86,45 @@ fn family_of(init: &InitSegment) -> Family {
     init.video_codec().map_or(Family::H264, VideoCodec::family)
 }
 
-/// Waits for the epoch of the selected variant. An error is the reason for the viewer.
-async fn first_epoch(video: &mut VariantReader) -> Result<Arc<InitSegment>, String> {
+/// Waits for the epoch of the selected variant.
+async fn first_epoch(video: &mut VariantReader) -> Result<Arc<InitSegment>, ViewerFault> {
     let first = async {
         loop {
             match video.next(true).await {
                 VideoEvent::Epoch(init) => return Ok(init),
-                VideoEvent::Status(Status::Offline { message, .. }) => return Err(message.to_string()),
+                VideoEvent::Status(Status::Offline { message, .. }) => return Err(unavailable(message)),
                 VideoEvent::Frame(_) | VideoEvent::Gap(_) | VideoEvent::Status(_) => {}
             }
         }
     };
     let late = format!("the source sent no video for {} s; check the camera", SOURCE_START_TIMEOUT.as_secs());
-    timeout(SOURCE_START_TIMEOUT, first).await.unwrap_or(Err(late))
+    timeout(SOURCE_START_TIMEOUT, first).await.unwrap_or(Err(unavailable(late)))
 }
 
-async fn play(socket: &mut Socket, mut video: VariantReader, mut timeline: Timeline) -> CloseReason {
+fn unavailable(message: impl ToString) -> ViewerFault {
+    ViewerFault::new(close::UNAVAILABLE, message)
+}
+
+async fn play(socket: &mut Socket, mut video: VariantReader, mut timeline: Timeline) -> Result<Infallible, SessionEnd> {
     loop {
         let event = tokio::select! {
             event = video.next(true) => event,
-            ended = wait_for_close(socket) => return ended,
+            ended = wait_for_close(socket) => return Err(ended),
         };
         match event {
             VideoEvent::Frame(fragment) => {
-                if let Some(retiming) = timeline.retime(&fragment.head)
-                    && let Err(ended) = socket.send_retimed(&fragment.bytes, retiming).await
-                {
-                    return ended;
+                if let Some(retiming) = timeline.retime(&fragment.head) {
+                    socket.send_retimed(&fragment.bytes, retiming).await?;
                 }
                 let tolerated = if timeline.is_whole() { TOLERATED_LAG } else { TOLERATED_LAG_MAX };
                 video.skip_if_behind(tolerated, GapReason::Behind);
             }
             VideoEvent::Epoch(_) => {
                 let message = "the source restarted; connect again";
-                return super::refuse(socket, false, close::SOURCE_RESTARTED, message).await;
+                return Err(ViewerFault::new(close::SOURCE_RESTARTED, message).into());
             }
             VideoEvent::Status(Status::Offline { message, .. }) => {
-                return super::refuse(socket, false, close::UNAVAILABLE, &message).await;
+                return Err(unavailable(message).into());
             }
             VideoEvent::Gap(_) | VideoEvent::Status(_) => {}
         }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_websockets::Message;
 
 use super::session::{Now, Session, SessionAction, SessionInput, ViewerFault};
-use super::{CloseReason, Socket};
+use super::{CloseReason, SessionEnd, Socket};
 use crate::clock;
 use crate::hub::Stream;
 use crate::hub::rendition::Protocol;
@@ -23,24 +23,6 @@ use crate::net::foreign::Foreign;
 const PLAY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval of pings: short enough to detect a dead link in seconds and to keep tunnels from closing an idle one.
 const PING: Duration = Duration::from_secs(5);
-
-/// Why a session stops.
-enum SessionEnd {
-    Closed(CloseReason),
-    Fault(ViewerFault),
-}
-
-impl From<ViewerFault> for SessionEnd {
-    fn from(fault: ViewerFault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl From<CloseReason> for SessionEnd {
-    fn from(ended: CloseReason) -> Self {
-        Self::Closed(ended)
-    }
-}
 
 /// The error message that precedes a close with `code`.
 pub(super) fn error(code: u16, message: &str) -> String {
@@ -54,18 +36,11 @@ pub(super) fn error(code: u16, message: &str) -> String {
     ServerMessage::Error { kind, message: message.to_owned() }.to_json()
 }
 
-pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> CloseReason {
+pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Result<Infallible, SessionEnd> {
     // Starts the source while the viewer sends its `play`.
     let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
-    let session = async {
-        let play = first_message(socket).await?;
-        serve(socket, Session::new(stream.clone(), copy, &play)).await
-    };
-    let Err(stop) = session.await;
-    match stop {
-        SessionEnd::Closed(ended) => ended,
-        SessionEnd::Fault(ViewerFault { code, message }) => super::refuse(socket, true, code, &message).await,
-    }
+    let play = first_message(socket).await?;
+    serve(socket, Session::new(stream.clone(), copy, &play)).await
 }
 
 async fn first_message(socket: &mut Socket) -> Result<Play, SessionEnd> {

@@ -24,18 +24,22 @@ use bytes::BytesMut;
 use rand::RngExt as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use url::{Position, Url};
 
 use budget::Budget;
 use dialogue::{Dialogue, Forward};
-use wire::Piece;
+use wire::{Message, Piece};
 
 /// How long the reader may take to connect: it does so at once.
 const READER_CONNECTS: Duration = Duration::from_secs(5);
 /// How long a connection may take to send its first request: the reader needs no time, and another program must not stand in its
 /// way.
 const FIRST_REQUEST: Duration = Duration::from_millis(500);
+/// Connections that may be without a first request at a time. A full queue of the system (1024) passes before the reader's time is
+/// over.
+const WAITING: usize = 128;
 /// Read at a time.
 const READ: usize = 64 * 1024;
 
@@ -126,29 +130,21 @@ impl Guarded {
         let _ = self.forward(reader, from_reader, camera).await;
     }
 
-    /// Waits for the reader. Returns its connection and its first bytes.
+    /// Waits for the reader. Returns its connection and its first bytes. Connections of other programs delay it by nothing.
     async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, BytesMut)> {
+        let mut waiting = JoinSet::new();
         loop {
-            let (mut connection, _) = listener.accept().await.ok()?;
-            connection.set_nodelay(true).ok()?;
-            let mut buffer = BytesMut::with_capacity(READ);
-            let begins_well = self.begins_well(&mut connection, &mut buffer);
-            if timeout(FIRST_REQUEST, begins_well).await.is_ok_and(|begins_well| begins_well) {
-                return Some((connection, buffer));
-            }
-        }
-    }
-
-    /// Reads the first request. Returns whether it has the key.
-    async fn begins_well(&self, connection: &mut TcpStream, buffer: &mut BytesMut) -> bool {
-        loop {
-            match wire::next_piece(&mut buffer.clone()) {
-                Ok(Some(Piece::Message(message))) => return self.dialogue.is_ours(&message),
-                Ok(None) => {}
-                Ok(Some(Piece::Packet(_))) | Err(_) => return false,
-            }
-            if !matches!(connection.read_buf(buffer).await, Ok(1..)) {
-                return false;
+            tokio::select! {
+                accepted = listener.accept(), if waiting.len() < WAITING => {
+                    waiting.spawn(timeout(FIRST_REQUEST, first_request(accepted.ok()?.0)));
+                }
+                Some(begun) = waiting.join_next() => {
+                    if let Ok(Ok(Some((connection, buffer, request)))) = begun
+                        && self.dialogue.is_ours(&request)
+                    {
+                        return Some((connection, buffer));
+                    }
+                }
             }
         }
     }
@@ -209,6 +205,22 @@ impl Guarded {
     }
 }
 
+/// Reads the first request of a connection. Returns all bytes that were read, too.
+async fn first_request(mut connection: TcpStream) -> Option<(TcpStream, BytesMut, Message)> {
+    connection.set_nodelay(true).ok()?;
+    let mut buffer = BytesMut::with_capacity(READ);
+    loop {
+        match wire::next_piece(&mut buffer.clone()).ok()? {
+            Some(Piece::Message(message)) => return Some((connection, buffer, message)),
+            Some(Piece::Packet(_)) => return None,
+            None => {}
+        }
+        if connection.read_buf(&mut buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
 /// What is to be sent.
 #[derive(Debug, Default)]
 struct Passed {
@@ -229,5 +241,36 @@ impl Passed {
             Forward::Reader(bytes) => self.reader.extend(bytes),
             Forward::Nowhere => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn idle_connections_of_other_programs_do_not_delay_the_reader() {
+        let camera = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = camera.local_addr().unwrap();
+        let guard = RtspGuard::open(&Url::parse(&format!("rtsp://{address}/a")).unwrap(), None).await.unwrap();
+        let local = ("127.0.0.1", guard.url().port().unwrap());
+        let mut others = Vec::new();
+        // One after another they would take twice the reader's time.
+        for _ in 0..20 {
+            others.push(TcpStream::connect(local).await.unwrap());
+        }
+        others[0].write_all(b"OPTIONS rtsp://127.0.0.1/ RTSP/1.0\r\nCSeq: 1\r\n\r\n").await.unwrap();
+        let mut reader = TcpStream::connect(local).await.unwrap();
+        let request = format!("OPTIONS {} RTSP/1.0\r\nCSeq: 1\r\n\r\n", guard.url());
+        reader.write_all(request.as_bytes()).await.unwrap();
+        let (mut camera, _) = camera.accept().await.unwrap();
+        let mut received = vec![0; 1024];
+        let length = camera.read(&mut received).await.unwrap();
+        let expected = format!("OPTIONS rtsp://{address}/a RTSP/1.0\r\n");
+        assert!(
+            received[..length].starts_with(expected.as_bytes()),
+            "{}",
+            String::from_utf8_lossy(&received[..length])
+        );
     }
 }

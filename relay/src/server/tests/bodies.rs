@@ -3,6 +3,7 @@
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 
+use super::http2::{Client, LINK, request};
 use super::*;
 use crate::config::Password;
 
@@ -57,4 +58,27 @@ async fn body_of_a_byte_a_second_is_closed_while_it_comes() {
     assert_eq!(status(&read_to_end(&mut reader).await), "408");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     trickle.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_never_ends_is_answered_408_over_http_2() {
+    let relay = locked();
+    let client = Client::over(relay.connect_http2(CLIENT, true, LINK)).await;
+    let kind = "content-type: application/x-www-form-urlencoded";
+    // Silent after the first byte, and a byte a second.
+    for pause in [3600, 1] {
+        let begun = Instant::now();
+        let form = request("POST", "https://relay/login", kind);
+        let (answer, mut body) =
+            client.requests.clone().ready().await.unwrap().send_request(form, false).expect("a request");
+        let trickle = tokio::spawn(async move {
+            while body.send_data("x".into(), false).is_ok() {
+                sleep(Duration::from_secs(pause)).await;
+            }
+        });
+        let status = answer.await.expect("an answer").status();
+        assert!(status == 408 && begun.elapsed() <= Duration::from_secs(15), "{status} {:?}", begun.elapsed());
+        trickle.abort();
+    }
+    assert_eq!(client.get("/healthz", "").await.0, 200, "the connection stays");
 }

@@ -65,6 +65,18 @@ async fn read(mut body: RecvStream) -> Result<Vec<u8>, h2::Error> {
     Ok(bytes)
 }
 
+/// Reads the whole body at this rate, in bytes per second.
+pub(super) async fn read_at(answer: Response<RecvStream>, rate: f64) -> Vec<u8> {
+    let (mut body, mut bytes) = (answer.into_body(), Vec::new());
+    while let Some(piece) = body.data().await {
+        let piece = piece.expect("it goes on");
+        sleep(Duration::from_secs_f64(piece.len() as f64 / rate)).await;
+        body.flow_control().release_capacity(piece.len()).expect("it was received");
+        bytes.extend_from_slice(&piece);
+    }
+    bytes
+}
+
 #[tokio::test(start_paused = true)]
 async fn routes_answer_as_over_http_1() {
     let relay = locked();
@@ -196,14 +208,8 @@ async fn shutdown_finishes_the_answer_and_ends_the_connection() {
 async fn phone_of_100_kbit_per_second_gets_its_answer_over_http_2() {
     let relay = relay_with_a_long_catalogue();
     let client = Client::to(&relay).await;
-    let (answer, begun) =
-        (client.ask("GET", "https://relay/api/streams", "").await.expect("an answer"), Instant::now());
-    let (mut body, mut bytes) = (answer.into_body(), Vec::new());
-    while let Some(piece) = body.data().await {
-        let piece = piece.expect("it goes on");
-        sleep(Duration::from_secs_f64(piece.len() as f64 / 12_500.0)).await;
-        body.flow_control().release_capacity(piece.len()).expect("it was received");
-        bytes.extend_from_slice(&piece);
-    }
+    let begun = Instant::now();
+    let answer = client.ask("GET", "https://relay/api/streams", "").await.expect("an answer");
+    let bytes = read_at(answer, 12_500.0).await;
     assert!(bytes.ends_with(b"}") && begun.elapsed() > Duration::from_secs(40), "{:?}", begun.elapsed());
 }

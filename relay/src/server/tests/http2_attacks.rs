@@ -6,28 +6,28 @@ use super::http2::{Client, LINK, request};
 use super::slow_readers::relay_with_a_long_catalogue;
 use super::*;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// Frame types (RFC 9113, section 6).
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
 const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
+pub(super) const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 /// Flags of HEADERS.
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 /// Bytes that a client sends at once before the relay reads more slowly.
 const BURST: usize = 1 << 20;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// `GET https://relay{path}` (RFC 7541, appendix A, for the indexes).
-fn get(stream: u32, path: &str, flags: u8) -> Vec<u8> {
+pub(super) fn get(stream: u32, path: &str, flags: u8) -> Vec<u8> {
     let length = |text: &str| u8::try_from(text.len()).expect("a short text");
     let block = [&[0x82, 0x87, 0x01, 5][..], b"relay", &[0x04, length(path)], path.as_bytes()].concat();
     frame(HEADERS, flags, stream, &block)
@@ -231,21 +231,23 @@ async fn streams_of_one_connection_are_limited() {
     honest.assert_served();
 }
 
-/// Requests a long answer and takes `piece` bytes each `interval`. Returns when the relay closed the connection.
-async fn take(relay: &TestRelay, window: u32, piece: usize, interval: Duration) -> Duration {
+/// Requests a long answer on a new connection and takes `piece` bytes each `interval` until its stream is reset. Returns the time
+/// until then, and the connection.
+async fn take(relay: &TestRelay, window: u32, piece: usize, interval: Duration) -> (Duration, Client) {
     let mut settings = h2::client::Builder::new();
     settings.initial_window_size(window);
     let client = Client::with(relay.connect_http2(CLIENT, true, LINK), &settings).await;
     let begun = Instant::now();
-    // An event stream beside it, so that the connection is never idle.
-    let _events = client.ask("GET", "https://relay/api/events", "").await.expect("events");
     let mut body = client.ask("GET", "https://relay/api/streams", "").await.expect("an answer").into_body();
     let mut held = 0;
     loop {
         tokio::select! {
-            data = body.data() => match data {
-                Some(Ok(data)) => held += data.len(),
-                _ => return begun.elapsed(),
+            data = body.data() => match data.expect("the answer is not complete") {
+                Ok(data) => held += data.len(),
+                Err(error) => {
+                    assert!(error.is_reset() && error.is_remote(), "only the stream ends: {error}");
+                    return (begun.elapsed(), client);
+                }
             },
             () = sleep(interval) => {
                 let taken = held.min(piece);
@@ -257,12 +259,44 @@ async fn take(relay: &TestRelay, window: u32, piece: usize, interval: Duration) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_whose_window_stays_closed_ends_the_connection() {
+async fn answer_whose_window_stays_closed_is_reset_alone() {
     let relay = relay_with_a_long_catalogue();
     let honest = Honest::start(&relay).await;
     for (window, piece, seconds) in [(0, 0, 1), (1, 1, 1), (16_384, 0, 1), (65_535, 20_000, 14)] {
-        let took = take(&relay, window, piece, Duration::from_secs(seconds)).await;
-        assert!(took < Duration::from_secs(180), "a window of {window}, {piece} bytes each {seconds} s: {took:?}");
+        let (took, client) = take(&relay, window, piece, Duration::from_secs(seconds)).await;
+        assert!((60..180).contains(&took.as_secs()), "a window of {window}, {piece} bytes each {seconds} s: {took:?}");
+        let answer = client.ask("GET", "https://relay/healthz", "").await.expect("the connection is open");
+        assert_eq!(answer.status(), 200);
     }
     honest.assert_served();
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_is_not_read_costs_no_other_answer_of_its_connection() {
+    let relay = relay_with_a_long_catalogue();
+    // A browser's window of the connection has room for more than one answer.
+    let mut settings = h2::client::Builder::new();
+    settings.initial_connection_window_size(1 << 20);
+    let client = Arc::new(Client::with(relay.connect_http2(CLIENT, true, LINK), &settings).await);
+    // Events come until the end, so that the connection is never idle.
+    let events = client.ask("GET", "https://relay/api/events", "").await.expect("events");
+    let events = tokio::spawn(super::http2::read_at(events, f64::INFINITY));
+    let mut unread = client.ask("GET", "https://relay/api/streams", "").await.expect("an answer").into_body();
+    // Eight others of a page with nine tiles, each read as a link of 100 kbit/s brings it.
+    let mut tiles = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        tiles.spawn(async move {
+            let answer = client.ask("GET", "https://relay/api/streams", "").await.expect("an answer");
+            super::http2::read_at(answer, 12_500.0).await
+        });
+    }
+    for bytes in tiles.join_all().await {
+        assert!(bytes.ends_with(b"}"), "{} bytes", bytes.len());
+    }
+    sleep(Duration::from_secs(120)).await;
+    let last = async { while unread.data().await.expect("an end").is_ok() {} };
+    timeout(LIMIT, last).await.expect("the answer that was not read is reset");
+    assert!(!client.connection.is_finished() && !events.is_finished(), "its connection stays");
+    events.abort();
 }

@@ -146,7 +146,7 @@ async fn token_headers_choose_no_key_and_no_algorithm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn strangers_add_no_metrics() {
+async fn invented_names_add_no_metrics() {
     let relay = locked();
     let series = async || -> std::collections::BTreeSet<String> {
         let text = relay.request("GET", "/metrics", &basic()).await;

@@ -4,8 +4,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::logins::{PASSWORD, basic, cookies, form, key, token};
 use super::*;
+use crate::access::oidc::tests::Signer;
 use crate::access::token::mint;
-use crate::config::Password;
+use crate::config::{KeySource, Oidc, Password};
 
 /// The documentation with the table between these lines.
 const DOCUMENT: &str = include_str!("../../../../docs/access.md");
@@ -13,6 +14,8 @@ const MARKS: [&str; 2] = ["<!-- statuses by visitor: compared by a test -->\n", 
 /// The request of a WebSocket (RFC 6455, section 4.1).
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+/// What a browser adds to the request of another site's page.
+const FOREIGN: &str = "Origin: https://evil.example\r\n";
 const PLAIN: &str = "Connection: close\r\n";
 
 /// Method, address and header lines of a request to each route, and the route's name in the table.
@@ -52,6 +55,16 @@ async fn status_of(
     status(&line).to_owned()
 }
 
+/// The token of an identity provider, and the provider's configuration with its keys in `file`.
+fn provider(file: std::path::PathBuf) -> (String, Oidc) {
+    let (issuer, audience, signer) = ("https://id.example", "relay", Signer::es256("a"));
+    std::fs::write(&file, signer.key_set()).expect("a file of the test's own");
+    let soon = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() + 600;
+    let token = signer.sign(&serde_json::json!({ "iss": issuer, "aud": audience, "exp": soon, "sub": "visitor" }));
+    let oidc = Oidc { issuer: issuer.into(), audience: audience.into(), keys: KeySource::File(file) };
+    (token, oidc)
+}
+
 fn bearer(stream: &str, until: u64) -> String {
     let token = mint(&key(), &[stream.to_owned()], until, "visitor").expect("a token");
     format!("Authorization: Bearer {token}\r\n")
@@ -59,7 +72,12 @@ fn bearer(stream: &str, until: u64) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn statuses_by_visitor_are_documented() {
+    let keys = std::env::temp_dir().join(format!("sightline-visitors-{}", std::process::id()));
+    let (signed_in, oidc) = provider(keys.clone());
+    let by_header = format!("Authorization: Bearer {signed_in}\r\n");
+    let by_cookie = format!("Cookie: CF_Authorization={signed_in}\r\n{FOREIGN}");
     let locked = TestRelay::with_webrtc(|config| {
+        config.oidc = Some(oidc);
         config.password = Some(Password::new(PASSWORD.to_owned()));
         config.token_key = Some(key());
     })
@@ -75,25 +93,30 @@ async fn statuses_by_visitor_are_documented() {
         "expired token",
         "token",
         "password",
+        "identity provider's token",
         "cookie",
         "cookie, page of another site",
+        "provider's cookie, page of another site",
         "open relay by another site's name",
     ];
     let mut table = format!("| route | {} |\n|{}\n", visitors.join(" | "), " --- |".repeat(visitors.len() + 1));
     for (method, path, lines, name) in ROUTES {
         let request = (method, path, lines);
         let mut statuses = Vec::new();
-        for credentials in [String::new(), bearer("cam1", u64::MAX / 2), bearer("cam0", 1), token(60), basic()] {
+        let tokens = [bearer("cam1", u64::MAX / 2), bearer("cam0", 1), token(60)];
+        for credentials in [String::new()].into_iter().chain(tokens).chain([basic(), by_header.clone()]) {
             statuses.push(status_of(&locked, "relay", request, &credentials).await);
         }
         // A logout ends the login: each request has its own.
         let own = cookie().await;
         statuses.push(status_of(&locked, "relay", request, &own).await);
-        let foreign = format!("{}Origin: https://evil.example\r\n", cookie().await);
-        statuses.push(status_of(&locked, "relay", request, &foreign).await);
+        for foreign in [format!("{}{FOREIGN}", cookie().await), by_cookie.clone()] {
+            statuses.push(status_of(&locked, "relay", request, &foreign).await);
+        }
         statuses.push(status_of(&open, "evil.example", request, "").await);
         table += &format!("| {name} | {} |\n", statuses.join(" | "));
     }
+    std::fs::remove_file(keys).expect("it is there");
     let documented = DOCUMENT.split_once(MARKS[0]).and_then(|(_, rest)| rest.split_once(MARKS[1]));
     let (documented, _) = documented.expect("docs/access.md has the marks");
     assert_eq!(documented.trim(), table.trim(), "docs/access.md needs this table:\n\n{table}");

@@ -49,17 +49,21 @@ pub(in crate::egress::websocket) struct ViewerFault {
 }
 
 impl ViewerFault {
-    pub(in crate::egress::websocket) fn bad_request(message: impl Into<String>) -> Self {
-        Self { code: close::BAD_REQUEST, message: message.into() }
+    pub(in crate::egress::websocket) fn new(code: u16, message: impl ToString) -> Self {
+        Self { code, message: message.to_string() }
+    }
+
+    pub(in crate::egress::websocket) fn bad_request(message: impl ToString) -> Self {
+        Self::new(close::BAD_REQUEST, message)
     }
 
     pub(super) fn too_slow(message: &str) -> Self {
-        Self { code: close::TOO_SLOW, message: message.to_owned() }
+        Self::new(close::TOO_SLOW, message)
     }
 }
 
 impl From<ImpossibleAck> for ViewerFault {
     fn from(error: ImpossibleAck) -> Self {
-        Self::bad_request(error.to_string())
+        Self::bad_request(error)
     }
 }

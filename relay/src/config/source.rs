@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
@@ -131,12 +132,19 @@ impl SourceUrl {
     /// Whether it is a file of media.
     pub fn is_file(&self) -> bool {
         // A session description (RFC 8866) names a live source.
-        if self.0.ends_with(".sdp") {
-            return false;
-        }
-        // A filter graph has options.
-        let is_path = self.scheme().is_none() && !self.0.contains(['=', ':']);
-        (is_path || self.scheme() == Some("file")) && !self.is_device()
+        self.path().is_some() && !self.0.ends_with(".sdp")
+    }
+
+    /// The path of a file of this machine: of media, or of a description of it. None for a device.
+    pub fn path(&self) -> Option<&Path> {
+        let path = match self.0.split_once("://") {
+            Some(("file", path)) => path,
+            Some(_) => return None,
+            // A filter graph has options.
+            None if self.0.contains(['=', ':']) => return None,
+            None => &self.0,
+        };
+        (!self.is_device()).then_some(Path::new(path))
     }
 
     /// Whether it is an HLS playlist (RFC 8216, section 4) on a web server.

@@ -28,6 +28,9 @@ const SIGNS: &[(&str, OfflineReason, &str)] = &[
     ("failed: 301", OfflineReason::Failed, REDIRECT),
     ("failed: 302", OfflineReason::Failed, REDIRECT),
     ("not on whitelist", OfflineReason::Failed, REDIRECT),
+    ("cannot allocate memory", OfflineReason::Failed, MEMORY),
+    // x264, which does not say why it cannot begin.
+    ("malloc of size", OfflineReason::Failed, MEMORY),
     ("401 unauthorized", OfflineReason::Unauthorized, UNAUTHORIZED),
     ("403 forbidden", OfflineReason::Unauthorized, UNAUTHORIZED),
     ("404 not found", OfflineReason::NotFound, NOT_FOUND),
@@ -64,6 +67,9 @@ const BAD_REQUEST: &str =
 const BUSY: &str = "the camera is busy or starting (500 to 504, such as 503); the relay tries again";
 const REDIRECT: &str =
     "the source leads to another address, which the relay does not follow; put that address into the configuration";
+/// The end of an FFmpeg by its memory limit.
+const MEMORY: &str = "FFmpeg needs more memory than `limits.ffmpeg_mib` allows; lower the source's resolution, or raise it in \
+                      the configuration";
 
 /// What a source that ended says of itself.
 pub const ENDED: &str = "the source ended; check that it is switched on";
@@ -124,6 +130,11 @@ pub fn is_harmless(line: &str) -> bool {
 }
 
 impl Diagnosis {
+    /// Whether it ends an FFmpeg that has had video as well.
+    pub fn is_fatal(&self) -> bool {
+        self.message == MEMORY
+    }
+
     /// The source's video cannot be forwarded.
     pub fn unsupported() -> Self {
         Self { reason: OfflineReason::UnsupportedCodec, message: UNSUPPORTED.to_owned() }
@@ -145,6 +156,7 @@ mod tests {
             ("[rtsp @ 0x5] method PLAY failed: 454 Session Not Found", OfflineReason::Failed),
             ("[rtsp @ 0x5] method DESCRIBE failed: 503 Service Unavailable", OfflineReason::Unreachable),
             ("[tcp @ 0x5] Connection to tcp://127.0.0.1:1 failed: Connection refused", OfflineReason::Unreachable),
+            ("x264 [error]: malloc of size 21414530 failed", OfflineReason::Failed),
             ("Stream map '0:v:0' matches no streams.", OfflineReason::NoVideo),
             (
                 "Could not find tag for codec vp8 in stream #0, codec not currently supported",

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::audio::{self, AudioIntake};
+use super::confinement::Confinement;
 use super::diagnosis::{Diagnosis, ENDED, FILE_ENDED, diagnose};
 use super::encoder_input::EncoderInput;
 use super::ffmpeg::SourceOptions;
@@ -82,6 +83,7 @@ impl Run<'_> {
                 let start = FfmpegStart {
                     args: ffmpeg::transcode(&self.settings.encoding, low),
                     url: None,
+                    confinement: Confinement::of_pipes(Some(&self.settings.encoding)),
                     stdin: Stdio::piped(),
                 };
                 let publisher = Publisher {
@@ -120,7 +122,8 @@ impl Run<'_> {
             };
         let options = SourceOptions { audio: with_audio, arrival_times: self.arrival_times };
         let args = ffmpeg::read_source(source, self.settings.silence, &self.settings.encoding, options);
-        let start = FfmpegStart { args, url: Some(&source.url), stdin };
+        let confinement = Confinement::of_source(source, &self.settings.encoding);
+        let start = FfmpegStart { args, url: Some(&source.url), confinement, stdin };
         let capture = CaptureTime::Source(SourceClock::new(ffmpeg::hold(source)), ClockRewind::default());
         let publisher = Publisher { audio_known, ..self.publisher(order, timeline) };
         let listen = |_| async {
@@ -206,7 +209,7 @@ impl Run<'_> {
         feed: impl FnOnce(Option<ChildStdin>) -> Feeding,
         idle: impl Future<Output = ()>,
     ) -> RunOutcome {
-        let mut child = match self.settings.launcher.start(&start.args, start.stdin) {
+        let mut child = match self.settings.launcher.start(&start.args, &start.confinement, start.stdin) {
             Ok(child) => child,
             Err(error) => {
                 return RunOutcome::failed(OfflineReason::Failed, format!("FFmpeg cannot be started: {error}"), None);
@@ -229,6 +232,7 @@ struct FfmpegStart<'a> {
     args: Vec<String>,
     /// The source's address, where FFmpeg knows it.
     url: Option<&'a SourceUrl>,
+    confinement: Confinement,
     stdin: Stdio,
 }
 
@@ -284,7 +288,7 @@ fn explain(stopped: StopReason, findings: StderrFindings, played: bool) -> Diagn
         StopReason::Unsupported(unsupported) => new(OfflineReason::Failed, unsupported.message),
         StopReason::Ended => match (findings.diagnosis, findings.last_line) {
             // What FFmpeg complained of while it played did not end it.
-            (Some(diagnosis), _) if !played => diagnosis,
+            (Some(diagnosis), _) if !played || diagnosis.is_fatal() => diagnosis,
             _ if played && findings.is_file => new(OfflineReason::Ended, FILE_ENDED.into()),
             _ if played => new(OfflineReason::Ended, ENDED.into()),
             (_, Some(line)) => new(OfflineReason::Failed, format!("FFmpeg ended without video: {line}")),

@@ -31,8 +31,20 @@ mod system;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
     files: Files,
-    /// The TCP ports that it may connect to; none for any port.
-    ports: Option<Vec<u16>>,
+    network: Network,
+}
+
+/// Where FFmpeg may connect to by TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Network {
+    /// Anywhere.
+    Any,
+    /// Nowhere.
+    None,
+    /// A guard at this port.
+    Guard(u16),
+    /// A guard at this port, which is a proxy for HTTP.
+    Proxy(u16),
 }
 
 /// The files and devices that FFmpeg may open.
@@ -46,7 +58,7 @@ enum Files {
 
 impl Confinement {
     /// For an FFmpeg that reads `source`.
-    pub(super) fn of_source(source: &Source, encoding: &Encoding) -> Self {
+    pub(super) fn of_source(source: &Source, encoding: &Encoding, network: Network) -> Self {
         let files = if may_name_files(source) {
             Files::Unlisted
         } else if source.url.is_device() {
@@ -57,15 +69,20 @@ impl Confinement {
             Files::Listed { read: Vec::new(), devices: Vec::new() }
         };
         let files = if source.encode.is_some() { with_encoder(files, encoding) } else { files };
-        Self { files, ports: None }
+        Self { files, network }
     }
 
     /// For an FFmpeg between two pipes, with `encoding` if it encodes video.
     pub(super) fn of_pipes(encoding: Option<&Encoding>) -> Self {
         let files = Files::Listed { read: Vec::new(), devices: Vec::new() };
-        Self {
-            files: encoding.map_or(files.clone(), |encoding| with_encoder(files, encoding)),
-            ports: Some(Vec::new()),
+        Self { files: encoding.map_or(files.clone(), |encoding| with_encoder(files, encoding)), network: Network::None }
+    }
+
+    /// FFmpeg's proxy for HTTP.
+    pub(super) fn proxy(&self) -> Option<String> {
+        match self.network {
+            Network::Proxy(port) => Some(format!("http://127.0.0.1:{port}")),
+            Network::Any | Network::None | Network::Guard(_) => None,
         }
     }
 

@@ -12,6 +12,7 @@
 //! | [`publisher`], [`frame_order`] | fragmented MP4 into a rendition, with the order of frames examined first |
 //! | [`reader`] | decides what reads a source: the relay or FFmpeg |
 //! | [`rtsp_guard`] | keeps a camera within budgets, before anything reads what it sends |
+//! | [`http_guard`], [`source_guard`] | keep FFmpeg's connections to the source's host |
 //! | [`rtsp`], [`frame_timer`], [`clock_check`], [`rtsp_audio`], [`audio_clock`] | reads a camera without FFmpeg, and its audio |
 //! | [`ffmpeg`], [`process`], [`environment`], [`confinement`] | FFmpeg's arguments, its process, its environment and its rights |
 //! | [`stderr`], [`diagnosis`] | what FFmpeg says, and what it means |
@@ -33,6 +34,7 @@ mod frame_order;
 mod frame_timer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod http_guard;
 mod outcome;
 mod publisher;
 mod reader;
@@ -40,6 +42,7 @@ mod rtsp;
 mod rtsp_audio;
 mod rtsp_guard;
 mod run;
+mod source_guard;
 mod stderr;
 
 use std::collections::BTreeSet;

@@ -175,7 +175,11 @@ pub fn become_ffmpeg(mut args: impl Iterator<Item = OsString>) -> io::Error {
     if let Err(error) = confinement.apply(memory, Path::new(&program)) {
         return error;
     }
-    std::process::Command::new(program).args(args).exec()
+    let mut command = std::process::Command::new(program);
+    if let Some(proxy) = confinement.proxy() {
+        command.env("http_proxy", proxy).env_remove("no_proxy");
+    }
+    command.args(args).exec()
 }
 
 /// The parent's process id, the bytes of memory and the confinement.

@@ -16,7 +16,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
+use super::diagnosis::TOO_LARGE;
 use super::encoder_input::EncoderInput;
+use super::ffmpeg::PIXELS_MAX;
 use super::frame_order::{FrameOrder, Publish};
 use super::reader::Unsupported;
 use crate::clock;
@@ -141,6 +143,9 @@ impl Publisher<'_> {
     /// Publishes what follows from the next init segment.
     pub(super) fn publish_init(&mut self, bytes: Bytes) -> Result<(), StopReason> {
         let init = InitSegment::parse(bytes, TrackKind::Video, self.timeline).map_err(StopReason::Init)?;
+        if init.size.is_some_and(|size| u64::from(size.width) * u64::from(size.height) > PIXELS_MAX) {
+            return Err(StopReason::Refused(TOO_LARGE.to_owned()));
+        }
         self.timescale = f64::from(init.timescale.max(1));
         let publish = self.order.push_init(init);
         self.publish_all(publish);

@@ -22,7 +22,8 @@ fn write_ffmpeg(file: &Path, commands: &[(&str, String)]) {
     };
     let probes: String = commands.iter().map(probe).collect();
     let limits = "echo core: $(ulimit -c) data: $(ulimit -d) $(grep NoNewPrivs /proc/self/status) >&2\n";
-    let script = format!("#!/bin/sh\n[ \"$1\" = -version ] && exec ffmpeg -version\n{probes}{limits}echo end >&2\n");
+    let script =
+        format!("#!/bin/sh\n[ \"$1\" = -version ] && exec ffmpeg -version\n{probes}{limits}echo probes done >&2\n");
     fs::write(file, script).expect("a script");
     fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("it can be run");
 }
@@ -30,7 +31,7 @@ fn write_ffmpeg(file: &Path, commands: &[(&str, String)]) {
 /// The log of a relay with this FFmpeg, whose stream `cam` has a viewer.
 async fn log_of(relay: &Relay) -> String {
     let _viewer = Viewer::playing(relay, "cam", &PLAYS_BOTH).await.watch();
-    until("FFmpeg's last line", START, async || relay.log().contains("end").then(|| relay.log())).await
+    until("FFmpeg's last line", START, async || relay.log().contains("probes done").then(|| relay.log())).await
 }
 
 #[test]

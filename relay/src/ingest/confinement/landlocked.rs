@@ -7,7 +7,7 @@ use landlock::{
     RulesetError, Scope, path_beneath_rules,
 };
 
-use super::{Confinement, Files, system};
+use super::{Confinement, Files, Network, system};
 
 /// Linux 6.12. The crate leaves out what an older kernel does not know.
 const VERSION: ABI = ABI::V6;
@@ -28,12 +28,14 @@ pub(super) fn restrict(confinement: &Confinement, program: &Path) -> Result<(), 
         Files::Listed { .. } => AccessFs::from_all(VERSION),
     };
     let mut rules = Ruleset::default().handle_access(handled)?.scope(Scope::Signal)?;
-    if confinement.ports.is_some() {
+    if confinement.network != Network::Any {
         rules = rules.handle_access(AccessNet::from_all(VERSION))?;
     }
     let rules = allow_files(rules.create()?, &confinement.files, program)?;
-    let ports = confinement.ports.iter().flatten();
-    let rules = rules.add_rules(ports.map(|&port| Ok::<_, RulesetError>(NetPort::new(port, AccessNet::ConnectTcp))))?;
+    let rules = match confinement.network {
+        Network::Any | Network::None => rules,
+        Network::Guard(port) | Network::Proxy(port) => rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?,
+    };
     rules.restrict_self().map(|_| ())
 }
 

@@ -5,6 +5,7 @@ fn source(url: &str, options: &[&str]) -> Source {
     Source {
         url: SourceUrl::new(url),
         input_options: options.iter().map(|&option| option.to_owned()).collect(),
+        redirect_hosts: Vec::new(),
         reader: Reader::Auto,
         rtsp_transport: RtspTransport::Tcp,
         encode: None,
@@ -18,7 +19,7 @@ fn encoding(encoder: Encoder) -> Encoding {
 }
 
 fn files(source: &Source, encoder: Encoder) -> Files {
-    Confinement::of_source(source, &encoding(encoder)).files
+    Confinement::of_source(source, &encoding(encoder), Network::Any).files
 }
 
 fn listed(read: &[&str], devices: &[&str]) -> Files {
@@ -50,12 +51,13 @@ fn encoder_in_hardware_opens_devices() {
     assert_eq!(files(&encoded, Encoder::Libx264), listed(&[], &[]));
     assert_eq!(files(&encoded, Encoder::Vaapi), listed(&["/proc"], &["/dev"]));
     let transcode = Confinement::of_pipes(Some(&encoding(Encoder::Nvenc)));
-    assert_eq!((transcode.files, transcode.ports), (listed(&["/proc"], &["/dev"]), Some(vec![])));
+    assert_eq!((transcode.files, transcode.network), (listed(&["/proc"], &["/dev"]), Network::None));
 }
 
 #[test]
 fn launcher_reads_what_the_relay_writes() {
-    let confinement = Confinement::of_source(&source("/srv/a \"b\".mp4", &[]), &encoding(Encoder::Libx264));
+    let confinement =
+        Confinement::of_source(&source("/srv/a \"b\".mp4", &[]), &encoding(Encoder::Libx264), Network::Proxy(9));
     let text = serde_json::to_string(&confinement).unwrap();
     assert_eq!(serde_json::from_str::<Confinement>(&text).unwrap(), confinement);
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sightline_media::fmp4::capture::{ClockRewind, SourceClock};
 use sightline_media::fmp4::init::{InitError, InitSegment};
 use sightline_protocol::message::OfflineReason;
@@ -192,6 +193,7 @@ impl Run<'_> {
             audio_known: None,
             first: None,
             timescale: 1.0,
+            init: Bytes::new(),
         }
     }
 

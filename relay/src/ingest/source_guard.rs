@@ -3,7 +3,7 @@
 //! | source | guard | why |
 //! | --- | --- | --- |
 //! | `rtsp` | [`RtspGuard`] | no redirect; bounded messages; logs in, so that FFmpeg's arguments hold no password |
-//! | `http`, `https`, `rtsps` | [`HttpGuard`] | connections to the source's host only |
+//! | `http`, `https`, `rtsps`, `rtmps` | [`HttpGuard`] | connections to the source's host only |
 //! | others | none | they have no redirects |
 //!
 //! FFmpeg's options can ask for a connection that the guards do not know, such as RTSP inside HTTP; then there is none.
@@ -48,7 +48,7 @@ impl SourceGuard {
                 let opened = timeout(limit, RtspGuard::open(&url, login, Media::Unbounded)).await;
                 opened.map(|opened| opened.map(Self::Rtsp))
             }
-            ("http" | "https" | "rtsps", Some(host)) => {
+            ("http" | "https" | "rtsps" | "rtmps", Some(host)) => {
                 let hosts = std::iter::once(host.to_owned()).chain(source.redirect_hosts.iter().cloned());
                 Ok(HttpGuard::open(hosts, limit).await.map(Self::Http))
             }

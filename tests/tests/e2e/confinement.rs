@@ -15,13 +15,13 @@ use sightline_tests::viewer::{Event, PLAYS_BOTH, Viewer};
 const TEST: Duration = Duration::from_secs(60);
 const START: Duration = Duration::from_secs(20);
 
-/// Writes an FFmpeg that logs "may" or "may not" for each of these shell commands.
+/// Writes an FFmpeg that logs "allowed" or "denied" for each of these shell commands.
 fn write_ffmpeg(file: &Path, commands: &[(&str, String)]) {
     let probe = |(name, command): &(&str, String)| {
-        format!("if ({command}) >/dev/null 2>&1; then echo '{name}: may'; else echo '{name}: may not'; fi >&2\n")
+        format!("if ({command}) >/dev/null 2>&1; then echo '{name}: allowed'; else echo '{name}: denied'; fi >&2\n")
     };
     let probes: String = commands.iter().map(probe).collect();
-    let limits = "echo core: $(ulimit -c) data: $(ulimit -d) $(grep NoNewPrivs /proc/self/status) >&2\n";
+    let limits = "echo core: $(ulimit -c) data: $(ulimit -d) $(grep NoNewPrivs /proc/$$/status) >&2\n";
     let script =
         format!("#!/bin/sh\n[ \"$1\" = -version ] && exec ffmpeg -version\n{probes}{limits}echo probes done >&2\n");
     fs::write(file, script).expect("a script");
@@ -65,13 +65,13 @@ fn confined_ffmpeg_reads_its_source_and_no_secret_and_writes_nothing() {
         let relay = Setup::config(config).start().await;
         let log = log_of(&relay).await;
         assert!(log.contains("core: 0 data: 102400 NoNewPrivs: 1"), "{log}");
-        assert!(log.contains("own file: may\n"), "{log}");
+        assert!(log.contains("own file: allowed"), "{log}");
         if !landlock::restricts_files() {
             return skip("the kernel has no Landlock");
         }
         let signals = landlock::restricts_signals();
         for (name, _) in commands.iter().filter(|(name, _)| *name != "own file" && (*name != "signal" || signals)) {
-            assert!(log.contains(&format!("{name}: may not\n")), "{name}: {log}");
+            assert!(log.contains(&format!("{name}: denied")), "{name}: {log}");
         }
     });
 }

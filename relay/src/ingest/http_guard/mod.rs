@@ -2,7 +2,7 @@
 //! connects to the source's host and to the hosts that the configuration adds.
 //!
 //! FFmpeg follows redirects and the entries of playlists to any host, and has no option against it. A source could have it fetch
-//! from the inner network. FFmpeg gets the proxy by the variable `http_proxy`, which covers `http`, `https` and `rtsps`, and may
+//! from the inner network. FFmpeg gets the proxy by the variable `http_proxy`, which covers `http`, `https`, `rtsps` and `rtmps`, and may
 //! connect to nothing else ([`Confinement`](super::confinement::Confinement)).
 //!
 //! A connection carries one request, or one tunnel. Its bytes are copied without being kept.

@@ -32,9 +32,9 @@ async fn inner_server() -> (SocketAddr, Arc<AtomicUsize>) {
     (address, count)
 }
 
-/// A server on 127.0.0.1 whose connections are served by `serve`, after the head of a request.
+/// A server on 127.0.0.1. `serve` gets each connection with the path of its request.
 async fn http_server<Serving: Future<Output = ()> + Send + 'static>(
-    serve: impl Fn(TcpStream) -> Serving + Send + 'static,
+    serve: impl Fn(TcpStream, String) -> Serving + Send + 'static,
 ) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -42,7 +42,8 @@ async fn http_server<Serving: Future<Output = ()> + Send + 'static>(
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|length| length > 0) {}
-            tokio::spawn(serve(stream));
+            let path = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap_or_default().to_owned();
+            tokio::spawn(serve(stream, path));
         }
     });
     address
@@ -69,7 +70,7 @@ async fn told(relay: &Relay, stream: &str, words: &str) {
 fn source_that_leads_to_another_host_is_refused_and_nothing_is_fetched() {
     within(TEST, async || {
         let (inner, count) = inner_server().await;
-        let moved = http_server(move |mut stream| async move {
+        let moved = http_server(move |mut stream, _| async move {
             let answer = format!("HTTP/1.1 302 Found\r\nLocation: http://{inner}/a.ts\r\nContent-Length: 0\r\n\r\n");
             let _ = stream.write_all(answer.as_bytes()).await;
         })
@@ -158,7 +159,7 @@ fn udp_camera_plays_behind_the_guard() {
 fn jpeg_over_http_plays_at_its_own_rate() {
     within(TEST, async || {
         let image: Arc<[u8]> = made("-i testsrc2=s=320x240 -frames:v 1 -c:v mjpeg -f image2pipe -").into();
-        let camera = http_server(move |mut stream| {
+        let camera = http_server(move |mut stream, _| {
             let image = image.clone();
             async move {
                 let start = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
@@ -180,6 +181,44 @@ fn jpeg_over_http_plays_at_its_own_rate() {
     });
 }
 
+/// Segments of 2 s come at once. Shown as they come, most frames would come at the same time as the one before.
+#[test]
+fn live_hls_plays_at_the_pace_of_its_times() {
+    within(TEST, async || {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let at = folder.path().display().to_string();
+        made(&format!(
+            "-i testsrc2=s=320x240:r=15 -t 40 -c:v libx264 -preset ultrafast -g 30 -bf 0 -f hls -hls_time 2 \
+             -hls_list_size 0 -hls_segment_filename {at}/%d.ts {at}/all.m3u8"
+        ));
+        let begun = Instant::now();
+        let server = http_server(move |mut stream, path| {
+            let at = at.clone();
+            async move {
+                let body = if path.ends_with(".m3u8") {
+                    let first = begun.elapsed().as_secs() / 2;
+                    let segments: String = (first..first + 3).map(|n| format!("#EXTINF:2,\n{n}.ts\n")).collect();
+                    let head = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+                    format!("{head}{segments}").into_bytes()
+                } else {
+                    tokio::fs::read(format!("{at}{path}")).await.unwrap_or_default()
+                };
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
+            }
+        })
+        .await;
+        let config = format!("[streams.hls]\nsource = \"http://{server}/live.m3u8\"\n");
+        let relay = Setup::config(config).start().await;
+        let span = Duration::from_secs(8);
+        let watched = watch(&relay, "hls".to_owned(), None, span).await;
+        watched.plays("hls", 15.0, span);
+        let gaps = watched.times.windows(2).map(|pair| pair[1].0 - pair[0].0);
+        let (apart, all) = (gaps.clone().filter(|gap| *gap > Duration::from_millis(10)).count(), gaps.count());
+        assert!(apart * 2 > all, "{apart} of {all} frames came apart from the one before");
+    });
+}
+
 /// The other program gives the pace: FFmpeg must not wait besides.
 #[test]
 fn named_pipe_is_not_paced() {
@@ -197,5 +236,41 @@ fn named_pipe_is_not_paced() {
         writer.args(["-v", "error"]).args(video.split(' ')).arg(&pipe);
         let _writer = Owned::start("writer", &mut writer).expect("ffmpeg is installed");
         watch(&relay, "pipe".to_owned(), None, WATCHED).await.plays("pipe", 15.0, WATCHED);
+    });
+}
+
+/// The camera begins with another size in the middle of its stream, as FFmpeg's muxer does not notice.
+#[test]
+fn size_that_changes_in_mid_stream_begins_an_epoch() {
+    within(TEST, async || {
+        let part = |size: &str, codec: &str, from: u32, seconds: u32| {
+            made(&format!(
+                "-i testsrc2=s={size}:r=15 -t {seconds} -c:v {codec} -preset ultrafast -tune zerolatency -g 15 -bf 0 \
+                 -output_ts_offset {from} -f mpegts -"
+            ))
+        };
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let mut config = String::new();
+        for (name, codec) in [("h264", "libx264"), ("h265", "libx265")] {
+            let file = folder.path().join(format!("{name}.ts"));
+            let parts = [part("320x240", codec, 0, 3), part("480x640", codec, 3, 8)];
+            std::fs::write(&file, parts.concat()).expect("it is writable");
+            config += &format!("[streams.{name}]\nsource = \"{}\"\n", file.display());
+        }
+        let relay = Setup::config(config).start().await;
+        let each = ["h264", "h265"].map(|name| watch(&relay, name.to_owned(), None, Duration::from_secs(8)));
+        for watched in join_all(each).await {
+            assert!(
+                watched.offline.is_empty() && watched.errors.is_empty(),
+                "{:?} {}",
+                watched.offline,
+                watched.errors
+            );
+            assert_eq!(watched.epochs.len(), 2);
+            let count = |size| watched.decoded.iter().filter(|decoded| *decoded == size).count();
+            let (before, after) = (count("320,240"), count("480,640"));
+            say(&format!("{before} frames before, {after} after"));
+            assert!((40..=45).contains(&before) && after > 10, "{before}, {after}");
+        }
     });
 }

@@ -84,9 +84,9 @@ fn ffmpeg_that_needs_more_memory_than_it_may_have_says_so() {
         let relay = Setup::config(config).start().await;
         let mut viewer = Viewer::playing(&relay, "cam", &PLAYS_BOTH).await;
         let said = loop {
-            match viewer.next_within(START).await.expect("a message") {
-                Event::Message(ServerMessage::State(StreamState::Offline { message, .. })) => break message,
-                _ => {}
+            let event = viewer.next_within(START).await.expect("a message");
+            if let Event::Message(ServerMessage::State(StreamState::Offline { message, .. })) = event {
+                break message;
             }
         };
         assert!(said.contains("memory") && said.contains("limits.ffmpeg_mib"), "{said}");

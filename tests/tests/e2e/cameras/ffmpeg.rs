@@ -62,7 +62,7 @@ fn made(args: &str) -> Vec<u8> {
 async fn told(relay: &Relay, stream: &str, words: &str) {
     let watched = watch(relay, stream.to_owned(), Some(&[words]), WATCHED).await;
     let said = watched.offline.last().unwrap_or_else(|| panic!("{stream}: nothing was said"));
-    say(&format!("{stream:<14} {:<7} {said}", FFMPEG));
+    say(&format!("{stream:<14} {FFMPEG:<7} {said}"));
     assert!(said.contains(words), "{stream}: {words:?} in {said:?}");
 }
 

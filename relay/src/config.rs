@@ -248,6 +248,8 @@ struct StreamConfig {
     #[serde(default)]
     input_options: Vec<String>,
     #[serde(default)]
+    redirect_hosts: Vec<String>,
+    #[serde(default)]
     reader: Reader,
     #[serde(default)]
     rtsp_transport: RtspTransport,
@@ -393,6 +395,7 @@ impl From<StreamConfig> for Source {
         Self {
             url: stream.source,
             input_options: stream.input_options,
+            redirect_hosts: stream.redirect_hosts,
             reader: stream.reader,
             rtsp_transport: stream.rtsp_transport,
             encode: stream.encode,
@@ -412,6 +415,7 @@ impl Pattern {
         let source = |name: &StreamName| Source {
             url: self.source.with_name(PLACEHOLDER, name),
             input_options: Vec::new(),
+            redirect_hosts: Vec::new(),
             reader: self.reader,
             rtsp_transport: self.rtsp_transport,
             encode: None,

@@ -16,6 +16,7 @@
 //! | [`impaired_link`] | an impaired link between browser and relay: delays, throttles, stalls, cuts, resets |
 //! | [`nginx`], [`caddy`] | a proxy between browser and relay |
 //! | [`namespace`] | a network namespace of one test, with packet filters |
+//! | [`landlock`] | what of Landlock the kernel supports |
 //! | [`container`] | a command as the image's container runs it |
 //! | [`faults`] | faults, and the time limit for recovery from each |
 //! | [`provider`] | an identity provider: signs tokens and serves its keys |
@@ -49,6 +50,7 @@ pub mod http;
 pub mod http2;
 pub mod impaired_link;
 pub mod known_delay;
+pub mod landlock;
 pub mod lines;
 pub mod machine_load;
 pub mod namespace;

@@ -283,9 +283,17 @@ impl Relay {
         self.running().descendants().into_iter().filter(Process::is_ffmpeg).collect()
     }
 
-    /// Its FFmpeg processes that read this source directly.
+    /// Its FFmpeg processes that read this source, a camera by the relay's guard: at an address of this machine with a random key
+    /// before the camera's path.
     pub fn readers(&self, source: &str) -> Vec<Process> {
-        self.ffmpegs().into_iter().filter(|ffmpeg| ffmpeg.command.iter().any(|word| word == source)).collect()
+        let path_after = |address: &str, parts: usize| {
+            let path = address.strip_prefix("rtsp://")?.splitn(parts + 1, '/').nth(parts)?;
+            Some(path.to_owned())
+        };
+        let path = path_after(source, 1);
+        let is_guarded = |word: &String| path.is_some() && path_after(word, 2) == path;
+        let reads = |ffmpeg: &Process| ffmpeg.command.iter().any(|word| word == source || is_guarded(word));
+        self.ffmpegs().into_iter().filter(reads).collect()
     }
 
     /// Its FFmpeg processes that read another one's output.

@@ -5,15 +5,21 @@ use std::ops::Range;
 
 use mp4_atom::FourCC;
 use sightline_protocol::codec::Family;
+use sightline_protocol::message::Size;
 
 use super::boxes::{self, BoxAt};
 use super::sample_entry;
-use crate::nal::bits::SyntaxError;
+use crate::nal::bits::{SyntaxError, unescape};
 use crate::nal::{self, DeclaredReordering, Layout};
 
 /// Offset of the byte with `lengthSizeMinusOne` in its lower two bits, in both records.
 const AVCC_LENGTH_SIZE: usize = 4;
 const HVCC_LENGTH_SIZE: usize = 21;
+/// Offset of the profile and level in `avcC`, as in bytes 1 to 3 of the SPS, and in `hvcC`, as in `profile_tier_level`.
+const AVCC_PROFILE: usize = 1;
+const HVCC_PROFILE: usize = 1;
+/// Offset of width and height in a visual sample entry.
+const SAMPLE_ENTRY_SIZE: usize = 24;
 /// Offset of `numOfSequenceParameterSets`, in the lower five bits.
 const AVCC_SETS: usize = 5;
 /// Offset of `numOfArrays`.
@@ -78,6 +84,48 @@ impl DecoderConfig {
         }
         (out != init).then_some(out)
     }
+}
+
+/// `init` with the parameter sets in `access_unit`, if these declare another size of frames. FFmpeg writes one init segment, whatever
+/// the camera sends later.
+pub fn resized(init: &[u8], access_unit: &[u8]) -> Option<Vec<u8>> {
+    let config = DecoderConfig::find(init)?;
+    let family = config.layout.family;
+    let new: Vec<&[u8]> = config.layout.units(access_unit).map(|unit| &access_unit[unit]).collect();
+    let size = new.iter().find_map(|unit| nal::frame_size(family, unit))?;
+    if config.units(init).find_map(|unit| nal::frame_size(family, unit)) == Some(size) {
+        return None;
+    }
+    let mut out = init.to_vec();
+    // Fields of a fixed place first: the sets have other lengths.
+    let record = config.enclosing.last()?.body.start;
+    let sps = new.iter().find(|unit| nal::frame_size(family, unit).is_some())?;
+    let (at, profile) = match family {
+        Family::H264 => (record + AVCC_PROFILE, sps.get(1..4)?.to_vec()),
+        Family::H265 => (record + HVCC_PROFILE, unescape(sps.get(2..)?).get(1..13)?.to_vec()),
+    };
+    out.get_mut(at..at + profile.len())?.copy_from_slice(&profile);
+    set_size(&mut out, size)?;
+    for set in config.sets.iter().rev() {
+        let kind = nal::parameter_set_type(family, &init[set.clone()]);
+        let Some(unit) = new.iter().find(|unit| kind.is_some() && nal::parameter_set_type(family, unit) == kind) else {
+            continue;
+        };
+        let length = u16::try_from(unit.len()).ok()?.to_be_bytes();
+        boxes::replace(&mut out, &config.enclosing, set.start - 2..set.end, &[&length, *unit].concat())?;
+    }
+    Some(out)
+}
+
+/// Writes a size into the visual sample entry and the track header (ISO/IEC 14496-12, sections 12.1.3 and 8.3.2).
+fn set_size(init: &mut [u8], size: Size) -> Option<()> {
+    let Size { width, height } = size;
+    let entry = sample_entry::find(init)?.body.start + SAMPLE_ENTRY_SIZE;
+    let track = boxes::find(init, 0..init.len(), &[b"moov", b"trak", b"tkhd"])?.body;
+    init.get_mut(entry..entry + 4)?.copy_from_slice(&[width.to_be_bytes(), height.to_be_bytes()].concat());
+    let fixed_point = [width, 0, height, 0].map(u16::to_be_bytes).concat();
+    init.get_mut(track.end.checked_sub(8)?..track.end)?.copy_from_slice(&fixed_point);
+    Some(())
 }
 
 /// Sequence and picture parameter sets of `avcC`. Further fields of some profiles contain neither.

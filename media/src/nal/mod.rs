@@ -21,8 +21,9 @@ mod picture_order_count;
 use std::ops::Range;
 
 use sightline_protocol::codec::Family;
+use sightline_protocol::message::Size;
 
-use bits::SyntaxError;
+use bits::{BitReader, SyntaxError};
 
 /// The form of NAL units in a track's access units (ISO/IEC 14496-15, sections 5.3.3 and 8.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,47 @@ pub fn declared_reordering(family: Family, unit: &[u8]) -> Result<Option<Declare
         Family::H265 if hevc::is_sps(unit) => Some(hevc::Sps::read(unit)?.declared_reordering()),
         _ => None,
     })
+}
+
+/// The size of frames by `unit`, if it is a sequence parameter set that can be read.
+pub fn frame_size(family: Family, unit: &[u8]) -> Option<Size> {
+    match family {
+        Family::H264 if avc::is_sps(unit) => Some(avc::Sps::read(unit).ok()?.size),
+        Family::H265 if hevc::is_sps(unit) => Some(hevc::Sps::read(unit).ok()?.size),
+        _ => None,
+    }
+}
+
+/// The type of `unit`, if it is a parameter set.
+pub fn parameter_set_type(family: Family, unit: &[u8]) -> Option<u8> {
+    match family {
+        Family::H264 => avc::unit_type(unit).filter(|kind| (7..=8).contains(kind)),
+        Family::H265 => unit.first().map(|header| header >> 1 & 0x3f).filter(|kind| (32..=34).contains(kind)),
+    }
+}
+
+/// Samples of luma for one of chroma, horizontally and vertically, by `chroma_format_idc` (Rec. ITU-T H.264, table 6-1; H.265, table
+/// 6-1).
+fn subsampling(chroma_format_idc: u32) -> [u32; 2] {
+    match chroma_format_idc {
+        1 => [2, 2],
+        2 => [2, 1],
+        _ => [1, 1],
+    }
+}
+
+/// Reads what is cropped of the coded width and height, in these units: a flag, then left, right, top and bottom.
+fn cropped(bits: &mut BitReader<'_>, coded: [u32; 2], units: [u32; 2]) -> Result<Size, SyntaxError> {
+    let [mut width, mut height] = coded;
+    if bits.flag()? {
+        for side in [&mut width, &mut height].into_iter().zip(units) {
+            let (length, unit) = side;
+            let both = u64::from(bits.ue()?) + u64::from(bits.ue()?);
+            *length = length.saturating_sub(u32::try_from(both * u64::from(unit)).unwrap_or(u32::MAX));
+        }
+    }
+    let side = |length: u32, name| u16::try_from(length).map_err(|_| SyntaxError::OutOfRange(name));
+    Ok(Size { width: side(width, "width")?, height: side(height, "height")? })
 }
 
 /// Whether `unit` belongs to a picture at which decoding can start.

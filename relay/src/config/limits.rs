@@ -13,6 +13,8 @@ use super::network::Network;
 const COUNT: RangeInclusive<usize> = 1..=1_000_000;
 /// The range of a request head's size. Browsers with some cookies need more than the minimum; no browser sends the maximum.
 const HEADER_BYTES: RangeInclusive<usize> = 8192..=1024 * 1024;
+/// The range of FFmpeg's memory. It does not start with less than the minimum.
+const FFMPEG_MIB: RangeInclusive<usize> = 64..=1024 * 1024;
 
 /// Loopback addresses (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3).
 const LOOPBACK: [IpNet; 2] = [
@@ -43,6 +45,8 @@ pub struct Limits {
     pub messages_per_second: usize,
     /// Concurrent video encoders.
     pub transcodes: usize,
+    /// Memory of one FFmpeg.
+    pub ffmpeg_bytes: u64,
     /// Proxies with a trusted `X-Forwarded-For`.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -67,6 +71,7 @@ pub(super) struct LimitsSection {
     viewers_per_address: usize,
     messages_per_second: usize,
     transcodes: usize,
+    ffmpeg_mib: usize,
     trusted_proxies: Vec<Network>,
 }
 
@@ -87,6 +92,8 @@ impl Default for LimitsSection {
             // The client sends about fifty while it measures a link.
             messages_per_second: 500,
             transcodes: 16,
+            // A 4K transcode needs 325 MiB on two cores and 1.2 GiB with 24 threads.
+            ffmpeg_mib: 2048,
             trusted_proxies: LOOPBACK.map(Network).to_vec(),
         }
     }
@@ -106,6 +113,7 @@ impl LimitsSection {
             viewers_per_address: of("viewers_per_address", self.viewers_per_address)?,
             messages_per_second: of("messages_per_second", self.messages_per_second)?,
             transcodes: of("transcodes", self.transcodes)?,
+            ffmpeg_bytes: (within("ffmpeg_mib", self.ffmpeg_mib, FFMPEG_MIB)? as u64) << 20,
             trusted_proxies: self.trusted_proxies.into_iter().map(|network| network.0).collect(),
         })
     }
@@ -142,7 +150,7 @@ mod tests {
     fn a_limit_that_makes_no_sense_is_named() {
         let counts = ["connections", "connections_per_address", "viewers", "viewers_per_stream", "viewers_per_address"];
         let counts = counts.into_iter().chain(["messages_per_second", "transcodes"]).map(|key| format!("{key} = 0"));
-        for text in counts.chain(["header_bytes = 8191", "header_seconds = 0"].map(str::to_owned)) {
+        for text in counts.chain(["header_bytes = 8191", "header_seconds = 0", "ffmpeg_mib = 63"].map(str::to_owned)) {
             let key = text.split(' ').next().unwrap();
             let error = resolve(&text).unwrap_err();
             assert!(error.contains(&format!("limits.{key}")) && error.contains("out of range"), "{error}");

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
@@ -15,6 +17,8 @@ pub struct Source {
     pub url: SourceUrl,
     /// FFmpeg options for that input, such as `-f v4l2`.
     pub input_options: Vec<String>,
+    /// Hosts besides the address's that an HTTP source may lead to.
+    pub redirect_hosts: Vec<String>,
     /// The program that reads the source.
     pub reader: Reader,
     /// The transport of RTSP media.
@@ -132,19 +136,41 @@ impl SourceUrl {
 
     /// Whether it is a file of media.
     pub fn is_file(&self) -> bool {
-        // A session description (RFC 8866) names a live source.
-        if self.0.ends_with(".sdp") {
-            return false;
-        }
-        // A filter graph has options.
-        let is_path = self.scheme().is_none() && !self.0.contains(['=', ':']);
-        (is_path || self.scheme() == Some("file")) && !self.is_device()
+        self.path().is_some() && !self.is_description()
+    }
+
+    /// Whether it is a session description (RFC 8866), which names a live source.
+    pub fn is_description(&self) -> bool {
+        self.0.ends_with(".sdp")
+    }
+
+    /// Whether it is a named pipe (fifo(7)) of this machine, which another program fills at its own pace.
+    pub fn is_named_pipe(&self) -> bool {
+        let metadata = self.path().and_then(|path| std::fs::metadata(path).ok());
+        metadata.is_some_and(|metadata| metadata.file_type().is_fifo())
+    }
+
+    /// The path of a file of this machine: of media, or of a description of it. None for a device.
+    pub fn path(&self) -> Option<&Path> {
+        let path = match self.0.split_once("://") {
+            Some(("file", path)) => path,
+            Some(_) => return None,
+            // A filter graph has options.
+            None if self.0.contains(['=', ':']) => return None,
+            None => &self.0,
+        };
+        (!self.is_device()).then_some(Path::new(path))
     }
 
     /// Whether it is an HLS playlist (RFC 8216, section 4) on a web server.
     pub fn is_playlist(&self) -> bool {
+        matches!(self.scheme(), Some("http" | "https")) && self.extension() == Some("m3u8")
+    }
+
+    /// The extension of the last segment of its path.
+    pub fn extension(&self) -> Option<&str> {
         let path = self.0.split(['?', '#']).next().unwrap_or_default();
-        matches!(self.scheme(), Some("http" | "https")) && path.ends_with(".m3u8")
+        path.rsplit('/').next()?.rsplit_once('.').map(|(_, extension)| extension)
     }
 
     /// A character in the user name or password that ends them, because it begins the path, query or fragment of an address

@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
+use super::confinement::Confinement;
 use super::outcome::{RunOutcome, STDERR_GRACE};
 use super::publisher::READ;
 use super::{Settings, ffmpeg, stderr};
@@ -119,7 +120,7 @@ pub(super) async fn run(
         () = &mut idle => return RunOutcome::Idle,
     };
     let args = ffmpeg::audio::convert(&listener.run().audio, encode);
-    let mut child = match settings.launcher.start(&args, Stdio::piped()) {
+    let mut child = match settings.launcher.start(&args, &Confinement::of_pipes(None), Stdio::piped()) {
         Ok(child) => child,
         Err(error) => {
             let message = format!("FFmpeg cannot be started: {error}");

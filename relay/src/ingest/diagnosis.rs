@@ -28,6 +28,10 @@ const SIGNS: &[(&str, OfflineReason, &str)] = &[
     ("failed: 301", OfflineReason::Failed, REDIRECT),
     ("failed: 302", OfflineReason::Failed, REDIRECT),
     ("not on whitelist", OfflineReason::Failed, REDIRECT),
+    ("exceeds specified max pixel count", OfflineReason::Failed, TOO_LARGE),
+    ("cannot allocate memory", OfflineReason::Failed, MEMORY),
+    // x264, which does not say why it cannot begin.
+    ("malloc of size", OfflineReason::Failed, MEMORY),
     ("401 unauthorized", OfflineReason::Unauthorized, UNAUTHORIZED),
     ("403 forbidden", OfflineReason::Unauthorized, UNAUTHORIZED),
     ("404 not found", OfflineReason::NotFound, NOT_FOUND),
@@ -62,16 +66,22 @@ const UDP_ONLY: &str =
 const BAD_REQUEST: &str =
     "the camera does not accept the request (400 Bad Request); check the path of the address in the configuration";
 const BUSY: &str = "the camera is busy or starting (500 to 504, such as 503); the relay tries again";
-const REDIRECT: &str =
+/// A redirect of RTSP, to whatever host.
+pub const REDIRECT: &str =
     "the source leads to another address, which the relay does not follow; put that address into the configuration";
+/// A frame of more pixels than FFmpeg decodes or browsers do.
+pub const TOO_LARGE: &str = "the source's frames are larger than 8192x4352; lower its resolution";
+/// The end of an FFmpeg by its memory limit.
+const MEMORY: &str = "FFmpeg needs more memory than `limits.ffmpeg_mib` allows; lower the source's resolution, or raise it in \
+                      the configuration";
 
 /// What a source that ended says of itself.
 pub const ENDED: &str = "the source ended; check that it is switched on";
 /// The same for a file.
 pub const FILE_ENDED: &str = "the file ended; `input_options = [\"-re\", \"-stream_loop\", \"-1\"]` repeats it";
 /// What FFmpeg's refused login may mean besides a wrong password.
-const SHA256: &str = "if they are right, the camera may ask for Digest SHA-256, which FFmpeg does not know; remove \
-                      `reader = \"ffmpeg\"`";
+const SHA256: &str =
+    "if they are right, the camera may ask for Digest SHA-256, which the relay knows with rtsp:// only";
 
 /// What a line of FFmpeg's log, or an error of the direct reader, means, where it means anything to us.
 pub fn diagnose(line: &str) -> Option<Diagnosis> {
@@ -93,7 +103,7 @@ pub fn diagnose_source(line: &str, source: Option<&SourceUrl>) -> Option<Diagnos
         NOT_FOUND if source.is_file() => {
             found.message = format!("there is no such file as {source}; correct its name in the configuration");
         }
-        UNAUTHORIZED if source.scheme() == Some("rtsp") => found.message = format!("{UNAUTHORIZED}; {SHA256}"),
+        UNAUTHORIZED if source.scheme() == Some("rtsps") => found.message = format!("{UNAUTHORIZED}; {SHA256}"),
         _ => {}
     }
     Some(found)
@@ -124,6 +134,11 @@ pub fn is_harmless(line: &str) -> bool {
 }
 
 impl Diagnosis {
+    /// Whether it ends an FFmpeg that has had video as well.
+    pub fn is_fatal(&self) -> bool {
+        self.message == MEMORY || self.message == TOO_LARGE
+    }
+
     /// The source's video cannot be forwarded.
     pub fn unsupported() -> Self {
         Self { reason: OfflineReason::UnsupportedCodec, message: UNSUPPORTED.to_owned() }
@@ -133,6 +148,7 @@ impl Diagnosis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingest::http_guard::OTHER_HOST;
     use crate::ingest::rtsp::CLOCK_WRONG;
     use crate::ingest::rtsp_guard::Refusal;
     use crate::ingest::run::CLOCK_REWIND;
@@ -145,6 +161,7 @@ mod tests {
             ("[rtsp @ 0x5] method PLAY failed: 454 Session Not Found", OfflineReason::Failed),
             ("[rtsp @ 0x5] method DESCRIBE failed: 503 Service Unavailable", OfflineReason::Unreachable),
             ("[tcp @ 0x5] Connection to tcp://127.0.0.1:1 failed: Connection refused", OfflineReason::Unreachable),
+            ("x264 [error]: malloc of size 21414530 failed", OfflineReason::Failed),
             ("Stream map '0:v:0' matches no streams.", OfflineReason::NoVideo),
             (
                 "Could not find tag for codec vp8 in stream #0, codec not currently supported",
@@ -170,7 +187,7 @@ mod tests {
         assert!(said("/dev/video9", missing).contains("no such device as /dev/video9"));
         assert!(said("/srv/a.mp4", missing).contains("no such file as /srv/a.mp4"));
         assert_eq!(said("rtsp://camera/a", missing), NOT_FOUND);
-        assert!(said("rtsp://camera/a", "401 Unauthorized").contains("SHA-256"));
+        assert!(said("rtsps://camera/a", "401 Unauthorized").contains("SHA-256"));
     }
 
     #[test]
@@ -181,6 +198,7 @@ mod tests {
             ENDED,
             FILE_ENDED,
             SHA256,
+            OTHER_HOST,
             CLOCK_REWIND,
             CLOCK_WRONG,
             "there is no such device as",

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::environment;
-use crate::config::{Encode, Encoder, Encoding, RtspTransport, Source};
+use crate::config::{Encode, Encoder, Encoding, RtspTransport, Source, SourceUrl};
 use low::LowVariant;
 
 pub mod audio;
@@ -29,6 +29,12 @@ const CRF: &str = "23";
 /// The start of a source's timeline in seconds. Sender reports (RFC 3550, section 6.4.1) can place media before the camera's
 /// first frame. A decode time cannot be negative.
 const TIMELINE_START: &str = "10";
+
+/// The most pixels of a frame that FFmpeg decodes: of level 6.2 in H.264 (table A-1, 139,264 macroblocks) and H.265 (table A.8).
+pub(super) const PIXELS_MAX: u64 = 8192 * 4352;
+
+/// The extensions of containers that hold times.
+const WITH_TIMES: &[&str] = &["ts", "m2ts", "flv", "mp4", "mkv", "webm", "mpd", "ogv", "asf"];
 
 /// Written by one frame's fragment, nothing held back: each fragment as soon as its duration is known, with the time
 /// it was captured in front (`prft`), in an init segment without a duration (ISO/IEC 14496-12, section 8.8). Decode times
@@ -57,11 +63,19 @@ pub struct SourceOptions {
     pub audio: bool,
     /// The times at which packets arrive, because its timestamps are of no use.
     pub arrival_times: bool,
+    /// It comes at its own pace although it is a file: a named pipe.
+    pub is_live: bool,
 }
 
-/// The arguments that read `source`; a connection that stays silent for `silence` is given up. Its audio, if wanted,
-/// comes out beside the video.
-pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, with: SourceOptions) -> Vec<String> {
+/// The arguments that read `source` at `url`, its own address or a guard's; a connection that stays silent for `silence` is given
+/// up. Its audio, if wanted, comes out beside the video.
+pub fn read_source(
+    source: &Source,
+    url: &SourceUrl,
+    silence: Duration,
+    encoding: &Encoding,
+    with: SourceOptions,
+) -> Vec<String> {
     let mut args = global();
     if let Some(Encode::H264) = source.encode {
         extend(&mut args, before_input(encoding));
@@ -75,18 +89,29 @@ pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, with
         // RTSP announces its codec. Guessing a frame rate, which a copy does not need, is what takes the seconds.
         extend(&mut args, ["-fpsprobesize", "0", "-analyzeduration", "500000"]);
     }
-    if needs_pace(source) {
+    if needs_pace(source) && !with.is_live {
         extend(&mut args, ["-re"]);
     }
-    if with.arrival_times {
+    extend(&mut args, ["-max_pixels", &PIXELS_MAX.to_string()]);
+    if let Some(protocols) = protocols(source) {
+        extend(&mut args, ["-protocol_whitelist", protocols]);
+    }
+    let by_arrival = with.arrival_times || has_no_clock(source);
+    if by_arrival {
         extend(&mut args, ["-use_wallclock_as_timestamps", "1"]);
     }
     extend(&mut args, source.input_options.iter().map(String::as_str));
-    extend(&mut args, ["-i", source.url.reveal(), "-map", "0:v:0"]);
+    extend(&mut args, ["-i", url.reveal(), "-map", "0:v:0"]);
     match source.encode {
         // Frames before the first key frame show that the camera lives.
         None => extend(&mut args, ["-c:v", "copy", "-copyinkf:v"]),
-        Some(Encode::H264) => extend(&mut args, h264(encoding, None)),
+        Some(Encode::H264) => {
+            if by_arrival {
+                // By itself FFmpeg moves frames to multiples of 40 ms: it takes sources without a clock to have 25 frames a second.
+                extend(&mut args, ["-fps_mode", "passthrough", "-enc_time_base", ENCODER_TIME_BASE]);
+            }
+            extend(&mut args, h264(encoding, None));
+        }
         Some(Encode::H265) => extend(&mut args, H265),
     }
     extend(&mut args, ["-output_ts_offset", TIMELINE_START]);
@@ -95,6 +120,33 @@ pub fn read_source(source: &Source, silence: Duration, encoding: &Encoding, with
         extend(&mut args, audio::COPY);
     }
     args
+}
+
+/// The protocols that a source may lead to. FFmpeg's own list for a file is `file,crypto,data`; for RTSP it has none.
+fn protocols(source: &Source) -> Option<&'static str> {
+    match source.url.scheme() {
+        Some("rtsp") => Some("rtp,srtp,udp,tcp"),
+        Some("rtsps") => Some("rtp,srtp,udp,tcp,tls,httpproxy"),
+        Some("http" | "https") => Some("http,https,httpproxy,tcp,tls,crypto,data"),
+        Some("rtmp") => Some("rtmp,tcp"),
+        Some("rtmps") => Some("rtmps,rtmp,tls,tcp,httpproxy"),
+        Some("srt") => Some("srt,udp"),
+        Some("rtp" | "udp" | "srtp") => Some("rtp,srtp,udp"),
+        Some("tcp") => Some("tcp"),
+        None | Some("file") if source.url.is_description() => Some("file,rtp,srtp,udp,crypto,data"),
+        _ => None,
+    }
+}
+
+/// Whether the frames of a source have no times: JPEG images over HTTP. FFmpeg takes them for a video of 25 frames a second. It says
+/// the format only when it has begun, so this takes every source over HTTP for one that has to be encoded and has no container
+/// with times.
+fn has_no_clock(source: &Source) -> bool {
+    let names_jpeg = |pair: &[String]| pair[0] == "-f" && ["mjpeg", "mpjpeg"].contains(&pair[1].as_str());
+    let is_http = matches!(source.url.scheme(), Some("http" | "https")) && !source.url.is_playlist();
+    let has_times = source.url.extension().is_some_and(|extension| WITH_TIMES.contains(&extension));
+    let names_format = source.input_options.iter().any(|option| option == "-f");
+    source.input_options.windows(2).any(names_jpeg) || source.encode.is_some() && is_http && !has_times && !names_format
 }
 
 /// Whether a source comes faster than it is to be shown, all at once or a segment at a time: files and HLS.
@@ -119,6 +171,7 @@ pub fn transcode(encoding: &Encoding, low: Option<LowVariant>) -> Vec<String> {
     extend(&mut args, before_input(encoding));
     // One decoder thread: frame threads hold a frame each. The init segment tells all, so there is nothing to probe.
     extend(&mut args, ["-flags", "low_delay", "-threads", "1", "-probesize", "32", "-analyzeduration", "0"]);
+    extend(&mut args, ["-max_pixels", &PIXELS_MAX.to_string(), "-protocol_whitelist", "pipe"]);
     extend(&mut args, ["-copyts", "-f", "mp4", "-i", "pipe:0"]);
     // Frames keep their places exactly: by itself FFmpeg moves them to whole multiples of the frame's usual duration.
     extend(&mut args, ["-map", "0:v:0", "-fps_mode", "passthrough", "-enc_time_base", ENCODER_TIME_BASE]);

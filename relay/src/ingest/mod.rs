@@ -12,11 +12,14 @@
 //! | [`publisher`], [`frame_order`] | fragmented MP4 into a rendition, with the order of frames examined first |
 //! | [`reader`] | decides what reads a source: the relay or FFmpeg |
 //! | [`rtsp_guard`] | keeps a camera within budgets, before anything reads what it sends |
+//! | [`http_guard`], [`source_guard`] | keep FFmpeg's connections to the source's host |
 //! | [`rtsp`], [`frame_timer`], [`clock_check`], [`rtsp_audio`], [`audio_clock`] | reads a camera without FFmpeg, and its audio |
-//! | [`ffmpeg`], [`process`], [`environment`], [`stderr`], [`diagnosis`] | FFmpeg's arguments, its process and environment, and what it says |
+//! | [`ffmpeg`], [`process`], [`environment`], [`confinement`] | FFmpeg's arguments, its process, its environment and its rights |
+//! | [`stderr`], [`diagnosis`] | what FFmpeg says, and what it means |
 //! | [`encoder_input`] | feeds an encoder |
 //! | [`audio`] | the source's audio, in the form that browsers play |
 
+pub mod confinement;
 pub mod diagnosis;
 pub mod ffmpeg;
 pub mod process;
@@ -31,6 +34,7 @@ mod frame_order;
 mod frame_timer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod http_guard;
 mod outcome;
 mod publisher;
 mod reader;
@@ -38,6 +42,7 @@ mod rtsp;
 mod rtsp_audio;
 mod rtsp_guard;
 mod run;
+mod source_guard;
 mod stderr;
 
 use std::collections::BTreeSet;
@@ -108,7 +113,7 @@ impl Settings {
     /// The settings of `config`, within `limits`. `relay` is this program, see [`Launcher::relay`].
     pub fn new(config: &Config, relay: Option<PathBuf>, limits: LiveLimits) -> Self {
         Self {
-            launcher: Launcher { ffmpeg: config.ffmpeg.clone(), relay },
+            launcher: Launcher { ffmpeg: config.ffmpeg.clone(), relay, limits: limits.clone() },
             encoding: config.encoding.clone(),
             low_kbps: config.low_kbps,
             idle_timeout: config.linger,

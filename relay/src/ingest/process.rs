@@ -10,23 +10,25 @@
 //! Setting the death signal between fork and exec takes unsafe code in the parent, so the relay starts itself
 //! instead: the child sets the signal for itself and then becomes FFmpeg ([`become_ffmpeg`]).
 //!
-//! FFmpeg runs as the relay's account and parses what cameras send. It gets a reduced [`environment`](super::environment), and
-//! [`protect_memory`] keeps it out of the relay's memory.
+//! FFmpeg runs as the relay's account and parses what cameras send. It gets a reduced [`environment`](super::environment) and a
+//! [`Confinement`], and [`protect_memory`] keeps it out of the relay's memory.
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
+use super::confinement::Confinement;
 use super::environment;
+use crate::limits::LiveLimits;
 
-/// The first argument of the relay's process that becomes FFmpeg; then follow the parent's process id, FFmpeg's path
-/// and FFmpeg's arguments.
+/// The first argument of the relay's process that becomes FFmpeg; then follow the parent's process id, the bytes of memory, the
+/// [`Confinement`] in JSON, FFmpeg's path and FFmpeg's arguments.
 pub const BECOME_FFMPEG: &str = "--become-ffmpeg";
 
 /// What FFmpeg's share of the memory counts more than that of other programs (proc(5), `oom_score_adj`, of 1000): where memory runs
@@ -42,8 +44,10 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 pub struct Launcher {
     /// FFmpeg.
     pub ffmpeg: PathBuf,
-    /// This program, if its `main` calls [`become_ffmpeg`].
+    /// This program, if its `main` calls [`become_ffmpeg`]. Without it FFmpeg is not confined.
     pub relay: Option<PathBuf>,
+    /// The limits, of which FFmpeg's memory is one.
+    pub limits: LiveLimits,
 }
 
 /// See the [module](self).
@@ -55,18 +59,20 @@ pub struct Child {
 }
 
 impl Launcher {
-    /// Starts FFmpeg in a process group of its own, with pipes to its output and error, and `stdin`.
+    /// Starts FFmpeg within `confinement` in a process group of its own, with pipes to its output and error, and `stdin`.
     ///
     /// The kernel sends the death signal when the *thread* that started a process ends. Runtime worker threads live
     /// as long as the runtime; do not call this from a blocking thread.
     ///
     /// # Errors
     /// Where the process cannot be started.
-    pub fn start(&self, args: &[String], stdin: Stdio) -> io::Result<Child> {
+    pub fn start(&self, args: &[String], confinement: &Confinement, stdin: Stdio) -> io::Result<Child> {
         let mut command = match &self.relay {
             Some(relay) => {
                 let mut command = Command::new(relay);
-                command.arg(BECOME_FFMPEG).arg(std::process::id().to_string()).arg(&self.ffmpeg);
+                let memory = self.limits.now().ffmpeg_bytes;
+                command.arg(BECOME_FFMPEG).arg(std::process::id().to_string()).arg(memory.to_string());
+                command.arg(serde_json::to_string(confinement)?).arg(&self.ffmpeg);
                 command
             }
             None => Command::new(&self.ffmpeg),
@@ -146,15 +152,14 @@ pub fn protect_memory() -> io::Result<()> {
     Ok(())
 }
 
-/// The other half of [`Launcher::start`], in the new process: arranges to die with the parent and becomes FFmpeg.
-/// Returns only if that fails.
+/// The other half of [`Launcher::start`], in the new process: arranges to die with the parent, confines itself and becomes
+/// FFmpeg. Returns only if that fails.
 pub fn become_ffmpeg(mut args: impl Iterator<Item = OsString>) -> io::Error {
-    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "a parent's process id and a program are expected");
-    let Some(parent) = args.next().and_then(|id| id.to_str()?.parse().ok()) else {
-        return invalid();
+    let Some((parent, memory, confinement)) = launch_arguments(&mut args) else {
+        return io::Error::new(io::ErrorKind::InvalidInput, "the relay's arguments for it are expected");
     };
     let Some(program) = args.next() else {
-        return invalid();
+        return io::Error::new(io::ErrorKind::InvalidInput, "a program is expected");
     };
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
@@ -167,18 +172,32 @@ pub fn become_ffmpeg(mut args: impl Iterator<Item = OsString>) -> io::Error {
     if rustix::process::getppid() != Pid::from_raw(parent) {
         return io::Error::other("the parent is gone");
     }
-    std::process::Command::new(program).args(args).exec()
+    if let Err(error) = confinement.apply(memory, Path::new(&program)) {
+        return error;
+    }
+    let mut command = std::process::Command::new(program);
+    if let Some(proxy) = confinement.proxy() {
+        command.env("http_proxy", proxy).env_remove("no_proxy");
+    }
+    command.args(args).exec()
+}
+
+/// The parent's process id, the bytes of memory and the confinement.
+fn launch_arguments(args: &mut impl Iterator<Item = OsString>) -> Option<(i32, u64, Confinement)> {
+    let mut next = || args.next()?.into_string().ok();
+    Some((next()?.parse().ok()?, next()?.parse().ok()?, serde_json::from_str(&next()?).ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
     use rustix::process::test_kill_process_group;
     use tokio::time::{Instant, sleep};
 
     fn shell(script: &str) -> Child {
-        let launcher = Launcher { ffmpeg: "/bin/sh".into(), relay: None };
-        launcher.start(&["-c".to_owned(), script.to_owned()], Stdio::piped()).unwrap()
+        let launcher = Launcher { ffmpeg: "/bin/sh".into(), relay: None, limits: LiveLimits::new(Limits::default()) };
+        launcher.start(&["-c".to_owned(), script.to_owned()], &Confinement::of_pipes(None), Stdio::piped()).unwrap()
     }
 
     async fn group_is_gone(group: Pid) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::capture::{ClockRewind, SourceClock};
+use sightline_media::fmp4::decoder_config;
 use sightline_media::fmp4::demuxer::{DemuxError, Demuxer, Segment};
 use sightline_media::fmp4::init::{InitError, InitSegment};
 use sightline_protocol::fragment::{FragmentError, FragmentHead, NtpTime};
@@ -16,7 +17,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
+use super::diagnosis::TOO_LARGE;
 use super::encoder_input::EncoderInput;
+use super::ffmpeg::PIXELS_MAX;
 use super::frame_order::{FrameOrder, Publish};
 use super::reader::Unsupported;
 use crate::clock;
@@ -93,6 +96,8 @@ pub(super) struct Publisher<'a> {
     pub(super) first: Option<Instant>,
     /// Ticks a second of the present epoch.
     pub(super) timescale: f64,
+    /// The present init segment, as FFmpeg or the direct reader wrote it.
+    pub(super) init: Bytes,
 }
 
 impl Publisher<'_> {
@@ -132,15 +137,28 @@ impl Publisher<'_> {
                 if capture.is_rewound(&fragment.head, self.timescale) {
                     return Err(StopReason::ClockRewind);
                 }
+                if let Some(init) = self.resized(&fragment) {
+                    self.publish_init(init)?;
+                }
                 self.publish_fragment(fragment);
                 Ok(())
             }
         }
     }
 
+    /// The init segment for the frames from this key frame on, if the camera has changed their size.
+    fn resized(&self, fragment: &Fragment) -> Option<Bytes> {
+        let access_unit = fragment.access_units().next().filter(|_| fragment.head.keyframe)?;
+        decoder_config::resized(&self.init, access_unit).map(Bytes::from)
+    }
+
     /// Publishes what follows from the next init segment.
     pub(super) fn publish_init(&mut self, bytes: Bytes) -> Result<(), StopReason> {
+        self.init = bytes.clone();
         let init = InitSegment::parse(bytes, TrackKind::Video, self.timeline).map_err(StopReason::Init)?;
+        if init.size.is_some_and(|size| u64::from(size.width) * u64::from(size.height) > PIXELS_MAX) {
+            return Err(StopReason::Refused(TOO_LARGE.to_owned()));
+        }
         self.timescale = f64::from(init.timescale.max(1));
         let publish = self.order.push_init(init);
         self.publish_all(publish);

@@ -5,7 +5,9 @@ use std::future::Future;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use sightline_media::fmp4::capture::{ClockRewind, SourceClock};
 use sightline_media::fmp4::init::{InitError, InitSegment};
 use sightline_protocol::message::OfflineReason;
@@ -15,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::audio::{self, AudioIntake};
+use super::confinement::Confinement;
 use super::diagnosis::{Diagnosis, ENDED, FILE_ENDED, diagnose};
 use super::encoder_input::EncoderInput;
 use super::ffmpeg::SourceOptions;
@@ -24,6 +27,7 @@ use super::outcome::{RunOutcome, STDERR_GRACE};
 use super::process::Child;
 use super::publisher::{CaptureTime, Publisher, StopReason};
 use super::reader::{Cause, Choice};
+use super::source_guard::SourceGuard;
 use super::stderr::{self, StderrFindings};
 use super::{Input, Settings, ffmpeg, rtsp};
 use crate::config::{RtspTransport, Source, SourceUrl};
@@ -82,6 +86,8 @@ impl Run<'_> {
                 let start = FfmpegStart {
                     args: ffmpeg::transcode(&self.settings.encoding, low),
                     url: None,
+                    guard: SourceGuard::None,
+                    confinement: Confinement::of_pipes(Some(&self.settings.encoding)),
                     stdin: Stdio::piped(),
                 };
                 let publisher = Publisher {
@@ -105,6 +111,15 @@ impl Run<'_> {
         idle: impl Future<Output = ()>,
     ) -> RunOutcome {
         let timeline = self.begin_source();
+        tokio::pin!(idle);
+        let guard = tokio::select! {
+            guard = SourceGuard::open(source, self.settings.silence) => guard,
+            () = &mut idle => return RunOutcome::Idle,
+        };
+        let guard = match guard {
+            Ok(guard) => guard,
+            Err(said) => return stopped(StopReason::Rtsp(said), StderrFindings::default(), None),
+        };
         let with_audio = audio::is_wanted(source, audio_buffer);
         let (intake, stdin, audio_known) =
             match with_audio.then(|| AudioIntake::new(audio_buffer, timeline)).transpose() {
@@ -118,9 +133,13 @@ impl Run<'_> {
                     );
                 }
             };
-        let options = SourceOptions { audio: with_audio, arrival_times: self.arrival_times };
-        let args = ffmpeg::read_source(source, self.settings.silence, &self.settings.encoding, options);
-        let start = FfmpegStart { args, url: Some(&source.url), stdin };
+        let options =
+            SourceOptions { audio: with_audio, arrival_times: self.arrival_times, is_live: source.url.is_named_pipe() };
+        let url = guard.url();
+        let url = url.as_ref().unwrap_or(&source.url);
+        let args = ffmpeg::read_source(source, url, self.settings.silence, &self.settings.encoding, options);
+        let confinement = Confinement::of_source(source, &self.settings.encoding, guard.network());
+        let start = FfmpegStart { args, url: Some(&source.url), guard, confinement, stdin };
         let capture = CaptureTime::Source(SourceClock::new(ffmpeg::hold(source)), ClockRewind::default());
         let publisher = Publisher { audio_known, ..self.publisher(order, timeline) };
         let listen = |_| async {
@@ -143,22 +162,19 @@ impl Run<'_> {
         let timeline = self.begin_source();
         let mut publisher = self.publisher(order, timeline);
         info!(rendition = self.rendition.label(), "connecting to the camera");
-        let stopped = tokio::select! {
-            stopped = rtsp::read(source, audio_buffer, &mut publisher) => stopped,
+        let reason = tokio::select! {
+            reason = rtsp::read(source, audio_buffer, &mut publisher) => reason,
             () = idle => return RunOutcome::Idle,
         };
         let played = publisher.first.map(|first| first.elapsed());
-        if let StopReason::Rtsp(said) = &stopped {
+        if let StopReason::Rtsp(said) = &reason {
             info!(rendition = self.rendition.label(), "the connection to the camera ended: {said}");
         }
-        match stopped {
+        match reason {
             StopReason::Unsupported(unsupported) => {
                 RunOutcome::Unsupported { unsupported, played: played.unwrap_or_default() }
             }
-            stopped => {
-                let Diagnosis { reason, message } = explain(stopped, StderrFindings::default(), played.is_some());
-                RunOutcome::failed(reason, message, played)
-            }
+            reason => stopped(reason, StderrFindings::default(), played),
         }
     }
 
@@ -177,6 +193,7 @@ impl Run<'_> {
             audio_known: None,
             first: None,
             timescale: 1.0,
+            init: Bytes::new(),
         }
     }
 
@@ -206,7 +223,7 @@ impl Run<'_> {
         feed: impl FnOnce(Option<ChildStdin>) -> Feeding,
         idle: impl Future<Output = ()>,
     ) -> RunOutcome {
-        let mut child = match self.settings.launcher.start(&start.args, start.stdin) {
+        let mut child = match self.settings.launcher.start(&start.args, &start.confinement, start.stdin) {
             Ok(child) => child,
             Err(error) => {
                 return RunOutcome::failed(OfflineReason::Failed, format!("FFmpeg cannot be started: {error}"), None);
@@ -217,10 +234,11 @@ impl Run<'_> {
         let findings = tokio::spawn(stderr::read(stderr, self.rendition.clone(), start.url.cloned()));
         let end = tokio::select! {
             stopped = publisher.read(stdout, capture) => Err(stopped),
+            stopped = start.guard.refused() => Err(stopped),
             () = feed(stdin) => Ok(RunOutcome::InputChanged),
             () = idle => Ok(RunOutcome::Idle),
         };
-        finish(child, findings, end, publisher.first).await
+        finish(child, findings, end, publisher.first, &start.guard).await
     }
 }
 
@@ -229,6 +247,8 @@ struct FfmpegStart<'a> {
     args: Vec<String>,
     /// The source's address, where FFmpeg knows it.
     url: Option<&'a SourceUrl>,
+    guard: SourceGuard,
+    confinement: Confinement,
     stdin: Stdio,
 }
 
@@ -237,6 +257,7 @@ async fn finish(
     findings: tokio::task::JoinHandle<StderrFindings>,
     end: Result<RunOutcome, StopReason>,
     first: Option<Instant>,
+    guard: &SourceGuard,
 ) -> RunOutcome {
     let played_until = Instant::now();
     if end.is_ok() {
@@ -245,18 +266,26 @@ async fn finish(
     }
     child.stop().await;
     let findings = timeout(STDERR_GRACE, findings).await.ok().and_then(Result::ok).unwrap_or_default();
-    let stopped = match end {
+    let reason = match end {
         Ok(end) => return end,
-        Err(stopped) => stopped,
+        Err(reason) => reason,
     };
     if findings.audio_refused && first.is_none() {
         return RunOutcome::AudioRefused;
     }
     let played = first.map(|first| played_until - first);
-    if matches!(stopped, StopReason::ClockRewind) {
+    if matches!(reason, StopReason::ClockRewind) {
         return RunOutcome::ClockRewind { played: played.unwrap_or_default() };
     }
-    let Diagnosis { reason, message } = explain(stopped, findings, first.is_some());
+    match guard.diagnosis(first.is_some()) {
+        Some(Diagnosis { reason, message }) => RunOutcome::failed(reason, message, played),
+        None => stopped(reason, findings, played),
+    }
+}
+
+/// The outcome of a source that stopped for this reason.
+fn stopped(reason: StopReason, findings: StderrFindings, played: Option<Duration>) -> RunOutcome {
+    let Diagnosis { reason, message } = explain(reason, findings, played.is_some());
     RunOutcome::failed(reason, message, played)
 }
 
@@ -284,7 +313,7 @@ fn explain(stopped: StopReason, findings: StderrFindings, played: bool) -> Diagn
         StopReason::Unsupported(unsupported) => new(OfflineReason::Failed, unsupported.message),
         StopReason::Ended => match (findings.diagnosis, findings.last_line) {
             // What FFmpeg complained of while it played did not end it.
-            (Some(diagnosis), _) if !played => diagnosis,
+            (Some(diagnosis), _) if !played || diagnosis.is_fatal() => diagnosis,
             _ if played && findings.is_file => new(OfflineReason::Ended, FILE_ENDED.into()),
             _ if played => new(OfflineReason::Ended, ENDED.into()),
             (_, Some(line)) => new(OfflineReason::Failed, format!("FFmpeg ended without video: {line}")),

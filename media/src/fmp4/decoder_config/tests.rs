@@ -92,3 +92,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn init_segment_takes_the_size_of_parameter_sets_in_band() {
+    let sets_of = |init: &[u8]| {
+        let config = DecoderConfig::find(init).unwrap();
+        config.units(init).flat_map(|unit| [&(unit.len() as u32).to_be_bytes(), unit].concat()).collect::<Vec<u8>>()
+    };
+    let parsed = |init: Vec<u8>| InitSegment::parse(Bytes::from(init), TrackKind::Video, 1).unwrap();
+    for (init, other) in [(H264, init_of(REORDERED[0])), (H265, init_of(REORDERED[1]))] {
+        assert_eq!(resized(init, &sets_of(init)), None, "the same size");
+        let (size, wanted) = (parsed(init.to_vec()).size, parsed(other.to_vec()));
+        assert_ne!(size, wanted.size);
+        let changed = resized(init, &sets_of(other)).unwrap();
+        let config = DecoderConfig::find(&changed).unwrap();
+        assert_eq!(
+            config.units(&changed).collect::<Vec<_>>(),
+            DecoderConfig::find(other).unwrap().units(other).collect::<Vec<_>>()
+        );
+        let changed = parsed(changed);
+        assert_eq!((changed.size, &changed.codec), (wanted.size, &wanted.codec));
+        assert_eq!(resized(init, b"\0\0\0\x01\x65"), None, "no sets");
+    }
+}

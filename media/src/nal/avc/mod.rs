@@ -4,8 +4,10 @@
 mod slice;
 mod vui;
 
-use super::DeclaredReordering;
+use sightline_protocol::message::Size;
+
 use super::bits::{BitReader, BitWriter, SyntaxError, escape, unescape};
+use super::{DeclaredReordering, cropped, subsampling};
 pub use slice::{Pps, Slice, SliceParameters, slice_start};
 use vui::{Restriction, Vui};
 
@@ -14,6 +16,9 @@ const SPS: u8 = 7;
 
 /// Profiles with chroma format, bit depth and scaling in the SPS (section 7.3.2.1.1).
 const WITH_CHROMA_FORMAT: [u32; 13] = [44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244];
+
+/// The most macroblocks in a row or column: more than in any level (table A-1).
+const MACROBLOCKS_MAX: u32 = 4095;
 
 /// `nal_unit_type`.
 pub fn unit_type(unit: &[u8]) -> Option<u8> {
@@ -53,6 +58,8 @@ pub struct Sps {
     pub slices: SliceParameters,
     /// `max_num_ref_frames`, at most 16.
     pub max_num_ref_frames: u32,
+    /// The size of frames, without what is cropped.
+    pub size: Size,
     /// The bit offset of `vui_parameters_present_flag` in the RBSP.
     vui_at: usize,
     vui: Option<Vui>,
@@ -73,15 +80,14 @@ impl Sps {
         // Constraint flags and level_idc.
         bits.skip(16)?;
         let id = bits.ue_up_to(31, "seq_parameter_set_id")?;
-        let separate_colour_planes = WITH_CHROMA_FORMAT.contains(&profile) && chroma_format(&mut bits)?;
+        let (chroma_format_idc, separate_colour_planes) =
+            if WITH_CHROMA_FORMAT.contains(&profile) { chroma_format(&mut bits)? } else { (1, false) };
         let frame_num_bits = 4 + bits.ue_up_to(12, "log2_max_frame_num_minus4")?;
         let pic_order_cnt = pic_order_cnt(&mut bits)?;
         let max_num_ref_frames = bits.ue_up_to(16, "max_num_ref_frames")?;
         // gaps_in_frame_num_value_allowed_flag
         bits.skip(1)?;
-        // Width and height in macroblocks.
-        bits.ue()?;
-        bits.ue()?;
+        let macroblocks = [bits.ue_up_to(MACROBLOCKS_MAX, "width")? + 1, bits.ue_up_to(MACROBLOCKS_MAX, "height")? + 1];
         let frames_only = bits.flag()?;
         if !frames_only {
             // mb_adaptive_frame_field_flag
@@ -89,17 +95,15 @@ impl Sps {
         }
         // direct_8x8_inference_flag
         bits.skip(1)?;
-        if bits.flag()? {
-            // Cropping of four sides.
-            for _ in 0..4 {
-                bits.ue()?;
-            }
-        }
+        let fields = if frames_only { 1 } else { 2 };
+        let coded = [macroblocks[0] * 16, macroblocks[1] * 16 * fields];
+        let [horizontal, vertical] = if separate_colour_planes { [1, 1] } else { subsampling(chroma_format_idc) };
+        let size = cropped(&mut bits, coded, [horizontal, vertical * fields])?;
         let vui_at = bits.position();
         let vui = if bits.flag()? { Some(Vui::read(&mut bits)?) } else { None };
         bits.finish()?;
         let slices = SliceParameters { separate_colour_planes, frame_num_bits, pic_order_cnt, frames_only };
-        Ok(Self { id, slices, max_num_ref_frames, vui_at, vui })
+        Ok(Self { id, slices, max_num_ref_frames, size, vui_at, vui })
     }
 
     /// The declared frame order. Without `bitstream_restriction`, a decoder must assume the maximum of the level (section
@@ -114,7 +118,7 @@ impl Sps {
 }
 
 /// Parses from `chroma_format_idc` to the scaling lists. Returns `separate_colour_plane_flag`.
-fn chroma_format(bits: &mut BitReader<'_>) -> Result<bool, SyntaxError> {
+fn chroma_format(bits: &mut BitReader<'_>) -> Result<(u32, bool), SyntaxError> {
     let chroma_format_idc = bits.ue_up_to(3, "chroma_format_idc")?;
     let separate_colour_planes = chroma_format_idc == 3 && bits.flag()?;
     // Bit depths of luma and chroma, minus 8.
@@ -130,7 +134,7 @@ fn chroma_format(bits: &mut BitReader<'_>) -> Result<bool, SyntaxError> {
             }
         }
     }
-    Ok(separate_colour_planes)
+    Ok((chroma_format_idc, separate_colour_planes))
 }
 
 /// `scaling_list()` (section 7.3.2.1.1.1).

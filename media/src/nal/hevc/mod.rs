@@ -8,13 +8,17 @@ mod slice;
 
 use std::ops::Range;
 
-use super::DeclaredReordering;
+use sightline_protocol::message::Size;
+
 use super::bits::{BitReader, BitWriter, SyntaxError, escape, unescape};
+use super::{DeclaredReordering, cropped, subsampling};
 pub use slice::{Pps, SliceSegment, SliceSegmentParameters, slice_start};
 
 /// `nal_unit_type` of a video and of a sequence parameter set (table 7-1).
 const VPS: u8 = 32;
 const SPS: u8 = 33;
+/// The most samples in a row or column: more than in any level (table A.8).
+const SAMPLES_MAX: u32 = 65_535;
 /// Size of the NAL unit header (section 7.3.1.2).
 const HEADER: usize = 2;
 /// Bits of `profile_tier_level()` for the whole stream: profile, compatibility, constraints (section 7.3.3).
@@ -89,6 +93,8 @@ pub struct Sps {
     pub separate_colour_planes: bool,
     /// Bits of `slice_pic_order_cnt_lsb`: 4 to 16.
     pub pic_order_cnt_bits: u32,
+    /// The size of frames, without what is cropped.
+    pub size: Size,
     ordering: Ordering,
 }
 
@@ -110,22 +116,17 @@ impl Sps {
         bits.skip(1)?;
         profile_tier_level(&mut bits, max_sub_layers_minus1)?;
         let id = bits.ue_up_to(15, "sps_seq_parameter_set_id")?;
-        let separate_colour_planes = bits.ue_up_to(3, "chroma_format_idc")? == 3 && bits.flag()?;
-        // Width and height.
-        bits.ue()?;
-        bits.ue()?;
-        if bits.flag()? {
-            // The four sides of the conformance window.
-            for _ in 0..4 {
-                bits.ue()?;
-            }
-        }
+        let chroma_format_idc = bits.ue_up_to(3, "chroma_format_idc")?;
+        let separate_colour_planes = chroma_format_idc == 3 && bits.flag()?;
+        let coded = [bits.ue_up_to(SAMPLES_MAX, "width")?, bits.ue_up_to(SAMPLES_MAX, "height")?];
+        // The conformance window.
+        let size = cropped(&mut bits, coded, subsampling(chroma_format_idc))?;
         // Bit depths of luma and chroma, minus 8.
         bits.ue_up_to(8, "bit_depth_luma_minus8")?;
         bits.ue_up_to(8, "bit_depth_chroma_minus8")?;
         let pic_order_cnt_bits = 4 + bits.ue_up_to(12, "log2_max_pic_order_cnt_lsb_minus4")?;
         let ordering = Ordering::read(&mut bits, max_sub_layers_minus1)?;
-        Ok(Self { id, separate_colour_planes, pic_order_cnt_bits, ordering })
+        Ok(Self { id, separate_colour_planes, pic_order_cnt_bits, size, ordering })
     }
 
     /// The declared frame order.

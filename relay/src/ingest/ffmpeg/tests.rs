@@ -8,6 +8,7 @@ fn source(url: &str) -> Source {
     Source {
         url: SourceUrl::new(url),
         input_options: Vec::new(),
+        redirect_hosts: Vec::new(),
         reader: Reader::Ffmpeg,
         rtsp_transport: RtspTransport::default(),
         encode: None,
@@ -21,7 +22,11 @@ fn encoding(encoder: Encoder) -> Encoding {
     Encoding { encoder, vaapi_device: "/dev/dri/renderD128".into() }
 }
 
-const AUDIO: SourceOptions = SourceOptions { audio: true, arrival_times: false };
+const AUDIO: SourceOptions = SourceOptions { audio: true, arrival_times: false, is_live: false };
+
+fn read(source: &Source, silence: Duration, encoding: &Encoding, with: SourceOptions) -> Vec<String> {
+    read_source(source, &source.url, silence, encoding, with)
+}
 
 /// One command a paragraph, for `commands.golden`.
 fn commands() -> String {
@@ -34,20 +39,30 @@ fn commands() -> String {
     };
     let udp = Source { rtsp_transport: RtspTransport::Udp, ..source("rtsp://10.0.0.2/a") };
     let mut all = vec![
-        ("copy, RTSP over TCP", read_source(&source("rtsp://user:secret@10.0.0.2/a"), silence, &soft, AUDIO)),
-        ("copy, RTSP over UDP", read_source(&udp, silence, &soft, AUDIO)),
-        ("copy without audio, a file", read_source(&source("/srv/loop.mp4"), silence, &soft, SourceOptions::default())),
+        ("copy, RTSP over TCP", read(&source("rtsp://user:secret@10.0.0.2/a"), silence, &soft, AUDIO)),
+        ("copy, RTSP over UDP", read(&udp, silence, &soft, AUDIO)),
+        (
+            "encoded H.264, JPEG over HTTP",
+            read(&Source { encode: Some(Encode::H264), ..source("http://10.0.0.2/video.cgi") }, silence, &soft, AUDIO),
+        ),
+        ("copy, HLS", read(&source("https://10.0.0.2/a.m3u8"), silence, &soft, AUDIO)),
+        ("copy, a description of RTP", read(&source("/srv/live.sdp"), silence, &soft, AUDIO)),
+        (
+            "copy, a named pipe",
+            read(&source("/run/a.ts"), silence, &soft, SourceOptions { is_live: true, ..SourceOptions::default() }),
+        ),
+        ("copy without audio, a file", read(&source("/srv/loop.mp4"), silence, &soft, SourceOptions::default())),
         (
             "copy, a camera without a clock",
-            read_source(
+            read(
                 &source("rtsp://10.0.0.2/a"),
                 silence,
                 &soft,
                 SourceOptions { arrival_times: true, ..Default::default() },
             ),
         ),
-        ("encoded H.264", read_source(&encoded(Encode::H264), silence, &soft, AUDIO)),
-        ("encoded H.265 without audio", read_source(&encoded(Encode::H265), silence, &soft, SourceOptions::default())),
+        ("encoded H.264", read(&encoded(Encode::H264), silence, &soft, AUDIO)),
+        ("encoded H.265 without audio", read(&encoded(Encode::H265), silence, &soft, SourceOptions::default())),
     ];
     for (name, codec, channels, encode) in [
         ("audio, AAC", SourceCodec::Aac, 1, false),
@@ -99,4 +114,26 @@ fn releases_and_git_builds_are_distinguished() {
     assert_eq!(judged("ffmpeg version n7.1-12-gabc Copyright"), Some(false));
     assert_eq!(judged("ffmpeg version N-109542-g0b6fc1e Copyright"), Some(false));
     assert_eq!(judged("GNU bash, version 5.2"), None);
+}
+
+#[test]
+fn only_jpeg_over_http_has_no_clock() {
+    let encoded = |url: &str, options: &[&str]| Source {
+        encode: Some(Encode::H264),
+        input_options: options.iter().map(|&option| option.to_owned()).collect(),
+        ..source(url)
+    };
+    for (url, options, expected) in [
+        ("http://cam/video.cgi?fps=5", &[][..], true),
+        ("https://cam/mjpg/video.mjpg", &[], true),
+        ("tcp://cam:9000", &["-f", "mjpeg"], true),
+        ("http://cam/live.flv", &[], false),
+        ("http://cam/live.m3u8?a", &[], false),
+        ("http://cam/live", &["-f", "mpegts"], false),
+        ("rtsp://cam/a", &[], false),
+        ("/dev/video0", &["-f", "v4l2"], false),
+    ] {
+        assert_eq!(has_no_clock(&encoded(url, options)), expected, "{url}");
+    }
+    assert!(!has_no_clock(&source("http://cam/live")), "nothing without times can be copied");
 }

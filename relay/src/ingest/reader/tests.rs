@@ -7,6 +7,7 @@ fn source(url: &str, reader: Reader) -> Source {
     Source {
         url: SourceUrl::new(url),
         input_options: Vec::new(),
+        redirect_hosts: Vec::new(),
         reader,
         rtsp_transport: RtspTransport::Tcp,
         encode: None,

@@ -1,7 +1,8 @@
-//! The requests and responses that pass the guard: logs in, and answers the keepalives that a camera ignores.
+//! The requests and responses that pass the guard: logs in, refuses redirects, and answers the keepalives that a camera ignores.
 //!
 //! Messages and time in, messages out. The reader has one request under way at a time, so one is kept.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http_auth::{PasswordClient, PasswordParams};
@@ -13,6 +14,8 @@ use super::wire::Message;
 /// How long a camera may take to answer a keepalive before the guard does. Shorter than the reader's shortest interval, half of
 /// the two seconds that the shortest session lasts.
 const KEEPALIVE_WAIT: Duration = Duration::from_millis(700);
+/// Media in a session description. Cameras have up to four; recorders some more.
+const MEDIA_MAX: usize = 64;
 
 /// Where a message goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,7 @@ pub(super) struct Dialogue {
     /// How the reader's addresses begin, and how the camera's do.
     local: String,
     camera: String,
+    camera_ip: Option<IpAddr>,
     login: Option<(String, String)>,
     authentication: Option<PasswordClient>,
     pending: Option<Pending>,
@@ -52,7 +56,12 @@ pub(super) struct Dialogue {
 
 impl Dialogue {
     pub(super) fn new(local: String, camera: String, login: Option<(String, String)>) -> Self {
-        Self { local, camera, login, authentication: None, pending: None, playing: false }
+        Self { local, camera, camera_ip: None, login, authentication: None, pending: None, playing: false }
+    }
+
+    /// Sets the address that media by UDP comes from.
+    pub(super) fn with_camera_ip(self, ip: IpAddr) -> Self {
+        Self { camera_ip: Some(ip), ..self }
     }
 
     /// Whether a request is one of the reader that this guard was made for.
@@ -82,12 +91,21 @@ impl Dialogue {
         if status == 401 && self.login.is_some() && !pending.repeated {
             return self.log_in(&message).map(Forward::Camera);
         }
+        if (300..400).contains(&status) {
+            return Err(Refusal::Redirect);
+        }
+        if message.body.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"m=")).count() > MEDIA_MAX {
+            return Err(Refusal::Media);
+        }
         self.playing |= pending.method == "PLAY" && (200..300).contains(&status);
         let has_base = ["Content-Base", "Content-Location"].iter().any(|name| message.header(name).is_some());
         if pending.method == "DESCRIBE" && !has_base {
             // Otherwise the reader's own address would be the base (RFC 2326, appendix C.1.1).
             let line = message.head.find('\n').map_or(message.head.len(), |end| end + 1);
             message.head.insert_str(line, &format!("Content-Base: {}\r\n", pending.uri));
+        }
+        if let (Some(ip), "SETUP") = (self.camera_ip, pending.method.as_str()) {
+            message.head = with_source(&message.head, ip);
         }
         self.pending = None;
         Ok(Forward::Reader(message.bytes()))
@@ -134,6 +152,19 @@ impl Dialogue {
         let head = message.head.trim_end_matches(['\r', '\n']);
         [format!("{head}\r\nAuthorization: {response}\r\n\r\n").as_bytes(), &message.body].concat()
     }
+}
+
+/// Names the camera in the transport of media by UDP (RFC 2326, section 12.39). The reader would send its reports to the guard, or to
+/// whatever host the camera names.
+fn with_source(head: &str, camera: IpAddr) -> String {
+    let is_udp = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        line.starts_with("transport:") && line.contains("server_port") && !line.contains("multicast")
+    };
+    let Some(line) = head.lines().find(is_udp) else { return head.to_owned() };
+    let parameters = line.split(';').filter(|part| !part.trim().to_ascii_lowercase().starts_with("source="));
+    let named = parameters.chain([format!("source={camera}").as_str()]).collect::<Vec<_>>().join(";");
+    head.replacen(line, &named, 1)
 }
 
 /// The names of the schemes that a challenge offers. A camera's text goes no further.
@@ -201,6 +232,33 @@ mod tests {
         assert!(String::from_utf8(dialogue.overdue()).unwrap().contains("CSeq: 4\r\n"));
         let late = dialogue.take_camera(message("RTSP/1.0 200 OK\nCSeq: 4\n\n")).unwrap();
         assert_eq!((late, dialogue.due()), (Forward::Nowhere, None));
+    }
+
+    #[test]
+    fn camera_leads_nowhere_else() {
+        let answers = |answer: &str, body: String| {
+            let mut dialogue = dialogue().with_camera_ip([10, 0, 0, 2].into());
+            let method = if body.is_empty() { "SETUP" } else { "DESCRIBE" };
+            let request = format!("{method} rtsp://127.0.0.1:9/key/a RTSP/1.0\nCSeq: 1\n\n");
+            dialogue.request(message(&request), Instant::now());
+            dialogue.take_camera(Message { body: body.into(), ..message(answer) }).map(sent)
+        };
+        let moved = "RTSP/1.0 302 Moved\nCSeq: 1\nLocation: rtsp://10.0.0.1/a\n\n";
+        assert_eq!(answers(moved, String::new()), Err(Refusal::Redirect));
+        let ok = "RTSP/1.0 200 OK\nCSeq: 1\n\n";
+        assert_eq!(answers(ok, "m=video 0 RTP/AVP 96\r\n".repeat(65)), Err(Refusal::Media));
+        assert!(answers(ok, "m=video 0 RTP/AVP 96\r\n".repeat(64)).is_ok());
+        for (transport, passed) in [
+            (
+                "RTP/AVP;unicast;server_port=6-7;source=10.0.0.1;ssrc=1",
+                "RTP/AVP;unicast;server_port=6-7;ssrc=1;source=10.0.0.2",
+            ),
+            ("RTP/AVP/TCP;interleaved=0-1", "RTP/AVP/TCP;interleaved=0-1"),
+        ] {
+            let answer =
+                answers(&format!("RTSP/1.0 200 OK\nCSeq: 1\nTransport: {transport}\n\n"), String::new()).unwrap();
+            assert!(answer.contains(&format!("Transport: {passed}\r\n")), "{answer}");
+        }
     }
 
     #[test]

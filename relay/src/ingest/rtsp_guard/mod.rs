@@ -1,8 +1,10 @@
-//! Stands between the RTSP client (`retina`) and a camera: keeps byte and frame budgets, logs in, answers ignored keepalives.
+//! Stands between the RTSP client (`retina` or FFmpeg) and a camera: keeps budgets, logs in, follows no redirect, answers ignored
+//! keepalives.
 //!
 //! `retina` buffers what a camera sends without limits, and opens its connection itself. So it is given an address on the
 //! loopback interface, where this passes on what comes from the camera; each packet is copied once more. The address holds a
-//! random key, so that no other program of the machine takes the connection.
+//! random key, so that no other program of the machine takes the connection. FFmpeg gets such an address as well: without the
+//! camera's password, and with the same bounds for messages.
 //!
 //! | module | task |
 //! | --- | --- |
@@ -17,6 +19,7 @@ pub(crate) mod fuzz;
 mod wire;
 
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -28,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use url::{Position, Url};
 
+use super::diagnosis::REDIRECT;
 use budget::Budget;
 use dialogue::{Dialogue, Forward};
 use wire::{Message, Piece};
@@ -58,6 +62,12 @@ pub(super) enum Refusal {
     /// There are too many frames.
     #[error("the camera sends more than 240 frames a second; lower its frame rate")]
     FrameRate,
+    /// The camera leads to another address.
+    #[error("{}", REDIRECT)]
+    Redirect,
+    /// The session description has too many media.
+    #[error("the camera describes more than 64 media; check that the address is a camera's")]
+    Media,
     /// The camera's challenge is none that the relay knows.
     #[error("the camera asks for a login that the relay does not know ({0})")]
     Challenge(String),
@@ -67,8 +77,19 @@ pub(super) enum Refusal {
 impl Refusal {
     /// One of each, without what a camera says.
     pub(super) fn examples() -> impl Iterator<Item = String> {
-        [Self::Head, Self::Body, Self::AccessUnit, Self::FrameRate].into_iter().map(|refusal| refusal.to_string())
+        [Self::Head, Self::Body, Self::AccessUnit, Self::FrameRate, Self::Redirect, Self::Media]
+            .into_iter()
+            .map(|refusal| refusal.to_string())
     }
+}
+
+/// Whether media has budgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    /// For a reader in this process.
+    Bounded,
+    /// For FFmpeg, which has limits of its own, and for media that the budgets do not know, such as MPEG-TS.
+    Unbounded,
 }
 
 /// A guarded connection. It ends when the reader closes its own.
@@ -83,21 +104,25 @@ impl RtspGuard {
     ///
     /// # Errors
     /// The camera cannot be reached, or there is no loopback interface.
-    pub(super) async fn open(url: &Url, login: Option<(String, String)>) -> io::Result<Self> {
+    pub(super) async fn open(url: &Url, login: Option<(String, String)>, media: Media) -> io::Result<Self> {
         let host =
             url.host_str().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no host in the address"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let camera = TcpStream::connect((host, url.port().unwrap_or(554))).await?;
         camera.set_nodelay(true)?;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let camera_ip = camera.peer_addr()?.ip().to_canonical();
+        // FFmpeg takes media by UDP from the family of this address.
+        let loopback = if camera_ip.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        let listener = TcpListener::bind(SocketAddr::new(loopback, 0)).await?;
         let key: u128 = rand::rng().random();
         let local = format!("rtsp://{}/{key:032x}", listener.local_addr()?);
         let guarded = format!("{local}{}", &url[Position::BeforePath..]);
         let guarded = Url::parse(&guarded).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let refusal = Arc::new(OnceLock::new());
         let connection = Guarded {
-            dialogue: Dialogue::new(local, url[..Position::BeforePath].to_owned(), login),
+            dialogue: Dialogue::new(local, url[..Position::BeforePath].to_owned(), login).with_camera_ip(camera_ip),
             budget: Budget::new(),
+            media,
             refusal: refusal.clone(),
         };
         tokio::spawn(connection.run(listener, camera));
@@ -119,6 +144,7 @@ impl RtspGuard {
 struct Guarded {
     dialogue: Dialogue,
     budget: Budget,
+    media: Media,
     refusal: Arc<OnceLock<Refusal>>,
 }
 
@@ -196,7 +222,10 @@ impl Guarded {
             match piece {
                 Piece::Message(message) => passed.add(self.dialogue.take_camera(message)?),
                 Piece::Packet(packet) => {
-                    self.budget.packet(packet[1], &packet[4..], now)?;
+                    let counted = self.budget.packet(packet[1], &packet[4..], now);
+                    if self.media == Media::Bounded {
+                        counted?;
+                    }
                     passed.reader.extend_from_slice(&packet);
                 }
             }

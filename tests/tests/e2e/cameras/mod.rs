@@ -2,6 +2,7 @@
 //! frames that a viewer receives and FFmpeg decodes, and by the sentences that a viewer is shown.
 
 mod diagnoses;
+mod ffmpeg;
 mod habits;
 mod hostile;
 mod slow;

@@ -11,6 +11,7 @@ fn source(url: &str, options: &[&str]) -> Source {
         encode: None,
         amend_sps: true,
         audio: Audio::Auto,
+        keep_running: false,
     }
 }
 

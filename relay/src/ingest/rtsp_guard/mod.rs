@@ -281,7 +281,8 @@ mod tests {
     async fn idle_connections_of_other_programs_do_not_delay_the_reader() {
         let camera = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = camera.local_addr().unwrap();
-        let guard = RtspGuard::open(&Url::parse(&format!("rtsp://{address}/a")).unwrap(), None).await.unwrap();
+        let guard =
+            RtspGuard::open(&Url::parse(&format!("rtsp://{address}/a")).unwrap(), None, Media::Bounded).await.unwrap();
         let local = ("127.0.0.1", guard.url().port().unwrap());
         let mut others = Vec::new();
         // One after another they would take twice the reader's time.

@@ -53,8 +53,8 @@ impl ViewerFault {
         Self { code, message: message.to_string() }
     }
 
-    pub(in crate::egress::websocket) fn bad_request(message: impl ToString) -> Self {
-        Self::new(close::BAD_REQUEST, message)
+    pub(in crate::egress::websocket) fn bad_request(message: impl Into<String>) -> Self {
+        Self { code: close::BAD_REQUEST, message: message.into() }
     }
 
     pub(super) fn too_slow(message: &str) -> Self {
@@ -64,6 +64,6 @@ impl ViewerFault {
 
 impl From<ImpossibleAck> for ViewerFault {
     fn from(error: ImpossibleAck) -> Self {
-        Self::bad_request(error)
+        Self::bad_request(error.to_string())
     }
 }

@@ -49,11 +49,11 @@ pub(in crate::egress::websocket) struct ViewerFault {
 }
 
 impl ViewerFault {
-    pub(in crate::egress::websocket) fn new(code: u16, message: impl ToString) -> Self {
-        Self { code, message: message.to_string() }
+    pub(in crate::egress::websocket) fn new(code: u16, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
     }
 
-    pub(in crate::egress::websocket) fn bad_request(message: impl ToString) -> Self {
+    pub(in crate::egress::websocket) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(close::BAD_REQUEST, message)
     }
 
@@ -64,6 +64,6 @@ impl ViewerFault {
 
 impl From<ImpossibleAck> for ViewerFault {
     fn from(error: ImpossibleAck) -> Self {
-        Self::bad_request(error)
+        Self::bad_request(error.to_string())
     }
 }

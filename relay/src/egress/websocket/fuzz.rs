@@ -6,8 +6,9 @@ use futures_util::{FutureExt, StreamExt};
 use sightline_protocol::message::ClientMessage;
 
 use super::abr_controller::AbrController;
+use super::socket::websocket_stream;
 use super::variant_selector::Rates;
-use super::{plain, session, v1, websocket_stream};
+use super::{plain, session, v1};
 
 /// Messages sent before the viewer's first message, more than it can have received.
 const SENT: usize = 50;

@@ -92,7 +92,7 @@ async fn first_epoch(video: &mut VariantReader) -> Result<Arc<InitSegment>, View
         loop {
             match video.next(true).await {
                 VideoEvent::Epoch(init) => return Ok(init),
-                VideoEvent::Status(Status::Offline { message, .. }) => return Err(unavailable(message)),
+                VideoEvent::Status(Status::Offline { message, .. }) => return Err(unavailable(message.to_string())),
                 VideoEvent::Frame(_) | VideoEvent::Gap(_) | VideoEvent::Status(_) => {}
             }
         }
@@ -101,7 +101,7 @@ async fn first_epoch(video: &mut VariantReader) -> Result<Arc<InitSegment>, View
     timeout(SOURCE_START_TIMEOUT, first).await.unwrap_or(Err(unavailable(late)))
 }
 
-fn unavailable(message: impl ToString) -> ViewerFault {
+fn unavailable(message: impl Into<String>) -> ViewerFault {
     ViewerFault::new(close::UNAVAILABLE, message)
 }
 
@@ -124,7 +124,7 @@ async fn play(socket: &mut Socket, mut video: VariantReader, mut timeline: Timel
                 return Err(ViewerFault::new(close::SOURCE_RESTARTED, message).into());
             }
             VideoEvent::Status(Status::Offline { message, .. }) => {
-                return Err(unavailable(message).into());
+                return Err(unavailable(message.to_string()).into());
             }
             VideoEvent::Gap(_) | VideoEvent::Status(_) => {}
         }

@@ -38,7 +38,7 @@ async fn limits_are_announced_to_the_client() {
         match read_frame(&mut connection).await {
             (SETTINGS, 0, payload) => settings.extend_from_slice(&payload),
             (WINDOW_UPDATE, 0, payload) => {
-                window = Some(FIRST_WINDOW + u32::from_be_bytes(payload.try_into().unwrap()))
+                window = Some(FIRST_WINDOW + u32::from_be_bytes(payload.try_into().unwrap()));
             }
             _ => {}
         }

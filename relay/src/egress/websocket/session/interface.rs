@@ -49,12 +49,12 @@ pub(in crate::egress::websocket) struct ViewerFault {
 }
 
 impl ViewerFault {
-    pub(in crate::egress::websocket) fn new(code: u16, message: impl ToString) -> Self {
-        Self { code, message: message.to_string() }
+    pub(in crate::egress::websocket) fn new(code: u16, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
     }
 
     pub(in crate::egress::websocket) fn bad_request(message: impl Into<String>) -> Self {
-        Self { code: close::BAD_REQUEST, message: message.into() }
+        Self::new(close::BAD_REQUEST, message)
     }
 
     pub(super) fn too_slow(message: &str) -> Self {

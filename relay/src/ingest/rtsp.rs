@@ -81,7 +81,10 @@ async fn play(source: &Source, url: &Url, audio_buffer: &AudioBuffer, publisher:
     };
     audio_buffer.describe(audio.as_ref().map(|(_, track)| track.describe()));
     let audio_index = audio.as_ref().map(|(index, _)| *index);
-    let mut audio = audio.map(|(_, track)| AudioWriter::new(audio_buffer, publisher.timeline, track));
+    let mut audio = audio.map(|(index, track)| {
+        let decoder = rtsp_audio::decoder(&session.streams()[index]);
+        AudioWriter::new(audio_buffer, publisher.timeline, track, decoder)
+    });
     let mut frames = FramePublisher::new(frame_rate);
     let mut session = pin!(session);
     let connected = Instant::now();

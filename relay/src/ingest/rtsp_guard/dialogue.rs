@@ -47,12 +47,14 @@ pub(super) struct Dialogue {
     login: Option<(String, String)>,
     authentication: Option<PasswordClient>,
     pending: Option<Pending>,
+    /// Whether the reader has asked to play.
+    has_asked_to_play: bool,
     playing: bool,
 }
 
 impl Dialogue {
     pub(super) fn new(local: String, camera: String, login: Option<(String, String)>) -> Self {
-        Self { local, camera, login, authentication: None, pending: None, playing: false }
+        Self { local, camera, login, authentication: None, pending: None, has_asked_to_play: false, playing: false }
     }
 
     /// Whether a request is one of the reader that this guard was made for.
@@ -64,6 +66,7 @@ impl Dialogue {
     pub(super) fn request(&mut self, mut message: Message, now: Instant) -> Forward {
         let mut words = message.head.split(' ');
         let (method, uri) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+        self.has_asked_to_play |= method == "PLAY";
         let meant = uri.replacen(&self.local, &self.camera, 1);
         message.head = message.head.replacen(&uri, &meant, 1);
         let number = message.number().unwrap_or_default();
@@ -91,6 +94,11 @@ impl Dialogue {
         }
         self.pending = None;
         Ok(Forward::Reader(message.bytes()))
+    }
+
+    /// Whether media may come: packets before that are of another session.
+    pub(super) fn has_asked_to_play(&self) -> bool {
+        self.has_asked_to_play
     }
 
     /// When [`Self::overdue`] is to be called.

@@ -200,7 +200,12 @@ impl Guarded {
             match piece {
                 Piece::Message(message) => passed.add(self.dialogue.take_camera(message)?),
                 Piece::Packet(packet) => {
-                    self.budget.packet(packet[1], &packet[4..], now)?;
+                    let (channel, content) = (packet[1], &packet[4..]);
+                    if self.budget.is_dead(content, !self.dialogue.has_asked_to_play()) {
+                        self.budget.dead_packet(content, now)?;
+                        continue;
+                    }
+                    self.budget.packet(channel, content, now)?;
                     passed.reader.extend_from_slice(&packet);
                 }
             }

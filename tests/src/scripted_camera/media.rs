@@ -16,6 +16,8 @@ pub enum Media {
     TwoPps,
     /// The same with pixels of an aspect ratio of 8:3.
     WidePixels,
+    /// The same with a byte of nonsense after each SPS.
+    TrailingBytes,
     /// Two seconds of 320x240, then two of 640x360.
     Resized,
     /// Five frames a second, and a key frame after every `0` frames.
@@ -55,6 +57,11 @@ impl Media {
             Self::Slices => encode("320x240:rate=15", 4, "keyint=15:min-keyint=15:slices=4", &[]),
             Self::WidePixels => encode("320x240:rate=15", 4, "keyint=15:min-keyint=15", &["-aspect", "32:9"]),
             Self::TwoPps => Self::Plain.access_units().iter().map(|unit| with_two_pps(unit)).collect(),
+            Self::TrailingBytes => {
+                let padded =
+                    |unit: &Unit| if unit_type(unit) == 7 { [unit, &[0x5a][..]].concat() } else { unit.clone() };
+                Self::Plain.access_units().iter().map(|units| units.iter().map(padded).collect()).collect()
+            }
             Self::Resized => {
                 let large = encode("640x360:rate=15", 2, "keyint=15:min-keyint=15", &[]);
                 Self::Plain.access_units()[..30].iter().cloned().chain(large).collect()

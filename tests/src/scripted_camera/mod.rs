@@ -6,10 +6,11 @@
 //! | [`case`] | the description of a camera |
 //! | [`media`] | its video, encoded once by FFmpeg |
 //! | [`session`], [`sender`] | its answers and its packets, without IO |
-//! | [`annex_b`], [`rtp`] | NAL units and packets |
+//! | [`annex_b`], [`fields`], [`rtp`] | NAL units, field pictures, packets |
 
 pub mod annex_b;
 pub mod case;
+pub mod fields;
 pub mod media;
 pub mod rtp;
 pub mod sender;

@@ -22,6 +22,7 @@ fn cameras_of_the_field_play_in_browsers() {
             Case { media: Media::Resized, ..Case::new("dn") },
             Case { media: Media::WidePixels, ..Case::new("wide") },
             Case { clock: Clock::Milliseconds, ..Case::new("ms") },
+            Case { media: Media::Fields, marker: Marker::Slice, ..Case::new("paff") },
             gop,
         ];
         let rows = cases.each_ref().map(|case| Row::new(case, AUTO));

@@ -129,6 +129,24 @@ fn fragmentation_of_any_kind_plays() {
     });
 }
 
+/// Both fields of a frame have the same timestamp, and each ends with the marker.
+#[test]
+fn field_pictures_play() {
+    within(TEST, async || {
+        let fields = Case { media: Media::Fields, marker: Marker::Slice, ..Case::new("paff") };
+        for (stream, watched) in look(&[(fields, EACH)]).await {
+            assert!(watched.offline.is_empty() && watched.errors.is_empty(), "{stream}: {watched:?}");
+            let frames = watched.fragments() / 2;
+            assert!(frames as f64 > RATE * WATCHED.as_secs_f64() * PLAYS, "{stream}: {frames} frames");
+            assert!(watched.decoded.len() + 2 > frames, "{stream}: {} of {frames} decoded", watched.decoded.len());
+            assert!(watched.decoded.iter().all(|size| size.starts_with("320,256")), "{stream}");
+            let (first, last) = (watched.times[0].1, watched.times[watched.times.len() - 1].1);
+            let (passed, expected) = ((last - first) as f64 / 90_000.0, frames as f64 / RATE);
+            assert!((passed - expected).abs() < 0.5, "{stream}: {frames} frames take {passed:.2} s");
+        }
+    });
+}
+
 /// FFmpeg takes all packets for those of one session.
 #[test]
 fn packets_of_a_dead_session_are_left_out() {

@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | [`fmp4`] | FFmpeg's output | any split gives the same output; published bytes can be parsed and say the same |
 //! | [`rtsp`] | an RTSP connection, as the camera sends it | any split gives the same output; what waits is bounded |
+//! | [`rtp`] | a camera's RTP packets of video | an epoch begins with a key frame; its timeline has no gap |
 //! | [`nut`] | a source's audio | any split gives the same output; no byte is lost |
 //! | [`nal`] | NAL units | an amended parameter set declares that frames are in order |
 //! | [`codecs`] | codec strings | formatting and parsing round-trip; a codec covers itself |
@@ -31,7 +32,7 @@ pub use crate::egress::hls::fuzz::hls;
 pub use crate::egress::websocket::fuzz::viewer;
 pub use crate::egress::whep::fuzz::whep;
 use crate::ingest::fuzz::piece;
-pub use crate::ingest::fuzz::{fmp4, rtsp};
+pub use crate::ingest::fuzz::{fmp4, rtp, rtsp};
 
 /// See the [module](self).
 pub fn nut(data: &[u8]) {

@@ -10,7 +10,9 @@ use crate::hub::{Hub, Stream};
 
 /// The note of a source that has sent video but no key frame yet.
 const AWAITS_KEY_FRAME: &str = "The camera sends video, which can be shown from its next key frame on. A shorter key frame \
-                                interval in the camera (\"I-frame interval\", \"GOP\"; no \"smart codec\") shortens the wait.";
+                                interval in the camera (\"I-frame interval\", \"GOP\"; no \"smart codec\") shortens the wait. \
+                                A camera with intra refresh has no key frames: turn that off, or set `encode = \"h264\"` \
+                                for this stream.";
 
 /// The catalogue of `hub` at `now`. `webrtc` says whether the relay offers WebRTC. `can_log_out` depends on the request and is
 /// false here.

@@ -3,13 +3,14 @@ use std::path::{Path, PathBuf};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 11] = [
+const TARGETS: [(&str, Target); 12] = [
     ("codecs", super::codecs),
     ("config", super::config),
     ("fmp4", super::fmp4),
     ("hls", super::hls),
     ("nal", super::nal),
     ("nut", super::nut),
+    ("rtp", super::rtp),
     ("rtsp", super::rtsp),
     ("page", super::page),
     ("tokens", super::tokens),

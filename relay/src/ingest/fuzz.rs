@@ -1,4 +1,4 @@
-//! The targets `fmp4` and `rtsp`: FFmpeg's output up to what is published of it, and a camera's connection.
+//! The targets `fmp4`, `rtsp` and `rtp`: FFmpeg's output up to what is published of it, a camera's connection, and its packets.
 
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::demuxer::{DemuxError, Demuxer, Segment};
@@ -8,6 +8,7 @@ use sightline_protocol::fragment::{FragmentHead, NtpTime};
 use sightline_protocol::message::TrackKind;
 
 use super::frame_order::{FrameOrder, Publish};
+pub use super::rtsp::fuzz::rtp;
 pub use super::rtsp_guard::fuzz::rtsp;
 
 /// The length of the pieces in which `data` arrives when it does not arrive as a whole: arbitrary, but the same each time.

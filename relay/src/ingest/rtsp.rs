@@ -6,6 +6,9 @@
 //! ([`FrameTimer`]). Nothing is queued: TCP slows down a camera that sends faster than this reads. A camera that needs FFmpeg
 //! ([`StopReason::Unsupported`]) has another outcome than one that cannot be reached.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::num::NonZeroU32;
 use std::pin::pin;
 
@@ -78,18 +81,11 @@ async fn play(source: &Source, url: &Url, audio_buffer: &AudioBuffer, publisher:
     };
     audio_buffer.describe(audio.as_ref().map(|(_, track)| track.describe()));
     let audio_index = audio.as_ref().map(|(index, _)| *index);
-    let mut audio = audio.map(|(_, track)| AudioWriter::new(audio_buffer, publisher.timeline, track));
-    let mut frames = FramePublisher {
-        frame_timer: FrameTimer::new(frame_rate),
-        clock_check: ClockCheck::default(),
-        clock: SourceClock::new(0),
-        family: Family::H264,
-        pps: None,
-        last_ticks: None,
-        time: None,
-        started: false,
-        sequence_number: 0,
-    };
+    let mut audio = audio.map(|(index, track)| {
+        let decoder = rtsp_audio::decoder(&session.streams()[index]);
+        AudioWriter::new(audio_buffer, publisher.timeline, track, decoder)
+    });
+    let mut frames = FramePublisher::new(frame_rate);
     let mut session = pin!(session);
     let connected = Instant::now();
     let mut last_frame = connected;
@@ -242,6 +238,21 @@ struct FramePublisher {
 }
 
 impl FramePublisher {
+    /// For a camera that announces this frame rate.
+    fn new(frame_rate: Option<f64>) -> Self {
+        Self {
+            frame_timer: FrameTimer::new(frame_rate),
+            clock_check: ClockCheck::default(),
+            clock: SourceClock::new(0),
+            family: Family::H264,
+            pps: None,
+            last_ticks: None,
+            time: None,
+            started: false,
+            sequence_number: 0,
+        }
+    }
+
     fn publish(
         &mut self,
         frame: VideoFrame,

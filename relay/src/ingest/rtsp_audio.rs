@@ -3,13 +3,15 @@
 //! Input are the frames and sender reports of [`retina`]; output is NUT, with decode times on the timeline of the video
 //! ([`AudioClock`]), as FFmpeg would write it. Nothing is queued: the audio buffer drops its oldest bytes when it is full.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use retina::client::Stream;
 use retina::codec::{AudioFrame, ParametersRef};
 use retina::rtcp::{ReceivedCompoundPacket, TypedPacketRef};
 use sightline_media::fmp4::writer::TIMESCALE;
+use sightline_media::g726;
 use sightline_media::nut::writer::{Codec, Track, Writer};
-
 use tracing::debug;
 
 use super::audio_clock::AudioClock;
@@ -25,8 +27,8 @@ fn unsupported(message: String) -> StopReason {
     StopReason::Unsupported(Unsupported::new(Cause::Audio, message))
 }
 
-/// The codec of a track by its encoding name in lower case (RFC 3551, section 6; RFC 3640, section 4.1). G.726 is not among
-/// them: NUT does not say how many bits its samples have.
+/// The codec of a track by its encoding name in lower case (RFC 3551, section 6; RFC 3640, section 4.1), as it is written. NUT does
+/// not say how many bits the codes of G.726 have, so the relay decodes it.
 pub(super) fn codec(encoding_name: &str) -> Result<Codec, StopReason> {
     match encoding_name {
         "mpeg4-generic" => Ok(Codec::Aac),
@@ -34,8 +36,25 @@ pub(super) fn codec(encoding_name: &str) -> Result<Codec, StopReason> {
         "pcmu" => Ok(Codec::PcmMulaw),
         "l16" => Ok(Codec::PcmS16Be),
         "g722" => Ok(Codec::G722),
+        name if g726_bits(name).is_some() => Ok(Codec::PcmS16Be),
         other => Err(unsupported(format!("the camera's audio is {other}"))),
     }
+}
+
+/// The bits of a code of G.726.
+fn g726_bits(encoding_name: &str) -> Option<u32> {
+    match encoding_name {
+        "g726-16" => Some(2),
+        "g726-24" => Some(3),
+        "g726-32" => Some(4),
+        "g726-40" => Some(5),
+        _ => None,
+    }
+}
+
+/// The decoder of a track that cannot be written as it is.
+pub(super) fn decoder(stream: &Stream) -> Option<g726::Decoder> {
+    g726_bits(stream.encoding_name()).and_then(g726::Decoder::new)
 }
 
 /// How a track that was set up is written.
@@ -63,15 +82,21 @@ pub(super) struct AudioWriter<'a> {
     timeline: u32,
     track: Track,
     writer: Writer,
+    decoder: Option<g726::Decoder>,
     clock: AudioClock,
     begun: bool,
 }
 
 impl<'a> AudioWriter<'a> {
     /// For a run of the source on that timeline.
-    pub(super) fn new(audio_buffer: &'a AudioBuffer, timeline: u32, track: Track) -> Self {
+    pub(super) fn new(
+        audio_buffer: &'a AudioBuffer,
+        timeline: u32,
+        track: Track,
+        decoder: Option<g726::Decoder>,
+    ) -> Self {
         let (writer, clock) = (Writer::new(&track), AudioClock::new(track.timescale));
-        Self { audio_buffer, timeline, track, writer, clock, begun: false }
+        Self { audio_buffer, timeline, track, writer, decoder, clock, begun: false }
     }
 
     /// A frame of the video has arrived. `time` is that of the clock in use, in seconds: arrival times may have replaced the
@@ -102,14 +127,20 @@ impl<'a> AudioWriter<'a> {
 
     /// A frame of the audio has arrived. `timeline` is the timeline minus the clock of the video, in its ticks.
     pub(super) fn frame(&mut self, frame: &AudioFrame, timeline: i64) {
-        let samples = if self.track.codec == Codec::PcmS16Be { self.track.channels.max(1) } else { 1 };
-        let length = i64::from(frame.frame_length().get() / samples);
+        // A decoder's state follows all packets, whether they have a place or not.
+        let samples = match &mut self.decoder {
+            Some(decoder) => decoder.decode(frame.data()).into_iter().flat_map(i16::to_be_bytes).collect(),
+            None => Cow::Borrowed(frame.data()),
+        };
+        let is_linear = self.track.codec == Codec::PcmS16Be && self.decoder.is_none();
+        let channels = if is_linear { self.track.channels.max(1) } else { 1 };
+        let length = i64::from(frame.frame_length().get() / channels);
         let timeline = timeline as f64 / f64::from(TIMESCALE);
         let timestamp = frame.timestamp().timestamp();
         let Some(decode_time) = self.clock.decode_time(timestamp, length, clock::now().as_secs_f64(), timeline) else {
             return;
         };
-        let Some(written) = self.writer.frame(decode_time, frame.data()) else { return };
+        let Some(written) = self.writer.frame(decode_time, &samples) else { return };
         if !self.begun {
             self.audio_buffer.begin(self.timeline, self.track.head());
             self.begun = true;

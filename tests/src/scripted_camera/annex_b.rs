@@ -54,25 +54,25 @@ fn units(stream: &[u8]) -> Vec<Unit> {
 
 /// A copy of a picture parameter set of id 0 with another id.
 pub fn second_pps(pps: &[u8]) -> Unit {
-    let bits = to_bits(&pps[1..]);
+    let bits = bits_of(&pps[1..]);
     let (id, rest) = read_ue(&bits, 0);
     assert_eq!(id, 0, "the encoder uses one parameter set");
-    to_unit(pps[0], &[&ue(SECOND_PPS)[..], &bits[rest..]].concat())
+    unit_of(pps[0], &[&ue(SECOND_PPS)[..], &bits[rest..]].concat())
 }
 
 /// A copy of a slice that refers to [`second_pps`].
 pub fn with_second_pps(slice: &[u8]) -> Unit {
-    let bits = to_bits(&slice[1..]);
+    let bits = bits_of(&slice[1..]);
     // `first_mb_in_slice`, `slice_type`, `pic_parameter_set_id` (section 7.3.3).
     let (_, at) = read_ue(&bits, 0);
     let (_, at) = read_ue(&bits, at);
     let (id, rest) = read_ue(&bits, at);
     assert_eq!(id, 0, "the encoder uses one parameter set");
-    to_unit(slice[0], &[&bits[..at], &ue(SECOND_PPS), &bits[rest..]].concat())
+    unit_of(slice[0], &[&bits[..at], &ue(SECOND_PPS), &bits[rest..]].concat())
 }
 
 /// The bits of a unit without emulation prevention bytes (section 7.4.1).
-fn to_bits(bytes: &[u8]) -> Vec<bool> {
+pub(super) fn bits_of(bytes: &[u8]) -> Vec<bool> {
     let mut bits = Vec::with_capacity(bytes.len() * 8);
     let mut zeros = 0;
     for &byte in bytes {
@@ -86,7 +86,9 @@ fn to_bits(bytes: &[u8]) -> Vec<bool> {
     bits
 }
 
-fn to_unit(header: u8, bits: &[bool]) -> Unit {
+/// A unit of these bits, with emulation prevention bytes. What follows the last 1 is left out.
+pub(super) fn unit_of(header: u8, bits: &[bool]) -> Unit {
+    let bits = &bits[..bits.iter().rposition(|&bit| bit).map_or(0, |last| last + 1)];
     let mut unit = vec![header];
     let mut zeros = 0;
     for byte in
@@ -103,10 +105,15 @@ fn to_unit(header: u8, bits: &[bool]) -> Unit {
 }
 
 /// The Exp-Golomb value at `at`, and where it ends (section 9.1).
-fn read_ue(bits: &[bool], at: usize) -> (u32, usize) {
+pub(super) fn read_ue(bits: &[bool], at: usize) -> (u32, usize) {
     let zeros = bits[at..].iter().take_while(|&&bit| !bit).count();
     let end = at + 2 * zeros + 1;
     (bits[at + zeros..end].iter().fold(0, |value, &bit| value << 1 | u32::from(bit)) - 1, end)
+}
+
+/// Where the Exp-Golomb value at `at` ends.
+pub(super) fn ue_end(bits: &[bool], at: usize) -> usize {
+    read_ue(bits, at).1
 }
 
 fn ue(value: u32) -> Vec<bool> {
@@ -138,10 +145,10 @@ mod tests {
     fn rewritten_units_refer_to_the_second_set() {
         // Id 0, then whatever follows: 1 1 101010 …
         let pps = second_pps(&[0x68, 0b1110_1010, 0x80]);
-        assert_eq!(read_ue(&to_bits(&pps[1..]), 0), (SECOND_PPS, 9));
+        assert_eq!(read_ue(&bits_of(&pps[1..]), 0), (SECOND_PPS, 9));
         // Macroblock 0, type 5 (00110), set 0.
         let slice = with_second_pps(&[0x41, 0b1001_1010, 0, 0, 3, 1]);
-        let bits = to_bits(&slice[1..]);
+        let bits = bits_of(&slice[1..]);
         assert_eq!(read_ue(&bits, 6), (SECOND_PPS, 15));
         assert_eq!(bits.len(), 5 * 8, "whole bytes stay aligned");
     }

@@ -25,7 +25,7 @@ pub struct Case {
     pub described_sets: DescribedSets,
     /// More lines of the session description, before those of the video.
     pub sdp_before: &'static [&'static str],
-    /// A second medium, of G.711 sound.
+    /// A second medium.
     pub sound: Option<Sound>,
     /// What authentication it asks for.
     pub login: Option<Login>,
@@ -35,6 +35,10 @@ pub struct Case {
     pub keepalive: Keepalive,
     /// The seconds after which its session ends without keepalives.
     pub session_timeout: u32,
+    /// Whether its session ends without keepalives, as most do.
+    pub needs_keepalives: bool,
+    /// Whether packets of a session that has ended come among its own, from before the answer to PLAY on (live555 before 2018).
+    pub dead_session: bool,
     /// Whether it refuses media in the RTSP connection.
     pub udp_only: bool,
     /// What it sends besides, or in place of, its video.
@@ -59,6 +63,8 @@ impl Case {
             refusal: None,
             keepalive: Keepalive::Answered,
             session_timeout: 60,
+            needs_keepalives: false,
+            dead_session: false,
             udp_only: false,
             attack: None,
         }
@@ -74,6 +80,8 @@ pub enum Marker {
     Slice,
     /// Those of parameter sets as well, which have the timestamp of the frame before.
     ParameterSets,
+    /// That of an SEI message before each frame as well, which has a packet of its own.
+    Sei,
     /// None.
     Never,
 }
@@ -87,6 +95,8 @@ pub enum Fragments {
     ReservedBit,
     /// The last one has no bytes.
     EmptyLast,
+    /// All but the first one say that they are of another NAL unit type.
+    OtherTypes,
     /// All NAL units of a frame in one, with start codes between them.
     StartCodes,
 }
@@ -121,11 +131,24 @@ pub enum DescribedSets {
     None,
 }
 
-/// A track of G.711 A-law, of 20 ms per packet.
+/// A codec of sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoundCodec {
+    /// G.711 A-law.
+    Alaw,
+    /// G.726 at 32 kbit/s.
+    G726,
+}
+
+/// A track of sound, of 20 ms per packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sound {
+    /// Its codec.
+    pub codec: SoundCodec,
     /// It stops after this.
     pub stops_after: Duration,
+    /// By how many seconds its clock goes ahead of the video's after two seconds.
+    pub steps: u32,
 }
 
 /// A user name and password, and the challenges.

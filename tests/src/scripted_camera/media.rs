@@ -4,8 +4,9 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::annex_b::{self, Unit, access_units, is_slice, unit_type};
+use super::fields::as_fields;
 
-/// A video. All but the resized one have 320x240 pixels; no B-frames.
+/// A video. All but two have 320x240 pixels; no B-frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
     /// 15 frames a second, a key frame every second.
@@ -16,6 +17,10 @@ pub enum Media {
     TwoPps,
     /// The same with pixels of an aspect ratio of 8:3.
     WidePixels,
+    /// The same with a byte of nonsense after each SPS.
+    TrailingBytes,
+    /// Field pictures of 320x256 (PAFF), two in each access unit here.
+    Fields,
     /// Two seconds of 320x240, then two of 640x360.
     Resized,
     /// Five frames a second, and a key frame after every `0` frames.
@@ -55,6 +60,12 @@ impl Media {
             Self::Slices => encode("320x240:rate=15", 4, "keyint=15:min-keyint=15:slices=4", &[]),
             Self::WidePixels => encode("320x240:rate=15", 4, "keyint=15:min-keyint=15", &["-aspect", "32:9"]),
             Self::TwoPps => Self::Plain.access_units().iter().map(|unit| with_two_pps(unit)).collect(),
+            Self::TrailingBytes => {
+                let padded =
+                    |unit: &Unit| if unit_type(unit) == 7 { [unit, &[0x5a][..]].concat() } else { unit.clone() };
+                Self::Plain.access_units().iter().map(|units| units.iter().map(padded).collect()).collect()
+            }
+            Self::Fields => as_fields(&encode("320x128:rate=30", 4, "keyint=30:min-keyint=30:ref=1", &[])),
             Self::Resized => {
                 let large = encode("640x360:rate=15", 2, "keyint=15:min-keyint=15", &[]);
                 Self::Plain.access_units()[..30].iter().cloned().chain(large).collect()

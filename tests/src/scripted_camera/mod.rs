@@ -6,109 +6,146 @@
 //! | [`case`] | the description of a camera |
 //! | [`media`] | its video, encoded once by FFmpeg |
 //! | [`session`], [`sender`] | its answers and its packets, without IO |
-//! | [`annex_b`], [`rtp`] | NAL units and packets |
+//! | [`annex_b`], [`fields`], [`rtp`] | NAL units, field pictures, packets |
 
 pub mod annex_b;
 pub mod case;
+pub mod fields;
 pub mod media;
 pub mod rtp;
 pub mod sender;
 pub mod session;
 
+use std::net::TcpListener as StdListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use case::Case;
 use sender::{Packet, Sender};
 use session::{Request, Session, Then, Transport};
 
-/// Cameras behind one port, one per path. They end with this.
+/// A camera in a thread of its own: neither a busy test nor another camera makes it late. It ends with this.
 #[derive(Debug)]
 pub struct ScriptedCamera {
+    name: &'static str,
     port: u16,
-    requests: Arc<Mutex<Vec<Request>>>,
-    task: AbortHandle,
+    record: Arc<Record>,
+    /// Dropped to end the thread.
+    _running: oneshot::Sender<()>,
+}
+
+/// What a camera was asked and has sent.
+#[derive(Debug, Default)]
+struct Record {
+    requests: Mutex<Vec<Request>>,
+    /// Frames of all sessions.
+    frames: AtomicUsize,
 }
 
 impl ScriptedCamera {
-    /// Starts these cameras.
-    pub async fn start(cases: Vec<Case>) -> Self {
+    /// Starts a camera.
+    pub fn start(case: Case) -> Self {
         // Encoding takes time that would be missing while a relay waits.
-        cases.iter().for_each(|case| _ = case.media.access_units());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        case.media.access_units();
+        let name = case.name;
+        let listener = StdListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket can be");
         let port = listener.local_addr().expect("an address").port();
-        let requests = Arc::default();
-        let task = tokio::spawn(accept(listener, cases.into(), Arc::clone(&requests))).abort_handle();
-        Self { port, requests, task }
+        let record = Arc::new(Record::default());
+        let (running, ended) = oneshot::channel::<()>();
+        let serving = record.clone();
+        std::thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).expect("a runtime runs");
+                tokio::select! {
+                    () = accept(listener, case.into(), serving) => {}
+                    _ = ended => {}
+                }
+            });
+        });
+        Self { name, port, record, _running: running }
     }
 
-    /// The address of a camera. `login` is empty or ends with `@`.
-    pub fn url(&self, name: &str, login: &str) -> String {
-        format!("rtsp://{login}127.0.0.1:{}/{name}", self.port)
+    /// Its address. `login` is empty or ends with `@`.
+    pub fn url(&self, login: &str) -> String {
+        format!("rtsp://{login}127.0.0.1:{}/{}", self.port, self.name)
     }
 
-    /// How often a camera was sent a method.
-    pub fn count(&self, name: &str, method: &str) -> usize {
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.iter().filter(|request| request.path() == name && request.method == method).count()
+    /// How often it was sent a method.
+    pub fn count(&self, method: &str) -> usize {
+        let requests = self.record.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.iter().filter(|request| request.method == method).count()
+    }
+
+    /// How many frames it has sent in all sessions.
+    pub fn frames(&self) -> usize {
+        self.record.frames.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for ScriptedCamera {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, cases: Arc<[Case]>, requests: Arc<Mutex<Vec<Request>>>) {
+async fn accept(listener: TcpListener, case: Arc<Case>, record: Arc<Record>) {
     // Aborts its tasks when it is dropped.
     let mut connections = JoinSet::new();
     loop {
         let (connection, _) = listener.accept().await.expect("it listens");
-        connections.spawn(serve(connection, cases.clone(), requests.clone()));
+        connections.spawn(serve(connection, case.clone(), record.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// Serves one connection until it ends.
-async fn serve(connection: TcpStream, cases: Arc<[Case]>, requests: Arc<Mutex<Vec<Request>>>) -> Option<()> {
+async fn serve(connection: TcpStream, case: Arc<Case>, record: Arc<Record>) -> Option<()> {
     let (reader, mut writer) = connection.into_split();
     let (sender, mut requests_in) = mpsc::channel(16);
     // In a task of its own: a read that is cancelled in the middle of a request would lose its beginning.
     let mut reading = JoinSet::new();
     reading.spawn(read_requests(BufReader::new(reader), sender));
     let first = requests_in.recv().await?;
-    let Some(case) = cases.iter().find(|case| case.name == first.path()) else {
+    if first.path() != case.name {
         let not_found = format!("RTSP/1.0 404 Not Found\r\nCSeq: {}\r\n\r\n", first.header("cseq"));
         return writer.write_all(not_found.as_bytes()).await.ok();
-    };
-    let (mut session, mut sender, mut request) = (Session::new(case), None, Some(first));
+    }
+    let (mut session, mut sender, mut request) = (Session::new(&case), None, Some(first));
     let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
-    let mut start = Instant::now();
+    let (mut start, mut last_request) = (Instant::now(), Instant::now());
     loop {
+        if case.needs_keepalives && last_request.elapsed().as_secs() > case.session_timeout.into() {
+            return None;
+        }
         if let Some(request) = request.take() {
-            requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+            record.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             let (answer, then) = session.answer(&request);
-            writer.write_all(&answer).await.ok()?;
+            if request.method == "SETUP" {
+                for packet in sender::before_playing(&case) {
+                    send(&packet, &session, &mut writer, &udp).await?;
+                }
+            }
+            for part in answer.parts() {
+                writer.write_all(part).await.ok()?;
+            }
+            last_request = Instant::now();
             match then {
                 Then::Continue => {}
-                Then::Play => (sender, start) = (Some(Sender::new(case)), Instant::now()),
+                Then::Play => (sender, start) = (Some(Sender::new(&case)), Instant::now()),
                 Then::Close => return None,
             }
         }
         let due = sender.as_ref().and_then(Sender::due).map(|due| start + due);
         tokio::select! {
-            biased;
             () = sleep_until(due.unwrap_or(start)), if due.is_some() => {
                 for packet in sender.iter_mut().flat_map(Sender::send) {
                     send(&packet, &session, &mut writer, &udp).await?;
                 }
+                record.frames.fetch_add(sender.as_mut().map_or(0, Sender::take_sent), Ordering::Relaxed);
                 // A camera without pauses reads requests as well.
                 tokio::task::yield_now().await;
             }

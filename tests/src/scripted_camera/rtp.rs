@@ -41,8 +41,15 @@ pub fn payloads(unit: &[u8], form: Fragments) -> Vec<Vec<u8>> {
     }
     let (indicator, last) = (unit[0] & 0xe0 | 28, parts.len() - 1);
     let kind = unit_type(unit) | if form == Fragments::ReservedBit { 0x20 } else { 0 };
-    let header = |at: usize| kind | u8::from(at == 0) << 7 | u8::from(at == last) << 6;
+    let kind = |at: usize| if form == Fragments::OtherTypes && at > 0 { 1 } else { kind };
+    let header = |at: usize| kind(at) | u8::from(at == 0) << 7 | u8::from(at == last) << 6;
     parts.iter().enumerate().map(|(at, part)| [&[indicator, header(at)], *part].concat()).collect()
+}
+
+/// A packet of a session that has ended: of another source, with other numbers and times.
+pub fn of_dead_session(number: usize) -> Vec<u8> {
+    let mut track = Track { payload_type: 96, ssrc: 0x00c0_ffee, sequence: 40_000u16.wrapping_add(number as u16) };
+    track.packet(3_000_000_000u32.wrapping_add(3000 * number as u32), true, &[0x41, 0x9a, 0x5a, 0x5a, 0x5a])
 }
 
 /// A packet in the RTSP connection (RFC 2326, section 10.12).

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use md5::Digest as _;
 
 use super::annex_b::{is_parameter_set, unit_type};
-use super::case::{Attack, Case, DescribedSets, Keepalive, Login};
+use super::case::{Attack, Case, DescribedSets, Keepalive, Login, SoundCodec};
 
 const NONCE: &str = "dcd98b7102dd2f0e8b11d0f600bfb0c0";
 
@@ -66,6 +66,29 @@ pub enum Then {
     Close,
 }
 
+/// An answer: bytes, perhaps with a filler in their midst that is too long to be kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    before: Vec<u8>,
+    filler: Vec<u8>,
+    repeated: usize,
+    after: Vec<u8>,
+}
+
+impl Answer {
+    /// Its bytes, in order.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let filler = std::iter::repeat_n(&self.filler[..], self.repeated);
+        std::iter::once(&self.before[..]).chain(filler).chain([&self.after[..]])
+    }
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(before: Vec<u8>) -> Self {
+        Self { before, ..Self::default() }
+    }
+}
+
 /// A viewer's session.
 #[derive(Debug)]
 pub struct Session<'a> {
@@ -82,7 +105,16 @@ impl<'a> Session<'a> {
     }
 
     /// The answer to a request; empty for none.
-    pub fn answer(&mut self, request: &Request) -> (Vec<u8>, Then) {
+    pub fn answer(&mut self, request: &Request) -> (Answer, Then) {
+        let (answer, then) = self.short_answer(request);
+        let fits = request.method == "DESCRIBE" && answer.starts_with(b"RTSP/1.0 200");
+        (
+            self.case.attack.filter(|_| fits).and_then(|attack| lengthened(attack, &answer)).unwrap_or(answer.into()),
+            then,
+        )
+    }
+
+    fn short_answer(&mut self, request: &Request) -> (Vec<u8>, Then) {
         let reply = |status: &str, more: &[String], body: &str| {
             let mut text = format!("RTSP/1.0 {status}\r\nCSeq: {}\r\n", request.header("cseq"));
             more.iter().for_each(|line| text += &format!("{line}\r\n"));
@@ -117,9 +149,6 @@ impl<'a> Session<'a> {
             "DESCRIBE" => {
                 let mut more = vec!["Content-Type: application/sdp".to_owned()];
                 more.push(format!("Content-Base: {}/", request.uri.trim_end_matches('/')));
-                if let Some(Attack::Header(bytes)) = self.case.attack {
-                    more.push(format!("X-Long: {}", "x".repeat(bytes)));
-                }
                 (reply("200 OK", &more, &self.description()), Then::Continue)
             }
             "SETUP" => match self.set_up(request) {
@@ -161,16 +190,14 @@ impl<'a> Session<'a> {
             &video,
             "a=control:track0",
         ]);
-        if self.case.sound.is_some() {
-            lines.extend(["m=audio 0 RTP/AVP 8", "a=rtpmap:8 PCMA/8000", "a=control:track1"]);
-        }
-        let mut text = lines.join("\r\n") + "\r\n";
-        if let Some(Attack::Description(bytes)) = self.case.attack {
-            while text.len() < bytes {
-                text += "a=x:000000000000000000000000000000000000000000000000000000000000\r\n";
+        match self.case.sound.map(|sound| sound.codec) {
+            Some(SoundCodec::Alaw) => lines.extend(["m=audio 0 RTP/AVP 8", "a=rtpmap:8 PCMA/8000", "a=control:track1"]),
+            Some(SoundCodec::G726) => {
+                lines.extend(["m=audio 0 RTP/AVP 97", "a=rtpmap:97 G726-32/8000", "a=control:track1"]);
             }
+            None => {}
         }
-        text
+        lines.join("\r\n") + "\r\n"
     }
 
     fn described_sets(&self) -> String {
@@ -190,6 +217,29 @@ impl<'a> Session<'a> {
         let encoded: Vec<_> = sets.iter().map(|set| BASE64_STANDARD.encode(set)).collect();
         if encoded.is_empty() { String::new() } else { format!(";sprop-parameter-sets={}", encoded.join(",")) }
     }
+}
+
+/// The answer to DESCRIBE as an attack sends it.
+fn lengthened(attack: Attack, answer: &[u8]) -> Option<Answer> {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let line = format!("a=x:{}\r\n", "0".repeat(1018)).into_bytes();
+    let answer = match attack {
+        Attack::Description(bytes) => {
+            let repeated = bytes / line.len();
+            let length = format!("Content-Length: {}", body.len() + repeated * line.len());
+            let head = head.replace(&format!("Content-Length: {}", body.len()), &length);
+            Answer { before: format!("{head}\r\n\r\n{body}").into_bytes(), filler: line, repeated, after: Vec::new() }
+        }
+        Attack::Header(bytes) => Answer {
+            before: format!("{head}\r\nX-Long: ").into_bytes(),
+            filler: vec![b'x'; 1024],
+            repeated: bytes / 1024,
+            after: format!("\r\n\r\n{body}").into_bytes(),
+        },
+        _ => return None,
+    };
+    Some(answer)
 }
 
 fn challenges(login: Login) -> Vec<String> {

@@ -2,7 +2,6 @@
 //! BYE). Packets and time in, a refusal out.
 
 use std::collections::HashMap;
-
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,12 +20,18 @@ const FRAMES_PER_SECOND: f64 = 240.0;
 /// Frames that may come at once: a server sends the GOP that it has stored.
 const BURST: f64 = 960.0;
 
+/// Sources that are remembered: those of one session, with its RTCP.
+const DEAD_MAX: usize = 16;
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Budget {
     begun: Instant,
     /// By channel: there are 256 at most.
     tracks: HashMap<u8, TrackBudget>,
+    /// Sources of a session that has ended, and the budget for what they send.
+    dead: Vec<u32>,
+    dead_track: TrackBudget,
 }
 
 #[derive(Debug)]
@@ -42,15 +47,13 @@ struct TrackBudget {
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self { begun: Instant::now(), tracks: HashMap::new() }
+        Self { begun: Instant::now(), tracks: HashMap::new(), dead: Vec::new(), dead_track: TrackBudget::new() }
     }
 
     /// Counts the packet on a channel.
     pub(super) fn packet(&mut self, channel: u8, packet: &[u8], now: Instant) -> Result<(), Refusal> {
         let now = now.saturating_duration_since(self.begun);
-        let frames = || RateLimiter::new(FRAMES_PER_SECOND, BURST);
-        let fresh = || TrackBudget { ssrc: None, has_sent_bye: false, timestamp: None, bytes: 0, frames: frames() };
-        self.tracks.entry(channel).or_insert_with(fresh).packet(packet, now)?;
+        self.tracks.entry(channel).or_insert_with(TrackBudget::new).packet(packet, now)?;
         for ssrc in byes(packet) {
             self.tracks
                 .values_mut()
@@ -58,6 +61,22 @@ impl Budget {
                 .for_each(|track| track.has_sent_bye = true);
         }
         Ok(())
+    }
+
+    /// Whether a packet belongs to a session that has ended: its source was heard `before_play`. Old live555 servers send such a
+    /// session's media into the connection that got its number.
+    pub(super) fn is_dead(&mut self, packet: &[u8], before_play: bool) -> bool {
+        let Some(ssrc) = word(packet, if is_rtcp(packet) { 4 } else { 8 }) else { return before_play };
+        let is_known = self.dead.contains(&ssrc);
+        if before_play && !is_known && self.dead.len() < DEAD_MAX {
+            self.dead.push(ssrc);
+        }
+        before_play || is_known
+    }
+
+    /// Counts a packet that [`Self::is_dead`]: apart from the others, whose frames it does not end.
+    pub(super) fn dead_packet(&mut self, packet: &[u8], now: Instant) -> Result<(), Refusal> {
+        self.dead_track.packet(packet, now.saturating_duration_since(self.begun))
     }
 
     /// Whether every track that has sent media has ended it (RTCP BYE, RFC 3550, section 6.6).
@@ -68,6 +87,11 @@ impl Budget {
 }
 
 impl TrackBudget {
+    fn new() -> Self {
+        let frames = RateLimiter::new(FRAMES_PER_SECOND, BURST);
+        Self { ssrc: None, has_sent_bye: false, timestamp: None, bytes: 0, frames }
+    }
+
     fn packet(&mut self, packet: &[u8], now: Duration) -> Result<(), Refusal> {
         // RTCP has no timestamp here: each packet counts.
         let is_rtcp = is_rtcp(packet);
@@ -163,6 +187,21 @@ mod tests {
         assert!(bytes_until_refusal(&h265) < ACCESS_UNIT_MAX / 10, "aggregated in H.265");
         assert!(bytes_until_refusal(&[0x61; 1200]) > ACCESS_UNIT_MAX / 2, "a slice of H.264 that is a reference");
         assert!(bytes_until_refusal(&[0x7c]) < ACCESS_UNIT_MAX / 60, "tiny packets");
+    }
+
+    #[test]
+    fn sources_heard_before_play_stay_dead() {
+        let mut budget = Budget::new();
+        let from = |ssrc: u8| [&packet(0, true, &[0x41])[..11], &[ssrc, 0x41]].concat();
+        let report = |ssrc: u8| [0x80, 200, 0, 1, 0, 0, 0, ssrc];
+        assert!(budget.is_dead(&from(7), true) && budget.is_dead(&report(8), true));
+        assert!(
+            budget.is_dead(&from(7), false) && budget.is_dead(&report(7), false) && budget.is_dead(&from(8), false)
+        );
+        assert!(!budget.is_dead(&from(9), false) && !budget.is_dead(&report(9), false));
+        assert!(!budget.is_dead(&[0x80], false) && budget.is_dead(&[], true), "nonsense is not of a session");
+        (0..u8::MAX).for_each(|ssrc| assert!(budget.is_dead(&from(ssrc), true)));
+        assert_eq!(budget.dead.len(), DEAD_MAX);
     }
 
     #[test]

@@ -51,12 +51,23 @@ pub(super) struct Dialogue {
     login: Option<(String, String)>,
     authentication: Option<PasswordClient>,
     pending: Option<Pending>,
+    /// Whether the reader has asked to play.
+    has_asked_to_play: bool,
     playing: bool,
 }
 
 impl Dialogue {
     pub(super) fn new(local: String, camera: String, login: Option<(String, String)>) -> Self {
-        Self { local, camera, camera_ip: None, login, authentication: None, pending: None, playing: false }
+        Self {
+            local,
+            camera,
+            camera_ip: None,
+            login,
+            authentication: None,
+            pending: None,
+            has_asked_to_play: false,
+            playing: false,
+        }
     }
 
     /// Sets the address that media by UDP comes from.
@@ -73,6 +84,7 @@ impl Dialogue {
     pub(super) fn request(&mut self, mut message: Message, now: Instant) -> Forward {
         let mut words = message.head.split(' ');
         let (method, uri) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+        self.has_asked_to_play |= method == "PLAY";
         let meant = uri.replacen(&self.local, &self.camera, 1);
         message.head = message.head.replacen(&uri, &meant, 1);
         let number = message.number().unwrap_or_default();
@@ -109,6 +121,11 @@ impl Dialogue {
         }
         self.pending = None;
         Ok(Forward::Reader(message.bytes()))
+    }
+
+    /// Whether media may come: packets before that are of another session.
+    pub(super) fn has_asked_to_play(&self) -> bool {
+        self.has_asked_to_play
     }
 
     /// When [`Self::overdue`] is to be called.

@@ -11,13 +11,15 @@ use crate::ingest::fuzz::piece;
 
 /// See [`crate::fuzz`].
 pub fn rtsp(data: &[u8]) {
-    let whole = passed(data, data.len().max(1));
-    let pieces = passed(data, piece(data));
-    assert_eq!(whole, pieces);
+    for method in ["DESCRIBE", "PLAY"] {
+        let whole = passed(method, data, data.len().max(1));
+        let pieces = passed(method, data, piece(data));
+        assert_eq!(whole, pieces);
+    }
 }
 
-/// What reaches the reader, whether the camera was answered, and why it ended. The answer itself contains a random number.
-fn passed(data: &[u8], size: usize) -> (Vec<u8>, bool, Option<Refusal>) {
+/// What reaches the reader after a request of this `method`, whether the camera was answered, and why it ended. The answer itself contains a random number.
+fn passed(method: &str, data: &[u8], size: usize) -> (Vec<u8>, bool, Option<Refusal>) {
     let login = Some(("user".to_owned(), "password".to_owned()));
     let mut guarded = Guarded {
         dialogue: Dialogue::new("rtsp://127.0.0.1:1/key".to_owned(), "rtsp://camera".to_owned(), login),
@@ -25,7 +27,7 @@ fn passed(data: &[u8], size: usize) -> (Vec<u8>, bool, Option<Refusal>) {
         media: Media::Bounded,
         refusal: Default::default(),
     };
-    let request = "DESCRIBE rtsp://127.0.0.1:1/key/a RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_owned();
+    let request = format!("{method} rtsp://127.0.0.1:1/key/a RTSP/1.0\r\nCSeq: 1\r\n\r\n");
     let now = Instant::now();
     guarded.dialogue.request(Message { head: request, body: Default::default() }, now);
     let (mut down, mut passed) = (BytesMut::new(), Passed::default());

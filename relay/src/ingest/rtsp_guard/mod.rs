@@ -222,7 +222,12 @@ impl Guarded {
             match piece {
                 Piece::Message(message) => passed.add(self.dialogue.take_camera(message)?),
                 Piece::Packet(packet) => {
-                    let counted = self.budget.packet(packet[1], &packet[4..], now);
+                    let (channel, content) = (packet[1], &packet[4..]);
+                    if self.budget.is_dead(content, !self.dialogue.has_asked_to_play()) {
+                        self.budget.dead_packet(content, now)?;
+                        continue;
+                    }
+                    let counted = self.budget.packet(channel, content, now);
                     if self.media == Media::Bounded {
                         counted?;
                     }

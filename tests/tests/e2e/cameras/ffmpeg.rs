@@ -80,13 +80,13 @@ fn source_that_leads_to_another_host_is_refused_and_nothing_is_fetched() {
         let playlists = Server::start(playlists).await;
         let redirect = format!("302 Moved\r\nLocation: rtsp://{inner}/a").leak();
         let case = Case { refusal: Some(("DESCRIBE", redirect)), ..Case::new("redirect") };
-        let camera = ScriptedCamera::start(vec![case]).await;
+        let camera = ScriptedCamera::start(case);
         let config = format!(
             "[streams.http]\nsource = \"http://{moved}/a\"\n[streams.hls]\nsource = \"{}\"\n\
              [streams.rtsp]\nsource = \"{}\"\nreader = \"ffmpeg\"\n\
              [streams.allowed]\nsource = \"http://{moved}/a\"\nredirect_hosts = [\"{INNER}\"]\n",
             playlists.url("/a.m3u8"),
-            camera.url("redirect", ""),
+            camera.url(""),
         );
         let relay = Setup::config(config).start().await;
         told(&relay, "http", "leads to another host").await;

@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
+use sightline_protocol::catalogue::ReaderName;
+use sightline_protocol::message::{ClientMessage, Play, TrackKind};
+use sightline_protocol::stream::VariantChoice;
 use sightline_tests::http::Server;
 use sightline_tests::run::{until, within};
-use sightline_tests::scripted_camera::case::{Clock, DescribedSets, Fragments, Marker, Sound};
+use sightline_tests::scripted_camera::case::{DescribedSets, Fragments, Marker, Sound, SoundCodec};
 use sightline_tests::scripted_camera::media::Media;
+use sightline_tests::tracks::Tracks;
 
 use super::*;
 
@@ -39,6 +43,8 @@ fn slices_and_parameter_sets_of_any_kind_play() {
         let without_pps = Case { described_sets: DescribedSets::SpsOnly, ..Case::new("spsonly") };
         let without = Case { described_sets: DescribedSets::None, ..Case::new("nosprop") };
         let set_marked = Case { marker: Marker::ParameterSets, ..Case::new("spsmark") };
+        let sei_marked = Case { marker: Marker::Sei, ..Case::new("seimark") };
+        let trailing = Case { media: Media::TrailingBytes, ..Case::new("spstrail") };
         let unmarked = Case { marker: Marker::Never, ..Case::new("nomark") };
         play(&[
             (Case::new("plain"), EACH),
@@ -49,6 +55,8 @@ fn slices_and_parameter_sets_of_any_kind_play() {
             (without_pps, &[AUTO]),
             (without, &[AUTO, FFMPEG]),
             (set_marked, &[AUTO]),
+            (sei_marked, &[AUTO, FFMPEG]),
+            (trailing, &[AUTO, FFMPEG]),
             (unmarked, &[AUTO]),
         ])
         .await;
@@ -114,9 +122,36 @@ fn fragmentation_of_any_kind_plays() {
         play(&[
             (case("fureserved", Fragments::ReservedBit), &[AUTO, FFMPEG]),
             (case("fuempty", Fragments::EmptyLast), &[AUTO, FFMPEG]),
-            (case("fuannexb", Fragments::StartCodes), &[AUTO]),
+            (case("fuannexb", Fragments::StartCodes), &[AUTO, FFMPEG]),
+            (case("futypes", Fragments::OtherTypes), &[AUTO, FFMPEG]),
         ])
         .await;
+    });
+}
+
+/// Both fields of a frame have the same timestamp, and each ends with the marker.
+#[test]
+fn field_pictures_play() {
+    within(TEST, async || {
+        let fields = Case { media: Media::Fields, marker: Marker::Slice, ..Case::new("paff") };
+        for (stream, watched) in look(&[(fields, EACH)]).await {
+            assert!(watched.offline.is_empty() && watched.errors.is_empty(), "{stream}: {watched:?}");
+            let frames = watched.fragments() / 2;
+            assert!(frames as f64 > RATE * WATCHED.as_secs_f64() * PLAYS, "{stream}: {frames} frames");
+            assert!(watched.decoded.len() + 2 > frames, "{stream}: {} of {frames} decoded", watched.decoded.len());
+            assert!(watched.decoded.iter().all(|size| size.starts_with("320,256")), "{stream}");
+            let (first, last) = (watched.times[0].1, watched.times[watched.times.len() - 1].1);
+            let (passed, expected) = ((last - first) as f64 / 90_000.0, frames as f64 / RATE);
+            assert!((passed - expected).abs() < 0.5, "{stream}: {frames} frames take {passed:.2} s");
+        }
+    });
+}
+
+/// FFmpeg takes all packets for those of one session.
+#[test]
+fn packets_of_a_dead_session_are_left_out() {
+    within(TEST, async || {
+        play(&[(Case { dead_session: true, ..Case::new("dead") }, &[AUTO, DIRECT])]).await;
     });
 }
 
@@ -174,11 +209,40 @@ fn playlists_and_files_are_paced() {
 }
 
 #[test]
-fn sound_that_stops_leaves_the_video_alone() {
+fn sound_that_stops_or_steps_leaves_the_video_alone() {
     within(TEST, async || {
-        let stops = Case { sound: Some(Sound { stops_after: Duration::from_secs(2) }), ..Case::new("soundstops") };
-        for watched in play(&[(stops, EACH)]).await {
-            assert!(watched.longest_gap < Duration::from_secs(1), "no video for {:?}", watched.longest_gap);
+        let sound = |name, stops_after, steps| {
+            let stops_after = Duration::from_secs(stops_after);
+            Case { sound: Some(Sound { codec: SoundCodec::Alaw, stops_after, steps }), ..Case::new(name) }
+        };
+        for watched in play(&[(sound("soundstops", 2, 0), EACH), (sound("soundsteps", 60, 10), EACH)]).await {
+            // A muxer that waits for sound does so for four seconds or more.
+            assert!(watched.longest_gap < Duration::from_secs(3), "no video for {:?}", watched.longest_gap);
         }
+    });
+}
+
+#[test]
+fn g726_becomes_aac() {
+    within(TEST, async || {
+        let sound = Sound { codec: SoundCodec::G726, stops_after: TEST, steps: 0 };
+        let case = Case { sound: Some(sound), ..Case::new("g726") };
+        let rows = [Row::new(&case, AUTO), Row::new(&case, FFMPEG)];
+        let scene = Scene::open(&rows).await;
+        let mut viewer = Viewer::v1(&scene.relay, "g726-auto").await;
+        let (codecs, tracks) = (PLAYS_BOTH.map(str::to_owned).to_vec(), vec![TrackKind::Video, TrackKind::Audio]);
+        viewer.send(&ClientMessage::Play(Play { codecs, variant: VariantChoice::Auto, tracks })).await;
+        let mut tracks = Tracks::default();
+        tracks.until_audio(&mut viewer, START).await;
+        tracks.record(&mut viewer, Duration::from_secs(3)).await;
+        assert_eq!((tracks.video.len(), &*tracks.audio[0].track.mime), (1, "audio/mp4; codecs=\"mp4a.40.2\""));
+        // 47 frames of AAC a second.
+        assert!(tracks.audio[0].fragments.len() > 40, "{} frames of sound", tracks.audio[0].fragments.len());
+        let reader = scene.relay.stream("g726-auto").await.reader.map(|reader| reader.name);
+        assert_eq!(reader, Some(ReaderName::Direct), "sound is no reason for FFmpeg");
+        drop(viewer);
+        // FFmpeg's containers do not hold it: without sound.
+        let watched = scene.watch(&rows[1..], WATCHED).await.remove(0);
+        watched.plays("g726-ffmpeg", RATE, WATCHED);
     });
 }

@@ -2,6 +2,7 @@
 
 use sightline_tests::run::within;
 use sightline_tests::scripted_camera::case::Attack;
+use sightline_tests::scripted_camera::media::Media;
 
 use super::*;
 
@@ -42,7 +43,7 @@ fn hostile_camera_is_refused_and_its_neighbour_plays_on() {
             };
             let growth = most.into_inner() - before;
             say(&format!("{:<14} the relay grew by {} MiB", case.name, growth / 1024));
-            watched[0].plays("neighbour", 15.0, WATCHED);
+            lost_nothing(&watched[0]);
             assert!(
                 watched[1].offline.iter().any(|said| said.contains(sentence)),
                 "{}: {:?}",
@@ -53,4 +54,15 @@ fn hostile_camera_is_refused_and_its_neighbour_plays_on() {
             assert!(scene.relay.ffmpegs().is_empty(), "{}: {:?}", case.name, scene.relay.ffmpegs());
         }
     });
+}
+
+/// Asserts that a neighbour played on without an interruption and got all frames that its camera sent.
+fn lost_nothing(neighbour: &Watched) {
+    neighbour.plays("neighbour", 15.0, WATCHED);
+    assert_eq!(neighbour.epochs.len(), 1, "it plays on");
+    // A viewer begins with the frames since the last key frame, and frames are under way. That each frame is followed by the next
+    // was seen before: only a whole loop of them could be missing.
+    let (sent, received) = (neighbour.sent.1 - neighbour.sent.0, neighbour.fragments() - 1);
+    let loop_of = Media::Plain.access_units().len();
+    assert!(sent.abs_diff(received) < loop_of, "{received} of {sent} frames");
 }

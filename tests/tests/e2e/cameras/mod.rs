@@ -1,8 +1,10 @@
 //! Cameras with the habits of the field: each by the default reader, and by both readers where that says more. Judged by the
 //! frames that a viewer receives and FFmpeg decodes, and by the sentences that a viewer is shown.
 
+mod browser;
 mod diagnoses;
 mod ffmpeg;
+mod frames;
 mod habits;
 mod hostile;
 mod slow;
@@ -17,7 +19,7 @@ use sightline_protocol::message::{ServerMessage, StreamState};
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::say;
 use sightline_tests::scripted_camera::ScriptedCamera;
-use sightline_tests::scripted_camera::case::Case;
+use sightline_tests::scripted_camera::case::{Case, Clock};
 use sightline_tests::viewer::{Event, PLAYS_BOTH, Viewer, is_init};
 use tokio_tungstenite::tungstenite::Bytes;
 
@@ -27,11 +29,11 @@ const DIRECT: &str = "direct";
 const FFMPEG: &str = "ffmpeg";
 const EACH: &[&str] = &[AUTO, DIRECT, FFMPEG];
 
-/// Media is compared with the clock over this time. A busy machine makes a camera late.
+/// Media is compared with the clock over this time.
 const SPEED_OVER: Duration = Duration::from_millis(3000);
 /// The time limit of the first frame or sentence, with several FFmpegs to be started on a busy machine.
 const START: Duration = Duration::from_secs(30);
-/// The share of a camera's frames that counts as playing: a busy machine makes the camera late.
+/// The share of a camera's frames in a time that counts as playing: a busy machine makes the camera late. None is lost.
 const PLAYS: f64 = 0.4;
 
 /// A camera's row in the table.
@@ -58,6 +60,10 @@ impl Row {
 /// What a viewer of a stream got.
 #[derive(Debug, Default)]
 struct Watched {
+    /// The camera and its reader, where it is a scripted one.
+    row: Option<(Case, &'static str)>,
+    /// How many frames the camera had sent when the first fragment came, and when the last did.
+    sent: (usize, usize),
     /// The time to the first frame.
     first: Option<Duration>,
     /// Init segments with the fragments after them.
@@ -94,10 +100,38 @@ impl Watched {
         let (got, decoded) = (self.fragments(), self.decoded.len());
         assert!(got as f64 > expected * PLAYS, "{what}: {got} of {expected:.0} frames");
         assert!(decoded + 2 >= got, "{what}: {decoded} of {got} frames decoded");
-        // An epoch that has just begun says nothing.
-        let speed = speed(self).unwrap_or(1.0);
-        assert!((0.4..1.7).contains(&speed), "{what}: media goes by {speed:.2} times as fast as time");
+        let Some((case, reader)) = &self.row else { return };
+        self.is_complete(what, case, reader);
+        match case.clock {
+            Clock::Right | Clock::WrapsAfter(_) => {
+                for epoch in &self.epochs {
+                    right_time(what, case, epoch);
+                }
+            }
+            // An epoch that has just begun says nothing.
+            _ => {
+                let speed = speed(self).unwrap_or(1.0);
+                assert!((0.4..1.7).contains(&speed), "{what}: media goes by {speed:.2} times as fast as time");
+            }
+        }
     }
+
+    /// Asserts that no frame is missing between the first and the last one. The default reader may begin anew with FFmpeg.
+    fn is_complete(&self, what: &str, case: &Case, reader: &str) {
+        let first = if reader == DIRECT { 0 } else { self.epochs.len() - 1 };
+        frames::assert_complete(what, case.media, self.epochs[first..].iter().flat_map(|epoch| &epoch[1..]));
+    }
+}
+
+/// Asserts that the frames of an epoch are as far apart as the camera's, whenever they came.
+fn right_time(what: &str, case: &Case, epoch: &[Bytes]) {
+    let time = |fragment: &Bytes| FragmentHead::read(fragment).expect("a fragment").decode_time as f64 / 90_000.0;
+    let [_, first, .., last] = epoch else { return };
+    let (passed, intervals) = (time(last) - time(first), (epoch.len() - 2) as f64);
+    let expected = intervals * case.interval.as_secs_f64();
+    // A reader does not know the duration of the first frames.
+    let near = (passed - expected).abs() < 0.05 * expected + 0.2;
+    assert!(near, "{what}: {intervals} intervals take {passed:.2} s in place of {expected:.2} s");
 }
 
 /// How fast media goes by at the end, once a clock that is wrong has been found out: 1.0 is right.
@@ -110,22 +144,21 @@ fn speed(watched: &Watched) -> Option<f64> {
 
 /// A relay and the cameras that it reads.
 struct Scene {
-    camera: ScriptedCamera,
+    cameras: Vec<(&'static str, ScriptedCamera)>,
     relay: Relay,
 }
 
 impl Scene {
     async fn open(rows: &[Row]) -> Self {
-        let mut cases: Vec<Case> = Vec::new();
+        let mut cameras: Vec<(&str, ScriptedCamera)> = Vec::new();
         for row in rows {
-            if cases.iter().all(|case| case.name != row.case.name) {
-                cases.push(row.case.clone());
+            if cameras.iter().all(|(name, _)| *name != row.case.name) {
+                cameras.push((row.case.name, ScriptedCamera::start(row.case.clone())));
             }
         }
-        let camera = ScriptedCamera::start(cases).await;
         let mut config = "[ingest]\nlinger_seconds = 1\nsilence_seconds = 8\nlow = false\n".to_owned();
         for row in rows {
-            let url = camera.url(row.case.name, row.login);
+            let url = camera(&cameras, row.case.name).url(row.login);
             config += &format!(
                 "[streams.{}]\nsource = \"{url}\"\nreader = \"{}\"\n{}",
                 row.stream(),
@@ -133,7 +166,12 @@ impl Scene {
                 row.options
             );
         }
-        Self { relay: Setup::config(config).start().await, camera }
+        Self { relay: Setup::config(config).start().await, cameras }
+    }
+
+    /// How often a camera was sent a method.
+    fn count(&self, name: &str, method: &str) -> usize {
+        camera(&self.cameras, name).count(method)
     }
 
     /// Watches all streams at once for `span`, and prints a line for each.
@@ -143,7 +181,11 @@ impl Scene {
 
     /// The same; a stream is watched until a sentence with these words.
     async fn watch_until(&self, rows: &[Row], words: &[Option<&[&str]>], span: Duration) -> Vec<Watched> {
-        let each = rows.iter().zip(words).map(|(row, words)| watch(&self.relay, row.stream(), *words, span));
+        let each = rows.iter().zip(words).map(async |(row, words)| {
+            let sent = || camera(&self.cameras, row.case.name).frames();
+            let watched = watch_camera(&self.relay, row.stream(), *words, span, sent).await;
+            Watched { row: Some((row.case.clone(), row.reader)), ..watched }
+        });
         let watched = join_all(each).await;
         for (row, watched) in rows.iter().zip(&watched) {
             let first = watched.first.map_or("-".to_owned(), |first| format!("{:.2} s", first.as_secs_f64()));
@@ -157,8 +199,24 @@ impl Scene {
     }
 }
 
+fn camera<'a>(cameras: &'a [(&str, ScriptedCamera)], name: &str) -> &'a ScriptedCamera {
+    let found = cameras.iter().find(|(known, _)| *known == name);
+    found.map(|(_, camera)| camera).expect("each row has a camera")
+}
+
 /// Watches a stream for `span` from its first frame on, or until a sentence with these words, and decodes what came.
 async fn watch(relay: &Relay, stream: String, words: Option<&[&str]>, span: Duration) -> Watched {
+    watch_camera(relay, stream, words, span, || 0).await
+}
+
+/// The same, of a camera that has sent this many frames.
+async fn watch_camera(
+    relay: &Relay,
+    stream: String,
+    words: Option<&[&str]>,
+    span: Duration,
+    sent: impl Fn() -> usize,
+) -> Watched {
     let start = Instant::now();
     let mut viewer = Viewer::playing(relay, &stream, &PLAYS_BOTH).await;
     let (mut watched, mut last) = (Watched::default(), None);
@@ -170,7 +228,9 @@ async fn watch(relay: &Relay, stream: String, words: Option<&[&str]>, span: Dura
                 watched.times.clear();
             }
             Some(Event::Media(bytes)) => {
+                let first = watched.first.is_none();
                 watched.first.get_or_insert(start.elapsed());
+                watched.sent = (if first { sent() } else { watched.sent.0 }, sent());
                 let gap = last.replace(Instant::now()).map_or(Duration::ZERO, |last: Instant| last.elapsed());
                 watched.longest_gap = watched.longest_gap.max(gap);
                 let head = FragmentHead::read(&bytes).expect("a fragment");

@@ -79,7 +79,7 @@ impl Shared {
     /// Ends the sessions of credentials that are revoked. Returns their number.
     fn end_revoked(&self) -> usize {
         let configured = self.configured();
-        self.sessions.end_unless(|credential| configured.honors(credential))
+        self.sessions.end_unless(|credential| configured.is_valid(credential))
     }
 }
 
@@ -158,7 +158,7 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
     }
     let configured = access.shared.configured();
     let client = access.client(request.extensions(), request.headers());
-    let admission = match configured.admits(request.uri(), request.headers(), client).await {
+    let admission = match configured.authenticate(request.uri(), request.headers(), client).await {
         Admission::Admitted(grant) if !grant.permissions.reach(request.method().as_str(), path) => {
             Admission::Refused(Refusal::OtherStream)
         }
@@ -186,7 +186,7 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
         }
         Admission::Busy => login::busy(),
         Admission::Refused(why) if page && configured.password.is_some() => {
-            login::form(&login::asked_for(&request), login::told(why))
+            login::form(&login::return_to(&request), login::refusal_text(why))
         }
         Admission::Refused(why) if path.starts_with("/ws/") => {
             request.extensions_mut().insert(Unauthorized(why));

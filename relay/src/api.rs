@@ -55,7 +55,7 @@ pub(crate) fn router(
 ) -> Router {
     let webrtc = whep.is_on();
     let policy = headers::Policy::new(&[PAGE, access::login::FORM], &context.allowed_origins);
-    let events = events::Feed { hub: context.hub.clone(), webrtc, shutdown: context.shutdown.clone() };
+    let events = events::EventsState { hub: context.hub.clone(), webrtc, shutdown: context.shutdown.clone() };
     let streams = async move |State(hub): State<Arc<Hub>>,
                               Extension(permissions): Extension<Permissions>,
                               by_cookie: Option<Extension<ByCookie>>| {

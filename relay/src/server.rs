@@ -28,16 +28,16 @@ use crate::limits::{LiveLimits, descriptors};
 use crate::net::host::HostPolicy;
 use crate::net::rejections::Rejections;
 use crate::net::tls::{Certificate, TlsError};
-pub use reload::Change;
 use reload::Reload;
+pub use reload::ReloadedConfig;
 
-mod answers;
+mod connection_context;
 mod connections;
-mod counted;
 mod http2;
+mod permitted_connection;
 mod read_rate;
 mod reload;
-mod serving;
+mod response_tracker;
 #[cfg(test)]
 mod tests;
 mod write_rate;
@@ -128,7 +128,7 @@ impl Relay {
         check_credentials(address, &config.credentials(), config.oidc.is_some())?;
         // Reads only a key file: a provider's URL may not answer yet when the machine has just started.
         if let Some(file @ KeySource::File(_)) = config.oidc.as_ref().map(|oidc| &oidc.keys) {
-            oidc::look(file).await?;
+            oidc::fetch_key_count(file).await?;
         }
         let certificate = config.tls.as_ref().map(Certificate::load).transpose()?;
         let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
@@ -158,7 +158,7 @@ impl Relay {
     pub async fn run(
         self,
         relay: Option<std::path::PathBuf>,
-        changes: mpsc::Receiver<Change>,
+        changes: mpsc::Receiver<ReloadedConfig>,
         shutdown: CancellationToken,
     ) {
         let hub = Arc::new(Hub::new(
@@ -175,7 +175,7 @@ impl Relay {
         let Application { router, metrics, access, whep, sessions } =
             Application::new(self.config, self.webrtc, hub, (&limits, &limiter), &shutdown);
         let reload = Reload { supervisor, limits: limits.clone(), access, listen, provider };
-        let streams = tokio::spawn(reload.follow(changes, shutdown.clone()));
+        let streams = tokio::spawn(reload.run(changes, shutdown.clone()));
         if let Some(listener) = self.metrics {
             let limiter = ConnectionLimiter::new(limits.clone(), METRICS_CONNECTIONS);
             let (limits, shutdown) = (limits.clone(), shutdown.clone());

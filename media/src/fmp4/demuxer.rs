@@ -1,13 +1,13 @@
 //! Demultiplexes a byte stream into init segments and fragments, for any division into reads.
 //!
 //! Bytes enter through [`Demuxer::buffer`], segments leave through [`Demuxer::next_segment`]. The buffer holds at most one
-//! incomplete segment. A segment larger than [`SEGMENT_MAX`] is an error, so the buffer is bounded.
+//! incomplete segment. A segment larger than [`SEGMENT_BYTES_MAX`] is an error, so the buffer is bounded.
 
 use bytes::{Bytes, BytesMut};
 use mp4_atom::{DecodeMaybe, FourCC, Header};
 
 /// Maximum size of an init segment or fragment. A key frame of 8K video at the highest bit rates has some megabytes.
-pub const SEGMENT_MAX: usize = 32 * 1024 * 1024;
+pub const SEGMENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A segment of fragmented MP4.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum DemuxError {
         /// The byte offset in the stream.
         offset: u64,
     },
-    /// A box with an impossible size, or a segment larger than [`SEGMENT_MAX`].
+    /// A box with an impossible size, or a segment larger than [`SEGMENT_BYTES_MAX`].
     #[error("box `{}` at byte {offset} has an invalid size", found.as_ref().escape_ascii())]
     Size {
         /// The type of the box.
@@ -131,7 +131,7 @@ impl Demuxer {
         let end = header
             .size
             .and_then(|size| size.checked_add(self.buffer.len() - body.len()))
-            .filter(|&end| end <= SEGMENT_MAX)
+            .filter(|&end| end <= SEGMENT_BYTES_MAX)
             .ok_or(DemuxError::Size { found, offset })?;
         Ok((end <= self.buffer.len()).then_some((role, end)))
     }

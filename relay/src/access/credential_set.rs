@@ -142,20 +142,22 @@ impl CredentialSet {
     }
 
     /// Whether a credential that admitted a request is still valid, apart from its expiry.
-    pub(super) fn honors(&self, credential: &Credential) -> bool {
+    pub(super) fn is_valid(&self, credential: &Credential) -> bool {
         let login = |of: &Arc<str>| self.password.as_ref().filter(|login| login.signer.name() == of);
         match credential {
             Credential::Open => self.is_open(),
             Credential::Password { of } => login(of).is_some(),
             Credential::Login { of, id } => login(of).is_some_and(|login| !login.logouts.contains(id)),
-            Credential::Token { of, id } => self.tokens.as_ref().is_some_and(|tokens| tokens.honors(of, id.as_deref())),
+            Credential::Token { of, id } => {
+                self.tokens.as_ref().is_some_and(|tokens| tokens.is_valid(of, id.as_deref()))
+            }
             Credential::Provider { .. } => self.oidc.is_some(),
         }
     }
 
     /// Checks the login's cookie, a provider's token, a token in the query or the subprotocol, `Authorization`, and last a link's
     /// cookie, which the browser sends unasked. A query's or subprotocol's token that is refused ends the search.
-    pub(super) async fn admits(&self, uri: &Uri, headers: &HeaderMap, client: Option<IpAddr>) -> Admission {
+    pub(super) async fn authenticate(&self, uri: &Uri, headers: &HeaderMap, client: Option<IpAddr>) -> Admission {
         if self.is_open() {
             return Admission::Admitted(Grant::all(Credential::Open));
         }
@@ -166,8 +168,9 @@ impl CredentialSet {
             let credential = Credential::Login { of: login.name(), id };
             return Admission::Admitted(Grant { by_cookie: true, ..Grant::all(credential) });
         }
-        let mut why = self.question();
-        if let Some((oidc, token)) = self.oidc.as_ref().and_then(|oidc| Some((oidc, oidc::brought(headers)?))) {
+        let mut why = self.missing_credentials();
+        if let Some((oidc, token)) = self.oidc.as_ref().and_then(|oidc| Some((oidc, oidc::cloudflare_token(headers)?)))
+        {
             match oidc.verify(token, now).await {
                 Ok(verified) => return Admission::Admitted(of_provider(verified)),
                 Err(refusal) => why = refusal,
@@ -201,12 +204,12 @@ impl CredentialSet {
                 GuessVerdict::No | GuessVerdict::Repeated => Admission::Refused(Refusal::LogIn),
                 GuessVerdict::Busy => Admission::Busy,
             },
-            (None, None) => Admission::Refused(self.question()),
+            (None, None) => Admission::Refused(self.missing_credentials()),
         }
     }
 
     /// The refusal of a request without credentials.
-    fn question(&self) -> Refusal {
+    fn missing_credentials(&self) -> Refusal {
         match (&self.password, &self.oidc) {
             (Some(_), _) => Refusal::LogIn,
             (None, Some(_)) => Refusal::SignIn,
@@ -220,7 +223,7 @@ impl CredentialSet {
         let by_https = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
         let encrypted = by_https || is_encrypted(request.extensions());
         let token = token::in_query(request.uri())?;
-        let cookie = self.tokens.as_ref()?.keep(token, now(), encrypted)?;
+        let cookie = self.tokens.as_ref()?.to_cookie(token, now(), encrypted)?;
         Some((QueryToken(token.to_owned()), cookie))
     }
 }

@@ -40,7 +40,7 @@ impl Expiry {
         let Some(Self { at, credential, shared }) = expiry else { return std::future::pending().await };
         let session = shared.sessions.add(credential.clone());
         // It may have been revoked between the request's admission and now.
-        if !shared.configured().honors(&credential) {
+        if !shared.configured().is_valid(&credential) {
             return;
         }
         let expired = async {

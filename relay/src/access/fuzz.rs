@@ -35,7 +35,10 @@ pub fn tokens(data: &[u8]) {
             reaches_its_stream(method, uri.path());
         }
         let given = token::in_query(&uri).unwrap_or_default();
-        assert!(VERIFIER.verify(given, NOW).is_err() && VERIFIER.keep(given, NOW, true).is_none(), "nobody signed it");
+        assert!(
+            VERIFIER.verify(given, NOW).is_err() && VERIFIER.to_cookie(given, NOW, true).is_none(),
+            "nobody signed it"
+        );
         if is_public(uri.path()) {
             assert!(!uri.path().starts_with("/hls/") && !uri.path().starts_with("/ws/"), "it is a camera's");
         }
@@ -68,7 +71,7 @@ fn claims(claims: &[u8]) {
     let token = format!("{signed}.{}", BASE64.encode(signature));
     let Ok(token::Verified { permissions, until, .. }) = VERIFIER.verify(&token, NOW) else { return };
     assert!(until > NOW);
-    assert!(VERIFIER.keep(&token, NOW, true).is_some_and(|cookie| HeaderValue::try_from(cookie).is_ok()));
+    assert!(VERIFIER.to_cookie(&token, NOW, true).is_some_and(|cookie| HeaderValue::try_from(cookie).is_ok()));
     // The value of an ignored claim need not be valid UTF-8.
     let Ok(said) = serde_json::from_slice::<Value>(claims) else { return };
     let named = |name: &str| said["streams"].as_array().is_some_and(|names| names.iter().any(|other| other == name));

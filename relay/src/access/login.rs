@@ -24,7 +24,7 @@ const TO: &str = "{to}";
 
 /// The submitted form.
 #[derive(Deserialize)]
-pub(crate) struct Filled {
+pub(crate) struct LoginForm {
     password: String,
     /// The page that was requested, relative to the form's folder.
     #[serde(default)]
@@ -36,9 +36,9 @@ pub(crate) async fn log_in(
     State(access): State<Access>,
     extensions: Extensions,
     headers: HeaderMap,
-    Form(filled): Form<Filled>,
+    Form(submitted): Form<LoginForm>,
 ) -> Response {
-    let to = if is_page(&filled.to) { &filled.to } else { "." };
+    let to = if is_page(&submitted.to) { &submitted.to } else { "." };
     let back = |cookie: Option<String>| {
         let mut response = (StatusCode::SEE_OTHER, [(LOCATION, to), (CACHE_CONTROL, "no-store")]).into_response();
         if let Some(cookie) = cookie.and_then(|cookie| cookie.parse().ok()) {
@@ -52,7 +52,7 @@ pub(crate) async fn log_in(
         return refusal;
     }
     let client = access.client(&extensions, &headers);
-    match login.try_password(&filled.password, LoginMethod::Form, client).await {
+    match login.try_password(&submitted.password, LoginMethod::Form, client).await {
         GuessVerdict::Yes => {
             info!("a browser logged in");
             let by_https = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
@@ -100,12 +100,12 @@ pub(crate) async fn redirect_to_page() -> impl IntoResponse {
 }
 
 /// The form's message for a token that was refused.
-pub(super) fn told(why: Refusal) -> Option<String> {
+pub(super) fn refusal_text(why: Refusal) -> Option<String> {
     (why != Refusal::LogIn).then(|| format!("Not let in: {why}."))
 }
 
 /// The requested page, relative to its folder so that a proxy may add a path prefix, and without the refused token.
-pub(super) fn asked_for(request: &Request) -> String {
+pub(super) fn return_to(request: &Request) -> String {
     let path = request.uri().path().trim_start_matches('/');
     let pairs = request.uri().query().into_iter().flat_map(|query| query.split('&'));
     let query = pairs.filter(|pair| !pair.starts_with(token::PARAMETER)).collect::<Vec<_>>().join("&");
@@ -118,8 +118,8 @@ pub(super) fn is_page(to: &str) -> bool {
     path.is_some_and(|path| PAGES.contains(&path)) && to.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-pub(super) fn form(to: &str, told: Option<String>) -> Response {
-    let text = told.map(|told| format!("<p role=alert>{told}</p>")).unwrap_or_default();
+pub(super) fn form(to: &str, refusal: Option<String>) -> Response {
+    let text = refusal.map(|refusal| format!("<p role=alert>{refusal}</p>")).unwrap_or_default();
     let headers =
         [(CONTENT_TYPE, "text/html; charset=utf-8"), (WWW_AUTHENTICATE, "Cookie"), (CACHE_CONTROL, "no-store")];
     let to = to.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");

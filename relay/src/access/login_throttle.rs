@@ -49,7 +49,7 @@ const CLIENTS: usize = 4096;
 pub(super) enum GuessVerdict {
     Yes,
     No,
-    /// The wrong password that this client has just sent before.
+    /// This client's previous wrong password.
     Repeated,
     /// The throttle is full.
     Busy,

@@ -10,8 +10,8 @@
 //! A valid token is signed by one of the provider's keys ([`keys`], [`known`]). It names this issuer, this audience and a time
 //! that has not expired (RFC 7519, section 4.1). The relay stores nothing of it.
 
+mod jwks_cache;
 mod keys;
-mod known;
 mod source;
 
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use tracing::debug;
 use super::cookie;
 use super::refusal::Refusal;
 use crate::config::{KeySource, Oidc};
+use jwks_cache::JwksCache;
 use keys::Key;
-use known::Known;
 
 pub use source::KeysError;
 
@@ -60,7 +60,7 @@ pub(super) struct OidcIdentity {
 /// Verifies tokens with the provider's current keys.
 pub(crate) struct OidcVerifier {
     rules: Rules,
-    known: Known,
+    known: JwksCache,
 }
 
 /// The required claims.
@@ -73,7 +73,7 @@ impl OidcVerifier {
     /// Starts a verifier that follows the provider's keys until `shutdown`.
     pub(crate) fn start(oidc: Oidc, shutdown: CancellationToken) -> Self {
         let Oidc { issuer, audience, keys } = oidc;
-        Self { rules: Rules { issuer, audience }, known: Known::follow(keys, shutdown) }
+        Self { rules: Rules { issuer, audience }, known: JwksCache::follow(keys, shutdown) }
     }
 
     /// Verifies `token` at `now`, in seconds since 1970. An unknown key is fetched, which may take as long as the provider's
@@ -129,7 +129,7 @@ fn refusal(error: &ErrorKind) -> Refusal {
 }
 
 /// The token that Cloudflare's proxy or cookie adds to each request of a signed-in browser.
-pub(super) fn brought(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn cloudflare_token(headers: &HeaderMap) -> Option<&str> {
     headers.get(HEADER).and_then(|value| value.to_str().ok()).or_else(|| cookie::value(headers, COOKIE))
 }
 
@@ -137,7 +137,7 @@ pub(super) fn brought(headers: &HeaderMap) -> Option<&str> {
 ///
 /// # Errors
 /// See [`KeysError`].
-pub async fn look(source: &KeySource) -> Result<usize, KeysError> {
+pub async fn fetch_key_count(source: &KeySource) -> Result<usize, KeysError> {
     Ok(source::load(source).await?.len())
 }
 

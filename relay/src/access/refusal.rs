@@ -25,9 +25,7 @@ pub(crate) enum Refusal {
     #[error("the access token is not for this: ask for one that names the stream")]
     OtherStream,
     /// No credentials; an identity provider and no password are configured.
-    #[error(
-        "this relay is for those who have signed in: open it by the address that asks you to, and load the page anew"
-    )]
+    #[error("this relay requires a sign-in: open it by its sign-in address, then reload the page")]
     SignIn,
     /// The provider's token has expired.
     #[error("the sign-in has expired: load the page anew to sign in again")]

@@ -84,7 +84,7 @@ impl Verifier {
     }
 
     /// Whether a token that the key of the cookie name `of` verified, with the id `id`, is not revoked.
-    pub(super) fn honors(&self, of: &Arc<str>, id: Option<&str>) -> bool {
+    pub(super) fn is_valid(&self, of: &Arc<str>, id: Option<&str>) -> bool {
         self.cookie == *of && id.is_none_or(|id| !self.revoked.contains(id))
     }
 
@@ -97,7 +97,7 @@ impl Verifier {
             return Err(Refusal::Foreign);
         }
         let Claims { exp, nbf, jti, streams } = claims;
-        if !self.honors(&self.cookie, jti.as_deref()) {
+        if !self.is_valid(&self.cookie, jti.as_deref()) {
             return Err(Refusal::Revoked);
         }
         if exp <= now {
@@ -114,7 +114,7 @@ impl Verifier {
     }
 
     /// A `Set-Cookie` value for a page that is opened with this token. The cookie expires with the token.
-    pub(super) fn keep(&self, token: &str, now: u64, encrypted: bool) -> Option<String> {
+    pub(super) fn to_cookie(&self, token: &str, now: u64, encrypted: bool) -> Option<String> {
         let Verified { until, .. } = self.verify(token, now).ok()?;
         let secure = if encrypted { "; Secure" } else { "" };
         Some(format!("{}={token}; Max-Age={}; HttpOnly; SameSite=Lax{secure}", self.cookie, (until - now).min(KEPT)))
@@ -135,7 +135,7 @@ pub fn new_id() -> String {
 ///
 /// # Errors
 /// An error of the cryptography library, which is not expected.
-pub fn mint(key: &TokenKey, streams: &[String], until: u64, id: &str) -> Result<String, jsonwebtoken::errors::Error> {
+pub fn issue(key: &TokenKey, streams: &[String], until: u64, id: &str) -> Result<String, jsonwebtoken::errors::Error> {
     let streams = if streams.is_empty() { vec![ALL.to_owned()] } else { streams.to_vec() };
     let claims = Claims { exp: until, nbf: None, jti: Some(id.to_owned()), streams };
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(key.reveal()))
@@ -172,15 +172,15 @@ mod tests {
     #[test]
     fn a_token_is_good_for_its_streams_and_its_time() {
         let verifier = Verifier::new(&key(1), &[]);
-        let yard = mint(&key(1), &["yard".to_owned()], NOW + 60, "a").unwrap();
+        let yard = issue(&key(1), &["yard".to_owned()], NOW + 60, "a").unwrap();
         let granted = |token: &str| verifier.verify(token, NOW).map(|token| (token.permissions, token.until));
         assert_eq!(granted(&yard), Ok((Permissions::Streams(vec!["yard".parse().unwrap()]), NOW + 60)));
         assert_eq!(verifier.verify(&yard, NOW + 60), Err(Refusal::Expired));
         for all in [vec![], vec!["yard".to_owned(), ALL.to_owned()]] {
-            let token = mint(&key(1), &all, NOW + 60, "a").unwrap();
+            let token = issue(&key(1), &all, NOW + 60, "a").unwrap();
             assert_eq!(granted(&token), Ok((Permissions::All, NOW + 60)));
         }
-        let path = mint(&key(1), &["site/cam 1/ü".to_owned()], NOW + 60, "a").unwrap();
+        let path = issue(&key(1), &["site/cam 1/ü".to_owned()], NOW + 60, "a").unwrap();
         let permissions = granted(&path).unwrap().0;
         assert_eq!(permissions, Permissions::Streams(vec!["site/cam 1/ü".parse().unwrap()]));
         // Only an exact stream name allows a stream.
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_refused() {
         let verifier = Verifier::new(&key(1), &[]);
-        let good = mint(&key(1), &[], NOW + 60, "a").unwrap();
+        let good = issue(&key(1), &[], NOW + 60, "a").unwrap();
         let [head, claims, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
         // RFC 8725, section 2.1: the token must not choose the algorithm.
         let unsigned = format!("{}.{claims}.", BASE64.encode(r#"{"alg":"none","typ":"JWT"}"#));
@@ -204,7 +204,7 @@ mod tests {
         let misspelt = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "stream": ["yard"] }));
         let elsewhere =
             signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": ["*"], "aud": "another" }));
-        let foreign = mint(&key(2), &[], NOW + 60, "a").unwrap();
+        let foreign = issue(&key(2), &[], NOW + 60, "a").unwrap();
         let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() };
         let extended = signed(&header, &serde_json::json!({ "exp": NOW + 60, "streams": ["*"] }));
         let cut = format!("{head}.{claims}.{}", &signature[1..]);
@@ -222,9 +222,9 @@ mod tests {
     #[test]
     fn revoked_id_is_refused_and_no_other() {
         let verifier = Verifier::new(&key(1), &["visitor".to_owned()]);
-        let token = |id: &str| mint(&key(1), &[], NOW + 60, id).unwrap();
+        let token = |id: &str| issue(&key(1), &[], NOW + 60, id).unwrap();
         assert_eq!(verifier.verify(&token("visitor"), NOW), Err(Refusal::Revoked));
-        assert_eq!(verifier.keep(&token("visitor"), NOW, true), None);
+        assert_eq!(verifier.to_cookie(&token("visitor"), NOW, true), None);
         assert_eq!(verifier.verify(&token("other"), NOW).unwrap().id.as_deref(), Some("other"));
         let without = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": ["*"] }));
         assert_eq!(verifier.verify(&without, NOW).unwrap().id, None);
@@ -234,16 +234,19 @@ mod tests {
     #[test]
     fn a_page_keeps_its_token_as_long_as_it_is_good() {
         let verifier = Verifier::new(&key(1), &[]);
-        let token = mint(&key(1), &[], NOW + 60, "a").unwrap();
-        let cookie = verifier.keep(&token, NOW, true).unwrap();
+        let token = issue(&key(1), &[], NOW + 60, "a").unwrap();
+        let cookie = verifier.to_cookie(&token, NOW, true).unwrap();
         assert!(cookie.ends_with("; Max-Age=60; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
         let sent = format!("other=1; {}", cookie.split(';').next().unwrap());
         let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(sent).unwrap())]);
         assert_eq!(verifier.kept(&headers), Some(token.as_str()));
         assert_eq!(Verifier::new(&key(2), &[]).kept(&headers), None, "another relay's");
-        assert_eq!(verifier.keep("a.b.c", NOW, false), None);
-        let long = mint(&key(1), &[], NOW + (1 << 32), "a").unwrap();
-        assert!(verifier.keep(&long, NOW, false).unwrap().contains("; Max-Age=34560000;"), "as long as browsers can");
+        assert_eq!(verifier.to_cookie("a.b.c", NOW, false), None);
+        let long = issue(&key(1), &[], NOW + (1 << 32), "a").unwrap();
+        assert!(
+            verifier.to_cookie(&long, NOW, false).unwrap().contains("; Max-Age=34560000;"),
+            "as long as browsers can"
+        );
     }
 
     #[test]

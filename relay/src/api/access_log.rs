@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::access::{Access, Credential};
-use crate::net::foreign::Foreign;
+use crate::net::escaped::Escaped;
 use crate::net::rejections::Client;
 
 /// Logs the request when its response's body is dropped.
@@ -54,9 +54,9 @@ impl Drop for Record {
             target: "access",
             client = %Client(self.client),
             credential = credential.map(Credential::kind),
-            subject = credential.and_then(Credential::subject).map(|subject| tracing::field::display(Foreign(subject))),
-            method = %Foreign(&self.method),
-            path = %Foreign(&self.path),
+            subject = credential.and_then(Credential::subject).map(|subject| tracing::field::display(Escaped(subject))),
+            method = %Escaped(&self.method),
+            path = %Escaped(&self.path),
             status = self.status.map(|status| status.as_u16()),
             bytes = self.bytes,
             seconds = self.begun.elapsed().as_secs_f64(),

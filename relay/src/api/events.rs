@@ -37,7 +37,7 @@ const EXPIRED: &str =
 
 /// The route's state.
 #[derive(Debug, Clone)]
-pub(super) struct Feed {
+pub(super) struct EventsState {
     pub(super) hub: Arc<Hub>,
     pub(super) webrtc: bool,
     pub(super) shutdown: CancellationToken,
@@ -45,14 +45,14 @@ pub(super) struct Feed {
 
 /// The route's handler.
 pub(super) async fn events(
-    State(feed): State<Feed>,
+    State(feed): State<EventsState>,
     Extension(permissions): Extension<Permissions>,
     expiry: Option<Extension<Expiry>>,
     by_cookie: Option<Extension<ByCookie>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let stopped = feed.shutdown.clone().cancelled_owned();
     let (changes, can_log_out) = (feed.hub.changes().watch(), by_cookie.is_some());
-    let listener = Listener { changes, feed, permissions, can_log_out, told: None };
+    let listener = Listener { changes, feed, permissions, can_log_out, last_sent: None };
     let news = stream::unfold(listener, Listener::next).flat_map(stream::iter);
     let expired = Expiry::passed(expiry.map(|Extension(expiry)| expiry));
     let farewell = stream::once(async { Event::default().event("expired").data(EXPIRED) });
@@ -62,19 +62,19 @@ pub(super) async fn events(
 
 /// One client of the route.
 struct Listener {
-    feed: Feed,
+    feed: EventsState,
     permissions: Permissions,
     can_log_out: bool,
     changes: watch::Receiver<()>,
     /// The streams of the last event; `None` before the first.
-    told: Option<Vec<StreamInfo>>,
+    last_sent: Option<Vec<StreamInfo>>,
 }
 
 impl Listener {
     /// Waits for the next events.
     async fn next(mut self) -> Option<(Vec<Event>, Self)> {
         loop {
-            if self.told.is_some() {
+            if self.last_sent.is_some() {
                 // Ends if the hub is gone, which holds the sender.
                 self.changes.changed().await.ok()?;
                 sleep(TOGETHER).await;
@@ -83,7 +83,8 @@ impl Listener {
             let mut catalogue = catalogue(&self.feed.hub, Instant::now(), self.feed.webrtc);
             catalogue.streams.retain(|stream| self.permissions.cover(&stream.name));
             catalogue.can_log_out = self.can_log_out;
-            let news: Vec<_> = news(&mut self.told, catalogue).iter().filter_map(News::event).collect();
+            let news: Vec<_> =
+                catalogue_events(&mut self.last_sent, catalogue).iter().filter_map(CatalogueEvent::event).collect();
             if !news.is_empty() {
                 return Some((news, self));
             }
@@ -93,12 +94,12 @@ impl Listener {
 
 /// An event's content.
 #[derive(Debug, Clone, PartialEq)]
-enum News {
+enum CatalogueEvent {
     All(Catalogue),
     One(StreamInfo),
 }
 
-impl News {
+impl CatalogueEvent {
     fn event(&self) -> Option<Event> {
         // Serialization does not fail for these types.
         match self {
@@ -108,16 +109,16 @@ impl News {
     }
 }
 
-/// The events for a client that has last seen `told`; updates `told`.
-fn news(told: &mut Option<Vec<StreamInfo>>, catalogue: Catalogue) -> Vec<News> {
+/// The events for a client that has last seen `last_sent`; updates `last_sent`.
+fn catalogue_events(last_sent: &mut Option<Vec<StreamInfo>>, catalogue: Catalogue) -> Vec<CatalogueEvent> {
     let now: Vec<_> = catalogue.streams.iter().map(without_measures).collect();
     let names = |streams: &[StreamInfo]| streams.iter().map(|stream| stream.name.clone()).collect::<Vec<_>>();
-    match told.replace(now.clone()) {
+    match last_sent.replace(now.clone()) {
         Some(before) if names(&before) == names(&now) => {
             let changed = catalogue.streams.into_iter().zip(before.iter().zip(&now));
-            changed.filter(|(_, (before, now))| before != now).map(|(stream, _)| News::One(stream)).collect()
+            changed.filter(|(_, (before, now))| before != now).map(|(stream, _)| CatalogueEvent::One(stream)).collect()
         }
-        _ => vec![News::All(catalogue)],
+        _ => vec![CatalogueEvent::All(catalogue)],
     }
 }
 
@@ -156,15 +157,15 @@ mod tests {
     fn everything_is_told_once_and_then_what_has_changed() {
         let hub = Hub::new([name("yard"), name("gate")], RingLimits::default(), true);
         let now = Instant::now();
-        let mut told = None;
-        let mut ask = |now| news(&mut told, catalogue(&hub, now, false));
-        assert!(matches!(ask(now).as_slice(), [News::All(all)] if all.streams.len() == 2));
+        let mut last_sent = None;
+        let mut ask = |now| catalogue_events(&mut last_sent, catalogue(&hub, now, false));
+        assert!(matches!(ask(now).as_slice(), [CatalogueEvent::All(all)] if all.streams.len() == 2));
         assert_eq!(ask(now), []);
 
         let viewer =
             hub.stream(&name("gate")).unwrap().rendition(Variant::Copy).subscribe(Purpose::View(Protocol::Mse));
         let told_now = ask(now);
-        let [News::One(gate)] = told_now.as_slice() else { panic!("{told_now:?}") };
+        let [CatalogueEvent::One(gate)] = told_now.as_slice() else { panic!("{told_now:?}") };
         assert_eq!((gate.name.as_str(), gate.variants[0].viewers), ("gate", 1));
 
         // Only the time until the next retry changes, which causes no event.
@@ -174,6 +175,6 @@ mod tests {
         assert_eq!(ask(now + Duration::from_secs(2)), []);
 
         hub.set([name("yard")]);
-        assert!(matches!(ask(now).as_slice(), [News::All(all)] if all.streams.len() == 1));
+        assert!(matches!(ask(now).as_slice(), [CatalogueEvent::All(all)] if all.streams.len() == 1));
     }
 }

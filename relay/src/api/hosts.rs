@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::net::foreign::Foreign;
+use crate::net::escaped::Escaped;
 use crate::net::host::HostPolicy;
 use crate::net::peer::is_encrypted;
 
@@ -58,7 +58,7 @@ fn has_valid_host(headers: &HeaderMap, version: Version) -> bool {
 }
 
 fn refusal(name: &str) -> String {
-    let name = Foreign(name);
+    let name = Escaped(name);
     format!(
         "the host name {name} may belong to another site; if it is this relay's, add it to allowed_hosts in the configuration, \
          or set a password\n"

@@ -202,7 +202,7 @@ impl Encode<'_, '_> {
     }
 }
 
-/// What reads each source that has been watched.
+/// The reader of each source that has run.
 fn readers(encoder: &mut DescriptorEncoder<'_>, streams: &IndexMap<StreamName, Stream>) -> fmt::Result {
     let help = "1 for what reads the source, with the reason where FFmpeg reads what the relay was to read itself";
     let mut family = encoder.encode_descriptor("source_reader", help, None, MetricType::Gauge)?;

@@ -25,20 +25,20 @@ use crate::limits::LiveLimits;
 use crate::net::tls::Certificate;
 
 /// Time limit for the first frame: enough to wait for a key frame.
-const PICTURE: Duration = Duration::from_secs(20);
+const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(20);
 /// Measuring time for rates and frame order. Few cameras have longer GOPs.
-const LOOK: Duration = Duration::from_secs(5);
+const MEASURE_TIME: Duration = Duration::from_secs(5);
 /// Time limit for FFmpeg processes to end.
 const END: Duration = Duration::from_secs(4);
 
 /// The note for a source without video and without an error.
-const NOTHING: &str = "no picture came in 20 s";
+const NO_FRAME: &str = "no picture came in 20 s";
 
 /// Checks `config`: certificate, identity provider and sources. Prints the table of sources.
 pub(super) async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     config.tls.as_ref().map(Certificate::load).transpose()?;
     if let Some(oidc) = &config.oidc {
-        oidc::look(&oidc.keys).await?;
+        oidc::fetch_key_count(&oidc.keys).await?;
     }
     let streams = check(config, this_program()).await;
     print(&table(&streams));
@@ -63,7 +63,7 @@ async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
         async move {
             let copy = stream.rendition(Variant::Copy);
             let subscription = copy.subscribe(Purpose::View(Protocol::Plain));
-            let status = look(copy, subscription).await;
+            let status = measure(copy, subscription).await;
             // Now, and not when the slowest source has been looked at: the figures of an idle source are gone by then.
             let mut info = stream_info(name, &stream, Instant::now());
             info.state = status.to_wire(Instant::now());
@@ -78,8 +78,8 @@ async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
     streams
 }
 
-/// Waits until the rendition has been live for [`LOOK`] or has failed.
-async fn look(rendition: &Rendition, mut held: Subscription) -> Status {
+/// Waits until the rendition has been live for [`MEASURE_TIME`] or has failed.
+async fn measure(rendition: &Rendition, mut held: Subscription) -> Status {
     let settled = async {
         loop {
             match held.next_status().await {
@@ -88,9 +88,9 @@ async fn look(rendition: &Rendition, mut held: Subscription) -> Status {
             }
         }
     };
-    match timeout(PICTURE, settled).await {
+    match timeout(FIRST_FRAME_TIMEOUT, settled).await {
         Ok(Status::Live) => {
-            sleep(LOOK).await;
+            sleep(MEASURE_TIME).await;
             rendition.status()
         }
         Ok(status) => status,
@@ -99,7 +99,7 @@ async fn look(rendition: &Rendition, mut held: Subscription) -> Status {
 }
 
 /// Whether the stream was live at the end of the check.
-fn is_well(stream: &StreamInfo) -> bool {
+fn is_live(stream: &StreamInfo) -> bool {
     stream.state == StreamState::Live
 }
 
@@ -123,7 +123,7 @@ fn table(streams: &[StreamInfo]) -> String {
 fn row(stream: &StreamInfo) -> [String; 7] {
     let copy = stream.variants.iter().find(|variant| variant.variant == Variant::Copy);
     let known = |cell: Option<String>| cell.unwrap_or_else(|| "-".to_owned());
-    let result = if is_well(stream) { "ok" } else { "FAILED" };
+    let result = if is_live(stream) { "ok" } else { "FAILED" };
     let sound = stream.audio.as_ref().map(|audio| format!("{}, {} Hz", audio.source, audio.sample_rate));
     [
         stream.name.to_string(),
@@ -140,14 +140,14 @@ fn notes(stream: &StreamInfo) -> Vec<String> {
     let failure = match &stream.state {
         StreamState::Live => None,
         StreamState::Offline { message, .. } => Some(message.clone()),
-        _ => Some(NOTHING.to_owned()),
+        _ => Some(NO_FRAME.to_owned()),
     };
     failure.into_iter().chain(stream.notes.iter().cloned()).collect()
 }
 
 /// The streams that failed.
 fn failed(streams: &[StreamInfo]) -> Vec<&StreamName> {
-    streams.iter().filter(|stream| !is_well(stream)).map(|stream| &stream.name).collect()
+    streams.iter().filter(|stream| !is_live(stream)).map(|stream| &stream.name).collect()
 }
 
 #[cfg(test)]

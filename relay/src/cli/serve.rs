@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::{print, read_config, service, this_program};
 use crate::config::Config;
-use crate::server::{Change, Relay};
+use crate::server::{Relay, ReloadedConfig};
 
 /// Runs the relay with `config`, which was read from `path`, and FFmpeg of this version.
 pub(super) async fn run(config: Config, ffmpeg: &str, path: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
@@ -33,13 +33,13 @@ fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!(%error, "the limit of open files stays as it is");
+        warn!(%error, "the limit of open files cannot be raised");
     }
 }
 
 /// Streams, limits and credentials of the configuration, read again at each SIGHUP, with the files that it names. A
 /// configuration with an error changes nothing.
-fn changes_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<Change>> {
+fn changes_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<ReloadedConfig>> {
     let (sender, receiver) = mpsc::channel(1);
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
@@ -49,13 +49,13 @@ fn changes_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<Ch
                 Some(Ok(config)) => {
                     let (credentials, applied) = (config.credentials(), CancellationToken::new());
                     let (streams, limits) = (config.streams, config.limits);
-                    let change = Change { streams, limits, credentials, applied: applied.clone() };
+                    let change = ReloadedConfig { streams, limits, credentials, applied: applied.clone() };
                     if sender.send(change).await.is_ok() {
                         applied.cancelled().await;
                     }
                 }
-                Some(Err(error)) => error!("everything stays as it is: {error}"),
-                None => info!("there is no configuration to read anew"),
+                Some(Err(error)) => error!("the reload is rejected, the current configuration stays: {error}"),
+                None => info!("reload ignored: the relay was started without --config"),
             }
             service::ready();
         }

@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &TokenArguments, config: Option<&Path>) -> Result<(
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let names: Vec<String> = arguments.streams.iter().map(ToString::to_string).collect();
     let id = arguments.id.clone().unwrap_or_else(token::new_id);
-    println!("{}", token::mint(&key, &names, (now + arguments.time).as_secs(), &id)?);
+    println!("{}", token::issue(&key, &names, (now + arguments.time).as_secs(), &id)?);
     if std::io::stderr().is_terminal() {
         let _ = writeln!(std::io::stderr(), "Its id is {id:?}; access.revoked = [{id:?}] revokes it.");
     }

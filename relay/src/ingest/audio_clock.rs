@@ -3,8 +3,8 @@
 //! The RTP clocks of two tracks start at random values. Sender reports give the wall-clock time of a timestamp of each track
 //! (RFC 3550, section 6.4.1), and so the distance of the clocks. Where there are none, and where the reports contradict
 //! the arrival of packets by more than [`PLAUSIBLE`], the distance follows from arrival: the least delayed packets of
-//! both tracks are taken to be equally late. A camera that holds its audio back makes arrival wrong by that time, so frames
-//! have no time for [`REPORTS_WAIT`] or until the reports have come.
+//! both tracks are taken to be equally late. If the camera delays its audio, that distance is wrong by the delay: audio is
+//! dropped until the reports have come, for [`REPORTS_WAIT`] at most.
 //!
 //! Frames stay contiguous while they are within [`TOLERANCE`] of their time: rounding and a distance that is known better do
 //! not cut the audio. A frame that would overlap the one before is dropped.
@@ -23,8 +23,8 @@ const WINDOW: f64 = 10.0;
 const JUMP: f64 = 3.0;
 /// How long to wait for sender reports: RFC 3550, section 6.2, has the first ones after half of five seconds, varied by half.
 const REPORTS_WAIT: f64 = 5.0;
-/// The most that audio may be ahead of the video or behind it. More is a clock that was set, of which the other track does not
-/// show anything yet.
+/// The most that audio may be ahead of the video or behind it. A larger distance means that the clock of one track was set, and
+/// that of the other track follows.
 const APART_MAX: f64 = 5.0;
 
 /// What is known of one track's clock: wall-clock time minus RTP time.

@@ -1,11 +1,11 @@
-//! Tells a camera's clock that counts something else than time, and uses arrival times in its place.
+//! Detects a camera whose RTP clock does not measure time, and substitutes arrival times.
 //!
 //! RTP timestamps of video count ticks of 90 kHz (RFC 6184, section 8.2.1). Some cameras count milliseconds, or ticks at another
 //! rate, or nothing. Players then show a frame for too long or too short a time, and lag or starve.
 //!
 //! The clock's progress is compared with that of arrivals in windows of [`WINDOW`].
 //!
-//! - By a slow clock, the frames of a window follow each other faster than any camera sends them. It is wrong after
+//! - With a slow clock, a window's timestamps imply more frames a second than any camera sends. It is wrong after
 //!   [`IMPOSSIBLE_WINDOWS`] in a row.
 //! - A fast clock gets ahead of arrivals. Frames that a network has stored only make up for a delay. It is wrong after
 //!   [`FAST_WINDOWS`] in a row, if it has been fast from the first frame on.

@@ -36,10 +36,9 @@ pub(super) const PIXELS_MAX: u64 = 8192 * 4352;
 /// The extensions of containers that hold times.
 const WITH_TIMES: &[&str] = &["ts", "m2ts", "flv", "mp4", "mkv", "webm", "mpd", "ogv", "asf"];
 
-/// Written by one frame's fragment, nothing held back: each fragment as soon as its duration is known, with the time
-/// it was captured in front (`prft`), in an init segment without a duration (ISO/IEC 14496-12, section 8.8). Decode times
-/// are FFmpeg's own (`frag_discont`), not counted from the output's first frame: that is what keeps the outputs of one
-/// FFmpeg on one timeline.
+/// FFmpeg writes one fragment per frame, as soon as its duration is known, and the time of writing before it (`prft`). The init
+/// segment has no duration (ISO/IEC 14496-12, section 8.8). Decode times are FFmpeg's own (`frag_discont`) and do not count from
+/// the output's first frame, so all outputs of one FFmpeg share a timeline.
 const OUTPUT: &[&str] = &[
     "-f",
     "mp4",
@@ -224,7 +223,7 @@ fn h264(encoding: &Encoding, low: Option<LowVariant>) -> Vec<String> {
     args
 }
 
-/// As many bits as the video needs; for the low variant no more than it may have.
+/// The bit rate that the video needs; that of the low variant has a maximum.
 fn rate_control(encoder: Encoder, low: Option<LowVariant>) -> Vec<String> {
     let mut args = Vec::new();
     if encoder == Encoder::Libx264 {

@@ -1,6 +1,6 @@
 //! Detects whether a stream's frames are reordered. Amends the parameter sets of a stream in order so that they declare it.
 //!
-//! Input: init segments and fragments as FFmpeg wrote them. Output: the epochs and fragments to publish, after each access unit
+//! Input: init segments and fragments of either reader. Output: the epochs and fragments to publish, after each access unit
 //! has been examined. One [`FrameOrder`] lives as long as its stream, across restarts of the source.
 //!
 //! - A stream that declares nothing is taken to be in order. All frames before the first reordered one are in order, so none is
@@ -191,10 +191,10 @@ impl SourceEpoch {
     /// Whether a frame of the fragment precedes an earlier one in presentation order.
     fn is_out_of_order(&mut self, fragment: &Fragment) -> bool {
         let Some(detector) = &mut self.detector else {
-            // What can be told without the parameter sets.
+            // The only sign without parameter sets.
             return fragment.head.composition_offset != 0;
         };
-        // Every access unit has to be seen, for the places of later ones count from it.
+        // The detector must see every access unit: picture order counts are relative to earlier ones.
         fragment.access_units().fold(false, |found, access_unit| {
             let units = self.config.layout.units(access_unit).map(|unit| &access_unit[unit]);
             detector.is_out_of_order(units).unwrap_or(false) | found

@@ -73,7 +73,7 @@ use crate::limits::transcodes::{TooManyTranscodes, TranscodeLimiter};
 use frame_order::FrameOrder;
 use outcome::RunOutcome;
 use process::Launcher;
-use reader::{Choice, ReaderPolicy, UnsupportedAction};
+use reader::{ReaderPolicy, SelectedReader, UnsupportedAction};
 use rtsp::CLOCK_WRONG;
 use run::{CLOCK_REWIND, Run};
 
@@ -130,7 +130,7 @@ enum Input {
     Source(Source, Arc<AudioBuffer>, Arc<SourceReader>),
     /// FFmpeg reads what this rendition publishes.
     Rendition(Arc<Rendition>),
-    /// FFmpeg reads the audio buffer, which the source of this rendition fills, and encodes what could be copied or does not.
+    /// FFmpeg reads the audio buffer, which the source of this rendition fills. The flag makes it encode codecs that it could copy.
     Audio(Arc<Rendition>, Arc<AudioBuffer>, bool),
 }
 
@@ -234,9 +234,9 @@ async fn supervise(
                 shown.set(Some(current_reader(choice)));
                 choice
             }
-            None => Choice::Ffmpeg(None),
+            None => SelectedReader::Ffmpeg(None),
         };
-        let by_ffmpeg = choice != Choice::Direct;
+        let by_ffmpeg = choice != SelectedReader::Direct;
         let outcome = match &permit {
             Ok(_) => run.run(&input, choice, &mut order, idle).await,
             Err(refusal) => RunOutcome::Failed {
@@ -361,10 +361,10 @@ async fn refusal_ended(rendition: &Rendition) {
 }
 
 /// As the catalogue shows it.
-fn current_reader(choice: Choice<'_>) -> CurrentReader {
+fn current_reader(choice: SelectedReader<'_>) -> CurrentReader {
     match choice {
-        Choice::Direct => CurrentReader { name: ReaderName::Direct, fallback: None },
-        Choice::Ffmpeg(reason) => {
+        SelectedReader::Direct => CurrentReader { name: ReaderName::Direct, fallback: None },
+        SelectedReader::Ffmpeg(reason) => {
             let fallback =
                 reason.map(|reason| Fallback { cause: reason.cause.label(), message: reason.message.clone() });
             CurrentReader { name: ReaderName::Ffmpeg, fallback }

@@ -31,8 +31,7 @@ use crate::limits::LiveLimits;
 /// [`Confinement`] in JSON, FFmpeg's path and FFmpeg's arguments.
 pub const BECOME_FFMPEG: &str = "--become-ffmpeg";
 
-/// What FFmpeg's share of the memory counts more than that of other programs (proc(5), `oom_score_adj`, of 1000): where memory runs
-/// out, a camera that makes FFmpeg large loses its FFmpeg, and the relay lives.
+/// FFmpeg's `oom_score_adj` (proc(5); at most 1000). Without free memory, the kernel kills a large FFmpeg before the relay.
 #[cfg(target_os = "linux")]
 const OOM_SCORE: &str = "500";
 

@@ -34,7 +34,7 @@ const AUDIO_FORMAT_WAIT: Duration = Duration::from_millis(100);
 /// Read from the pipe at a time: the capacity of a pipe (pipe(7)).
 pub(super) const READ: usize = 64 * 1024;
 
-/// Why there is no more to come.
+/// Why a source ended.
 #[derive(Debug)]
 pub(super) enum StopReason {
     Ended,

@@ -109,7 +109,7 @@ impl fmt::Display for Unsupported {
 
 /// What reads the source in the next run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Choice<'a> {
+pub(super) enum SelectedReader<'a> {
     /// The relay.
     Direct,
     /// FFmpeg, and why not the relay, where that has a reason other than the configuration of `reader` or the kind of source.
@@ -149,13 +149,13 @@ impl ReaderPolicy {
     }
 
     /// What reads the source in a run that begins at `now`.
-    pub(super) fn choose(&mut self, now: Instant) -> Choice<'_> {
+    pub(super) fn choose(&mut self, now: Instant) -> SelectedReader<'_> {
         self.fallback.take_if(|fallback| fallback.until.is_some_and(|until| now >= until));
         match (self.configured, &self.ineligible, &self.fallback) {
-            (Reader::Direct, ..) | (Reader::Auto, None, None) => Choice::Direct,
-            (Reader::Ffmpeg, ..) => Choice::Ffmpeg(None),
-            (Reader::Auto, Some(reason), _) => Choice::Ffmpeg(reason.as_ref()),
-            (Reader::Auto, None, Some(fallback)) => Choice::Ffmpeg(Some(&fallback.unsupported)),
+            (Reader::Direct, ..) | (Reader::Auto, None, None) => SelectedReader::Direct,
+            (Reader::Ffmpeg, ..) => SelectedReader::Ffmpeg(None),
+            (Reader::Auto, Some(reason), _) => SelectedReader::Ffmpeg(reason.as_ref()),
+            (Reader::Auto, None, Some(fallback)) => SelectedReader::Ffmpeg(Some(&fallback.unsupported)),
         }
     }
 
@@ -192,7 +192,7 @@ impl ReaderPolicy {
     }
 }
 
-/// Why the direct reader is not tried for `source`: with a reason where the configuration could be another one.
+/// Why `auto` uses FFmpeg for `source`. The inner reason is set if another configuration would allow the direct reader.
 fn ineligible(source: &Source) -> Option<Option<Unsupported>> {
     let reason = |message: &str| Some(Some(Unsupported::new(Cause::Configuration, message)));
     match source.url.scheme() {

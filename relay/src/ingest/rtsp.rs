@@ -18,7 +18,7 @@ use retina::client::{
 };
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame, VideoParameters, VideoParametersCodec};
 use sightline_media::fmp4::capture::SourceClock;
-use sightline_media::fmp4::demuxer::SEGMENT_MAX;
+use sightline_media::fmp4::demuxer::SEGMENT_BYTES_MAX;
 use sightline_media::fmp4::writer::{self, AccessUnit, TIMESCALE};
 use sightline_media::nal::{self, Layout};
 use sightline_media::nut::writer::Track;
@@ -263,7 +263,7 @@ impl FramePublisher {
         let (timestamp, rate) = (frame.timestamp().timestamp(), frame.timestamp().clock_rate());
         let changed = frame.has_new_parameters();
         let bytes = frame.into_data();
-        if bytes.len() > SEGMENT_MAX {
+        if bytes.len() > SEGMENT_BYTES_MAX {
             return Err(unsupported(Cause::FrameSize, format!("the camera sent a frame of {} MiB", bytes.len() >> 20)));
         }
         if !self.started || changed {

@@ -26,7 +26,7 @@ use super::frame_order::FrameOrder;
 use super::outcome::{RunOutcome, STDERR_GRACE};
 use super::process::Child;
 use super::publisher::{CaptureTime, Publisher, StopReason};
-use super::reader::{Cause, Choice};
+use super::reader::{Cause, SelectedReader};
 use super::source_guard::SourceGuard;
 use super::stderr::{self, StderrFindings};
 use super::{Input, Settings, ffmpeg, rtsp};
@@ -54,18 +54,18 @@ impl Run<'_> {
     pub(super) async fn run(
         &self,
         input: &Input,
-        choice: Choice<'_>,
+        choice: SelectedReader<'_>,
         order: &mut FrameOrder,
         idle: impl Future<Output = ()>,
     ) -> RunOutcome {
         tokio::pin!(idle);
         match input {
-            Input::Source(source, audio_buffer, _) if choice == Choice::Direct => {
+            Input::Source(source, audio_buffer, _) if choice == SelectedReader::Direct => {
                 self.read_directly(source, audio_buffer, order, idle).await
             }
             Input::Source(source, audio_buffer, _) => {
                 let mut source = Cow::Borrowed(source);
-                if matches!(choice, Choice::Ffmpeg(Some(reason)) if reason.cause == Cause::UdpOnly) {
+                if matches!(choice, SelectedReader::Ffmpeg(Some(reason)) if reason.cause == Cause::UdpOnly) {
                     source.to_mut().rtsp_transport = RtspTransport::Udp;
                 }
                 self.read_source(&source, audio_buffer, order, idle).await

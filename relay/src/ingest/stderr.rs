@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 use super::diagnosis::{Diagnosis, diagnose_source, is_harmless, refuses_audio};
 use crate::config::SourceUrl;
 use crate::hub::rendition::Rendition;
-use crate::net::foreign::Foreign;
+use crate::net::escaped::Escaped;
 
 /// FFmpeg's lines are short; a library that dumps a buffer must not fill ours.
 const LINE_MAX: u64 = 2048;
@@ -53,12 +53,12 @@ pub(super) async fn read(
         }
         let text = url.as_ref().map_or_else(|| text.to_owned(), |url| url.redact(text));
         if is_harmless(&text) {
-            debug!(target: "ffmpeg", rendition = rendition.label(), "{}", Foreign(&text));
+            debug!(target: "ffmpeg", rendition = rendition.label(), "{}", Escaped(&text));
             continue;
         }
         lines += 1;
         if lines <= LOGGED_MAX {
-            warn!(target: "ffmpeg", rendition = rendition.label(), "{}", Foreign(&text));
+            warn!(target: "ffmpeg", rendition = rendition.label(), "{}", Escaped(&text));
         }
         findings.audio_refused |= refuses_audio(&text);
         findings.diagnosis = findings.diagnosis.or_else(|| diagnose_source(&text, url.as_ref()));

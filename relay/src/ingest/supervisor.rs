@@ -53,7 +53,7 @@ impl Running {
 }
 
 impl Supervisor {
-    /// None yet.
+    /// Runs no stream yet.
     pub(crate) fn new(hub: Arc<Hub>, settings: Arc<Settings>, shutdown: CancellationToken) -> Self {
         Self { hub, settings, shutdown, running: HashMap::new() }
     }

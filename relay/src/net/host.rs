@@ -1,8 +1,8 @@
 //! Decides whether a request's `Host` is a name of this relay, against DNS rebinding.
 //!
 //! A page of any site can let its own name point to the relay's address. The browser then takes the relay for the page's own
-//! server, and neither `Origin` nor CORS helps. Only the name tells. A name is the relay's if no stranger decides where it
-//! points to ([`is_private`]), or if `allowed_hosts` lists it.
+//! server, and neither `Origin` nor CORS helps: such a request is of the same origin. Only `Host` distinguishes it. A name is the
+//! relay's if no stranger decides where it points to ([`is_private`]), or if `allowed_hosts` lists it.
 //!
 //! | request | reason to accept any name |
 //! | --- | --- |

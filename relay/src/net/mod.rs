@@ -14,7 +14,7 @@
 //! | [`tls`] | a TCP connection and the configured certificate | an encrypted connection |
 
 pub(crate) mod client;
-pub(crate) mod foreign;
+pub(crate) mod escaped;
 pub(crate) mod forward_writes;
 pub(crate) mod host;
 pub(crate) mod log_interval;

@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::counted::Counted;
+use super::connection_context::ConnectionContext;
 use super::http2;
-use super::serving::Serving;
+use super::permitted_connection::PermittedConnection;
 use crate::limits::LiveLimits;
 use crate::limits::connections::{ConnectionLimiter, TooManyConnections};
 use crate::net::log_interval::LogInterval;
@@ -76,11 +76,11 @@ pub(super) async fn serve(
                 tcp::set_user_timeout(&stream);
                 let local = stream.local_addr().ok().map(|address| address.ip());
                 let peer = PeerInfo { local, address: peer.ip(), encrypted: tls.is_some() };
-                let serving = Serving::new(app.clone(), peer, limits.now(), shutdown.clone());
-                let connection = Counted::new(stream, permit);
+                let serving = ConnectionContext::new(app.clone(), peer, limits.now(), shutdown.clone());
+                let connection = PermittedConnection::new(stream, permit);
                 match tls {
                     Some(tls) => tasks.spawn(encrypted(serving, connection, tls)),
-                    None => tasks.spawn(serving.converse(connection)),
+                    None => tasks.spawn(serving.serve(connection)),
                 };
             }
             Err(refused) => {
@@ -100,7 +100,7 @@ pub(super) async fn serve(
 }
 
 /// Performs the TLS handshake within its time limit, then serves the version of HTTP that it agreed on.
-async fn encrypted(serving: Serving, connection: Counted<TcpStream>, tls: Arc<ServerConfig>) {
+async fn encrypted(serving: ConnectionContext, connection: PermittedConnection<TcpStream>, tls: Arc<ServerConfig>) {
     let handshake = async {
         if tls::is_tls(connection.inner()).await? {
             return tls::accept(connection, tls).await;
@@ -113,8 +113,8 @@ async fn encrypted(serving: Serving, connection: Counted<TcpStream>, tls: Arc<Se
         () = serving.shutdown.cancelled() => return,
     };
     match done {
-        Ok(Ok(connection)) if tls::is_http2(&connection) => http2::converse(serving, connection).await,
-        Ok(Ok(connection)) => serving.converse(connection).await,
+        Ok(Ok(connection)) if tls::is_http2(&connection) => http2::serve(serving, connection).await,
+        Ok(Ok(connection)) => serving.serve(connection).await,
         Ok(Err(error)) => debug!(%error, "a connection ended in its handshake"),
         Err(_) => debug!("a handshake took too long"),
     }

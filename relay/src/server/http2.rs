@@ -6,7 +6,7 @@
 //! | attack | limit |
 //! | --- | --- |
 //! | many streams | [`STREAMS`] at a time |
-//! | rapid reset (CVE-2023-44487), answers that are never taken, idle connections | [`Answers`] |
+//! | rapid reset (CVE-2023-44487), answers that are never taken, idle connections | [`ResponseTracker`] |
 //! | streams that the relay has to reset (CVE-2025-8671) | [`ERRORS`] |
 //! | SETTINGS, PING, CONTINUATION, empty frames (CVE-2019-9512, -9515, -9518; CVE-2024-27316) | [`ReadRate`], and the library's own |
 //! | long heads | `limits.header_bytes`, after decompression |
@@ -27,9 +27,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::answers::{Answers, StreamExecutor, Verdict};
+use super::connection_context::{ConnectionContext, answer};
 use super::read_rate::ReadRate;
-use super::serving::{Serving, answer};
+use super::response_tracker::{CloseReason, ResponseTracker, StreamExecutor};
 use super::write_rate::{Upgraded, WriteRate};
 use crate::config::Limits;
 
@@ -49,9 +49,12 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Serves the connection until it ends.
-pub(super) async fn converse(serving: Serving, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-    let Serving { app, peer, limits, shutdown } = serving;
-    let answers = Answers::new();
+pub(super) async fn serve(
+    serving: ConnectionContext,
+    connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) {
+    let ConnectionContext { app, peer, limits, shutdown } = serving;
+    let answers = ResponseTracker::new();
     let counted = answers.clone();
     let service = service_fn(move |request| {
         let (open, answer) = (counted.open(), answer(app.clone(), peer, request));
@@ -61,11 +64,11 @@ pub(super) async fn converse(serving: Serving, connection: impl AsyncRead + Asyn
     let mut connection = pin!(builder(&limits).serve_connection(connection, service));
     let verdict = tokio::select! {
         served = connection.as_mut() => return log(served),
-        verdict = answers.verdict(limits.header) => Some(verdict),
+        verdict = answers.close_reason(limits.header) => Some(verdict),
         () = shutdown.cancelled() => None,
     };
     match verdict {
-        Some(Verdict::Idle) => {
+        Some(CloseReason::Idle) => {
             connection.as_mut().graceful_shutdown();
             // A request that was on its way has this time, too.
             if let Ok(served) = timeout(limits.header, connection).await {

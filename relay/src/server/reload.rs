@@ -14,7 +14,7 @@ use crate::limits::LiveLimits;
 
 /// What another configuration changes while the relay runs.
 #[derive(Debug, Clone)]
-pub struct Change {
+pub struct ReloadedConfig {
     /// Its streams.
     pub streams: Sources,
     /// Its limits.
@@ -38,7 +38,7 @@ pub(super) struct Reload {
 
 impl Reload {
     /// Applies what comes, until the relay stops and every source has ended.
-    pub(super) async fn follow(mut self, mut changes: mpsc::Receiver<Change>, shutdown: CancellationToken) {
+    pub(super) async fn run(mut self, mut changes: mpsc::Receiver<ReloadedConfig>, shutdown: CancellationToken) {
         loop {
             tokio::select! {
                 Some(change) = changes.recv() => self.apply(change).await,
@@ -49,22 +49,24 @@ impl Reload {
     }
 
     /// Applies a change, or none of it if its credentials cannot be used.
-    pub(super) async fn apply(&mut self, Change { streams, limits, credentials, applied }: Change) {
+    pub(super) async fn apply(&mut self, ReloadedConfig { streams, limits, credentials, applied }: ReloadedConfig) {
         let _applied = applied.drop_guard();
         if let Err(error) = check_credentials(self.listen, &credentials, self.provider) {
-            error!("everything stays as it is: {error}");
+            error!("the reload is rejected, the current configuration stays: {error}");
             return;
         }
         // A tunnel may let others reach a relay that listens on this machine only.
         if !self.access.is_open() && !credentials.are_any(self.provider) {
-            error!("everything stays as it is: no credentials are left; only a restart lets everyone watch");
+            error!(
+                "the reload is rejected, the current configuration stays: no credentials are left; restart the relay to let everyone watch"
+            );
             return;
         }
         let access = self.access.clone();
         // Blocks while it derives a key.
         let set = tokio::task::spawn_blocking(move || access.set(&credentials)).await;
         if let Err(error) = set {
-            error!(%error, "the credentials stay as they are");
+            error!(%error, "the reload of the credentials failed, the current ones stay");
         }
         self.limits.set(limits);
         self.supervisor.set(streams).await;

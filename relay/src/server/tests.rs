@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Application;
-use super::serving::Serving;
+use super::connection_context::ConnectionContext;
 use crate::config::Config;
 use crate::egress::whep;
 use crate::hub::{Hub, ring};
@@ -91,9 +91,9 @@ impl TestRelay {
     fn connect_to(&self, router: Router, address: &str, encrypted: bool) -> DuplexStream {
         let address: IpAddr = address.parse().expect("an address");
         let peer = PeerInfo { local: None, address, encrypted };
-        let serving = Serving::new(router, peer, self.limits.now(), self.shutdown.clone());
+        let serving = ConnectionContext::new(router, peer, self.limits.now(), self.shutdown.clone());
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        tokio::spawn(serving.converse(theirs));
+        tokio::spawn(serving.serve(theirs));
         ours
     }
 
@@ -102,9 +102,9 @@ impl TestRelay {
     fn connect_http2(&self, address: &str, encrypted: bool, ahead: usize) -> DuplexStream {
         let peer = PeerInfo { local: None, address: address.parse().expect("an address"), encrypted };
         let router = self.application.router.clone();
-        let serving = Serving::new(router, peer, self.limits.now(), self.shutdown.clone());
+        let serving = ConnectionContext::new(router, peer, self.limits.now(), self.shutdown.clone());
         let (ours, theirs) = tokio::io::duplex(ahead);
-        tokio::spawn(super::http2::converse(serving, theirs));
+        tokio::spawn(super::http2::serve(serving, theirs));
         ours
     }
 

@@ -213,7 +213,7 @@ fn token_opens_its_streams_and_no_other() {
 }
 
 /// The output of `sightline token`: standard output, or standard error on failure.
-async fn mint(arguments: Vec<String>, key: Option<&'static str>) -> Result<String, String> {
+async fn issue(arguments: Vec<String>, key: Option<&'static str>) -> Result<String, String> {
     let run = move || {
         let mut command = Command::new(binary());
         command.arg("token").args(arguments).env_remove("SIGHTLINE_TOKEN_KEY");
@@ -238,16 +238,16 @@ fn minted_token_works_in_the_address() {
             let config = ["--config".to_owned(), path.display().to_string()];
             config.into_iter().chain(more.iter().map(|&word| word.to_owned())).collect::<Vec<_>>()
         };
-        let printed = mint(with(&["--stream", "cam", "--for", "10m"]), None).await.expect("a token");
+        let printed = issue(with(&["--stream", "cam", "--for", "10m"]), None).await.expect("a token");
         let token = printed.trim_end().to_owned();
         assert!(printed.lines().count() == 1 && token.matches('.').count() == 2, "{printed}");
-        let error = mint(with(&["--stream", "none"]), None).await.expect_err("there is none");
+        let error = issue(with(&["--stream", "none"]), None).await.expect_err("there is none");
         assert!(error.contains("no stream named none") && error.contains("cam"), "{error}");
-        let error = mint(with(&["--for", "soon"]), None).await.expect_err("no time");
+        let error = issue(with(&["--for", "soon"]), None).await.expect_err("no time");
         assert!(error.contains("30m"), "{error}");
-        let error = mint(vec![], None).await.expect_err("no key");
+        let error = issue(vec![], None).await.expect_err("no key");
         assert!(error.contains("SIGHTLINE_TOKEN_KEY"), "{error}");
-        let brief = mint(vec!["--for".to_owned(), "1s".to_owned()], Some(KEY)).await.expect("a token");
+        let brief = issue(vec!["--for".to_owned(), "1s".to_owned()], Some(KEY)).await.expect("a token");
 
         let relay = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
         let url = relay.url(&format!("/hls/cam/index.m3u8?token={token}"));
@@ -380,7 +380,7 @@ fn changed_password_file_is_in_force_after_a_reload_and_a_bad_one_is_not() {
             write(bad);
             relay.reload(&config);
             let count = if bad.is_empty() { 1 } else { 2 };
-            let told = async || (relay.log().matches("everything stays as it is").count() == count).then_some(());
+            let told = async || (relay.log().matches("the current configuration stays").count() == count).then_some(());
             until("the log to say so", SOON, told).await;
         }
         assert!(admitted(&relay, &first).await, "the old password stays");

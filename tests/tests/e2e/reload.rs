@@ -72,7 +72,7 @@ fn reload_changes_streams_without_disturbing_others() {
         // An invalid configuration changes nothing and is reported.
         relay.reload("[streams.\"a//b\"]\nsource = \"rtsp://h/x\"\n");
         until("the mistake to be logged", SOON, async || {
-            relay.log().contains("everything stays as it is").then_some(())
+            relay.log().contains("the current configuration stays").then_some(())
         })
         .await;
         lists(&relay, &[COMES.path, STAYS.path]).await;

@@ -251,7 +251,7 @@ fn a_proxy_or_a_browser_brings_the_token() {
             .map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
             .collect::<HeaderMap>()
     };
-    assert_eq!(brought(&headers(&[("Cf-Access-Jwt-Assertion", "a.b.c")])), Some("a.b.c"));
-    assert_eq!(brought(&headers(&[(COOKIES.as_str(), "x=1; CF_Authorization=a.b.c")])), Some("a.b.c"));
-    assert_eq!(brought(&headers(&[(COOKIES.as_str(), "CF_AppSession=x")])), None);
+    assert_eq!(cloudflare_token(&headers(&[("Cf-Access-Jwt-Assertion", "a.b.c")])), Some("a.b.c"));
+    assert_eq!(cloudflare_token(&headers(&[(COOKIES.as_str(), "x=1; CF_Authorization=a.b.c")])), Some("a.b.c"));
+    assert_eq!(cloudflare_token(&headers(&[(COOKIES.as_str(), "CF_AppSession=x")])), None);
 }

@@ -227,9 +227,9 @@ async fn serve_file(
             map.flatten().map(|bytes| HlsResponse::media(vec![bytes])).ok_or(HlsError::Gone)
         }
         FileName::Segment(msn) => match window(packager, |window| window.segment(msn)) {
-            Some(Lookup::Here(bytes)) => Ok(HlsResponse::media(bytes)),
-            Some(Lookup::Soon | Lookup::Never) => Err(HlsError::NotYet),
-            Some(Lookup::Gone) | None => Err(HlsError::Gone),
+            Some(Lookup::Available(bytes)) => Ok(HlsResponse::media(bytes)),
+            Some(Lookup::Pending | Lookup::NotFound) => Err(HlsError::NotYet),
+            Some(Lookup::Evicted) | None => Err(HlsError::Gone),
         },
         FileName::Part(msn, number) => part(packager, msn, number).await,
     }
@@ -295,10 +295,10 @@ async fn part(packager: &Arc<Packager>, msn: u64, number: usize) -> Result<HlsRe
     let lease = packager.lease();
     let wait = Duration::from_secs(u64::from(durations.target_duration)) * BLOCKING_TARGET_DURATIONS;
     let found = lease.until(Instant::now() + wait, |state| match state.window.as_ref()?.part(msn, number) {
-        Lookup::Here(bytes) => Some(Ok(HlsResponse::media(bytes))),
-        Lookup::Soon => None,
-        Lookup::Gone => Some(Err(HlsError::Gone)),
-        Lookup::Never => Some(Err(HlsError::NotYet)),
+        Lookup::Available(bytes) => Some(Ok(HlsResponse::media(bytes))),
+        Lookup::Pending => None,
+        Lookup::Evicted => Some(Err(HlsError::Gone)),
+        Lookup::NotFound => Some(Err(HlsError::NotYet)),
     });
     found.await.map_err(|error| wait_error(error, &packager.read(|state| state.status.clone())))?
 }

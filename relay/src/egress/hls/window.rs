@@ -27,9 +27,9 @@ use sightline_protocol::fragment::FragmentHead;
 /// playlist.
 const GATHER_SECONDS: f64 = 5.0;
 /// A shorter segment continues at the next key frame: an uneven GOP of about a second is one segment.
-const SEGMENT_MIN: f64 = 0.9;
+const SEGMENT_SECONDS_MIN: f64 = 0.9;
 /// A longer segment ends without a key frame: some cameras send one per minute.
-const SEGMENT_MAX: f64 = 12.0;
+const SEGMENT_SECONDS_MAX: f64 = 12.0;
 
 /// The longest target duration, in seconds, that transcodes follow.
 const FOLLOWED_TARGET_MAX: u32 = 4;
@@ -45,13 +45,13 @@ pub(super) struct SequenceNumbers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Lookup {
     /// These bytes, in this order.
-    Here(Vec<Bytes>),
-    /// The media comes next.
-    Soon,
+    Available(Vec<Bytes>),
+    /// The media is announced and comes next.
+    Pending,
     /// The media has left the window.
-    Gone,
+    Evicted,
     /// The media does not exist and was not announced.
-    Never,
+    NotFound,
 }
 
 /// See the [module](self). Reads no clock.
@@ -200,7 +200,7 @@ impl Window {
         let seconds = |fragment: &Fragment| self.seconds(fragment.head.duration);
         let (mut first, mut total, mut bytes) = (None, 0.0, 0);
         for (fragment, _) in &self.gathered {
-            if first.is_none() && fragment.head.keyframe && total >= SEGMENT_MIN {
+            if first.is_none() && fragment.head.keyframe && total >= SEGMENT_SECONDS_MIN {
                 let goes_on = |position: Position| {
                     self.lead_of(fragment, leader).position().is_none_or(|at| at.msn <= position.msn)
                 };
@@ -290,9 +290,9 @@ impl Window {
     /// The media of the segment `msn`.
     pub(super) fn segment(&self, msn: u64) -> Lookup {
         match self.find(msn) {
-            Some(segment) => Lookup::Here(segment.fragments()),
-            None if msn < self.oldest() => Lookup::Gone,
-            None => Lookup::Never,
+            Some(segment) => Lookup::Available(segment.fragments()),
+            None if msn < self.oldest() => Lookup::Evicted,
+            None => Lookup::NotFound,
         }
     }
 
@@ -301,10 +301,10 @@ impl Window {
         let (open, parts) = self.edge();
         let segment = self.find(msn).or(self.open.as_ref().filter(|open| open.msn == msn));
         match segment.and_then(|segment| segment.parts.get(part)) {
-            Some(part) => Lookup::Here(part.fragments.clone()),
-            None if msn < self.oldest() => Lookup::Gone,
-            None if (msn, part) == (open, parts) || (msn, part) == (open + 1, 0) => Lookup::Soon,
-            None => Lookup::Never,
+            Some(part) => Lookup::Available(part.fragments.clone()),
+            None if msn < self.oldest() => Lookup::Evicted,
+            None if (msn, part) == (open, parts) || (msn, part) == (open + 1, 0) => Lookup::Pending,
+            None => Lookup::NotFound,
         }
     }
 

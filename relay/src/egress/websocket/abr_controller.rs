@@ -126,7 +126,7 @@ impl AbrController {
         while self.pings.front().is_some_and(|ping| ping.after < received) {
             self.pings.pop_front();
         }
-        self.listen(now);
+        self.update_selector(now);
         Ok(age)
     }
 
@@ -148,7 +148,7 @@ impl AbrController {
             self.selector.train_arrived(at - before, rates, now);
         }
         self.window.on_pong(asked.at, at, received, asked.padding as u64, now)?;
-        self.listen(now);
+        self.update_selector(now);
         Ok(())
     }
 
@@ -183,11 +183,11 @@ impl AbrController {
         self.selector.interrupted(now);
     }
 
-    fn listen(&mut self, now: Duration) {
+    fn update_selector(&mut self, now: Duration) {
         let before = self.selector.level();
         self.selector.feedback(self.window.delay(), self.window.queue(), now);
         if let (Level::Low, Level::Full, Some(rates)) = (before, self.selector.level(), self.rates) {
-            self.window.carries(rates.full);
+            self.window.grow_to_rate(rates.full);
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::access::{Expiry, Unauthorized};
 use crate::egress::address::Requested;
 use crate::hub::Hub;
 use crate::limits::viewers::ViewerLimiter;
-use crate::net::foreign::Foreign;
+use crate::net::escaped::Escaped;
 use crate::net::origin;
 use crate::net::rejections::Rejections;
 use handshake::Handshake;
@@ -149,13 +149,13 @@ pub(crate) async fn handle(
         };
         if let Some(code) = socket.refused.filter(|code| socket.sent == 0 && REJECTIONS.contains(code)) {
             context.rejections.count(code, client);
-            debug!(code, "viewer refused: {}", Foreign(&ended));
+            debug!(code, "viewer refused: {}", Escaped(&ended));
             return;
         }
         let seconds = socket.began.elapsed().as_secs_f64();
         // The log quotes and escapes the name.
         let stream = address.as_ref().map_or("", |address| address.stream().as_str());
-        info!(stream, v1, seconds, messages = socket.sent, bytes = socket.bytes, "viewer ended: {}", Foreign(&ended));
+        info!(stream, v1, seconds, messages = socket.sent, bytes = socket.bytes, "viewer ended: {}", Escaped(&ended));
     })
 }
 

@@ -255,8 +255,8 @@ impl SendWindow {
     }
 
     /// Announces that the link carries `rate` bytes per second without a queue.
-    pub(super) fn carries(&mut self, rate: f64) {
-        self.window = self.window.max(self.worth(rate)).min(WINDOW_MAX);
+    pub(super) fn grow_to_rate(&mut self, rate: f64) {
+        self.window = self.window.max(self.window_for_rate(rate)).min(WINDOW_MAX);
     }
 
     /// Removes acknowledged messages. Returns the newest of them and their bytes.
@@ -302,14 +302,14 @@ impl SendWindow {
         self.draining |= now.saturating_sub(since) > QUEUE_LASTS;
         if now >= self.narrow_again {
             self.doubling = false;
-            let worth = self.link.rate().map_or(self.window / 2, |rate| self.worth(rate));
+            let worth = self.link.rate().map_or(self.window / 2, |rate| self.window_for_rate(rate));
             self.window = worth.min(self.window).max(WINDOW_MIN);
             self.narrow_again = now + self.round_trip() + queue;
         }
     }
 
     /// The window for a link that delivers `rate` bytes per second.
-    fn worth(&self, rate: f64) -> u64 {
+    fn window_for_rate(&self, rate: f64) -> u64 {
         (rate * (self.round_trip() + QUEUE_TARGET).as_secs_f64()) as u64
     }
 

@@ -32,7 +32,7 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for a viewer to answer a close.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// Larger than any fragment, so that each message is one WebSocket frame.
-const FRAME_MAX: usize = sightline_media::fmp4::demuxer::SEGMENT_MAX;
+const FRAME_MAX: usize = sightline_media::fmp4::demuxer::SEGMENT_BYTES_MAX;
 /// Ends the session, so that the next one starts at 0 again. Happens after 13 hours with 32-bit decode times, which neither
 /// FFmpeg nor the relay writes.
 const RETIME_FAILED: &str = "a decode time on the viewer's timeline does not fit the fragment";

@@ -17,7 +17,7 @@ use super::{CloseReason, SessionEnd, Socket};
 use crate::clock;
 use crate::hub::Stream;
 use crate::hub::rendition::Protocol;
-use crate::net::foreign::Foreign;
+use crate::net::escaped::Escaped;
 
 /// Time limit for a viewer's `play` message.
 const PLAY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ async fn first_message(socket: &mut Socket) -> Result<Play, SessionEnd> {
 pub(super) fn parse(message: &Message) -> Result<ClientMessage, ViewerFault> {
     let text = message.as_text().ok_or_else(|| ViewerFault::bad_request("viewers send text, not binary messages"))?;
     serde_json::from_str(text)
-        .map_err(|error| ViewerFault::bad_request(format!("not a message of sightline.v1: {}", Foreign(error))))
+        .map_err(|error| ViewerFault::bad_request(format!("not a message of sightline.v1: {}", Escaped(error))))
 }
 
 /// Runs the session until it stops.

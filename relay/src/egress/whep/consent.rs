@@ -6,7 +6,7 @@
 //!
 //! - A request from an address without consent waits while the relay asks that address with one request of its own.
 //! - Consent lasts for [`CONSENT`] after the answered request was sent. A late or repeated answer does not extend it.
-//! - The relay asks an address to which it sends again every [`CHECK_INTERVAL`].
+//! - While the relay sends to an address, it repeats the check every [`CHECK_INTERVAL`].
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

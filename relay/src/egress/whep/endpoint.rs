@@ -34,7 +34,7 @@ use crate::access::Expiry;
 use crate::config::Announced;
 use crate::hub::{Hub, Stream};
 use crate::limits::permit::Permit;
-use crate::net::foreign::Foreign;
+use crate::net::escaped::Escaped;
 
 /// An extension id that str0m does not use; the answer takes the offer's.
 const PLAYOUT_DELAY_ID: u8 = 7;
@@ -151,7 +151,7 @@ impl Endpoint {
             let _permit = permit;
             let ended = session.run(&shutdown).await;
             let seconds = begun.elapsed().as_secs_f64();
-            info!(stream = name.as_str(), seconds, frames = session.sent, "WebRTC viewer ended: {}", Foreign(&ended));
+            info!(stream = name.as_str(), seconds, frames = session.sent, "WebRTC viewer ended: {}", Escaped(&ended));
         });
     }
 

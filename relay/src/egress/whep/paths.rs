@@ -17,7 +17,7 @@ use super::consent::Consent;
 use super::ice_tcp;
 use super::inbox::SessionGuard;
 use super::network;
-use super::stun::{self, IceCredentials, Verdict};
+use super::stun::{self, IceCredentials, PacketKind};
 use super::timeout::{EndReason, TCP_WRITE_TIMEOUT};
 
 /// Maximum number of TCP connections per viewer: it tries each candidate once.
@@ -47,8 +47,8 @@ impl Paths {
         now: Duration,
     ) -> Option<Bytes> {
         match self.credentials.check(&packet) {
-            Verdict::Forged => None,
-            Verdict::Answer(transaction) => {
+            PacketKind::Forged => None,
+            PacketKind::Answer(transaction) => {
                 // str0m has sent no request.
                 if !self.consent.on_answer(source, transaction, now) {
                     return None;
@@ -56,12 +56,12 @@ impl Paths {
                 self.guard.note(source);
                 self.consent.take_held(source)
             }
-            Verdict::Request if protocol == Protocol::Udp && !self.consent.is_given(source, now) => {
+            PacketKind::Request if protocol == Protocol::Udp && !self.consent.is_given(source, now) => {
                 self.consent.hold(source, packet, now);
                 self.ask(source, now).await;
                 None
             }
-            Verdict::Request | Verdict::Other => Some(packet),
+            PacketKind::Request | PacketKind::Other => Some(packet),
         }
     }
 
@@ -69,7 +69,7 @@ impl Paths {
     /// has proved the address.
     pub(super) fn connect(&mut self, source: SocketAddr, outbox: mpsc::Sender<Bytes>, first: &[u8]) -> bool {
         self.tcp.retain(|(_, outbox)| !outbox.is_closed());
-        let added = self.tcp.len() < CONNECTIONS_MAX && self.credentials.check(first) == Verdict::Request;
+        let added = self.tcp.len() < CONNECTIONS_MAX && self.credentials.check(first) == PacketKind::Request;
         if added {
             self.tcp.push((source, outbox));
         }

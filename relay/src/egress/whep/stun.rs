@@ -19,7 +19,7 @@ const REQUEST_MAX: usize = 1024;
 
 /// The kind of a received packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum PacketKind {
     /// A request that has the session's password.
     Request,
     /// An answer to this transaction that has the viewer's password.
@@ -46,20 +46,24 @@ impl IceCredentials {
     }
 
     /// Checks a packet. Changes nothing.
-    pub(super) fn check(&self, packet: &[u8]) -> Verdict {
+    pub(super) fn check(&self, packet: &[u8]) -> PacketKind {
         if !is_stun(packet) {
-            return Verdict::Other;
+            return PacketKind::Other;
         }
-        let Ok(message) = StunMessage::parse(packet) else { return Verdict::Forged };
+        let Ok(message) = StunMessage::parse(packet) else { return PacketKind::Forged };
         let has = |password: &str| message.verify(password.as_bytes(), |key, parts| self.hmac(key, parts));
         if message.is_binding_request() {
             let names = Some((self.ours.ufrag.as_str(), self.theirs.ufrag.as_str()));
-            if message.split_username() == names && has(&self.ours.pass) { Verdict::Request } else { Verdict::Forged }
+            if message.split_username() == names && has(&self.ours.pass) {
+                PacketKind::Request
+            } else {
+                PacketKind::Forged
+            }
         } else if message.is_successful_binding_response() {
             // A response has the password of its request.
-            if has(&self.theirs.pass) { Verdict::Answer(message.trans_id()) } else { Verdict::Forged }
+            if has(&self.theirs.pass) { PacketKind::Answer(message.trans_id()) } else { PacketKind::Forged }
         } else {
-            Verdict::Other
+            PacketKind::Other
         }
     }
 
@@ -118,17 +122,17 @@ mod tests {
     fn request_needs_the_password_and_both_names() {
         let (relay, viewer) = both();
         let request = viewer.request(transaction_id()).unwrap();
-        assert_eq!(relay.check(&request), Verdict::Request);
+        assert_eq!(relay.check(&request), PacketKind::Request);
         let mut damaged = request.to_vec();
         damaged[30] ^= 1;
-        assert_eq!(relay.check(&damaged), Verdict::Forged);
+        assert_eq!(relay.check(&damaged), PacketKind::Forged);
         for (ours, theirs) in [("relay", "other"), ("other", "viewer")] {
             let other = IceCredentials::new(creds(ours), creds(theirs), relay.crypto.clone());
-            assert_eq!(other.check(&request), Verdict::Forged);
+            assert_eq!(other.check(&request), PacketKind::Forged);
         }
-        assert_eq!(relay.check(&request[..40]), Verdict::Forged);
-        assert_eq!(relay.check(&[0x80, 0x60, 0, 0]), Verdict::Other);
-        assert_eq!(relay.check(&[]), Verdict::Other);
+        assert_eq!(relay.check(&request[..40]), PacketKind::Forged);
+        assert_eq!(relay.check(&[0x80, 0x60, 0, 0]), PacketKind::Other);
+        assert_eq!(relay.check(&[]), PacketKind::Other);
     }
 
     #[test]
@@ -137,8 +141,8 @@ mod tests {
         let transaction = transaction_id();
         let request = relay.request(transaction).unwrap();
         let answer = |password: &str| test_viewer::answer(&request, password).unwrap();
-        assert_eq!(relay.check(&answer("viewer-with-a-password")), Verdict::Answer(transaction));
-        assert_eq!(relay.check(&answer("relay-with-a-password")), Verdict::Forged);
+        assert_eq!(relay.check(&answer("viewer-with-a-password")), PacketKind::Answer(transaction));
+        assert_eq!(relay.check(&answer("relay-with-a-password")), PacketKind::Forged);
     }
 
     #[test]

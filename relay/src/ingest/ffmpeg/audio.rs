@@ -41,8 +41,8 @@ const SAMPLE_RATE: &str = "48000";
 /// More channels than browsers have loudspeakers for.
 const CHANNELS_MAX: u32 = 2;
 
-/// One frame a fragment, as [`super::OUTPUT`]. `delay_moov` lets the first frame tell the decoder's configuration, which
-/// AAC in ADTS frames (recordings and broadcasts have those) tells nowhere else. The track's number is that of `TrackKind::track_id`.
+/// One frame a fragment, as [`super::OUTPUT`]. `delay_moov` delays the `moov` box until the first frame, which alone has the
+/// decoder's configuration of AAC in ADTS (recordings and broadcasts). The track's number is that of `TrackKind::track_id`.
 const OUTPUT: &[&str] = &[
     "-f",
     "mp4",

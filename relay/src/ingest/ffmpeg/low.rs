@@ -7,8 +7,7 @@ const BOX: (u32, u32) = (640, 360);
 /// A source that is small itself is halved, but not below this width: people and cars can still be told apart.
 const WIDTH_MIN: u32 = 320;
 /// Seconds between two frames of the low variant, at least: of 50 or 60 a second every other one is left out, of 30 none.
-/// Fewer would be less work, and fewer boxes and headers, which at these rates count; but a fragment is written when the
-/// next frame is there, so fewer frames would delay every frame.
+/// A lower frame rate would save work and headers but delay every frame: FFmpeg writes a fragment when the next frame arrives.
 const FRAME_SECONDS: f64 = 0.03;
 /// How much the encoder may run ahead of its bit rate, in milliseconds: a key frame is several frames' worth of bits,
 /// and on a link that is just fast enough it takes this long.

@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::net::foreign::Foreign;
+use crate::net::escaped::Escaped;
 use request::{HEAD_MAX, Head};
 use upstream::Upstream;
 
@@ -125,7 +125,7 @@ impl Shared {
             return answer(&mut client, "400 Bad Request").await;
         };
         if !self.hosts.contains(&head.host) {
-            warn!(host = %Foreign(&head.host), "refused: the source leads to another host");
+            warn!(host = %Escaped(&head.host), "refused: the source leads to another host");
             self.refused.send_replace(true);
             return answer(&mut client, "403 Forbidden").await;
         }

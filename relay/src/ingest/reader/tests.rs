@@ -28,16 +28,16 @@ fn found(policy: &mut ReaderPolicy, cause: Cause, played: Duration, now: Instant
 /// The cause of a fallback, or none while the relay reads.
 fn fallback(policy: &mut ReaderPolicy, now: Instant) -> Option<Cause> {
     match policy.choose(now) {
-        Choice::Direct => None,
-        Choice::Ffmpeg(reason) => Some(reason.expect("a reason").cause),
+        SelectedReader::Direct => None,
+        SelectedReader::Ffmpeg(reason) => Some(reason.expect("a reason").cause),
     }
 }
 
 #[test]
 fn auto_reads_plain_rtsp_directly_and_leaves_the_rest_to_ffmpeg() {
     let choice = |source: &Source| match ReaderPolicy::new(source).choose(Instant::now()) {
-        Choice::Direct => "direct".to_owned(),
-        Choice::Ffmpeg(reason) => format!("ffmpeg, {}", reason.map_or("no reason", |reason| &reason.message)),
+        SelectedReader::Direct => "direct".to_owned(),
+        SelectedReader::Ffmpeg(reason) => format!("ffmpeg, {}", reason.map_or("no reason", |reason| &reason.message)),
     };
     let auto = |url: &str| source(url, Reader::Auto);
     assert_eq!(choice(&auto("rtsp://camera/1")), "direct");
@@ -115,6 +115,6 @@ fn forced_direct_reader_fails_with_the_reason() {
     ] {
         let message = format!("the camera is odd; with reader = \"auto\", FFmpeg {verb} it");
         assert_eq!(found(&mut policy, cause, Duration::ZERO, now), UnsupportedAction::Fail(reason, message));
-        assert_eq!(policy.choose(now), Choice::Direct);
+        assert_eq!(policy.choose(now), SelectedReader::Direct);
     }
 }

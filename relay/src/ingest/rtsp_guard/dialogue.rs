@@ -24,8 +24,8 @@ pub(super) enum Forward {
     Reader(Vec<u8>),
     /// To the camera.
     Camera(Vec<u8>),
-    /// Nowhere.
-    Nowhere,
+    /// Nowhere: it is dropped.
+    Drop,
 }
 
 /// A request under way.
@@ -97,8 +97,9 @@ impl Dialogue {
     pub(super) fn take_camera(&mut self, mut message: Message) -> Result<Forward, Refusal> {
         let Some(status) = message.status() else { return Ok(Forward::Reader(message.bytes())) };
         let Some(pending) = self.pending.as_ref().filter(|pending| message.number() == Some(pending.number)) else {
-            // A late answer to a keepalive, which the reader takes for an error. Before that, the reader tells the error.
-            return Ok(if self.playing { Forward::Nowhere } else { Forward::Reader(message.bytes()) });
+            // After PLAY, a late response to a keepalive, which the reader would report as an error. Before PLAY, the reader must
+            // report it.
+            return Ok(if self.playing { Forward::Drop } else { Forward::Reader(message.bytes()) });
         };
         if status == 401 && self.login.is_some() && !pending.repeated {
             return self.log_in(&message).map(Forward::Camera);
@@ -128,13 +129,13 @@ impl Dialogue {
         self.has_asked_to_play
     }
 
-    /// When [`Self::overdue`] is to be called.
+    /// When [`Self::keepalive_response`] is to be called.
     pub(super) fn due(&self) -> Option<Instant> {
         self.pending.as_ref().filter(|pending| self.is_keepalive(pending)).map(|pending| pending.sent + KEEPALIVE_WAIT)
     }
 
     /// The answer to a keepalive that the camera has not answered. Media shows that it lives.
-    pub(super) fn overdue(&mut self) -> Vec<u8> {
+    pub(super) fn keepalive_response(&mut self) -> Vec<u8> {
         let number = self.pending.take().map(|pending| pending.number).unwrap_or_default();
         format!("RTSP/1.0 200 OK\r\nCSeq: {number}\r\nPublic: OPTIONS\r\n\r\n").into_bytes()
     }
@@ -206,7 +207,7 @@ mod tests {
     fn sent(forward: Forward) -> String {
         match forward {
             Forward::Camera(bytes) | Forward::Reader(bytes) => String::from_utf8(bytes).unwrap(),
-            Forward::Nowhere => String::new(),
+            Forward::Drop => String::new(),
         }
     }
 
@@ -246,9 +247,9 @@ mod tests {
         dialogue.take_camera(message("RTSP/1.0 200 OK\nCSeq: 3\n\n")).unwrap();
         dialogue.request(message("OPTIONS rtsp://cam:554/a RTSP/1.0\nCSeq: 4\n\n"), now);
         assert_eq!(dialogue.due(), Some(now + KEEPALIVE_WAIT));
-        assert!(String::from_utf8(dialogue.overdue()).unwrap().contains("CSeq: 4\r\n"));
+        assert!(String::from_utf8(dialogue.keepalive_response()).unwrap().contains("CSeq: 4\r\n"));
         let late = dialogue.take_camera(message("RTSP/1.0 200 OK\nCSeq: 4\n\n")).unwrap();
-        assert_eq!((late, dialogue.due()), (Forward::Nowhere, None));
+        assert_eq!((late, dialogue.due()), (Forward::Drop, None));
     }
 
     #[test]

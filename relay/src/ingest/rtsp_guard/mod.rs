@@ -34,7 +34,7 @@ use url::{Position, Url};
 use super::diagnosis::REDIRECT;
 use budget::Budget;
 use dialogue::{Dialogue, Forward};
-use wire::{Message, Piece};
+use wire::{Message, RtspItem};
 
 /// How long the reader may take to connect: it does so at once.
 const READER_CONNECTS: Duration = Duration::from_secs(5);
@@ -197,7 +197,7 @@ impl Guarded {
                 read = from_camera.read_buf(&mut down) => if read? == 0 { return Ok(()) },
                 read = from_reader.read_buf(&mut up) => if read? == 0 { return Ok(()) },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let answer = self.dialogue.overdue();
+                    let answer = self.dialogue.keepalive_response();
                     to_reader.write_all(&answer).await?;
                 }
             }
@@ -212,16 +212,16 @@ impl Guarded {
         passed: &mut Passed,
         now: Instant,
     ) -> Result<(), Refusal> {
-        while let Some(piece) = wire::next_piece(up)? {
-            match piece {
-                Piece::Message(message) => passed.add(self.dialogue.request(message, now)),
-                Piece::Packet(packet) => passed.camera.extend_from_slice(&packet),
+        while let Some(item) = wire::next_item(up)? {
+            match item {
+                RtspItem::Message(message) => passed.add(self.dialogue.request(message, now)),
+                RtspItem::Packet(packet) => passed.camera.extend_from_slice(&packet),
             }
         }
-        while let Some(piece) = wire::next_piece(down)? {
-            match piece {
-                Piece::Message(message) => passed.add(self.dialogue.take_camera(message)?),
-                Piece::Packet(packet) => {
+        while let Some(item) = wire::next_item(down)? {
+            match item {
+                RtspItem::Message(message) => passed.add(self.dialogue.take_camera(message)?),
+                RtspItem::Packet(packet) => {
                     let (channel, content) = (packet[1], &packet[4..]);
                     if self.budget.is_dead(content, !self.dialogue.has_asked_to_play()) {
                         self.budget.dead_packet(content, now)?;
@@ -244,9 +244,9 @@ async fn first_request(mut connection: TcpStream) -> Option<(TcpStream, BytesMut
     connection.set_nodelay(true).ok()?;
     let mut buffer = BytesMut::with_capacity(READ);
     loop {
-        match wire::next_piece(&mut buffer.clone()).ok()? {
-            Some(Piece::Message(message)) => return Some((connection, buffer, message)),
-            Some(Piece::Packet(_)) => return None,
+        match wire::next_item(&mut buffer.clone()).ok()? {
+            Some(RtspItem::Message(message)) => return Some((connection, buffer, message)),
+            Some(RtspItem::Packet(_)) => return None,
             None => {}
         }
         if connection.read_buf(&mut buffer).await.ok()? == 0 {
@@ -273,7 +273,7 @@ impl Passed {
         match forward {
             Forward::Camera(bytes) => self.camera.extend(bytes),
             Forward::Reader(bytes) => self.reader.extend(bytes),
-            Forward::Nowhere => {}
+            Forward::Drop => {}
         }
     }
 }

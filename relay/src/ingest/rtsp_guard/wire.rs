@@ -1,5 +1,5 @@
 //! Splits the bytes of an RTSP connection into messages and interleaved packets (RFC 2326, sections 4 and 10.12), within byte
-//! budgets. Bytes in, pieces out; what is incomplete stays in the buffer, which the budgets bound.
+//! budgets. Bytes in, items out; what is incomplete stays in the buffer, which the budgets bound.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -12,7 +12,7 @@ pub(super) const BODY_MAX: usize = 256 * 1024;
 
 /// A part of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(super) enum RtspItem {
     /// An interleaved packet with the four bytes before it.
     Packet(Bytes),
     /// A message.
@@ -56,15 +56,15 @@ impl Message {
     }
 }
 
-/// The next piece of `buffer`; none while it is incomplete.
-pub(super) fn next_piece(buffer: &mut BytesMut) -> Result<Option<Piece>, Refusal> {
+/// The next item of `buffer`; none while it is incomplete.
+pub(super) fn next_item(buffer: &mut BytesMut) -> Result<Option<RtspItem>, Refusal> {
     // Some cameras send an empty line between messages.
     let empty = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     buffer.advance(empty);
     if buffer.first() == Some(&b'$') {
         let Some(&[_, _, high, low]) = buffer.first_chunk() else { return Ok(None) };
         let length = 4 + usize::from(u16::from_be_bytes([high, low]));
-        return Ok((buffer.len() >= length).then(|| Piece::Packet(buffer.split_to(length).freeze())));
+        return Ok((buffer.len() >= length).then(|| RtspItem::Packet(buffer.split_to(length).freeze())));
     }
     let Some(end) = head_end(buffer) else {
         return if buffer.len() > HEAD_MAX { Err(Refusal::Head) } else { Ok(None) };
@@ -81,7 +81,7 @@ pub(super) fn next_piece(buffer: &mut BytesMut) -> Result<Option<Piece>, Refusal
     }
     buffer.advance(end);
     message.body = buffer.split_to(length).freeze();
-    Ok(Some(Piece::Message(message)))
+    Ok(Some(RtspItem::Message(message)))
 }
 
 /// Where the head of a message ends: after an empty line.
@@ -97,28 +97,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn pieces(bytes: &[u8], size: usize) -> (Vec<Piece>, Option<Refusal>) {
-        let (mut buffer, mut pieces) = (BytesMut::new(), Vec::new());
+    fn items(bytes: &[u8], size: usize) -> (Vec<RtspItem>, Option<Refusal>) {
+        let (mut buffer, mut items) = (BytesMut::new(), Vec::new());
         for part in bytes.chunks(size) {
             buffer.extend_from_slice(part);
             loop {
-                match next_piece(&mut buffer) {
-                    Ok(Some(piece)) => pieces.push(piece),
+                match next_item(&mut buffer) {
+                    Ok(Some(item)) => items.push(item),
                     Ok(None) => break,
-                    Err(refusal) => return (pieces, Some(refusal)),
+                    Err(refusal) => return (items, Some(refusal)),
                 }
             }
         }
-        (pieces, None)
+        (items, None)
     }
 
     #[test]
     fn messages_and_packets_are_told_apart() {
         let bytes = b"RTSP/1.0 200 OK\r\nCSeq: 7\r\ncontent-length: 3\r\n\r\nv=0$\x01\x00\x02ab\r\nRTSP/1.0 401 No\nCSeq: 8\n\n";
-        let (pieces, refusal) = pieces(bytes, 5);
+        let (items, refusal) = items(bytes, 5);
         assert_eq!(refusal, None);
-        let [Piece::Message(first), Piece::Packet(packet), Piece::Message(second)] = &pieces[..] else {
-            panic!("{pieces:?}")
+        let [RtspItem::Message(first), RtspItem::Packet(packet), RtspItem::Message(second)] = &items[..] else {
+            panic!("{items:?}")
         };
         assert_eq!((first.status(), first.number(), &first.body[..]), (Some(200), Some(7), &b"v=0"[..]));
         assert_eq!(&packet[..], b"$\x01\x00\x02ab");
@@ -128,9 +128,9 @@ mod tests {
     #[test]
     fn budgets_are_kept_before_the_bytes_have_come() {
         let long = [b"RTSP/1.0 200 OK\r\nX: ".as_slice(), &[b'x'; HEAD_MAX]].concat();
-        assert_eq!(pieces(&long, 4096).1, Some(Refusal::Head));
-        assert_eq!(pieces(b"RTSP/1.0 200 OK\r\nContent-Length: 262145\r\n\r\n", 64).1, Some(Refusal::Body));
-        assert_eq!(pieces(b"RTSP/1.0 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", 64).1, None);
+        assert_eq!(items(&long, 4096).1, Some(Refusal::Head));
+        assert_eq!(items(b"RTSP/1.0 200 OK\r\nContent-Length: 262145\r\n\r\n", 64).1, Some(Refusal::Body));
+        assert_eq!(items(b"RTSP/1.0 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", 64).1, None);
     }
 
     proptest! {
@@ -144,7 +144,7 @@ mod tests {
             size in 1usize..50,
         ) {
             let bytes = parts.concat();
-            prop_assert_eq!(pieces(&bytes, size), pieces(&bytes, bytes.len().max(1)));
+            prop_assert_eq!(items(&bytes, size), items(&bytes, bytes.len().max(1)));
         }
     }
 }

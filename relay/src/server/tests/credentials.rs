@@ -10,7 +10,7 @@ use crate::access::secret::FOREIGN;
 use crate::config::{Credentials, Password, TokenKey};
 use crate::ingest::Settings;
 use crate::ingest::supervisor::Supervisor;
-use crate::server::reload::{Change, Reload};
+use crate::server::reload::{Reload, ReloadedConfig};
 
 /// The credentials of [`locked`], changed.
 fn changed(change: impl FnOnce(&mut Credentials)) -> Credentials {
@@ -141,7 +141,7 @@ async fn change_that_would_open_the_relay_is_refused_and_logged() {
         listen: "0.0.0.0:80".parse().unwrap(),
         provider: false,
     };
-    let mut change = Change {
+    let mut change = ReloadedConfig {
         streams: indexmap::IndexMap::new(),
         limits: config.limits,
         credentials: changed(|_| {}),
@@ -157,7 +157,7 @@ async fn change_that_would_open_the_relay_is_refused_and_logged() {
         change.credentials = Credentials { password, ..Credentials::default() };
         reload.apply(change.clone()).await;
         let text = log.to_string();
-        assert!(text.contains("everything stays as it is") && text.contains(says), "{text}");
+        assert!(text.contains("the current configuration stays") && text.contains(says), "{text}");
         assert_eq!((asks(&relay, "").await, asks(&relay, &basic()).await), ("401".to_owned(), "200".to_owned()));
     }
     change.credentials.password = Some(Password::new("another one".to_owned()));

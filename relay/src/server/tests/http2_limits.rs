@@ -103,9 +103,9 @@ async fn answer_is_buffered_for_no_more_than_its_client_takes() {
     let relay = TestRelay::new(|_| {});
     let router = Router::new().route("/long", route(async move || pieces()));
     let peer = PeerInfo { local: None, address: CLIENT.parse().expect("an address"), encrypted: true };
-    let serving = Serving::new(router, peer, relay.limits.now(), relay.shutdown.clone());
+    let serving = ConnectionContext::new(router, peer, relay.limits.now(), relay.shutdown.clone());
     let (mut ours, theirs) = tokio::io::duplex(LINK);
-    tokio::spawn(crate::server::http2::converse(serving, theirs));
+    tokio::spawn(crate::server::http2::serve(serving, theirs));
     // Windows of 2 GiB, and a client that reads nothing.
     let window =
         frame(SETTINGS, 0, 0, &[&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &0x7fff_ffffu32.to_be_bytes()].concat());

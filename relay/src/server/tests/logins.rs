@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::access::token::mint;
+use crate::access::token::issue;
 use crate::config::{Password, TokenKey};
 use crate::server::{Relay, ServeError};
 
@@ -44,7 +44,7 @@ pub(super) fn token(seconds: u64) -> String {
 /// The token `id` for `cam0`, likewise.
 pub(super) fn token_with_id(seconds: u64, id: &str) -> String {
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("it is later").as_secs();
-    let token = mint(&key(), &["cam0".to_owned()], now + seconds, id).expect("a token");
+    let token = issue(&key(), &["cam0".to_owned()], now + seconds, id).expect("a token");
     format!("Authorization: Bearer {token}\r\n")
 }
 

@@ -2,7 +2,7 @@
 
 use super::logins::{Log, basic, key, locked, token_with_id};
 use super::*;
-use crate::access::token::mint;
+use crate::access::token::issue;
 use crate::config::{Password, Tls};
 
 /// The lines of the access log.
@@ -68,7 +68,7 @@ async fn metrics_have_a_listener_without_credentials_that_serves_nothing_else() 
     }
     assert_eq!(status(&relay.request("GET", "/metrics", "").await), "401", "the relay's port asks for credentials");
     // Tokens of a stream do not grant metrics.
-    let token = mint(&key(), &["cam0".to_owned()], u64::MAX / 2, "a").unwrap();
+    let token = issue(&key(), &["cam0".to_owned()], u64::MAX / 2, "a").unwrap();
     assert_eq!(status(&relay.request("GET", &format!("/metrics?token={token}"), "").await), "403");
 }
 

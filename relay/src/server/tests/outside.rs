@@ -120,7 +120,7 @@ async fn invalid_frames_close_the_websocket() {
 async fn token_headers_choose_no_key_and_no_algorithm() {
     let relay = locked();
     let soon = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("it is later").as_secs() + 600;
-    let valid = crate::access::token::mint(&key(), &["cam0".to_owned()], soon, "a").expect("a token");
+    let valid = crate::access::token::issue(&key(), &["cam0".to_owned()], soon, "a").expect("a token");
     let [head, claims, signature] = valid.split('.').collect::<Vec<_>>().try_into().expect("three parts");
     let part = |text: &str| BASE64.encode(text);
     let deep = "[".repeat(15_000);

@@ -5,7 +5,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use super::logins::{PASSWORD, basic, cookies, form, key, token};
 use super::*;
 use crate::access::oidc::tests::Signer;
-use crate::access::token::mint;
+use crate::access::token::issue;
 use crate::config::{KeySource, Oidc, Password};
 
 /// The documentation with the table between these lines.
@@ -66,7 +66,7 @@ fn provider(file: std::path::PathBuf) -> (String, Oidc) {
 }
 
 fn bearer(stream: &str, until: u64) -> String {
-    let token = mint(&key(), &[stream.to_owned()], until, "visitor").expect("a token");
+    let token = issue(&key(), &[stream.to_owned()], until, "visitor").expect("a token");
     format!("Authorization: Bearer {token}\r\n")
 }
 

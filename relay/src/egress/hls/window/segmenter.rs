@@ -3,7 +3,7 @@
 use sightline_media::fmp4::Fragment;
 use sightline_protocol::fragment::FragmentHead;
 
-use super::{SEGMENT_MAX, SEGMENT_MIN, Window};
+use super::{SEGMENT_SECONDS_MAX, SEGMENT_SECONDS_MIN, Window};
 use crate::egress::hls::lead::{Lead, MediaTime, Position};
 use crate::egress::hls::segment::{Map, Part, Segment};
 
@@ -55,10 +55,10 @@ impl Window {
         let duration = open.duration + self.part.duration;
         let due = match (position, self.led) {
             (Some(position), Some(led)) => position.msn > led,
-            _ => duration >= SEGMENT_MIN,
+            _ => duration >= SEGMENT_SECONDS_MIN,
         };
         let ends_at_keyframe = head.keyframe && due;
-        ends_at_keyframe || duration >= SEGMENT_MAX - TOLERANCE || open.bytes > self.limit / 2
+        ends_at_keyframe || duration >= SEGMENT_SECONDS_MAX - TOLERANCE || open.bytes > self.limit / 2
     }
 
     fn begin_segment(&mut self, head: &FragmentHead, now: f64, position: Option<Position>) {

@@ -120,7 +120,7 @@ fn long_first_segment_is_listed_by_its_parts() {
     let gap = window.listed().next().expect("a segment");
     assert!(gap.gap && gap.duration == 1.0 && (gap.end() - START).abs() < 1e-6, "{gap:?}");
     assert_eq!(window.edge(), (FIRST + 1, 25));
-    assert_eq!(window.segment(FIRST), Lookup::Here(Vec::new()), "a player without gap support continues");
+    assert_eq!(window.segment(FIRST), Lookup::Available(Vec::new()), "a player without gap support continues");
 }
 
 #[test]
@@ -147,18 +147,18 @@ fn next_part_is_announced() {
 fn lookup_tells_available_gone_and_announced_media() {
     let window = filled(25 * 20 + 10);
     let oldest = FIRST + 4;
-    assert_eq!(window.segment(oldest - 1), Lookup::Gone);
-    assert_eq!(window.part(oldest - 1, 0), Lookup::Gone);
-    assert!(matches!(window.segment(oldest), Lookup::Here(bytes) if bytes.len() == GOP));
-    assert!(matches!(window.part(oldest, 4), Lookup::Here(bytes) if bytes.len() == 5));
-    assert_eq!(window.part(oldest, 5), Lookup::Never);
+    assert_eq!(window.segment(oldest - 1), Lookup::Evicted);
+    assert_eq!(window.part(oldest - 1, 0), Lookup::Evicted);
+    assert!(matches!(window.segment(oldest), Lookup::Available(bytes) if bytes.len() == GOP));
+    assert!(matches!(window.part(oldest, 4), Lookup::Available(bytes) if bytes.len() == 5));
+    assert_eq!(window.part(oldest, 5), Lookup::NotFound);
     let open = FIRST + 20;
-    assert_eq!(window.segment(open), Lookup::Never);
-    assert!(matches!(window.part(open, 1), Lookup::Here(_)));
-    assert_eq!(window.part(open, 2), Lookup::Soon);
-    assert_eq!(window.part(open, 3), Lookup::Never);
-    assert_eq!(window.part(open + 1, 0), Lookup::Soon);
-    assert_eq!(window.part(open + 1, 1), Lookup::Never);
+    assert_eq!(window.segment(open), Lookup::NotFound);
+    assert!(matches!(window.part(open, 1), Lookup::Available(_)));
+    assert_eq!(window.part(open, 2), Lookup::Pending);
+    assert_eq!(window.part(open, 3), Lookup::NotFound);
+    assert_eq!(window.part(open + 1, 0), Lookup::Pending);
+    assert_eq!(window.part(open + 1, 1), Lookup::NotFound);
     assert_eq!(window.map(FIRST), Some(&Bytes::from_static(b"init")));
     assert_eq!(window.map(FIRST + 1), None);
 }
@@ -167,8 +167,8 @@ fn lookup_tells_available_gone_and_announced_media() {
 fn window_lists_seven_target_durations_and_keeps_eight() {
     let window = filled(25 * 40 + 10);
     assert_eq!(numbers(&window), (FIRST + 26..FIRST + 40).collect::<Vec<_>>());
-    assert_eq!(window.segment(FIRST + 23), Lookup::Gone);
-    assert!(matches!(window.segment(FIRST + 24), Lookup::Here(_)));
+    assert_eq!(window.segment(FIRST + 23), Lookup::Evicted);
+    assert!(matches!(window.segment(FIRST + 24), Lookup::Available(_)));
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn long_outage_keeps_the_end_of_the_playlist() {
     assert_eq!(numbers(&window), [FIRST + 3, FIRST + 4]);
     let last = window.listed().last().expect("a segment");
     assert_eq!((last.discontinuity, last.discontinuity_sequence), (true, 8));
-    assert_eq!(window.segment(FIRST), Lookup::Gone);
+    assert_eq!(window.segment(FIRST), Lookup::Evicted);
 }
 
 #[test]
@@ -260,7 +260,7 @@ proptest! {
             }
             for segment in &listed {
                 prop_assert!(segment.duration.round() <= f64::from(durations.target_duration));
-                prop_assert!(matches!(window.segment(segment.msn), Lookup::Here(_)));
+                prop_assert!(matches!(window.segment(segment.msn), Lookup::Available(_)));
                 prop_assert!(window.map(segment.map.id).is_some());
             }
         }

@@ -48,7 +48,7 @@ tokio::task_local! {
     static RESET: CancellationToken;
 }
 
-/// Runs the streams of a connection, each in a task that [`Answers`] can end. The end of its task resets a stream.
+/// Runs the streams of a connection, each in a task that [`ResponseTracker`] can end. The end of its task resets a stream.
 #[derive(Debug, Clone)]
 pub(super) struct StreamExecutor;
 
@@ -62,7 +62,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for StreamExecutor {
 
 /// Why a connection is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CloseReason {
     /// Nothing is asked for.
     Idle,
     /// Too many requests were cancelled.
@@ -71,7 +71,7 @@ pub(super) enum Verdict {
 
 /// See the [module](self). Clones share the state.
 #[derive(Clone)]
-pub(super) struct Answers {
+pub(super) struct ResponseTracker {
     state: Arc<Mutex<State>>,
     /// Too many requests were cancelled.
     flooded: CancellationToken,
@@ -104,7 +104,7 @@ impl Progress {
     }
 }
 
-impl Answers {
+impl ResponseTracker {
     pub(super) fn new() -> Self {
         let now = Instant::now();
         let cancels = RateLimiter::new(CANCELS_PER_SECOND, CANCELS);
@@ -113,24 +113,24 @@ impl Answers {
     }
 
     /// Counts a request until the guard is dropped.
-    pub(super) fn open(&self) -> OpenAnswer {
+    pub(super) fn open(&self) -> OpenResponse {
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
         state.open.insert(number, Progress::default());
-        OpenAnswer { answers: self.clone(), number, complete: false }
+        OpenResponse { answers: self.clone(), number, complete: false }
     }
 
     /// Resets slow answers until the connection is to end. `idle` is the time without a request.
-    pub(super) async fn verdict(&self, idle: Duration) -> Verdict {
+    pub(super) async fn close_reason(&self, idle: Duration) -> CloseReason {
         loop {
             tokio::select! {
-                () = self.flooded.cancelled() => return Verdict::Cancels,
+                () = self.flooded.cancelled() => return CloseReason::Cancels,
                 () = sleep(CHECK.min(idle)) => {}
             }
             let (state, now) = (self.lock(), Instant::now());
             if state.open.is_empty() && now - state.idle_since >= idle {
-                return Verdict::Idle;
+                return CloseReason::Idle;
             }
             let slow = state.open.values().filter(|progress| progress.is_slow(now));
             for reset in slow.filter_map(|progress| progress.reset.as_ref()) {
@@ -147,13 +147,13 @@ impl Answers {
 }
 
 /// A request and its answer. Dropping it before [`Self::complete`] means that the client has cancelled the request.
-pub(super) struct OpenAnswer {
-    answers: Answers,
+pub(super) struct OpenResponse {
+    answers: ResponseTracker,
     number: u64,
     complete: bool,
 }
 
-impl OpenAnswer {
+impl OpenResponse {
     /// The answer's body, which reports how the client takes it. Called in the task of the stream ([`StreamExecutor`]).
     pub(super) fn body(mut self, body: Body) -> Body {
         self.with(|progress| progress.reset = RESET.try_with(Clone::clone).ok());
@@ -192,7 +192,7 @@ impl OpenAnswer {
     }
 }
 
-impl Drop for OpenAnswer {
+impl Drop for OpenResponse {
     fn drop(&mut self) {
         let mut state = self.answers.lock();
         let now = Instant::now();
@@ -212,7 +212,7 @@ struct PacedBody {
     rest: Bytes,
     /// Whether anything was handed over.
     split: bool,
-    answer: OpenAnswer,
+    answer: OpenResponse,
 }
 
 impl PacedBody {

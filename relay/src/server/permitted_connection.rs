@@ -10,12 +10,12 @@ use crate::limits::permit::Permit;
 use crate::net::forward_writes::forward_writes;
 
 /// See the [module](self).
-pub(super) struct Counted<S> {
+pub(super) struct PermittedConnection<S> {
     stream: S,
     _permit: Permit,
 }
 
-impl<S> Counted<S> {
+impl<S> PermittedConnection<S> {
     pub(super) fn new(stream: S, permit: Permit) -> Self {
         Self { stream, _permit: permit }
     }
@@ -25,10 +25,10 @@ impl<S> Counted<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for PermittedConnection<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-forward_writes!(Counted, stream);
+forward_writes!(PermittedConnection, stream);

@@ -22,20 +22,20 @@ use crate::config::Limits;
 use crate::net::peer::PeerInfo;
 
 /// Serves one connection.
-pub(super) struct Serving {
+pub(super) struct ConnectionContext {
     pub(super) app: Router,
     pub(super) peer: PeerInfo,
     pub(super) limits: Arc<Limits>,
     pub(super) shutdown: CancellationToken,
 }
 
-impl Serving {
+impl ConnectionContext {
     pub(super) fn new(app: Router, peer: PeerInfo, limits: Arc<Limits>, shutdown: CancellationToken) -> Self {
         Self { app, peer, limits, shutdown }
     }
 
     /// Serves HTTP/1 until the connection ends or is upgraded.
-    pub(super) async fn converse(self, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    pub(super) async fn serve(self, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self { app, peer, limits, shutdown } = self;
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);

@@ -15,7 +15,7 @@ use tracing::{error, info};
 use super::keys::{self, Key};
 use super::source::{self, KeysError};
 use crate::config::KeySource;
-use crate::net::foreign::Foreign;
+use crate::net::escaped::Escaped;
 
 /// Interval of periodic refreshes, and so the longest time that a revoked key stays valid while refreshes succeed.
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 const FILE: Duration = Duration::from_secs(5);
 
 /// See the [module](self).
-pub(super) struct Known {
+pub(super) struct JwksCache {
     state: watch::Receiver<State>,
     ask: Arc<Notify>,
 }
@@ -37,7 +37,7 @@ struct State {
     quiet: Option<Instant>,
 }
 
-impl Known {
+impl JwksCache {
     /// Follows `source` until `shutdown`. Has no keys until the first successful refresh.
     pub(super) fn follow(source: KeySource, shutdown: CancellationToken) -> Self {
         let (period, pause) = match &source {
@@ -58,8 +58,8 @@ impl Known {
     {
         let (sender, state) = watch::channel(State::default());
         let ask = Arc::new(Notify::new());
-        let mut keeper = Keeper { state: sender, ask: ask.clone(), period, pause, told: None };
-        tokio::spawn(async move { shutdown.run_until_cancelled(keeper.keep_up(load)).await });
+        let mut refresher = JwksRefresher { state: sender, ask: ask.clone(), period, pause, last_logged: None };
+        tokio::spawn(async move { shutdown.run_until_cancelled(refresher.refresh_loop(load)).await });
         Self { state, ask }
     }
 
@@ -82,17 +82,17 @@ impl Known {
 }
 
 /// The task that refreshes the keys.
-struct Keeper {
+struct JwksRefresher {
     state: watch::Sender<State>,
     ask: Arc<Notify>,
     period: Duration,
     pause: Duration,
     /// The last logged message.
-    told: Option<String>,
+    last_logged: Option<String>,
 }
 
-impl Keeper {
-    async fn keep_up<F>(&mut self, load: impl Fn() -> F)
+impl JwksRefresher {
+    async fn refresh_loop<F>(&mut self, load: impl Fn() -> F)
     where
         F: Future<Output = Result<Vec<Key>, KeysError>>,
     {
@@ -133,15 +133,15 @@ impl Keeper {
             }
             Err(error) => error.to_string(),
         };
-        if self.told.as_ref() == Some(&news) {
+        if self.last_logged.as_ref() == Some(&news) {
             return;
         }
         if found.is_ok() {
-            info!(kid = %Foreign(&news), "the identity provider's keys are those");
+            info!(kid = %Escaped(&news), "identity provider keys");
         } else {
-            error!("what is known of the identity provider's keys stays as it is: {}", Foreign(&news));
+            error!("the identity provider's keys could not be read; keeping the earlier ones: {}", Escaped(&news));
         }
-        self.told = Some(news);
+        self.last_logged = Some(news);
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
     }
 
     impl Provider {
-        fn known(self: &Arc<Self>) -> Known {
+        fn known(self: &Arc<Self>) -> JwksCache {
             let provider = self.clone();
             let load = move || {
                 let provider = provider.clone();
@@ -175,7 +175,7 @@ mod tests {
                     if keys.is_empty() { Err(KeysError::NoSet("nowhere".to_owned())) } else { Ok(keys) }
                 }
             };
-            Known::renewed_by(load, PERIOD, PAUSE, CancellationToken::new())
+            JwksCache::renewed_by(load, PERIOD, PAUSE, CancellationToken::new())
         }
 
         fn looks(&self) -> u32 {
@@ -221,7 +221,7 @@ mod tests {
         let signer = Signer::es256("a");
         let provider = Arc::new(Provider::default());
         let known = provider.known();
-        assert!(known.find(&signer.header()).await.is_none(), "the first look fails");
+        assert!(known.find(&signer.header()).await.is_none(), "the first fetch fails");
         provider.keys.lock().unwrap().push(signer.key());
         sleep(PAUSE + source::LIMIT * 2).await;
         assert!(known.state.borrow().keys.len() == 1, "it was tried again");

@@ -8,9 +8,9 @@ const MAX: usize = 300;
 /// Displays a value with control characters and invisible characters escaped, and at most [`MAX`] characters of it. A log line
 /// stays one line, and a terminal executes nothing of it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Foreign<T>(pub(crate) T);
+pub(crate) struct Escaped<T>(pub(crate) T);
 
-impl<T: fmt::Display> fmt::Display for Foreign<T> {
+impl<T: fmt::Display> fmt::Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut escape = Escape { out: f, left: MAX };
         match write!(escape, "{}", self.0) {
@@ -51,23 +51,23 @@ mod tests {
 
     #[test]
     fn controls_are_escaped_and_other_text_is_unchanged() {
-        assert_eq!(Foreign("site/cam 1/ü \"a\"").to_string(), "site/cam 1/ü \"a\"");
-        assert_eq!(Foreign("a\r\nWARN forged\u{1b}[2J").to_string(), "a\\r\\nWARN forged\\u{1b}[2J");
-        assert_eq!(Foreign("\u{2028}\u{202e}").to_string(), "\\u{2028}\\u{202e}");
+        assert_eq!(Escaped("site/cam 1/ü \"a\"").to_string(), "site/cam 1/ü \"a\"");
+        assert_eq!(Escaped("a\r\nWARN forged\u{1b}[2J").to_string(), "a\\r\\nWARN forged\\u{1b}[2J");
+        assert_eq!(Escaped("\u{2028}\u{202e}").to_string(), "\\u{2028}\\u{202e}");
     }
 
     #[test]
     fn long_text_is_cut() {
-        assert_eq!(Foreign("x".repeat(MAX)).to_string(), "x".repeat(MAX));
-        assert_eq!(Foreign("x".repeat(31_000)).to_string(), format!("{}…", "x".repeat(MAX)));
-        let pieces = Foreign(format_args!("{}{}", "x".repeat(MAX), "y")).to_string();
+        assert_eq!(Escaped("x".repeat(MAX)).to_string(), "x".repeat(MAX));
+        assert_eq!(Escaped("x".repeat(31_000)).to_string(), format!("{}…", "x".repeat(MAX)));
+        let pieces = Escaped(format_args!("{}{}", "x".repeat(MAX), "y")).to_string();
         assert_eq!(pieces, format!("{}…", "x".repeat(MAX)));
     }
 
     proptest! {
         #[test]
         fn no_text_contains_a_control_character(text in any::<String>()) {
-            prop_assert!(!Foreign(text).to_string().contains(char::is_control));
+            prop_assert!(!Escaped(text).to_string().contains(char::is_control));
         }
     }
 }

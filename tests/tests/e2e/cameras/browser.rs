@@ -38,6 +38,7 @@ fn cameras_of_the_field_play_in_browsers() {
                 browser.wait_moving(&row.stream(), WATCHED, (sent / 3.0) as u64, LIVE).await;
                 say(&format!("{:<14} {:<8} plays", row.case.name, browser.engine()));
             }
+            fill_the_screen_and_return(browser, "pps-auto").await;
             show(browser, "dn-auto").await;
             for width in [640, 320] {
                 let has_width = |tile: &Tile| tile.width == width;
@@ -54,6 +55,18 @@ fn cameras_of_the_field_play_in_browsers() {
             assert!((1..=2).contains(&plays), "{}: opened {plays} times, perhaps for FFmpeg once", row.stream());
         }
     });
+}
+
+/// The video plays on at both sizes.
+async fn fill_the_screen_and_return(browser: &Browser, stream: &str) {
+    show(browser, stream).await;
+    for fills in [true, false] {
+        browser.press(&format!("article[data-stream='{stream}']"), 'f').await;
+        let script = "return document.fullscreenElement !== null";
+        let arrived = async || (browser.script(script, vec![]).await == fills).then_some(());
+        until(&format!("{}: full screen to be {fills}", browser.engine()), LIVE, arrived).await;
+        browser.wait_moving(stream, WATCHED, 20, LIVE).await;
+    }
 }
 
 /// Scrolls to a tile: those out of sight pause.

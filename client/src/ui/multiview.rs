@@ -127,7 +127,9 @@ impl Component for Grid {
 
     fn rendered(&mut self, ctx: &Context<Self>, first_render: bool) {
         let Some(element) = self.element.cast::<Element>() else { return };
-        if let Some(focused) = self.focused.take() {
+        if let Some(focused) = self.focused.take()
+            && browser::document().active_element().as_ref() != Some(focused.as_ref())
+        {
             // It stays without the focus if it has left the page.
             let _ = focused.focus();
         }

@@ -106,6 +106,7 @@ pub fn resized(init: &[u8], access_unit: &[u8]) -> Option<Vec<u8>> {
     };
     out.get_mut(at..at + profile.len())?.copy_from_slice(&profile);
     set_size(&mut out, size)?;
+    remove_pixel_aspect(&mut out, &config.enclosing)?;
     for set in config.sets.iter().rev() {
         let kind = nal::parameter_set_type(family, &init[set.clone()]);
         let Some(unit) = new.iter().find(|unit| kind.is_some() && nal::parameter_set_type(family, unit) == kind) else {
@@ -115,6 +116,14 @@ pub fn resized(init: &[u8], access_unit: &[u8]) -> Option<Vec<u8>> {
         boxes::replace(&mut out, &config.enclosing, set.start - 2..set.end, &[&length, *unit].concat())?;
     }
     Some(out)
+}
+
+/// Removes `pasp` (ISO/IEC 14496-12, section 12.1.4) behind the record: it belongs to the former parameter sets.
+fn remove_pixel_aspect(init: &mut Vec<u8>, enclosing: &[BoxAt]) -> Option<()> {
+    let (record, entries) = enclosing.split_last()?;
+    let behind = record.whole.end..entries.last()?.body.end;
+    let Some(aspect) = boxes::find(init, behind, &[b"pasp"]) else { return Some(()) };
+    boxes::replace(init, entries, aspect.whole, &[])
 }
 
 /// Writes a size into the visual sample entry and the track header (ISO/IEC 14496-12, sections 12.1.3 and 8.3.2).

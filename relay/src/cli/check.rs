@@ -32,7 +32,7 @@ const MEASURE_TIME: Duration = Duration::from_secs(5);
 const END: Duration = Duration::from_secs(4);
 
 /// The note for a source without video and without an error.
-const NO_FRAME: &str = "no picture came in 20 s";
+const NO_FRAME: &str = "no frame came in 20 s";
 
 /// Checks `config`: certificate, identity provider and sources. Prints the table of sources.
 pub(super) async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
@@ -201,7 +201,7 @@ yard      ok      hvc1.1.6.L93.B0  1920x1080  25.0      4.12 M  AAC, 48000 Hz
 entrance  FAILED  -                -          -         -       -
   the source is offline: it refuses the password
 roof      FAILED  -                -          -         -       -
-  no picture came in 20 s
+  no frame came in 20 s
 "
         );
         assert_eq!(failed(&streams).iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["entrance", "roof"]);

@@ -93,7 +93,7 @@ impl Default for LimitsSection {
             messages_per_second: 500,
             transcodes: 16,
             // A 4K transcode needs 325 MiB on two cores and 1.2 GiB with 24 threads.
-            ffmpeg_mib: 2048,
+            ffmpeg_mib: 4096,
             trusted_proxies: LOOPBACK.map(Network).to_vec(),
         }
     }

@@ -31,12 +31,12 @@ mod system;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
     files: Files,
-    network: Network,
+    network: TcpAccess,
 }
 
 /// Where FFmpeg may connect to by TCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Network {
+pub(super) enum TcpAccess {
     /// Anywhere.
     Any,
     /// Nowhere.
@@ -58,7 +58,7 @@ enum Files {
 
 impl Confinement {
     /// For an FFmpeg that reads `source`.
-    pub(super) fn of_source(source: &Source, encoding: &Encoding, network: Network) -> Self {
+    pub(super) fn of_source(source: &Source, encoding: &Encoding, network: TcpAccess) -> Self {
         let files = if may_name_files(source) {
             Files::Unlisted
         } else if source.url.is_device() {
@@ -75,14 +75,17 @@ impl Confinement {
     /// For an FFmpeg between two pipes, with `encoding` if it encodes video.
     pub(super) fn of_pipes(encoding: Option<&Encoding>) -> Self {
         let files = Files::Listed { read: Vec::new(), devices: Vec::new() };
-        Self { files: encoding.map_or(files.clone(), |encoding| with_encoder(files, encoding)), network: Network::None }
+        Self {
+            files: encoding.map_or(files.clone(), |encoding| with_encoder(files, encoding)),
+            network: TcpAccess::None,
+        }
     }
 
     /// FFmpeg's proxy for HTTP.
     pub(super) fn proxy(&self) -> Option<String> {
         match self.network {
-            Network::Proxy(port) => Some(format!("http://127.0.0.1:{port}")),
-            Network::Any | Network::None | Network::Guard(_) => None,
+            TcpAccess::Proxy(port) => Some(format!("http://127.0.0.1:{port}")),
+            TcpAccess::Any | TcpAccess::None | TcpAccess::Guard(_) => None,
         }
     }
 
@@ -107,15 +110,55 @@ fn limit(resource: Resource, value: u64) -> io::Result<()> {
     setrlimit(resource, Rlimit { current: value, maximum: value }).map_err(io::Error::from)
 }
 
-/// Whether the source or its options may name files that are not known here: filter graphs, lists, keys of encryption. Debugging
-/// by `FFREPORT` writes a file as well, see [`landlocked`].
+/// Input options that name no file and need no device. With any other option FFmpeg reads all files and writes devices.
+const HARMLESS_OPTIONS: &[&str] = &[
+    "-analyzeduration",
+    "-an",
+    "-buffer_size",
+    "-cookies",
+    "-fflags",
+    "-flags",
+    "-framerate",
+    "-headers",
+    "-input_format",
+    "-max_delay",
+    "-pixel_format",
+    "-probesize",
+    "-r",
+    "-re",
+    "-readrate",
+    "-reconnect",
+    "-reconnect_streamed",
+    "-referer",
+    "-reorder_queue_size",
+    "-rtsp_flags",
+    "-rtsp_transport",
+    "-rw_timeout",
+    "-stream_loop",
+    "-thread_queue_size",
+    "-timeout",
+    "-user_agent",
+    "-video_size",
+];
+/// Formats with media in the input itself.
+const PLAIN_FORMATS: &[&str] = &["flv", "h264", "hevc", "hls", "mjpeg", "mp4", "mpegts", "mpjpeg", "rtsp", "v4l2"];
+
+/// Whether the source or its options may name files or devices that are not known here: filter graphs, lists, patterns, devices by
+/// name, keys of encryption, hardware decoders. Debugging by `FFREPORT` writes a file as well, see [`landlocked`].
 fn may_name_files(source: &Source) -> bool {
     let is_graph = source.url.scheme().is_none() && source.url.path().is_none() && !source.url.is_device();
-    let names_file = |option: &String| {
-        let has_extension = option.split('.').skip(1).any(|end| end.starts_with(|c: char| c.is_ascii_alphabetic()));
-        option.contains('/') || has_extension
-    };
-    is_graph || source.input_options.iter().any(names_file)
+    // A pattern, or a device by its name; a missing file is for FFmpeg to report.
+    let is_no_file = source.url.path().is_some_and(|path| !path.to_string_lossy().contains('%') && !path.exists());
+    let options = &source.input_options;
+    let names = options.iter().filter(|option| option.starts_with('-') && !is_number(option));
+    let mut unknown = names.filter(|name| !HARMLESS_OPTIONS.contains(&name.as_str()) && *name != "-f");
+    let formats = options.windows(2).filter(|pair| pair[0] == "-f").map(|pair| pair[1].as_str());
+    let mut lists = formats.filter(|format| !PLAIN_FORMATS.contains(format));
+    is_graph || is_no_file || unknown.next().is_some() || lists.next().is_some()
+}
+
+fn is_number(option: &str) -> bool {
+    option.parse::<f64>().is_ok()
 }
 
 /// The file, or its folder where it names others in it: playlists, and patterns such as `image%03d.png`.

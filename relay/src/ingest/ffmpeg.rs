@@ -33,8 +33,13 @@ const TIMELINE_START: &str = "10";
 /// The most pixels of a frame that FFmpeg decodes: of level 6.2 in H.264 (table A-1, 139,264 macroblocks) and H.265 (table A.8).
 pub(super) const PIXELS_MAX: u64 = 8192 * 4352;
 
-/// The extensions of containers that hold times.
-const WITH_TIMES: &[&str] = &["ts", "m2ts", "flv", "mp4", "mkv", "webm", "mpd", "ogv", "asf"];
+/// Parts of the addresses at which cameras send JPEG images over HTTP.
+const JPEG_ADDRESSES: &[&str] = &["mjpg", "mjpeg", ".cgi", "action=stream"];
+
+/// Options by which FFmpeg connects in another way, or waits for a connection itself.
+const OWN_CONNECTION: &[&str] = &["-rtsp_flags", "-listen", "-http_proxy", "-post_data"];
+/// The values of `-rtsp_transport` for RTSP inside HTTP.
+const TUNNELS: &[&str] = &["http", "https"];
 
 /// FFmpeg writes one fragment per frame, as soon as its duration is known, and the time of writing before it (`prft`). The init
 /// segment has no duration (ISO/IEC 14496-12, section 8.8). Decode times are FFmpeg's own (`frag_discont`) and do not count from
@@ -121,9 +126,22 @@ pub fn read_source(
     args
 }
 
+/// Whether the options ask for a connection that the guards do not know.
+pub(super) fn connects_itself(source: &Source) -> bool {
+    let options = &source.input_options;
+    options.iter().any(|option| OWN_CONNECTION.contains(&option.as_str()))
+        || options.windows(2).any(|pair| pair[0] == "-rtsp_transport" && TUNNELS.contains(&pair[1].as_str()))
+}
+
 /// The protocols that a source may lead to. FFmpeg's own list for a file is `file,crypto,data`; for RTSP it has none.
 fn protocols(source: &Source) -> Option<&'static str> {
+    if connects_itself(source) {
+        return None;
+    }
     match source.url.scheme() {
+        Some("http" | "https") if source.url.is_description() => {
+            Some("http,https,httpproxy,tcp,tls,crypto,data,rtp,srtp,udp")
+        }
         Some("rtsp") => Some("rtp,srtp,udp,tcp"),
         Some("rtsps") => Some("rtp,srtp,udp,tcp,tls,httpproxy"),
         Some("http" | "https") => Some("http,https,httpproxy,tcp,tls,crypto,data"),
@@ -137,15 +155,14 @@ fn protocols(source: &Source) -> Option<&'static str> {
     }
 }
 
-/// Whether the frames of a source have no times: JPEG images over HTTP. FFmpeg takes them for a video of 25 frames a second. It says
-/// the format only when it has begun, so this takes every source over HTTP for one that has to be encoded and has no container
-/// with times.
+/// Whether the frames of a source have no times: JPEG images over HTTP, by their format or their usual addresses. FFmpeg takes them
+/// for a video of 25 frames a second.
 fn has_no_clock(source: &Source) -> bool {
     let names_jpeg = |pair: &[String]| pair[0] == "-f" && ["mjpeg", "mpjpeg"].contains(&pair[1].as_str());
     let is_http = matches!(source.url.scheme(), Some("http" | "https")) && !source.url.is_playlist();
-    let has_times = source.url.extension().is_some_and(|extension| WITH_TIMES.contains(&extension));
+    let is_jpeg = JPEG_ADDRESSES.iter().any(|part| source.url.reveal().contains(part));
     let names_format = source.input_options.iter().any(|option| option == "-f");
-    source.input_options.windows(2).any(names_jpeg) || source.encode.is_some() && is_http && !has_times && !names_format
+    source.input_options.windows(2).any(names_jpeg) || source.encode.is_some() && is_http && is_jpeg && !names_format
 }
 
 /// Whether a source comes faster than it is to be shown, all at once or a segment at a time: files and HLS.

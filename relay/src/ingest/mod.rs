@@ -209,6 +209,7 @@ async fn supervise(
     let mut subscribers = rendition.subscribers();
     let mut policy = input.reader_policy();
     let mut rewinds = 0;
+    let mut last_failure = None;
     if let Some((_, shown)) = &policy {
         // The source may be another one than before.
         shown.set(None);
@@ -301,13 +302,18 @@ async fn supervise(
             }
             RunOutcome::Failed { reason, message, played } => {
                 let wait = backoff.after(played, rand::rng().random());
-                warn!(
-                    rendition = rendition.label(),
-                    ?reason,
-                    ran_s = started.elapsed().as_secs(),
-                    retry_in_ms = wait.as_millis(),
-                    "{message}"
-                );
+                // A source that is kept running fails for as long as its camera is away.
+                let is_news = subscribers.borrow().any() || last_failure.as_deref() != Some(&*message);
+                if is_news {
+                    warn!(
+                        rendition = rendition.label(),
+                        ?reason,
+                        ran_s = started.elapsed().as_secs(),
+                        retry_in_ms = wait.as_millis(),
+                        "{message}"
+                    );
+                }
+                last_failure = Some(message.clone());
                 let status = offline(reason, &message, wait);
                 if let Some(clients) = refused_clients {
                     if !rendition.refuse(clients, status) {

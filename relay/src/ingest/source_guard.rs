@@ -13,17 +13,13 @@ use std::time::Duration;
 use sightline_protocol::message::OfflineReason;
 use tokio::time::timeout;
 
-use super::confinement::Network;
+use super::confinement::TcpAccess;
 use super::diagnosis::{Diagnosis, diagnose};
+use super::ffmpeg;
 use super::http_guard::{HttpGuard, OTHER_HOST};
 use super::publisher::StopReason;
 use super::rtsp_guard::{Media, Refusal, RtspGuard};
 use crate::config::{Source, SourceUrl};
-
-/// Options by which FFmpeg connects in another way, or waits for a connection itself.
-const OWN_CONNECTION: &[&str] = &["-rtsp_flags", "-listen", "-http_proxy"];
-/// The values of `-rtsp_transport` for RTSP inside HTTP.
-const TUNNELS: &[&str] = &["http", "https"];
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -39,10 +35,9 @@ impl SourceGuard {
     /// # Errors
     /// The camera cannot be reached, in words that [`diagnose`] knows.
     pub(super) async fn open(source: &Source, limit: Duration) -> Result<Self, String> {
-        let options = &source.input_options;
-        let connects_itself = options.iter().any(|option| OWN_CONNECTION.contains(&option.as_str()))
-            || options.windows(2).any(|pair| pair[0] == "-rtsp_transport" && TUNNELS.contains(&pair[1].as_str()));
-        let Some((url, login)) = source.url.parts().filter(|_| !connects_itself) else { return Ok(Self::None) };
+        let Some((url, login)) = source.url.parts().filter(|_| !ffmpeg::connects_itself(source)) else {
+            return Ok(Self::None);
+        };
         let opened = match (url.scheme(), url.host_str()) {
             ("rtsp", Some(_)) => {
                 let opened = timeout(limit, RtspGuard::open(&url, login, Media::Unbounded)).await;
@@ -71,11 +66,11 @@ impl SourceGuard {
     }
 
     /// Where FFmpeg connects to.
-    pub(super) fn network(&self) -> Network {
+    pub(super) fn network(&self) -> TcpAccess {
         match self {
-            Self::None => Network::Any,
-            Self::Rtsp(guard) => guard.url().port().map_or(Network::Any, Network::Guard),
-            Self::Http(guard) => Network::Proxy(guard.port()),
+            Self::None => TcpAccess::Any,
+            Self::Rtsp(guard) => guard.url().port().map_or(TcpAccess::Any, TcpAccess::Guard),
+            Self::Http(guard) => TcpAccess::Proxy(guard.port()),
         }
     }
 

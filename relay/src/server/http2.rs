@@ -29,7 +29,7 @@ use tracing::debug;
 
 use super::connection_context::{ConnectionContext, answer};
 use super::read_rate::ReadRate;
-use super::response_tracker::{CloseReason, ResponseTracker, StreamExecutor};
+use super::response_tracker::{EndReason, ResponseTracker, StreamExecutor};
 use super::write_rate::{Upgraded, WriteRate};
 use crate::config::Limits;
 
@@ -54,28 +54,28 @@ pub(super) async fn serve(
     connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) {
     let ConnectionContext { app, peer, limits, shutdown } = serving;
-    let answers = ResponseTracker::new();
-    let counted = answers.clone();
+    let tracker = ResponseTracker::new();
+    let counted = tracker.clone();
     let service = service_fn(move |request| {
         let (open, answer) = (counted.open(), answer(app.clone(), peer, request));
         async move { Ok::<_, Infallible>(answer.await?.map(|body| open.body(body))) }
     });
     let connection = TokioIo::new(ReadRate::new(WriteRate::new(connection, Upgraded::default())));
     let mut connection = pin!(builder(&limits).serve_connection(connection, service));
-    let verdict = tokio::select! {
+    let end = tokio::select! {
         served = connection.as_mut() => return log(served),
-        verdict = answers.close_reason(limits.header) => Some(verdict),
+        reason = tracker.end_reason(limits.header) => Some(reason),
         () = shutdown.cancelled() => None,
     };
-    match verdict {
-        Some(CloseReason::Idle) => {
+    match end {
+        Some(EndReason::Idle) => {
             connection.as_mut().graceful_shutdown();
             // A request that was on its way has this time, too.
             if let Ok(served) = timeout(limits.header, connection).await {
                 log(served);
             }
         }
-        Some(verdict) => debug!(?verdict, "an HTTP/2 connection is closed"),
+        Some(reason) => debug!(?reason, "an HTTP/2 connection is closed"),
         None => {
             connection.as_mut().graceful_shutdown();
             log(connection.await);

@@ -102,7 +102,7 @@ fn oidc_login_opens_everything_and_no_login_nothing() {
         }
         let expired = Viewer::with_header(&relay, CAM.path, CLOUDFLARE, &bad[0].1).await;
         for (mut viewer, sentence) in
-            [(Viewer::v1(&relay, CAM.path).await, "have signed in"), (expired, "sign-in has expired")]
+            [(Viewer::v1(&relay, CAM.path).await, "requires a sign-in"), (expired, "sign-in has expired")]
         {
             let (message, code, _) = viewer.wait_closed(SOON).await;
             assert!(message.contains(sentence) && code == Some(4403), "{message} {code:?}");
@@ -288,7 +288,7 @@ mod browser {
             let Some(nginx) = Nginx::start(&proxied).await else { return };
             Browser::each(async |browser| {
                 browser.open(&relay.url("/?stream=cam&protocol=mse")).await;
-                assert!(browser.text().await.contains("have signed in"), "{}", browser.engine());
+                assert!(browser.text().await.contains("requires a sign-in"), "{}", browser.engine());
                 browser.open(&nginx.url("/?stream=cam&protocol=mse")).await;
                 browser.wait_live(CAM.path, LIVE).await;
                 let mark = browser.mark(CAM.path).await;

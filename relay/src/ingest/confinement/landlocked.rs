@@ -7,7 +7,7 @@ use landlock::{
     RulesetError, Scope, path_beneath_rules,
 };
 
-use super::{Confinement, Files, Network, system};
+use super::{Confinement, Files, TcpAccess, system};
 
 /// Linux 6.12. The crate leaves out what an older kernel does not know.
 const VERSION: ABI = ABI::V6;
@@ -19,22 +19,26 @@ const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Restricts this process, which becomes `program`.
 pub(super) fn restrict(confinement: &Confinement, program: &Path) -> Result<(), RulesetError> {
-    // FFmpeg writes a report: an operator looks for a fault.
-    if std::env::var_os("FFREPORT").is_some() {
-        return Ok(());
-    }
+    // FFmpeg writes a report, anywhere: an operator looks for a fault.
+    let writes_report = std::env::var_os("FFREPORT").is_some();
     let handled = match confinement.files {
         Files::Unlisted => AccessFs::from_write(VERSION),
         Files::Listed { .. } => AccessFs::from_all(VERSION),
     };
-    let mut rules = Ruleset::default().handle_access(handled)?.scope(Scope::Signal)?;
-    if confinement.network != Network::Any {
+    let mut rules = Ruleset::default().scope(Scope::Signal)?;
+    if !writes_report {
+        rules = rules.handle_access(handled)?;
+    }
+    if confinement.network != TcpAccess::Any {
         rules = rules.handle_access(AccessNet::from_all(VERSION))?;
     }
-    let rules = allow_files(rules.create()?, &confinement.files, program)?;
+    let mut rules = rules.create()?;
+    if !writes_report {
+        rules = allow_files(rules, &confinement.files, program)?;
+    }
     let rules = match confinement.network {
-        Network::Any | Network::None => rules,
-        Network::Guard(port) | Network::Proxy(port) => rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?,
+        TcpAccess::Any | TcpAccess::None => rules,
+        TcpAccess::Guard(port) | TcpAccess::Proxy(port) => rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?,
     };
     rules.restrict_self().map(|_| ())
 }

@@ -20,7 +20,7 @@ fn encoding(encoder: Encoder) -> Encoding {
 }
 
 fn files(source: &Source, encoder: Encoder) -> Files {
-    Confinement::of_source(source, &encoding(encoder), Network::Any).files
+    Confinement::of_source(source, &encoding(encoder), TcpAccess::Any).files
 }
 
 fn listed(read: &[&str], devices: &[&str]) -> Files {
@@ -33,9 +33,13 @@ fn source_opens_its_own_file_and_no_other() {
     for (url, options, expected) in [
         ("rtsp://camera/a", &[][..], listed(&[], &[])),
         ("http://camera/a.mjpg", &["-f", "mjpeg", "-framerate", "12.5"], listed(&[], &[])),
-        ("/srv/a.mp4", &["-stream_loop", "-1"], listed(&["/srv/a.mp4"], &[])),
-        ("file:///srv/a.mp4", &[], listed(&["/srv/a.mp4"], &[])),
-        ("/srv/live/a.m3u8", &[], listed(&["/srv/live"], &[])),
+        ("/etc/passwd", &["-stream_loop", "-1"], listed(&["/etc/passwd"], &[])),
+        ("file:///etc/passwd", &[], listed(&["/etc/passwd"], &[])),
+        ("http://camera/a", &["-user_agent", "Mozilla/5.0", "-f", "mpegts"], listed(&[], &[])),
+        ("Cargo.toml", &["-f", "concat", "-safe", "0"], Files::Unlisted),
+        ("/srv/*.jpg", &["-f", "image2", "-pattern_type", "glob"], Files::Unlisted),
+        ("DeckLink Mini Recorder", &["-f", "decklink"], Files::Unlisted),
+        ("http://camera/a", &["-hwaccel", "vaapi"], Files::Unlisted),
         ("image%03d.png", &[], listed(&["."], &[])),
         ("/dev/video0", &["-f", "v4l2"], listed(&[], &["/dev/video0"])),
         ("https://camera/a", &["-ca_file", "ca.pem"], Files::Unlisted),
@@ -52,13 +56,13 @@ fn encoder_in_hardware_opens_devices() {
     assert_eq!(files(&encoded, Encoder::Libx264), listed(&[], &[]));
     assert_eq!(files(&encoded, Encoder::Vaapi), listed(&["/proc"], &["/dev"]));
     let transcode = Confinement::of_pipes(Some(&encoding(Encoder::Nvenc)));
-    assert_eq!((transcode.files, transcode.network), (listed(&["/proc"], &["/dev"]), Network::None));
+    assert_eq!((transcode.files, transcode.network), (listed(&["/proc"], &["/dev"]), TcpAccess::None));
 }
 
 #[test]
 fn launcher_reads_what_the_relay_writes() {
     let confinement =
-        Confinement::of_source(&source("/srv/a \"b\".mp4", &[]), &encoding(Encoder::Libx264), Network::Proxy(9));
+        Confinement::of_source(&source("/srv/a \"b\".mp4", &[]), &encoding(Encoder::Libx264), TcpAccess::Proxy(9));
     let text = serde_json::to_string(&confinement).unwrap();
     assert_eq!(serde_json::from_str::<Confinement>(&text).unwrap(), confinement);
 }

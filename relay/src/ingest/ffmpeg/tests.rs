@@ -127,6 +127,8 @@ fn only_jpeg_over_http_has_no_clock() {
         ("http://cam/video.cgi?fps=5", &[][..], true),
         ("https://cam/mjpg/video.mjpg", &[], true),
         ("tcp://cam:9000", &["-f", "mjpeg"], true),
+        ("http://cam:8080/?action=stream", &[], true),
+        ("http://tuner:5004/auto/v5.1", &[], false),
         ("http://cam/live.flv", &[], false),
         ("http://cam/live.m3u8?a", &[], false),
         ("http://cam/live", &["-f", "mpegts"], false),

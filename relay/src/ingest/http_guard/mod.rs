@@ -24,7 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use crate::net::escaped::Escaped;
@@ -35,6 +35,8 @@ use upstream::Upstream;
 const HEAD_WAIT: Duration = Duration::from_secs(5);
 /// FFmpeg has one connection at a time, HLS two, and one for sound.
 const CONNECTIONS_MAX: usize = 16;
+/// The wait after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a viewer is told of a source that leads elsewhere.
 pub(super) const OTHER_HOST: &str = "the source leads to another host, which the relay does not follow; add that host to \
@@ -104,7 +106,12 @@ impl Drop for HttpGuard {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     // Aborts its tasks when it is dropped.
     let mut connections = JoinSet::new();
-    while let Ok((connection, _)) = listener.accept().await {
+    loop {
+        let Ok((connection, _)) = listener.accept().await else {
+            // Too many open files: others may close theirs, and a source that plays goes on.
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         while connections.try_join_next().is_some() {}
         if connections.len() >= CONNECTIONS_MAX {
             connections.join_next().await;

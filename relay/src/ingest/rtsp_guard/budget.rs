@@ -23,6 +23,9 @@ const BURST: f64 = 960.0;
 /// Sources that are remembered: those of one session, with its RTCP.
 const DEAD_MAX: usize = 16;
 
+/// A source that has been alone for so long after PLAY is not dead.
+const ALONE: Duration = Duration::from_secs(2);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -32,6 +35,9 @@ pub(super) struct Budget {
     /// Sources of a session that has ended, and the budget for what they send.
     dead: Vec<u32>,
     dead_track: TrackBudget,
+    /// Whether another source was heard after PLAY, and since when only [`Self::dead`] ones were.
+    is_heard: bool,
+    only_dead: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -47,7 +53,14 @@ struct TrackBudget {
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self { begun: Instant::now(), tracks: HashMap::new(), dead: Vec::new(), dead_track: TrackBudget::new() }
+        Self {
+            begun: Instant::now(),
+            tracks: HashMap::new(),
+            dead: Vec::new(),
+            dead_track: TrackBudget::new(),
+            is_heard: false,
+            only_dead: None,
+        }
     }
 
     /// Counts the packet on a channel.
@@ -64,14 +77,24 @@ impl Budget {
     }
 
     /// Whether a packet belongs to a session that has ended: its source was heard `before_play`. Old live555 servers send such a
-    /// session's media into the connection that got its number.
-    pub(super) fn is_dead(&mut self, packet: &[u8], before_play: bool) -> bool {
+    /// session's media into the connection that got its number. A source that stays alone is the session's own: the camera began
+    /// to send early.
+    pub(super) fn is_dead(&mut self, packet: &[u8], before_play: bool, now: Instant) -> bool {
         let Some(ssrc) = word(packet, if is_rtcp(packet) { 4 } else { 8 }) else { return before_play };
         let is_known = self.dead.contains(&ssrc);
         if before_play && !is_known && self.dead.len() < DEAD_MAX {
             self.dead.push(ssrc);
         }
-        before_play || is_known
+        if before_play {
+            return true;
+        }
+        self.is_heard |= !is_known;
+        let since = *self.only_dead.get_or_insert(now);
+        if !self.is_heard && now.saturating_duration_since(since) > ALONE {
+            self.dead.clear();
+            return false;
+        }
+        is_known
     }
 
     /// Counts a packet that [`Self::is_dead`]: apart from the others, whose frames it does not end.
@@ -190,17 +213,28 @@ mod tests {
     }
 
     #[test]
+    fn source_that_stays_alone_is_the_sessions_own() {
+        let (mut budget, start) = (Budget::new(), Instant::now());
+        let early = [&packet(0, true, &[0x41])[..11], &[7, 0x41]].concat();
+        assert!(budget.is_dead(&early, true, start) && budget.is_dead(&early, false, start));
+        assert!(budget.is_dead(&early, false, start + ALONE));
+        assert!(!budget.is_dead(&early, false, start + ALONE * 2));
+    }
+
+    #[test]
     fn sources_heard_before_play_stay_dead() {
-        let mut budget = Budget::new();
+        let (mut budget, now) = (Budget::new(), Instant::now());
         let from = |ssrc: u8| [&packet(0, true, &[0x41])[..11], &[ssrc, 0x41]].concat();
         let report = |ssrc: u8| [0x80, 200, 0, 1, 0, 0, 0, ssrc];
-        assert!(budget.is_dead(&from(7), true) && budget.is_dead(&report(8), true));
+        assert!(budget.is_dead(&from(7), true, now) && budget.is_dead(&report(8), true, now));
         assert!(
-            budget.is_dead(&from(7), false) && budget.is_dead(&report(7), false) && budget.is_dead(&from(8), false)
+            budget.is_dead(&from(7), false, now)
+                && budget.is_dead(&report(7), false, now)
+                && budget.is_dead(&from(8), false, now)
         );
-        assert!(!budget.is_dead(&from(9), false) && !budget.is_dead(&report(9), false));
-        assert!(!budget.is_dead(&[0x80], false) && budget.is_dead(&[], true), "nonsense is not of a session");
-        (0..u8::MAX).for_each(|ssrc| assert!(budget.is_dead(&from(ssrc), true)));
+        assert!(!budget.is_dead(&from(9), false, now) && !budget.is_dead(&report(9), false, now));
+        assert!(!budget.is_dead(&[0x80], false, now) && budget.is_dead(&[], true, now), "nonsense is not of a session");
+        (0..u8::MAX).for_each(|ssrc| assert!(budget.is_dead(&from(ssrc), true, now)));
         assert_eq!(budget.dead.len(), DEAD_MAX);
     }
 

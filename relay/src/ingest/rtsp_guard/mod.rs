@@ -28,7 +28,7 @@ use rand::RngExt as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use url::{Position, Url};
 
 use super::diagnosis::REDIRECT;
@@ -36,14 +36,16 @@ use budget::Budget;
 use dialogue::{Dialogue, Forward};
 use wire::{Message, RtspItem};
 
-/// How long the reader may take to connect: it does so at once.
-const READER_CONNECTS: Duration = Duration::from_secs(5);
-/// How long a connection may take to send its first request: the reader needs no time, and another program must not stand in its
-/// way.
-const FIRST_REQUEST: Duration = Duration::from_millis(500);
+/// How long the reader may take to connect: FFmpeg has to start first, on a busy machine.
+const READER_CONNECTS: Duration = Duration::from_secs(20);
+/// How long a connection may take to send its first request: the reader sends it at once, and another program must not stand in
+/// its way.
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
 /// Connections that may be without a first request at a time. A full queue of the system (1024) passes before the reader's time is
 /// over.
 const WAITING: usize = 128;
+/// The wait after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Read at a time.
 const READ: usize = 64 * 1024;
 
@@ -162,7 +164,11 @@ impl Guarded {
         loop {
             tokio::select! {
                 accepted = listener.accept(), if waiting.len() < WAITING => {
-                    waiting.spawn(timeout(FIRST_REQUEST, first_request(accepted.ok()?.0)));
+                    match accepted {
+                        Ok((connection, _)) => _ = waiting.spawn(timeout(FIRST_REQUEST, first_request(connection))),
+                        // Too many open files: others may close theirs.
+                        Err(_) => sleep(ACCEPT_PAUSE).await,
+                    }
                 }
                 Some(begun) = waiting.join_next() => {
                     if let Ok(Ok(Some((connection, buffer, request)))) = begun
@@ -223,7 +229,7 @@ impl Guarded {
                 RtspItem::Message(message) => passed.add(self.dialogue.take_camera(message)?),
                 RtspItem::Packet(packet) => {
                     let (channel, content) = (packet[1], &packet[4..]);
-                    if self.budget.is_dead(content, !self.dialogue.has_asked_to_play()) {
+                    if self.budget.is_dead(content, !self.dialogue.has_asked_to_play(), now) {
                         self.budget.dead_packet(content, now)?;
                         continue;
                     }

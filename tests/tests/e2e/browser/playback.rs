@@ -8,6 +8,7 @@ use sightline_protocol::stream::Variant;
 use sightline_tests::browser::{Browser, Engine, Rgb, Tile, WALL};
 use sightline_tests::camera::{Camera, Kind, Mount, Viewers};
 use sightline_tests::http::Injector;
+use sightline_tests::process::Process;
 use sightline_tests::relay::Setup;
 use sightline_tests::run::within;
 use sightline_tests::viewer::{PLAYS_BOTH, PLAYS_H264, Viewer};
@@ -164,7 +165,10 @@ mod one_browser {
             }
             let count = |entry: &str| codecs.iter().filter(|codec| codec.starts_with(entry)).count();
             assert!(count("hvc1.") >= 3 && count("avc1.") >= 1, "{codecs:?}");
-            assert_eq!(relay.ffmpegs().len(), 5, "{:?}", relay.ffmpegs());
+            // A busy machine's browser is sent `low`: its encoders read a pipe.
+            let reads_source = |ffmpeg: &Process| !ffmpeg.command.iter().any(|argument| argument == "pipe:0");
+            let sources = relay.ffmpegs().into_iter().filter(reads_source).count();
+            assert_eq!(sources, 5, "{:?}", relay.ffmpegs());
             browser.screenshot("demo").await;
         });
     }

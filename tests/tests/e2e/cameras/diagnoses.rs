@@ -156,7 +156,7 @@ fn check_shows_figures_beside_a_silent_camera() {
         let cells: Vec<_> = line("plain").split_whitespace().collect();
         let rate: f64 = cells[4].parse().unwrap_or_else(|_| panic!("a frame rate in {cells:?}"));
         assert!((5.0..30.0).contains(&rate) && cells[2].starts_with("avc1."), "{table}");
-        let says = ["no video for", "no picture came"].iter().any(|words| table.contains(words));
+        let says = ["no video for", "no frame came"].iter().any(|words| table.contains(words));
         assert!(line("silent").contains("FAILED") && says, "{table}");
     });
 }

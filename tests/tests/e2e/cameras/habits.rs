@@ -147,11 +147,10 @@ fn field_pictures_play() {
     });
 }
 
-/// FFmpeg takes all packets for those of one session.
 #[test]
 fn packets_of_a_dead_session_are_left_out() {
     within(TEST, async || {
-        play(&[(Case { dead_session: true, ..Case::new("dead") }, &[AUTO, DIRECT])]).await;
+        play(&[(Case { dead_session: true, ..Case::new("dead") }, EACH)]).await;
     });
 }
 

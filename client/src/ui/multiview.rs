@@ -92,7 +92,7 @@ pub struct Grid {
     size: Size,
     /// The tile that gets the focus once it is visible.
     focus: Option<String>,
-    /// The focused element before the tiles were placed anew: an element that moves within the page loses the focus.
+    /// The focused element before the tiles moved: an element that moves within the page loses the focus.
     focused: Option<HtmlElement>,
     resize: Option<Resize>,
 }

@@ -36,7 +36,7 @@ use super::frame_timer::{FrameTimer, Reordered};
 use super::publisher::{FIRST_FRAGMENT, Publisher, StopReason};
 use super::reader::{Cause, Unsupported};
 use super::rtsp_audio::{self, AudioWriter};
-use super::rtsp_guard::{Media, Refusal, RtspGuard};
+use super::rtsp_guard::{MediaBudget, Refusal, RtspGuard};
 use crate::clock;
 use crate::config::Source;
 use crate::hub::audio_buffer::AudioBuffer;
@@ -54,7 +54,7 @@ pub(super) async fn read(source: &Source, audio_buffer: &AudioBuffer, publisher:
     let Some((url, login)) = source.url.parts() else {
         return unsupported(Cause::NotUnderstood, "the source's address has parts that do not belong there");
     };
-    let guard = match timeout(publisher.silence, RtspGuard::open(&url, login, Media::Bounded)).await {
+    let guard = match timeout(publisher.silence, RtspGuard::open(&url, login, MediaBudget::Enforced)).await {
         Ok(Ok(guard)) => guard,
         Ok(Err(error)) => return StopReason::Rtsp(source.url.redact(&error.to_string())),
         // As FFmpeg says it.

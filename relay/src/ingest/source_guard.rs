@@ -18,7 +18,7 @@ use super::diagnosis::{Diagnosis, diagnose};
 use super::ffmpeg;
 use super::http_guard::{HttpGuard, OTHER_HOST};
 use super::publisher::StopReason;
-use super::rtsp_guard::{Media, Refusal, RtspGuard};
+use super::rtsp_guard::{MediaBudget, Refusal, RtspGuard};
 use crate::config::{Source, SourceUrl};
 
 /// See the [module](self).
@@ -40,7 +40,7 @@ impl SourceGuard {
         };
         let opened = match (url.scheme(), url.host_str()) {
             ("rtsp", Some(_)) => {
-                let opened = timeout(limit, RtspGuard::open(&url, login, Media::Unbounded)).await;
+                let opened = timeout(limit, RtspGuard::open(&url, login, MediaBudget::Counted)).await;
                 opened.map(|opened| opened.map(Self::Rtsp))
             }
             ("http" | "https" | "rtsps" | "rtmps", Some(host)) => {

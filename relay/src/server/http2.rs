@@ -29,7 +29,7 @@ use tracing::debug;
 
 use super::connection_context::{ConnectionContext, answer};
 use super::read_rate::ReadRate;
-use super::response_tracker::{EndReason, ResponseTracker, StreamExecutor};
+use super::response_tracker::{ConnectionClose, ResponseTracker, StreamExecutor};
 use super::write_rate::{Upgraded, WriteRate};
 use crate::config::Limits;
 
@@ -68,7 +68,7 @@ pub(super) async fn serve(
         () = shutdown.cancelled() => None,
     };
     match end {
-        Some(EndReason::Idle) => {
+        Some(ConnectionClose::Idle) => {
             connection.as_mut().graceful_shutdown();
             // A request that was on its way has this time, too.
             if let Ok(served) = timeout(limits.header, connection).await {

@@ -62,7 +62,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for StreamExecutor {
 
 /// Why a connection is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EndReason {
+pub(super) enum ConnectionClose {
     /// Nothing is asked for.
     Idle,
     /// Too many requests were cancelled.
@@ -122,15 +122,15 @@ impl ResponseTracker {
     }
 
     /// Resets slow answers until the connection is to end. `idle` is the time without a request.
-    pub(super) async fn end_reason(&self, idle: Duration) -> EndReason {
+    pub(super) async fn end_reason(&self, idle: Duration) -> ConnectionClose {
         loop {
             tokio::select! {
-                () = self.flooded.cancelled() => return EndReason::Cancels,
+                () = self.flooded.cancelled() => return ConnectionClose::Cancels,
                 () = sleep(CHECK.min(idle)) => {}
             }
             let (state, now) = (self.lock(), Instant::now());
             if state.open.is_empty() && now - state.idle_since >= idle {
-                return EndReason::Idle;
+                return ConnectionClose::Idle;
             }
             let slow = state.open.values().filter(|progress| progress.is_slow(now));
             for reset in slow.filter_map(|progress| progress.reset.as_ref()) {

@@ -431,7 +431,7 @@ mod browser {
             relay.set_env("SIGHTLINE_PASSWORD", "another");
             relay.restart().await;
             join_all(browsers.iter().map(async |browser| {
-                let asked = async || browser.text().await.contains("asks for a password").then_some(());
+                let asked = async || browser.text().await.contains("no longer lets this page in").then_some(());
                 if tokio::time::timeout(LIVE, until("the page to say so", LIVE * 2, asked)).await.is_err() {
                     panic!("{} does not say so after {LIVE:?}: {}", browser.engine(), browser.text().await);
                 }

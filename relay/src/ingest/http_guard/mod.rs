@@ -38,7 +38,7 @@ const CONNECTIONS_MAX: usize = 16;
 /// The wait after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a viewer is told of a source that leads elsewhere.
+/// The sentence for viewers of a source that leads elsewhere.
 pub(super) const OTHER_HOST: &str = "the source leads to another host, which the relay does not follow; add that host to \
                                      `redirect_hosts` of this stream in the configuration";
 
@@ -46,12 +46,12 @@ pub(super) const OTHER_HOST: &str = "the source leads to another host, which the
 #[derive(Debug)]
 pub(super) struct HttpGuard {
     port: u16,
-    shared: Arc<Shared>,
+    shared: Arc<Proxy>,
     task: AbortHandle,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Proxy {
     /// In lower case.
     hosts: Vec<String>,
     upstream: Option<Upstream>,
@@ -69,7 +69,7 @@ impl HttpGuard {
     pub(super) async fn open(hosts: impl Iterator<Item = String>, connects_within: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Proxy {
             hosts: hosts.map(|host| request::normalized(&host)).collect(),
             upstream: Upstream::from_environment(),
             connects_within,
@@ -103,12 +103,12 @@ impl Drop for HttpGuard {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<Proxy>) {
     // Aborts its tasks when it is dropped.
     let mut connections = JoinSet::new();
     loop {
         let Ok((connection, _)) = listener.accept().await else {
-            // Too many open files: others may close theirs, and a source that plays goes on.
+            // Too many open files: others may close theirs. A source that plays continues.
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
@@ -124,7 +124,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-impl Shared {
+impl Proxy {
     async fn serve(&self, mut client: TcpStream) -> io::Result<()> {
         client.set_nodelay(true)?;
         let mut buffer = BytesMut::new();

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::budget::Budget;
 use super::dialogue::Dialogue;
 use super::wire::{BODY_MAX, HEAD_MAX, Message};
-use super::{Guarded, Media, Passed, Refusal};
+use super::{Guarded, MediaBudget, Passed, Refusal};
 use crate::ingest::fuzz::piece;
 
 /// See [`crate::fuzz`].
@@ -24,7 +24,7 @@ fn passed(method: &str, data: &[u8], size: usize) -> (Vec<u8>, bool, Option<Refu
     let mut guarded = Guarded {
         dialogue: Dialogue::new("rtsp://127.0.0.1:1/key".to_owned(), "rtsp://camera".to_owned(), login),
         budget: Budget::new(),
-        media: Media::Bounded,
+        media: MediaBudget::Enforced,
         refusal: Default::default(),
     };
     let request = format!("{method} rtsp://127.0.0.1:1/key/a RTSP/1.0\r\nCSeq: 1\r\n\r\n");

@@ -87,11 +87,11 @@ impl Refusal {
 
 /// Whether media has budgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Media {
+pub(super) enum MediaBudget {
     /// For a reader in this process.
-    Bounded,
+    Enforced,
     /// For FFmpeg, which has limits of its own, and for media that the budgets do not know, such as MPEG-TS.
-    Unbounded,
+    Counted,
 }
 
 /// A guarded connection. It ends when the reader closes its own.
@@ -106,7 +106,7 @@ impl RtspGuard {
     ///
     /// # Errors
     /// The camera cannot be reached, or there is no loopback interface.
-    pub(super) async fn open(url: &Url, login: Option<(String, String)>, media: Media) -> io::Result<Self> {
+    pub(super) async fn open(url: &Url, login: Option<(String, String)>, media: MediaBudget) -> io::Result<Self> {
         let host =
             url.host_str().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no host in the address"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -146,7 +146,7 @@ impl RtspGuard {
 struct Guarded {
     dialogue: Dialogue,
     budget: Budget,
-    media: Media,
+    media: MediaBudget,
     refusal: Arc<OnceLock<Refusal>>,
 }
 
@@ -234,7 +234,7 @@ impl Guarded {
                         continue;
                     }
                     let counted = self.budget.packet(channel, content, now);
-                    if self.media == Media::Bounded {
+                    if self.media == MediaBudget::Enforced {
                         counted?;
                     }
                     passed.reader.extend_from_slice(&packet);
@@ -292,8 +292,9 @@ mod tests {
     async fn idle_connections_of_other_programs_do_not_delay_the_reader() {
         let camera = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = camera.local_addr().unwrap();
-        let guard =
-            RtspGuard::open(&Url::parse(&format!("rtsp://{address}/a")).unwrap(), None, Media::Bounded).await.unwrap();
+        let guard = RtspGuard::open(&Url::parse(&format!("rtsp://{address}/a")).unwrap(), None, MediaBudget::Enforced)
+            .await
+            .unwrap();
         let local = ("127.0.0.1", guard.url().port().unwrap());
         let mut others = Vec::new();
         // One after another they would take twice the reader's time.

@@ -103,7 +103,7 @@ async fn wait_for(browser: &Browser, selector: &str) {
 
 #[test]
 fn pages_have_no_serious_accessibility_finding() {
-    within(Duration::from_secs(60), async || {
+    within(Duration::from_secs(150), async || {
         let Some(axe) = axe() else { return };
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         let camera = Camera::shared(&[GATE, YARD]).await;
@@ -147,7 +147,7 @@ fn pages_have_no_serious_accessibility_finding() {
 
 #[test]
 fn accessibility_check_finds_a_planted_fault() {
-    within(Duration::from_secs(30), async || {
+    within(Duration::from_secs(90), async || {
         let Some(axe) = axe() else { return };
         let Some(browser) = Browser::start(Engine::Chromium).await else { return };
         browser.open("data:text/html,<img src=data:,><p style='color:%23ccc;background:white'>pale</p>").await;

@@ -43,7 +43,7 @@ const START: Duration = Duration::from_secs(30);
 const WINDOW: (u32, u32) = (800, 600);
 /// A window that shows up to nine tiles at once: within 500 pixels, the browser's own bars subtracted, the page scrolls as on a
 /// phone, and pauses tiles out of sight.
-pub const WALL: (u32, u32) = (900, 700);
+pub const WALL: (u32, u32) = (1280, 900);
 
 /// A browser engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -166,7 +166,7 @@ mod one_browser {
             let count = |entry: &str| codecs.iter().filter(|codec| codec.starts_with(entry)).count();
             assert!(count("hvc1.") >= 3 && count("avc1.") >= 1, "{codecs:?}");
             // A busy machine's browser is sent `low`: its encoders read a pipe.
-            let reads_source = |ffmpeg: &Process| !ffmpeg.command.iter().any(|argument| argument == "pipe:0");
+            let reads_source = |ffmpeg: &Process| !ffmpeg.command.windows(2).any(|pair| pair == ["-i", "pipe:0"]);
             let sources = relay.ffmpegs().into_iter().filter(reads_source).count();
             assert_eq!(sources, 5, "{:?}", relay.ffmpegs());
             browser.screenshot("demo").await;

@@ -116,9 +116,9 @@ impl Component for Grid {
     }
 
     fn changed(&mut self, ctx: &Context<Self>, before: &MultiviewProps) -> bool {
-        let names = |props: &MultiviewProps| props.tiles.iter().map(|tile| tile.name.clone()).collect::<Vec<_>>();
+        let moved = names(ctx.props()).ne(names(before));
         if let Some(element) = self.element.cast::<Element>()
-            && names(ctx.props()) != names(before)
+            && moved
         {
             self.focused = focused_within(&element);
         }
@@ -189,6 +189,11 @@ impl Grid {
             props.on_event.emit(Event::Solo(name.clone()));
         }
     }
+}
+
+/// The names of the tiles, in order.
+fn names(props: &MultiviewProps) -> impl Iterator<Item = &str> {
+    props.tiles.iter().map(|tile| tile.name.as_str())
 }
 
 /// The element within `grid` that has the focus.

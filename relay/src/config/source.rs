@@ -34,6 +34,14 @@ pub struct Source {
     pub keep_running: bool,
 }
 
+impl Source {
+    /// The values of an input option, such as `-f`.
+    pub fn option_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let pairs = self.input_options.windows(2).filter(move |pair| pair[0] == name);
+        pairs.map(|pair| pair[1].as_str())
+    }
+}
+
 /// The program that reads a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]

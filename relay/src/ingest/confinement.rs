@@ -56,6 +56,11 @@ enum Files {
     Listed { read: Vec<PathBuf>, devices: Vec<PathBuf> },
 }
 
+impl Files {
+    /// Those of the system only.
+    const NONE: Self = Self::Listed { read: Vec::new(), devices: Vec::new() };
+}
+
 impl Confinement {
     /// For an FFmpeg that reads `source`.
     pub(super) fn of_source(source: &Source, encoding: &Encoding, network: TcpAccess) -> Self {
@@ -66,7 +71,7 @@ impl Confinement {
         } else if let Some(path) = source.url.path() {
             Files::Listed { read: vec![file_or_folder(path)], devices: Vec::new() }
         } else {
-            Files::Listed { read: Vec::new(), devices: Vec::new() }
+            Files::NONE
         };
         let files = if source.encode.is_some() { with_encoder(files, encoding) } else { files };
         Self { files, network }
@@ -74,11 +79,11 @@ impl Confinement {
 
     /// For an FFmpeg between two pipes, with `encoding` if it encodes video.
     pub(super) fn of_pipes(encoding: Option<&Encoding>) -> Self {
-        let files = Files::Listed { read: Vec::new(), devices: Vec::new() };
-        Self {
-            files: encoding.map_or(files.clone(), |encoding| with_encoder(files, encoding)),
-            network: TcpAccess::None,
-        }
+        let files = match encoding {
+            Some(encoding) => with_encoder(Files::NONE, encoding),
+            None => Files::NONE,
+        };
+        Self { files, network: TcpAccess::None }
     }
 
     /// FFmpeg's proxy for HTTP.
@@ -149,12 +154,10 @@ fn may_name_files(source: &Source) -> bool {
     let is_graph = source.url.scheme().is_none() && source.url.path().is_none() && !source.url.is_device();
     // A pattern, or a device by its name; a missing file is for FFmpeg to report.
     let is_no_file = source.url.path().is_some_and(|path| !path.to_string_lossy().contains('%') && !path.exists());
-    let options = &source.input_options;
-    let names = options.iter().filter(|option| option.starts_with('-') && !is_number(option));
-    let mut unknown = names.filter(|name| !HARMLESS_OPTIONS.contains(&name.as_str()) && *name != "-f");
-    let formats = options.windows(2).filter(|pair| pair[0] == "-f").map(|pair| pair[1].as_str());
-    let mut lists = formats.filter(|format| !PLAIN_FORMATS.contains(format));
-    is_graph || is_no_file || unknown.next().is_some() || lists.next().is_some()
+    let names = source.input_options.iter().filter(|option| option.starts_with('-') && !is_number(option));
+    let names_unknown = names.map(String::as_str).any(|name| name != "-f" && !HARMLESS_OPTIONS.contains(&name));
+    let may_list = source.option_values("-f").any(|format| !PLAIN_FORMATS.contains(&format));
+    is_graph || is_no_file || may_list || names_unknown
 }
 
 fn is_number(option: &str) -> bool {

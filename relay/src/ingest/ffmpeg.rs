@@ -128,9 +128,8 @@ pub fn read_source(
 
 /// Whether the options ask for a connection that the guards do not know.
 pub(super) fn connects_itself(source: &Source) -> bool {
-    let options = &source.input_options;
-    options.iter().any(|option| OWN_CONNECTION.contains(&option.as_str()))
-        || options.windows(2).any(|pair| pair[0] == "-rtsp_transport" && TUNNELS.contains(&pair[1].as_str()))
+    source.input_options.iter().any(|option| OWN_CONNECTION.contains(&option.as_str()))
+        || source.option_values("-rtsp_transport").any(|transport| TUNNELS.contains(&transport))
 }
 
 /// The protocols that a source may lead to. FFmpeg's own list for a file is `file,crypto,data`; for RTSP it has none.
@@ -158,11 +157,11 @@ fn protocols(source: &Source) -> Option<&'static str> {
 /// Whether the frames of a source have no times: JPEG images over HTTP, by their format or their usual addresses. FFmpeg takes them
 /// for a video of 25 frames a second.
 fn has_no_clock(source: &Source) -> bool {
-    let names_jpeg = |pair: &[String]| pair[0] == "-f" && ["mjpeg", "mpjpeg"].contains(&pair[1].as_str());
+    let names_jpeg = source.option_values("-f").any(|format| ["mjpeg", "mpjpeg"].contains(&format));
     let is_http = matches!(source.url.scheme(), Some("http" | "https")) && !source.url.is_playlist();
     let is_jpeg = JPEG_ADDRESSES.iter().any(|part| source.url.reveal().contains(part));
     let names_format = source.input_options.iter().any(|option| option == "-f");
-    source.input_options.windows(2).any(names_jpeg) || source.encode.is_some() && is_http && is_jpeg && !names_format
+    names_jpeg || source.encode.is_some() && is_http && is_jpeg && !names_format
 }
 
 /// Whether a source comes faster than it is to be shown, all at once or a segment at a time: files and HLS.

@@ -207,6 +207,7 @@ async fn supervise(
     let mut backoff = Backoff::new(RESTART);
     let mut order = FrameOrder::new(amend);
     let mut subscribers = rendition.subscribers();
+    let keeps_running = input.keeps_running();
     let mut policy = input.reader_policy();
     let mut rewinds = 0;
     let mut last_failure = None;
@@ -216,12 +217,12 @@ async fn supervise(
     }
     loop {
         tokio::select! {
-            _ = subscribers.wait_for(|subscribers| subscribers.any() || input.keeps_running()) => {}
+            _ = subscribers.wait_for(|subscribers| subscribers.any() || keeps_running) => {}
             () = shutdown.cancelled() => return,
         }
         let started = Instant::now();
         let run = Run { rendition: &rendition, settings: &settings, arrival_times: rewinds >= CLOCK_REWINDS };
-        let idle_timeout = (!input.keeps_running()).then_some(settings.idle_timeout);
+        let idle_timeout = (!keeps_running).then_some(settings.idle_timeout);
         let idle = idle(rendition.subscribers(), idle_timeout, &shutdown);
         // Held while it runs.
         let permit = match &input {
@@ -328,7 +329,7 @@ async fn supervise(
                     () = shutdown.cancelled() => return,
                 }
                 // The next viewer sees a source that is being started, and not an old failure.
-                if !subscribers.borrow().any() && !input.keeps_running() {
+                if !subscribers.borrow().any() && !keeps_running {
                     rendition.set_status(Status::Idle);
                 }
             }

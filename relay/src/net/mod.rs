@@ -13,6 +13,7 @@
 //! | [`tcp`] | a TCP socket | the same socket with low-latency options set |
 //! | [`tls`] | a TCP connection and the configured certificate | an encrypted connection |
 
+pub(crate) mod acceptor;
 pub(crate) mod client;
 pub(crate) mod escaped;
 pub(crate) mod forward_writes;

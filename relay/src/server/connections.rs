@@ -17,24 +17,21 @@ use axum::Router;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::connection_context::ConnectionContext;
 use super::http2;
 use super::permitted_connection::PermittedConnection;
 use crate::limits::LiveLimits;
 use crate::limits::connections::{ConnectionLimiter, TooManyConnections};
-use crate::net::log_interval::LogInterval;
+use crate::net::acceptor::Acceptor;
 use crate::net::peer::PeerInfo;
 use crate::net::{tcp, tls};
 
-/// Interval between attempts to accept while the system has no free descriptor. Viewers leave all the time, and the delay is
-/// too short to notice.
-const PAUSE: Duration = Duration::from_millis(100);
 /// Maximum of concurrent refusals with an answer. They use descriptors beyond the connection limit.
 const REFUSALS: usize = 32;
 /// Time limit to read a request and write the refusal. Closing a connection with unread bytes resets it, and the peer never
@@ -52,22 +49,11 @@ pub(super) async fn serve(
 ) {
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let tasks = TaskTracker::new();
-    let mut log_interval = LogInterval::default();
+    let mut acceptor = Acceptor::new(listener, "connections");
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (stream, peer) = tokio::select! {
+            accepted = acceptor.accept() => accepted,
             () = shutdown.cancelled() => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) if tcp::is_of_the_connection(&error) => continue,
-            Err(error) => {
-                if log_interval.is_due(Instant::now()) {
-                    warn!(%error, "connections cannot be accepted and wait; raise the limit of open files (ulimit -n)");
-                }
-                sleep(PAUSE).await;
-                continue;
-            }
         };
         let tls = certificate.as_ref().map(|certificate| certificate.borrow().clone());
         match limiter.acquire(peer) {
@@ -94,7 +80,7 @@ pub(super) async fn serve(
             }
         }
     }
-    drop(listener);
+    drop(acceptor);
     tasks.close();
     tasks.wait().await;
 }

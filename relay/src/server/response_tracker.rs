@@ -118,7 +118,7 @@ impl ResponseTracker {
         let number = state.next;
         state.next += 1;
         state.open.insert(number, Progress::default());
-        OpenResponse { answers: self.clone(), number, complete: false }
+        OpenResponse { tracker: self.clone(), number, complete: false }
     }
 
     /// Resets slow answers until the connection is to end. `idle` is the time without a request.
@@ -148,7 +148,7 @@ impl ResponseTracker {
 
 /// A request and its answer. Dropping it before [`Self::complete`] means that the client has cancelled the request.
 pub(super) struct OpenResponse {
-    answers: ResponseTracker,
+    tracker: ResponseTracker,
     number: u64,
     complete: bool,
 }
@@ -186,7 +186,7 @@ impl OpenResponse {
     }
 
     fn with(&self, change: impl FnOnce(&mut Progress)) {
-        if let Some(progress) = self.answers.lock().open.get_mut(&self.number) {
+        if let Some(progress) = self.tracker.lock().open.get_mut(&self.number) {
             change(progress);
         }
     }
@@ -194,13 +194,13 @@ impl OpenResponse {
 
 impl Drop for OpenResponse {
     fn drop(&mut self) {
-        let mut state = self.answers.lock();
+        let mut state = self.tracker.lock();
         let now = Instant::now();
         state.open.remove(&self.number);
         state.idle_since = now;
         let since = now - state.begun;
         if !self.complete && !state.cancels.allows(1.0, since) {
-            self.answers.flooded.cancel();
+            self.tracker.flooded.cancel();
         }
     }
 }

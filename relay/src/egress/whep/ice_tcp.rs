@@ -19,15 +19,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::address::canonical;
 use super::inbox::{Inbox, InboxMessage, Sessions, lock};
 use crate::limits::connections::ConnectionLimiter;
 use crate::limits::permit::{Permit, Permits, Scope};
-use crate::net::log_interval::LogInterval;
+use crate::net::acceptor::Acceptor;
 use crate::net::rejections::Rejections;
 use crate::net::tcp;
 
@@ -35,8 +35,6 @@ use crate::net::tcp;
 pub(super) const PACKET_MAX: usize = 2048;
 /// Packets in the queue of a connection, 300 KB. When full, the session waits and its cursor falls behind.
 const OUTBOX: usize = 256;
-/// Interval between attempts to accept while the system has no free descriptor.
-const PAUSE: Duration = Duration::from_millis(100);
 /// Time limit for a connection's first packet, which identifies the session.
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of connections that have not been identified.
@@ -96,23 +94,13 @@ impl ConnectionGate {
 
 /// Accepts connections. Never ends.
 pub(super) async fn serve(listener: TcpListener, gate: ConnectionGate, sessions: Sessions, tasks: TaskTracker) {
-    let mut log_interval = LogInterval::default();
+    let mut acceptor = Acceptor::new(listener, "ICE-TCP connections");
     loop {
-        match listener.accept().await {
-            Ok((stream, source)) => {
-                let source = canonical(source);
-                // A refused connection is dropped, which closes it.
-                if let Some(admitted) = gate.admit(source) {
-                    tokio::spawn(identify(stream, source, admitted, sessions.clone(), tasks.clone()));
-                }
-            }
-            Err(error) if tcp::is_of_the_connection(&error) => {}
-            Err(error) => {
-                if log_interval.is_due(Instant::now()) {
-                    warn!(%error, "ICE-TCP connections cannot be accepted and wait; raise the limit of open files (ulimit -n)");
-                }
-                sleep(PAUSE).await;
-            }
+        let (stream, source) = acceptor.accept().await;
+        let source = canonical(source);
+        // A refused connection is dropped, which closes it.
+        if let Some(admitted) = gate.admit(source) {
+            tokio::spawn(identify(stream, source, admitted, sessions.clone(), tasks.clone()));
         }
     }
 }

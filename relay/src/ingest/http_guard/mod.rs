@@ -24,9 +24,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::warn;
 
+use crate::net::acceptor::Acceptor;
 use crate::net::escaped::Escaped;
 use request::{HEAD_MAX, Head};
 use upstream::Upstream;
@@ -35,8 +36,6 @@ use upstream::Upstream;
 const HEAD_WAIT: Duration = Duration::from_secs(5);
 /// FFmpeg has one connection at a time, HLS two, and one for sound.
 const CONNECTIONS_MAX: usize = 16;
-/// The wait after a connection that could not be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The sentence for viewers of a source that leads elsewhere.
 pub(super) const OTHER_HOST: &str = "the source leads to another host, which the relay does not follow; add that host to \
@@ -106,12 +105,9 @@ impl Drop for HttpGuard {
 async fn accept(listener: TcpListener, shared: Arc<Proxy>) {
     // Aborts its tasks when it is dropped.
     let mut connections = JoinSet::new();
+    let mut acceptor = Acceptor::new(listener, "connections of FFmpeg");
     loop {
-        let Ok((connection, _)) = listener.accept().await else {
-            // Too many open files: others may close theirs. A source that plays continues.
-            sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
+        let (connection, _) = acceptor.accept().await;
         while connections.try_join_next().is_some() {}
         if connections.len() >= CONNECTIONS_MAX {
             connections.join_next().await;
@@ -136,7 +132,8 @@ impl Proxy {
             self.refused.send_replace(true);
             return answer(&mut client, "403 Forbidden").await;
         }
-        let mut server = match timeout(self.connects_within, self.connect(&head)).await {
+        let upstream = self.upstream.as_ref().filter(|upstream| upstream.serves(&head.host));
+        let mut server = match timeout(self.connects_within, connect(&head, upstream)).await {
             Ok(Ok(server)) => server,
             failed => {
                 let error = failed
@@ -147,9 +144,13 @@ impl Proxy {
         };
         server.set_nodelay(true)?;
         if head.is_tunnel {
-            return self.tunnel(client, server, &head, &buffer).await;
+            return tunnel(client, server, &head, upstream, &buffer).await;
         }
-        server.write_all(&self.forwarded(&head)).await?;
+        let forwarded = match upstream {
+            Some(upstream) => head.for_proxy(upstream.authorization.as_deref()),
+            None => head.for_origin(),
+        };
+        server.write_all(&forwarded).await?;
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, _to_server) = server.split();
         tokio::select! {
@@ -158,36 +159,28 @@ impl Proxy {
             read = from_client.read_buf(&mut buffer) => read.map(|_| ()),
         }
     }
+}
 
-    /// Connects to the host, or to the operator's proxy.
-    async fn connect(&self, head: &Head) -> io::Result<TcpStream> {
-        match self.upstream_of(head) {
-            Some(upstream) => TcpStream::connect((upstream.host.as_str(), upstream.port)).await,
-            None => TcpStream::connect((head.host.as_str(), head.port)).await,
-        }
-    }
+/// Connects to the host, or to the operator's proxy.
+async fn connect(head: &Head, upstream: Option<&Upstream>) -> io::Result<TcpStream> {
+    let address = upstream.map_or((head.host.as_str(), head.port), |upstream| (upstream.host.as_str(), upstream.port));
+    TcpStream::connect(address).await
+}
 
-    fn upstream_of(&self, head: &Head) -> Option<&Upstream> {
-        self.upstream.as_ref().filter(|upstream| upstream.serves(&head.host))
-    }
-
-    /// The head as the next server expects it.
-    fn forwarded(&self, head: &Head) -> Vec<u8> {
-        match self.upstream_of(head) {
-            Some(upstream) => head.for_proxy(upstream.authorization.as_deref()),
-            None => head.for_origin(),
-        }
-    }
-
-    async fn tunnel(&self, mut client: TcpStream, mut server: TcpStream, head: &Head, sent: &[u8]) -> io::Result<()> {
+async fn tunnel(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    head: &Head,
+    upstream: Option<&Upstream>,
+    sent: &[u8],
+) -> io::Result<()> {
+    match upstream {
         // The operator's proxy answers itself.
-        match self.upstream_of(head) {
-            Some(_) => server.write_all(&self.forwarded(head)).await?,
-            None => client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?,
-        }
-        server.write_all(sent).await?;
-        copy_bidirectional(&mut client, &mut server).await.map(|_| ())
+        Some(upstream) => server.write_all(&head.for_proxy(upstream.authorization.as_deref())).await?,
+        None => client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?,
     }
+    server.write_all(sent).await?;
+    copy_bidirectional(&mut client, &mut server).await.map(|_| ())
 }
 
 /// Reads the head of a request; none if it is not one. What follows it stays in `buffer`.

@@ -1,4 +1,4 @@
-//! The head of FFmpeg's request to a proxy (RFC 9112, section 3.2): the host that it is for, and the same request for that host.
+//! The head of FFmpeg's request to a proxy (RFC 9112, section 3.2): its host, and the same request for that host.
 
 use url::Url;
 

@@ -20,7 +20,7 @@ const FRAMES_PER_SECOND: f64 = 240.0;
 /// Frames that may come at once: a server sends the GOP that it has stored.
 const BURST: f64 = 960.0;
 
-/// Sources that are remembered: those of one session, with its RTCP.
+/// Sources that are remembered: one session's, with its RTCP.
 const DEAD_MAX: usize = 16;
 
 /// A source that has been alone for so long after PLAY is not dead.
@@ -97,7 +97,7 @@ impl Budget {
         is_known
     }
 
-    /// Counts a packet that [`Self::is_dead`]: apart from the others, whose frames it does not end.
+    /// Counts a packet of a dead source ([`Self::is_dead`]), apart from the frames of other sources, which it does not end.
     pub(super) fn dead_packet(&mut self, packet: &[u8], now: Instant) -> Result<(), Refusal> {
         self.dead_track.packet(packet, now.saturating_duration_since(self.begun))
     }

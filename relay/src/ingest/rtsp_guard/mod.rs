@@ -28,10 +28,11 @@ use rand::RngExt as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use url::{Position, Url};
 
 use super::diagnosis::REDIRECT;
+use crate::net::acceptor::Acceptor;
 use budget::Budget;
 use dialogue::{Dialogue, Forward};
 use wire::{Message, RtspItem};
@@ -44,8 +45,6 @@ const FIRST_REQUEST: Duration = Duration::from_secs(2);
 /// Connections that may be without a first request at a time. A full queue of the system (1024) passes before the reader's time is
 /// over.
 const WAITING: usize = 128;
-/// The wait after a connection that could not be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Read at a time.
 const READ: usize = 64 * 1024;
 
@@ -152,23 +151,20 @@ struct Guarded {
 
 impl Guarded {
     async fn run(mut self, listener: TcpListener, camera: TcpStream) {
-        let Ok(Some((reader, from_reader))) = timeout(READER_CONNECTS, self.accept(&listener)).await else { return };
-        drop(listener);
+        let Ok(Some((reader, from_reader))) = timeout(READER_CONNECTS, self.accept(listener)).await else { return };
         // Either end closes, or a connection breaks: the reader learns it by the end of its own.
         let _ = self.forward(reader, from_reader, camera).await;
     }
 
-    /// Waits for the reader. Returns its connection and its first bytes. Connections of other programs delay it by nothing.
-    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, BytesMut)> {
+    /// Waits for the reader, and then closes the listener. Returns the reader's connection and its first bytes. Connections of other
+    /// programs delay it by nothing.
+    async fn accept(&self, listener: TcpListener) -> Option<(TcpStream, BytesMut)> {
+        let mut acceptor = Acceptor::new(listener, "connections of a camera's reader");
         let mut waiting = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept(), if waiting.len() < WAITING => {
-                    match accepted {
-                        Ok((connection, _)) => _ = waiting.spawn(timeout(FIRST_REQUEST, first_request(connection))),
-                        // Too many open files: others may close theirs.
-                        Err(_) => sleep(ACCEPT_PAUSE).await,
-                    }
+                (connection, _) = acceptor.accept(), if waiting.len() < WAITING => {
+                    waiting.spawn(timeout(FIRST_REQUEST, first_request(connection)));
                 }
                 Some(begun) = waiting.join_next() => {
                     if let Ok(Ok(Some((connection, buffer, request)))) = begun

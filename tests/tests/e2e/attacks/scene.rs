@@ -89,7 +89,7 @@ impl Scene {
         Self { identity, relay, viewer, _other: other, _files: files }
     }
 
-    /// Performs an attack and prints its row. `attack` returns what it holds open; `limit` is the processor time that it may cost.
+    /// Performs an attack and prints its row. `attack` returns the connections that it holds open; `limit` is the processor time that it may cost.
     pub(super) async fn row<T>(&self, name: &str, limit: f64, attack: impl AsyncFnOnce() -> T) {
         self.row_with(name, limit, Service::AtOnce, attack).await;
     }
@@ -99,7 +99,7 @@ impl Scene {
         let pid = self.relay.pid();
         let before = (self.relay.resident_kib(), self.relay.descriptors(), self.viewer.seen().fragments);
         let (cpu, begun) = (cpu_seconds(pid), Instant::now());
-        // While the attack goes on, and while it holds what it has.
+        // During the attack, and while the attack holds its connections.
         let ((), held) = tokio::join!(self.log_in(name, service), attack());
         let during = (self.relay.resident_kib(), self.relay.descriptors());
         let asked = Instant::now();

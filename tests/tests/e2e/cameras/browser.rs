@@ -1,4 +1,4 @@
-//! Cameras whose habits matter to a player: the frames that browsers show of them, by the default reader.
+//! The habits of cameras that matter to a player: the frames that browsers show, by the default reader.
 
 use sightline_tests::browser::{Browser, Engine, Tile};
 use sightline_tests::run::{until, within};

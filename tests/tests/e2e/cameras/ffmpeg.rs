@@ -1,4 +1,4 @@
-//! Sources that FFmpeg reads: what they may lead to, how large they may be, and at which pace they come.
+//! Sources that FFmpeg reads: the hosts that they lead to, the size of their frames, and their pace.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -149,10 +149,13 @@ all)
     join
     e2e_environment
     # Alone: cameras and attacks that use all of the processor would take it from browsers that decode.
-    lane step protocol 1800 --skip browser:: --skip timing:: --test-threads="$PROTOCOL_THREADS"
-    # A single browser leaves a core idle most of the time.
-    lane beside "one browser" 1800 one_browser:: --skip timing:: --test-threads=1
-    lane step browser 2400 browser:: --skip one_browser:: --skip timing:: --test-threads=1
+    # The longest waits begin first: absent cameras, restarts and clock changes.
+    lane beside outages 1800 unbreakable:: --test-threads=1
+    lane step protocol 1800 --skip browser:: --skip timing:: --skip unbreakable:: --test-threads="$PROTOCOL_THREADS"
+    join
+    # Two halves of the browser tests. Three browsers leave a core idle while the test waits.
+    lane beside "one browser, plain client" 1800 one_browser:: plain_client::browser:: --skip timing:: --test-threads=1
+    lane step browser 2400 browser:: --skip one_browser:: --skip plain_client:: --skip timing:: --test-threads=1
     join
     # They wait for media most of the time, and leave the cores to each other.
     lane step "timing without a browser" 600 audio::timing:: flow::timing:: hls::timing:: --test-threads=3

@@ -32,8 +32,8 @@ pub use page::{FrameCounter, MARK_POINTS, Rgb, Tile, TileState};
 
 use crate::http;
 use crate::outcome::{self, skip};
-use crate::process::{Owned, run_folder};
-use crate::run::until;
+use crate::process::{Owned, Process, run_folder};
+use crate::run::{Wait, until};
 use crate::sound_card::SoundCard;
 
 /// The time limit of a driver's start. It takes a second or two, and longer on a cold disk or busy machine.
@@ -102,6 +102,8 @@ impl Engine {
                     "args": [
                         "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                        // A renderer in reserve for each new window.
+                        "--disable-features=SpareRendererForSitePerProcess", "--disable-extensions",
                         // Allows a test to collect garbage before it reads a page's memory.
                         "--js-flags=--expose-gc", "--enable-precise-memory-info",
                         "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required",
@@ -205,6 +207,7 @@ impl Browser {
     /// When it does not start, or is required and not installed.
     pub async fn start(engine: Engine) -> Option<Self> {
         let programs = programs(engine)?;
+        let _wait = Wait::begin(format!("{engine} to start"));
         if let Some(browser) = pool::take(engine).await {
             // The last test may have resized it.
             browser.resize(WINDOW).await;
@@ -259,8 +262,8 @@ impl Browser {
         let client = start_session(engine, engine.capabilities(&browser, autoplay), &format!("http://{driver}")).await;
         let session = Session { driver, process, _display: display.map(|(owned, _)| owned), _files: files };
         let browser = Self { engine, client, session: Some(session), shared };
-        if engine == Engine::WebKit {
-            // The other engines take the size at their start.
+        if engine != Engine::Chromium {
+            // Chromium takes the size at its start.
             browser.resize(WINDOW).await;
         }
         browser
@@ -271,7 +274,8 @@ impl Browser {
         join_all(Engine::ALL.map(Self::start)).await.into_iter().flatten().collect()
     }
 
-    /// Runs a scene in all installed engines concurrently. They share the machine, the camera and the relay.
+    /// Runs a scene in all installed engines concurrently. They share the machine, the camera and the relay. A browser leaves its
+    /// page at the end of its scene, and its share of the processor to the others.
     pub async fn each(scene: impl AsyncFn(&Self)) {
         Self::each_of(&Engine::ALL, scene).await;
     }
@@ -279,7 +283,13 @@ impl Browser {
     /// The same in some engines.
     pub async fn each_of(engines: &[Engine], scene: impl AsyncFn(&Self)) {
         let browsers: Vec<_> = join_all(engines.iter().copied().map(Self::start)).await.into_iter().flatten().collect();
-        join_all(browsers.iter().map(|browser| scene(browser))).await;
+        let scene = &scene;
+        join_all(browsers.into_iter().map(async |browser| {
+            scene(&browser).await;
+            // The end of a browser that is not shared blocks its thread.
+            let _ = tokio::task::spawn_blocking(move || drop(browser)).await;
+        }))
+        .await;
     }
 
     fn driver(&self) -> SocketAddr {
@@ -297,6 +307,16 @@ impl Browser {
     /// The process of the browser's driver, the ancestor of the browser's processes.
     pub fn pid(&self) -> i32 {
         self.session.as_ref().expect("present until the drop").process.pid()
+    }
+
+    /// The browser's processes, each with its state: `R` computes, `S` waits (proc(5)).
+    fn process_states(&self) -> Vec<String> {
+        let processes = self.session.iter().flat_map(|session| session.process.descendants());
+        let state = |process: Process| {
+            let name = process.command.first().and_then(|program| program.rsplit('/').next()).unwrap_or_default();
+            format!("{name} {}", process.state)
+        };
+        processes.map(state).collect()
     }
 
     /// The browser's engine.

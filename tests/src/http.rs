@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -13,6 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Bytes;
 use tokio_tungstenite::tungstenite::http::Request;
+
+use crate::run::Wait;
+
+/// The time limit for one answer: longer than any delay of the relay, shorter than a test's limit, which names no request.
+pub const ANSWER: Duration = Duration::from_secs(20);
 
 /// A server's response.
 #[derive(Debug, Clone)]
@@ -64,7 +70,7 @@ pub async fn get_with(server: SocketAddr, path: &str, headers: &[(&str, &str)]) 
 /// Sends any request on a new connection.
 ///
 /// # Errors
-/// When the connection fails or the response is not HTTP.
+/// When the connection fails, the response is not HTTP, or it is not complete within [`ANSWER`].
 pub async fn send(
     server: SocketAddr,
     method: &str,
@@ -76,10 +82,15 @@ pub async fn send(
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request = request.body(Full::<Bytes>::from(body)).map_err(io::Error::other)?;
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let (head, body) = client.request(request).await.map_err(io::Error::other)?.into_parts();
+    let _wait = Wait::begin(format!("{method} {path}"));
+    let answer = async {
+        let (head, body) = client.request(request).await.map_err(io::Error::other)?.into_parts();
+        Ok::<_, io::Error>((head, body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec()))
+    };
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer to {method} {path} within {ANSWER:?}"));
+    let (head, body) = tokio::time::timeout(ANSWER, answer).await.map_err(late)??;
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
-    let body = body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec();
     Ok(Response { status: head.status.as_u16(), headers, body })
 }
 

@@ -1,11 +1,16 @@
 //! Runs a test in a new thread, within a time limit, and records its outcome.
 
 use std::any::type_name_of_val;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use crate::http::ANSWER;
 use crate::machine_load::Probe;
 use crate::outcome::{self, Outcome};
 
@@ -74,18 +79,59 @@ pub(crate) fn name_of(test: &impl AsyncFn()) -> String {
 
 fn on_runtime(limit: Duration, test: &impl AsyncFn()) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    let outcome = runtime.block_on(async { tokio::time::timeout(limit, test()).await });
-    assert!(outcome.is_ok(), "the test was not done within its limit of {limit:?}");
+    runtime.block_on(async {
+        // Pinned here, so that its waits go on until they are named.
+        let mut running = pin!(test());
+        tokio::select! {
+            biased;
+            () = &mut running => {}
+            () = tokio::time::sleep(limit) => {
+                let waits = WAITS.with_borrow(|waits| waits.values().cloned().collect::<Vec<_>>().join("; "));
+                panic!("the test was not done within its limit of {limit:?}; it waits for: {waits}");
+            }
+        }
+    });
 }
 
-/// Calls `probe` until it returns something, at most for `limit`. The interval grows with the elapsed time.
+thread_local! {
+    /// What the test of this thread waits for, in order of beginning.
+    static WAITS: RefCell<BTreeMap<u64, String>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Names what the test waits for while this value lives, for the message of a test that exceeds its limit.
+#[derive(Debug)]
+#[must_use = "the wait ends when this is dropped"]
+pub struct Wait(u64);
+
+impl Wait {
+    /// A wait for `what`.
+    pub fn begin(what: impl Into<String>) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        WAITS.with_borrow_mut(|waits| waits.insert(number, what.into()));
+        Self(number)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        // A task may end on another thread than it began on, or after the thread's values.
+        let _ = WAITS.try_with(|waits| waits.borrow_mut().remove(&self.0));
+    }
+}
+
+/// Calls `probe` until it returns something, at most for `limit`. The interval grows with the elapsed time. A call may exceed
+/// `limit` by [`ANSWER`].
 ///
 /// # Panics
 /// After `limit`, with `what` in the message.
 pub async fn until<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let start = Instant::now();
+    let (start, _wait) = (Instant::now(), Wait::begin(what));
     loop {
-        if let Some(found) = probe().await {
+        let rest = limit.saturating_sub(start.elapsed()) + ANSWER;
+        let found = tokio::time::timeout(rest, probe()).await;
+        let found = found.unwrap_or_else(|_| panic!("waited {limit:?} for {what}: the last probe has no answer"));
+        if let Some(found) = found {
             return found;
         }
         assert!(start.elapsed() < limit, "waited {limit:?} for {what}");
@@ -118,7 +164,7 @@ mod tests {
     #[test]
     fn failed_test_has_no_second_try() {
         use std::sync::Arc;
-        use std::sync::atomic::{AtomicUsize, Ordering};
+        use std::sync::atomic::AtomicUsize;
         let runs = Arc::new(AtomicUsize::new(0));
         let count = runs.clone();
         let failing = move || {
@@ -133,8 +179,15 @@ mod tests {
 
     #[test]
     fn limit_ends_a_test_that_waits_for_ever() {
-        let waiting = || within(Duration::from_millis(50), async || std::future::pending().await);
+        let waiting = || {
+            within(Duration::from_millis(50), async || {
+                drop(Wait::begin("another answer"));
+                let _wait = Wait::begin("an answer");
+                std::future::pending::<()>().await;
+            });
+        };
         let failure = catch_unwind(waiting).expect_err("it cannot pass");
-        assert!(failure.downcast_ref::<String>().is_some_and(|text| text.contains("within its limit")));
+        let text = failure.downcast_ref::<String>().expect("a text");
+        assert!(text.ends_with("within its limit of 50ms; it waits for: an answer"), "{text}");
     }
 }

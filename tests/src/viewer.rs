@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
+use crate::http::ANSWER;
 use crate::relay::Relay;
 use crate::tls::Connection;
 
@@ -188,8 +189,9 @@ impl Viewer {
             request.headers_mut().insert(name, value.parse().expect("a header"));
         }
         let connection: Box<dyn Connection> = Box::new(connection);
-        let (socket, response) =
-            tokio_tungstenite::client_async(request, connection).await.expect("the upgrade succeeds");
+        let upgraded = tokio::time::timeout(ANSWER, tokio_tungstenite::client_async(request, connection)).await;
+        let upgraded = upgraded.unwrap_or_else(|_| panic!("no answer to the upgrade of {path} within {ANSWER:?}"));
+        let (socket, response) = upgraded.expect("the upgrade succeeds");
         let agreed = response.headers().get("Sec-WebSocket-Protocol").map(|agreed| agreed.as_bytes());
         assert_eq!(agreed, protocols.map(|_| SUBPROTOCOL.as_bytes()), "the subprotocol that was agreed on");
         let v1 = protocols.is_some();

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Browser;
-use crate::run::until;
+use crate::run::{Wait, until};
 
 /// A colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,13 +171,41 @@ const SAMPLE: Duration = Duration::from_millis(200);
 /// The points that show the mark. The ball covers at most one of them at a time.
 pub const MARK_POINTS: [(f64, f64); 5] = [(0.1, 0.1), (0.9, 0.1), (0.5, 0.5), (0.1, 0.9), (0.9, 0.9)];
 
+/// The time limit of a command to the driver. A page takes seconds to load while the processor is busy.
+const COMMAND: Duration = Duration::from_secs(60);
+
 /// The interval between two readings of a position that may still change.
 const STILL: Duration = Duration::from_millis(150);
 
 impl Browser {
+    /// The driver's answer to a command.
+    ///
+    /// # Panics
+    /// When the command fails, or has no answer within [`COMMAND`].
+    async fn answer<T>(&self, what: &str, command: impl Future<Output = Result<T, CmdError>>) -> T {
+        self.within_limit(what, command).await.unwrap_or_else(|e| panic!("{}: {what}: {e}", self.engine()))
+    }
+
+    /// The outcome of a command.
+    ///
+    /// # Panics
+    /// When there is none within [`COMMAND`].
+    async fn within_limit<T>(
+        &self,
+        what: &str,
+        command: impl Future<Output = Result<T, CmdError>>,
+    ) -> Result<T, CmdError> {
+        let _wait = Wait::begin(format!("{}: {what}", self.engine()));
+        let outcome = tokio::time::timeout(COMMAND, command).await;
+        outcome.unwrap_or_else(|_| {
+            let states = self.process_states().join(", ");
+            panic!("{}: no answer from the driver within {COMMAND:?}, processes {states}, to {what}", self.engine())
+        })
+    }
+
     /// Opens an address in the window.
     pub async fn open(&self, url: &str) {
-        self.client.goto(url).await.unwrap_or_else(|e| panic!("{}: {url}: {e}", self.engine()));
+        self.answer(url, self.client.goto(url)).await;
     }
 
     /// Waits for the first element that matches a selector.
@@ -192,7 +220,8 @@ impl Browser {
     pub async fn click(&self, selector: &str) {
         let begun = Instant::now();
         loop {
-            match async { self.find(selector).await?.click().await }.await {
+            let click = async { self.find(selector).await?.click().await };
+            match self.within_limit(&format!("click on {selector}"), click).await {
                 // The element exists but has no layout yet.
                 Err(e) if begun.elapsed() < READABLE && e.to_string().contains("scrolled into view") => {
                     tokio::time::sleep(SAMPLE).await;
@@ -213,7 +242,7 @@ impl Browser {
             // A pointer that is there already causes no event.
             self.client.perform_actions(MouseActions::new("mouse".to_owned()).then(to(1.0)).then(to(0.0))).await
         };
-        moved.await.unwrap_or_else(|e| panic!("{}: pointer to {selector}: {e}", self.engine()));
+        self.answer(&format!("pointer to {selector}"), moved).await;
     }
 
     /// Double-clicks on the centre of the first element that matches a selector, once its position is stable: a click on a
@@ -241,7 +270,7 @@ impl Browser {
             let mouse = [to, down.clone(), up.clone(), down, up].into_iter().fold(mouse, MouseActions::then);
             self.client.perform_actions(mouse).await
         };
-        clicked.await.unwrap_or_else(|e| panic!("{}: double click on {selector}: {e}", self.engine()));
+        self.answer(&format!("double click on {selector}"), clicked).await;
     }
 
     /// Presses a key in the first element that matches a selector. A key without a character is given by its code point in
@@ -250,8 +279,8 @@ impl Browser {
     /// # Panics
     /// When there is none, or it takes no keys.
     pub async fn press(&self, selector: &str, key: char) {
-        let pressed = async { self.find(selector).await?.send_keys(&key.to_string()).await }.await;
-        pressed.unwrap_or_else(|e| panic!("{}: a key in {selector}: {e}", self.engine()));
+        let pressed = async { self.find(selector).await?.send_keys(&key.to_string()).await };
+        self.answer(&format!("a key in {selector}"), pressed).await;
     }
 
     /// Presses a key at the focus, named as for [`Self::press`], while `held` are held down.
@@ -262,17 +291,17 @@ impl Browser {
         let down = held.iter().chain([&key]).map(|&value| KeyAction::Down { value });
         let up = [&key].into_iter().chain(held).map(|&value| KeyAction::Up { value });
         let keys = down.chain(up).fold(KeyActions::new("keyboard".to_owned()), KeyActions::then);
-        self.client.perform_actions(keys).await.unwrap_or_else(|e| panic!("{}: a key: {e}", self.engine()));
+        self.answer("a key", self.client.perform_actions(keys)).await;
     }
 
     /// Reloads the page.
     pub async fn reload(&self) {
-        self.client.refresh().await.unwrap_or_else(|e| panic!("{}: reload: {e}", self.engine()));
+        self.answer("reload", self.client.refresh()).await;
     }
 
     /// Goes back in the history.
     pub async fn back(&self) {
-        self.client.back().await.unwrap_or_else(|e| panic!("{}: back: {e}", self.engine()));
+        self.answer("back", self.client.back()).await;
     }
 
     /// Leaves the page, so that the relay loses this viewer.
@@ -282,15 +311,14 @@ impl Browser {
 
     /// Runs a script in the page and returns its result.
     pub async fn script(&self, script: &str, arguments: Vec<Value>) -> Value {
-        let result = self.client.execute(script, arguments).await;
-        result.unwrap_or_else(|e| panic!("{}: {e}\n{script}", self.engine()))
+        self.answer(script, self.client.execute(script, arguments)).await
     }
 
     /// Runs a read-only script and returns its value. WebKitGTK's driver loses a result sometimes while the page is busy, and when
     /// the page is left meanwhile: the script then runs again.
     async fn read(&self, script: &str, arguments: Vec<Value>) -> Value {
         for _ in 0..3 {
-            match self.client.execute(script, arguments.clone()).await {
+            match self.within_limit(script, self.client.execute(script, arguments.clone())).await {
                 Err(e) if LOST_RESULTS.iter().any(|lost| e.to_string().contains(lost)) => {
                     eprintln!("{}: {e}; asking again", self.engine());
                     tokio::time::sleep(SAMPLE).await;
@@ -420,7 +448,7 @@ impl Browser {
 
     /// Saves a screenshot of the window as `target/screenshots/NAME.png`.
     pub async fn screenshot(&self, name: &str) -> PathBuf {
-        let png = self.client.screenshot().await.unwrap_or_else(|e| panic!("{}: screenshot: {e}", self.engine()));
+        let png = self.answer("screenshot", self.client.screenshot()).await;
         let folder = crate::relay::target_folder().join("screenshots");
         std::fs::create_dir_all(&folder).expect("target is writable");
         let path = folder.join(format!("{name}.png"));

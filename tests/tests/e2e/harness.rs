@@ -224,10 +224,11 @@ mod browser {
     async fn reads_the_clock(browser: &Browser, path: &str) {
         let engine = browser.engine();
         let watch = browser.watch_clock(path, Duration::from_secs(2)).await;
-        let steps = watch.samples.windows(2).map(|pair| pair[1].made_at() - pair[0].made_at());
-        // The step differs where the recording loops and where the browser skips a frame.
-        let even = steps.filter(|step| (step - 40.0).abs() < 5.0).count();
-        assert!(even >= 15, "{engine}: {even} even steps in {watch:?}");
+        let steps: Vec<f64> = watch.samples.windows(2).map(|pair| pair[1].made_at() - pair[0].made_at()).collect();
+        // A browser skips frames while the processor is busy: the step is a multiple then. Another step is the recording's loop.
+        let is_even = |step: &&f64| **step > 35.0 && (**step / 40.0 - (**step / 40.0).round()).abs() < 0.125;
+        let uneven = steps.len() - steps.iter().filter(is_even).count();
+        assert!(steps.len() >= 10 && uneven <= 2, "{engine}: {uneven} uneven steps in {steps:?}");
         let frames = watch.samples.len() as u64;
         assert!(watch.unreadable * 10 <= frames, "{engine}: {} of {frames} frames unreadable", watch.unreadable);
     }

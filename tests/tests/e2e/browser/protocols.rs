@@ -25,9 +25,14 @@ const HLS_SETTLED: Duration = Duration::from_secs(20);
 const WATCH_FOR_BLACK: &str = r"
     const tile = document.querySelector('article.tile');
     const [video, canvas] = [tile.querySelector('video'), tile.querySelector('canvas')];
-    window.black = 0;
+    window.black = [];
     const look = () => {
-        if (canvas.hidden && !video.seeking && (video.readyState < 2 || video.videoWidth === 0)) window.black += 1;
+        const { readyState, videoWidth, seeking, currentTime, error } = video;
+        if (canvas.hidden && !seeking && (readyState < 2 || videoWidth === 0)) {
+            const { protocol, state } = tile.dataset;
+            const at = Math.round(performance.now());
+            window.black.push({ at, protocol, state, readyState, videoWidth, currentTime, error: error?.message });
+        }
         requestAnimationFrame(look);
     };
     look();
@@ -71,7 +76,7 @@ fn every_protocol_plays_or_gives_a_reason() {
             choose(browser, "mse").await;
             comes_by(browser, "mse").await;
             let black = browser.script("return window.black", vec![]).await;
-            assert_eq!(black, json!(0), "{engine}: there was nothing to see for some refreshes");
+            assert_eq!(black, json!([]), "{engine}: there was nothing to see for some refreshes");
 
             // The setting persists and applies from the start.
             choose(browser, "hls").await;

@@ -14,7 +14,8 @@ use std::pin::pin;
 
 use futures_util::StreamExt as _;
 use retina::client::{
-    Demuxed, InitialTimestampPolicy, PlayOptions, Session, SessionOptions, SetupOptions, TeardownPolicy,
+    Demuxed, InitialSequenceNumberPolicy, InitialTimestampPolicy, PlayOptions, Session, SessionOptions, SetupOptions,
+    TeardownPolicy,
 };
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame, VideoParameters, VideoParametersCodec};
 use sightline_media::fmp4::capture::SourceClock;
@@ -214,8 +215,10 @@ async fn connect(source: &Source, url: &Url, with_audio: bool) -> Result<Connect
     let audio =
         audio.zip(codec).map(|(audio, codec)| Ok((audio, rtsp_audio::track(&session.streams()[audio], codec)?)));
     let audio = audio.transpose()?;
-    // The reader needs no common start of the tracks, which cameras announce wrongly.
+    // The reader needs no common start of the tracks, which cameras announce wrongly, and over TCP no packet is lost before the first:
+    // GStreamer's server announces another sequence number to a viewer that joins others.
     let options = PlayOptions::default().initial_timestamp(InitialTimestampPolicy::Ignore);
+    let options = options.initial_seq(InitialSequenceNumberPolicy::Ignore);
     let playing = session.play(options).await.map_err(failed)?;
     Ok(Connected { session: playing.demuxed().map_err(failed)?, video: track, audio, frame_rate })
 }

@@ -39,6 +39,9 @@ pub struct Case {
     pub needs_keepalives: bool,
     /// Whether packets of a session that has ended come among its own, from before the answer to PLAY on (live555 before 2018).
     pub dead_session: bool,
+    /// Whether the sequence number in its answer to PLAY is later than that of its first packet: GStreamer's server, whose viewers
+    /// share one payloader.
+    pub wrong_sequence_number: bool,
     /// Whether it refuses media in the RTSP connection.
     pub udp_only: bool,
     /// What it sends besides, or in place of, its video.
@@ -65,6 +68,7 @@ impl Case {
             session_timeout: 60,
             needs_keepalives: false,
             dead_session: false,
+            wrong_sequence_number: false,
             udp_only: false,
             attack: None,
         }

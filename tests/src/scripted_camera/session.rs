@@ -157,7 +157,10 @@ impl<'a> Session<'a> {
             },
             "PLAY" => {
                 self.playing = true;
-                (reply("200 OK", &[session], ""), Then::Play)
+                let track = request.uri.trim_end_matches('/');
+                let info = format!("RTP-Info: url={track}/track0;seq=20;rtptime=0");
+                let info = self.case.wrong_sequence_number.then_some(info);
+                (reply("200 OK", &[session].into_iter().chain(info).collect::<Vec<_>>(), ""), Then::Play)
             }
             "TEARDOWN" => (reply("200 OK", &[session], ""), Then::Close),
             _ => (reply("200 OK", &[session], ""), Then::Continue),

@@ -155,6 +155,13 @@ fn packets_of_a_dead_session_are_left_out() {
 }
 
 #[test]
+fn sequence_number_in_the_answer_to_play_does_not_count() {
+    within(TEST, async || {
+        play(&[(Case { wrong_sequence_number: true, ..Case::new("joined") }, EACH)]).await;
+    });
+}
+
+#[test]
 fn pixels_that_are_not_square_are_declared() {
     within(TEST, async || {
         let wide = Case { media: Media::WidePixels, ..Case::new("wide") };
@@ -230,7 +237,7 @@ fn g726_becomes_aac() {
         let scene = Scene::open(&rows).await;
         let mut viewer = Viewer::v1(&scene.relay, "g726-auto").await;
         let (codecs, tracks) = (PLAYS_BOTH.map(str::to_owned).to_vec(), vec![TrackKind::Video, TrackKind::Audio]);
-        viewer.send(&ClientMessage::Play(Play { codecs, variant: VariantChoice::Auto, tracks })).await;
+        viewer.send(&ClientMessage::Play(Play { codecs, variant: VariantChoice::Auto, tracks, size: None })).await;
         let mut tracks = Tracks::default();
         tracks.until_audio(&mut viewer, START).await;
         tracks.record(&mut viewer, Duration::from_secs(3)).await;

@@ -40,6 +40,11 @@ pub enum ClientMessage {
         /// The wanted tracks.
         tracks: Vec<TrackKind>,
     },
+    /// The video is shown at another size.
+    Resize {
+        /// See [`Play::size`].
+        size: Size,
+    },
     /// Requests another variant on the same socket.
     Switch {
         /// The wanted variant.
@@ -95,6 +100,9 @@ pub struct Play {
     /// The tracks to send, as in [`ClientMessage::Tracks`].
     #[serde(default = "video_only")]
     pub tracks: Vec<TrackKind>,
+    /// The size at which the video is shown, in device pixels. A camera's sub stream that fills it replaces the camera's video.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
 }
 
 fn video_only() -> Vec<TrackKind> {
@@ -240,6 +248,8 @@ pub enum VariantReason {
     BFrames,
     /// The link to the viewer does not carry more.
     SlowLink,
+    /// The camera's sub stream fills the size at which the video is shown.
+    SmallSize,
 }
 
 impl fmt::Display for VariantReason {
@@ -250,6 +260,7 @@ impl fmt::Display for VariantReason {
             Self::NotPlayable => "this browser cannot decode the camera's codec",
             Self::BFrames => "the camera sends B-frames, which cost delay: turn them off in the camera",
             Self::SlowLink => "this connection is too slow for the full picture",
+            Self::SmallSize => "the camera's sub stream, which fills this tile",
         })
     }
 }
@@ -353,9 +364,13 @@ mod tests {
             ClientMessage::Play(Play {
                 codecs: vec!["avc1.640034".into()],
                 variant: VariantChoice::Auto,
-                tracks: vec![TrackKind::Video]
+                tracks: vec![TrackKind::Video],
+                size: None
             })
         );
+        let size = Size { width: 640, height: 360 };
+        let resize = ClientMessage::Resize { size };
+        assert_eq!(resize.to_json(), r#"{"type":"resize","size":{"width":640,"height":360}}"#);
         let ack = ClientMessage::Ack(Ack { received: 7, at: None, lag_ms: None });
         assert_eq!(ack.to_json(), r#"{"type":"ack","received":7}"#);
         let ack = ClientMessage::Ack(Ack { received: 7, at: Some(3.5), lag_ms: Some(60.0) });

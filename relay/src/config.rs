@@ -261,6 +261,8 @@ struct StreamConfig {
     audio: Audio,
     #[serde(default)]
     keep_running: bool,
+    #[serde(default)]
+    sub: Option<SourceUrl>,
 }
 
 /// Several streams of one server: `[mediamtx]`.
@@ -279,6 +281,8 @@ struct Pattern {
     audio: Audio,
     #[serde(default)]
     keep_running: bool,
+    #[serde(default)]
+    sub: Option<SourceUrl>,
 }
 
 fn yes() -> bool {
@@ -308,18 +312,11 @@ impl File {
         if streams.is_empty() {
             return Err("it names no stream; add one, such as [streams.cam0] with source = \"rtsp://…\"".to_owned());
         }
-        if let Some((name, _)) = streams.iter().find(|(_, source)| source.url.reveal().is_empty()) {
-            return Err(format!("the source of stream {name} is empty"));
-        }
         for (name, source) in &streams {
-            if let Some(character) = source.url.misplaced_character() {
-                return Err(format!(
-                    "the user name or password in the source of stream {name} contains {character:?}, which ends it; write \
-                     %{:02X} in its place (percent-encoding)",
-                    u32::from(character)
-                ));
+            check_source("source", name, source)?;
+            if let Some(sub) = source.of_sub() {
+                check_source("sub stream", name, &sub)?;
             }
-            read_directly(name, source)?;
         }
         if self.ingest.ring_mib == 0 {
             return Err("ingest.ring_mib must be at least 1".to_owned());
@@ -354,6 +351,21 @@ impl File {
             streams,
         })
     }
+}
+
+/// Checks the address of a stream's source or sub stream, and that the relay can read it as configured.
+fn check_source(what: &str, name: &StreamName, source: &Source) -> Result<(), String> {
+    if source.url.reveal().is_empty() {
+        return Err(format!("the {what} of stream {name} is empty"));
+    }
+    if let Some(character) = source.url.misplaced_character() {
+        return Err(format!(
+            "the user name or password in the {what} of stream {name} contains {character:?}, which ends it; write \
+             %{:02X} in its place (percent-encoding)",
+            u32::from(character)
+        ));
+    }
+    read_directly(name, source)
 }
 
 /// Checks that the relay can read `source` directly if that is configured.
@@ -402,6 +414,7 @@ impl From<StreamConfig> for Source {
             amend_sps: stream.amend_sps,
             audio: stream.audio,
             keep_running: stream.keep_running,
+            sub: stream.sub,
         }
     }
 }
@@ -411,6 +424,9 @@ impl Pattern {
         let pattern = self.source.reveal();
         if !pattern.contains(PLACEHOLDER) {
             return Err(format!("mediamtx.source has no {PLACEHOLDER}, so every stream would be the same"));
+        }
+        if self.sub.as_ref().is_some_and(|sub| !sub.reveal().contains(PLACEHOLDER)) {
+            return Err(format!("mediamtx.sub has no {PLACEHOLDER}, so every sub stream would be the same"));
         }
         let source = |name: &StreamName| Source {
             url: self.source.with_name(PLACEHOLDER, name),
@@ -422,6 +438,7 @@ impl Pattern {
             amend_sps: self.amend_sps,
             audio: self.audio,
             keep_running: self.keep_running,
+            sub: self.sub.as_ref().map(|sub| sub.with_name(PLACEHOLDER, name)),
         };
         Ok(self.streams.iter().map(|name| (name.clone(), source(name))).collect())
     }

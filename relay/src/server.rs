@@ -167,7 +167,8 @@ impl Relay {
             self.config.low,
         ));
         let limits = LiveLimits::new(self.config.limits.clone());
-        let limiter = connection_limiter(self.config.streams.len(), &limits);
+        let subs = self.config.streams.values().filter(|source| source.sub.is_some()).count();
+        let limiter = connection_limiter(self.config.streams.len() + subs, &limits);
         let settings = Arc::new(Settings::new(&self.config, relay, limits.clone()));
         let mut supervisor = Supervisor::new(hub.clone(), settings, shutdown.clone());
         supervisor.set(self.config.streams.clone()).await;

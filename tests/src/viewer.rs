@@ -211,7 +211,7 @@ impl Viewer {
     /// Sends `play`.
     pub async fn play(&mut self, codecs: &[&str], variant: VariantChoice) {
         let codecs = codecs.iter().map(|&codec| codec.to_owned()).collect();
-        self.send(&ClientMessage::Play(Play { codecs, variant, tracks: vec![TrackKind::Video] })).await;
+        self.send(&ClientMessage::Play(Play { codecs, variant, tracks: vec![TrackKind::Video], size: None })).await;
     }
 
     /// Sends a message of `sightline.v1`.

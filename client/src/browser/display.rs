@@ -4,10 +4,11 @@
 //! declares the parts that it uses.
 
 use js_sys::Reflect;
+use sightline_protocol::message::Size;
 use wasm_bindgen::prelude::*;
 use web_sys::{Document, Element, HtmlVideoElement};
 
-use super::document;
+use super::{document, window};
 
 #[wasm_bindgen]
 extern "C" {
@@ -29,6 +30,17 @@ extern "C" {
 
 fn property(document: &Document, name: &str) -> JsValue {
     Reflect::get(document, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// The size of the place that a video or its canvas fills on the page, in device pixels; 0 x 0 if it is hidden.
+pub fn size(video: &HtmlVideoElement) -> Size {
+    let ratio = window().device_pixel_ratio();
+    let pixels = |length: i32| (f64::from(length) * ratio).round() as u16;
+    let place = video.parent_element();
+    place.map_or(Size { width: 0, height: 0 }, |place| Size {
+        width: pixels(place.client_width()),
+        height: pixels(place.client_height()),
+    })
 }
 
 /// Whether the browser has picture-in-picture.

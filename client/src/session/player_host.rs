@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use sightline_protocol::codec::Family;
+use sightline_protocol::message::Size;
 use web_sys::HtmlVideoElement;
 
 use super::input::Input;
@@ -62,6 +63,11 @@ impl PlayerHost {
     /// Whether the `<video>` can be visible.
     pub(super) fn is_seen(&self) -> bool {
         browser::is_seen(&self.video)
+    }
+
+    /// The size at which the video is shown, in device pixels.
+    pub(super) fn size(&self) -> Size {
+        display::size(&self.video)
     }
 
     /// Whether the browser reports this MIME type as supported by MSE, which takes over where WebCodecs fails.

@@ -4,6 +4,7 @@
 //! and ignored.
 
 use sightline_protocol::close;
+use sightline_protocol::message::Size;
 use sightline_protocol::stream::VariantChoice;
 
 use super::input::Input;
@@ -104,8 +105,13 @@ impl RelayConnection {
     }
 
     /// Requests the stream.
-    pub(super) fn play(&self, codecs: &[String], choice: VariantChoice) {
-        self.connection.iter().for_each(|connection| connection.play(codecs, choice));
+    pub(super) fn play(&self, codecs: &[String], choice: VariantChoice, size: Size) {
+        self.connection.iter().for_each(|connection| connection.play(codecs, choice, size));
+    }
+
+    /// Tells the relay the size at which the video is shown.
+    pub(super) fn resize(&self, size: Size) {
+        self.connection.iter().for_each(|connection| connection.resize(size));
     }
 
     /// Requests audio beside video, or video alone.

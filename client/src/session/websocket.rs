@@ -4,7 +4,7 @@
 //! Input: [`Input`]s. Output: [`TileEvent`]s. The controller owns the engine, which queues no media itself.
 
 use sightline_protocol::codec::{VideoCodec, codec_of};
-use sightline_protocol::message::{Ready, ServerMessage, Track, TrackKind};
+use sightline_protocol::message::{Ready, ServerMessage, Size, Track, TrackKind};
 use sightline_protocol::stream::VariantChoice;
 use web_sys::HtmlVideoElement;
 
@@ -31,6 +31,9 @@ use crate::transport::websocket::Incoming;
 /// A longer interval between two inputs means that the machine or the page slept.
 const SLEPT_MS: f64 = 5_000.0;
 
+/// The size of a video that is not on the page.
+const HIDDEN: Size = Size { width: 0, height: 0 };
+
 /// See the module.
 pub(super) struct WebSocketEngine {
     reporter: Reporter,
@@ -47,6 +50,10 @@ pub(super) struct WebSocketEngine {
     stats: StatsSampler,
     age: AgeReporter,
     last_input: Moment,
+    /// The size of the video on the page that the relay knows. None before `play`.
+    size: Option<Size>,
+    /// The size at the last tick. While the page arranges its tiles, sizes change.
+    last_size: Size,
     _subscriptions: Subscriptions,
 }
 
@@ -74,6 +81,8 @@ impl WebSocketEngine {
             stats: StatsSampler::default(),
             age: AgeReporter::new(now),
             last_input: now,
+            size: None,
+            last_size: HIDDEN,
         })
     }
 
@@ -87,7 +96,10 @@ impl WebSocketEngine {
                 }
             }
             Input::Player(signal) => self.host.player.handle(signal, now),
-            Input::Tick => self.host.player.tick(now),
+            Input::Tick => {
+                self.host.player.tick(now);
+                self.report_size();
+            }
             Input::Tapped => self.host.player.tapped(),
             Input::Listen(audio) => self.listen(audio),
             Input::Volume(volume) => self.host.set_volume(volume),
@@ -138,7 +150,7 @@ impl WebSocketEngine {
     }
 
     fn connect(&mut self, now: Moment) {
-        self.opened = None;
+        (self.opened, self.size) = (None, None);
         self.reporter.event(TileEvent::Connecting);
         if let Err(error) = self.connection.connect(now) {
             self.fail(Failure::Unreachable, format!("The browser refused to connect to the relay: {error}."));
@@ -171,7 +183,7 @@ impl WebSocketEngine {
     fn incoming(&mut self, incoming: Incoming, now: Moment) {
         match incoming {
             Incoming::Opened => {
-                self.connection.play(&self.host.playable(self.codec.failed()), self.codec.choice());
+                self.play();
                 if self.host.selector.audio() {
                     self.connection.listen(true);
                 }
@@ -191,6 +203,23 @@ impl WebSocketEngine {
                 CloseReason::Lost => self.lost(now),
                 CloseReason::Refused(message) => self.fail(Failure::Refused, message),
             },
+        }
+    }
+
+    fn play(&mut self) {
+        // Before the page has placed its tiles, a video is hidden, and the sub stream is enough for it.
+        let size = self.host.size();
+        self.size = Some(size);
+        self.connection.play(&self.host.playable(self.codec.failed()), self.codec.choice(), size);
+    }
+
+    /// Tells the relay the size of the video on the page, if it has changed and stays: a sub stream of the camera may fill it.
+    fn report_size(&mut self) {
+        let size = self.host.size();
+        let stays = std::mem::replace(&mut self.last_size, size) == size;
+        if stays && size != HIDDEN && self.size.is_some_and(|known| known != size) {
+            self.size = Some(size);
+            self.connection.resize(size);
         }
     }
 
@@ -369,7 +398,7 @@ impl WebSocketEngine {
     fn next_codec(&mut self) {
         if self.codec.fall_back() {
             self.reporter.event(TileEvent::FellBack);
-            return self.connection.play(&self.host.playable(self.codec.failed()), self.codec.choice());
+            return self.play();
         }
         let message = "This browser can decode neither the camera's own codec nor H.264: use a current Chrome, Edge, \
                        Firefox or Safari.";

@@ -4,7 +4,7 @@
 //! sends acknowledgements and pings, and detects a dead socket. It queues nothing. The session's `RelayConnection` owns it.
 
 use js_sys::ArrayBuffer;
-use sightline_protocol::message::{Ack, ClientMessage, Ping, Play, Pong, ServerMessage, TrackKind};
+use sightline_protocol::message::{Ack, ClientMessage, Ping, Play, Pong, ServerMessage, Size, TrackKind};
 use sightline_protocol::stream::VariantChoice;
 
 use super::clock::RelayClock;
@@ -70,9 +70,15 @@ impl Connection {
     }
 
     /// Requests the stream: first after opening, and again when the list of playable codecs shrinks.
-    pub fn play(&self, codecs: &[String], variant: VariantChoice) {
+    pub fn play(&self, codecs: &[String], variant: VariantChoice, size: Size) {
         let tracks = vec![TrackKind::Video];
-        self.send(&ClientMessage::Play(Play { codecs: codecs.to_vec(), variant, tracks }));
+        let play = Play { codecs: codecs.to_vec(), variant, tracks, size: Some(size) };
+        self.send(&ClientMessage::Play(play));
+    }
+
+    /// Tells the relay the size at which the video is shown.
+    pub fn resize(&self, size: Size) {
+        self.send(&ClientMessage::Resize { size });
     }
 
     /// Requests audio beside video, or video alone.

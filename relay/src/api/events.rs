@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(ask(now).len(), 1);
         assert_eq!(ask(now + Duration::from_secs(2)), []);
 
-        hub.set([name("yard")]);
+        hub.set([(name("yard"), false)]);
         assert!(matches!(ask(now).as_slice(), [CatalogueEvent::All(all)] if all.streams.len() == 1));
     }
 }

@@ -32,9 +32,17 @@ pub struct Source {
     pub audio: Audio,
     /// Whether the source runs without viewers, too.
     pub keep_running: bool,
+    /// The camera's second, smaller stream.
+    pub sub: Option<SourceUrl>,
 }
 
 impl Source {
+    /// The source of the camera's sub stream, without audio: that of the main stream belongs to both.
+    pub fn of_sub(&self) -> Option<Self> {
+        let url = self.sub.clone()?;
+        Some(Self { url, encode: None, audio: Audio::Off, keep_running: false, sub: None, ..self.clone() })
+    }
+
     /// The values of an input option, such as `-f`.
     pub fn option_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let pairs = self.input_options.windows(2).filter(move |pair| pair[0] == name);

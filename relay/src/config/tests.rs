@@ -213,3 +213,25 @@ fn an_error_never_quotes_a_source() {
         assert!(!error.contains("cret"), "{error}");
     }
 }
+
+#[test]
+fn sub_stream_is_read_as_its_main_stream_without_audio() {
+    let text = "[streams.a]\nsource = \"rtsp://c/main\"\nsub = \"rtsp://c/sub\"\nreader = \"direct\"\nkeep_running = true\n\
+                [mediamtx]\nsource = \"rtsp://m/{stream}\"\nsub = \"rtsp://m/{stream}_sub\"\nstreams = [\"b\"]";
+    let config = parse(text).unwrap();
+    let sub = |stream: usize| config.streams[stream].of_sub().unwrap();
+    assert_eq!(sub(0).url, SourceUrl::new("rtsp://c/sub"));
+    assert_eq!((sub(0).reader, sub(0).audio, sub(0).keep_running), (Reader::Direct, Audio::Off, false));
+    assert_eq!(sub(1).url, SourceUrl::new("rtsp://m/b_sub"));
+    for (sub, says) in [
+        ("", "the sub stream of stream a is empty"),
+        ("rtsp://admin:p#ss@c/a", "%23"),
+        ("/dev/video0", "rtsp:// sources only"),
+    ] {
+        let text = format!("[streams.a]\nsource = \"rtsp://c/a\"\nreader = \"direct\"\nsub = \"{sub}\"");
+        let error = parse(&text).unwrap_err();
+        assert!(error.contains(says) && error.contains("stream a"), "{error}");
+    }
+    let text = "[mediamtx]\nsource = \"rtsp://m/{stream}\"\nsub = \"rtsp://m/sub\"\nstreams = [\"b\"]";
+    assert!(parse(text).unwrap_err().contains("mediamtx.sub has no {stream}"));
+}

@@ -22,6 +22,14 @@ pub(super) fn stream() -> Stream {
     Hub::new([name.clone()], RingLimits::default(), true).stream(&name).unwrap()
 }
 
+/// A stream with a sub stream, without sources.
+pub(super) fn stream_with_sub() -> Stream {
+    let name: StreamName = "cam".parse().unwrap();
+    let hub = Hub::new([], RingLimits::default(), false);
+    hub.set([(name.clone(), true)]);
+    hub.stream(&name).unwrap()
+}
+
 /// Starts an epoch of `variant`.
 pub(super) fn start_epoch(stream: &Stream, variant: Variant, codec: &str, b_frames: bool) {
     stream.rendition(variant).start_epoch(InitSegment {

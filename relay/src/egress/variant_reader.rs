@@ -4,6 +4,9 @@
 //! previous one, so that the video never stops. Between epochs no video has to continue, and it switches at once. It begins
 //! with the status of its source, and so it does after a switch.
 //!
+//! A camera's sub stream is `low`. A viewer whose tile it fills gets it from the start, without the camera's main stream. A
+//! viewer that does not play it never gets it.
+//!
 //! It holds subscriptions and no queue. [`VariantReader::poll`] reads no clock and needs no runtime; [`VariantReader::next`]
 //! waits. HLS packages each variant for all its viewers and needs no choice.
 
@@ -12,13 +15,14 @@ use std::time::Duration;
 
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::InitSegment;
-use sightline_protocol::message::{GapReason, Ready, VariantReason};
+use sightline_protocol::message::{GapReason, Ready, Size, VariantReason};
 use sightline_protocol::stream::{Variant, VariantChoice};
 
-use super::select::{CameraFormat, Wanted};
+use super::select::{CameraFormat, Wanted, fills};
 use crate::hub::Stream;
 use crate::hub::rendition::{Protocol, Rendition, Status, Subscription};
 use crate::hub::ring::Step;
+use tracing::debug;
 
 /// What a [`VariantReader`] yields.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +56,12 @@ pub(super) struct VariantReader {
     camera: Option<CameraFormat>,
     /// Whether `low` replaces the wanted variant, because the link does not carry that.
     low: bool,
+    /// The size at which the video is shown, if the viewer has told it.
+    shown: Option<Size>,
+    /// Whether the sub stream replaces the wanted variant, because it fills that size.
+    small: bool,
+    /// Whether the viewer does not play the sub stream.
+    sub_unplayable: bool,
     /// The variant that is sent, or awaited.
     source: Subscription,
     why: VariantReason,
@@ -68,17 +78,21 @@ pub(super) struct VariantReader {
 }
 
 impl VariantReader {
-    /// A reader that starts with `copy`, a subscription to that variant of `stream`.
-    pub(super) fn new(stream: Stream, protocol: Protocol, mut copy: Subscription, wanted: Wanted) -> Self {
-        let status = Some(copy.current_status());
+    /// A reader that starts with `first`, a subscription to `copy` of `stream`, or to its sub stream for a small tile.
+    pub(super) fn new(stream: Stream, protocol: Protocol, mut first: Subscription, wanted: Wanted) -> Self {
+        let status = Some(first.current_status());
+        let small = first.rendition().variant() == Variant::Low;
         let mut reader = Self {
             stream,
             protocol,
             wanted: Wanted::Family(None),
             camera: None,
             low: false,
-            source: copy,
-            why: VariantReason::Untouched,
+            shown: None,
+            small,
+            sub_unplayable: false,
+            source: first,
+            why: if small { VariantReason::SmallSize } else { VariantReason::Untouched },
             next: None,
             standby: None,
             status,
@@ -89,10 +103,11 @@ impl VariantReader {
         reader
     }
 
-    /// Sets what the viewer wants, for the next [`Self::choose`]. Where the stream has no `low`, the automatic choice replaces it.
+    /// Sets what the viewer wants, for the next [`Self::choose`]. Where the stream has no `low` that the viewer plays, the automatic
+    /// choice replaces it.
     pub(super) fn want(&mut self, wanted: Wanted) {
         self.wanted = match wanted {
-            Wanted::Choice(VariantChoice::Low, playable) if !self.stream.has_low() => {
+            Wanted::Choice(VariantChoice::Low, playable) if !self.stream.has_low() || self.sub_unplayable => {
                 Wanted::Choice(VariantChoice::Auto, playable)
             }
             wanted => wanted,
@@ -132,9 +147,39 @@ impl VariantReader {
         self.low
     }
 
-    /// Whether the link may decide for `low`, once the camera's format is known.
+    /// Whether the link may decide for `low`, once the camera's format is known. While the tile is small, it is sent anyway.
     pub(super) fn may_choose_low(&self) -> bool {
-        self.camera.is_some() && self.stream.has_low() && self.wanted.allows_low()
+        let may = if self.stream.has_sub() {
+            self.wanted.is_automatic() && !self.small && !self.sub_unplayable
+        } else {
+            self.wanted.allows_low()
+        };
+        self.camera.is_some() && self.stream.has_low() && may
+    }
+
+    /// Whether the sub stream is chosen because of the tile's size.
+    pub(super) fn is_small(&self) -> bool {
+        self.small
+    }
+
+    /// Sets the size at which the video is shown, for the next [`Self::follow`].
+    pub(super) fn set_shown(&mut self, shown: Option<Size>) {
+        self.shown = shown;
+    }
+
+    /// Chooses the variant again if the link's verdict `low`, or the verdict on the size, has changed. The sub stream counts only if
+    /// it is `available`.
+    pub(super) fn follow(&mut self, low: bool, available: bool) {
+        let small = available && self.is_filled_by_sub();
+        if low != self.low || small != self.small {
+            self.small = small;
+            self.choose(low);
+        }
+    }
+
+    fn is_filled_by_sub(&self) -> bool {
+        let Some(shown) = self.shown.filter(|_| !self.sub_unplayable) else { return false };
+        is_filled_by_sub(&self.stream, &self.wanted, shown, self.small)
     }
 
     /// The duration of media that waits in the ring.
@@ -160,10 +205,15 @@ impl VariantReader {
         }
     }
 
-    /// Chooses the variant again, if the camera's format is known. `low` says that the link carries only that.
+    /// Chooses the variant again. `low` says that the link carries only that.
     pub(super) fn choose(&mut self, low: bool) {
-        let Some(camera) = &self.camera else { return };
-        let (variant, why) = if low { (Variant::Low, VariantReason::SlowLink) } else { self.wanted.select(camera) };
+        let (variant, why) = match &self.camera {
+            _ if low => (Variant::Low, VariantReason::SlowLink),
+            _ if self.small => (Variant::Low, VariantReason::SmallSize),
+            Some(camera) => self.wanted.select(camera),
+            // The format decides, once `copy` runs.
+            None => (Variant::Copy, VariantReason::Untouched),
+        };
         let up = self.low && !low && why != VariantReason::Requested;
         self.low = low;
         self.next = None;
@@ -214,6 +264,9 @@ impl VariantReader {
     /// Starts an epoch, unless the camera's new format requires another variant.
     fn begin(&mut self, init: Arc<InitSegment>) -> Option<VideoEvent> {
         self.between_epochs = true;
+        if self.is_unplayable_sub(&init) {
+            return self.refuse_sub();
+        }
         if self.variant() == Variant::Copy {
             self.camera = CameraFormat::of(&init);
             self.choose(self.low);
@@ -222,6 +275,21 @@ impl VariantReader {
             }
         }
         Some(VideoEvent::Epoch(init))
+    }
+
+    /// Whether this is the init segment of a sub stream that the viewer does not play.
+    fn is_unplayable_sub(&self, init: &InitSegment) -> bool {
+        let is_sub = self.variant() == Variant::Low && self.stream.has_sub();
+        is_sub && CameraFormat::of(init).is_none_or(|format| !self.wanted.plays(&format))
+    }
+
+    /// Does without the sub stream from now on.
+    fn refuse_sub(&mut self) -> Option<VideoEvent> {
+        debug!(rendition = self.rendition().label(), "a viewer does not play the sub stream; it gets the main stream");
+        (self.sub_unplayable, self.small) = (true, false);
+        self.want(self.wanted.clone());
+        self.choose(false);
+        self.poll_status()
     }
 
     /// Changes of status, and of the variant.
@@ -270,6 +338,21 @@ impl VariantReader {
             }
         }
     }
+}
+
+/// Whether the sub stream of `stream` fills a tile of size `shown`. `sent` says that the viewer is sent it now.
+fn is_filled_by_sub(stream: &Stream, wanted: &Wanted, shown: Size, sent: bool) -> bool {
+    let size = || stream.rendition(Variant::Low).init().and_then(|init| init.size);
+    stream.has_sub() && wanted.is_automatic() && fills(size(), shown, sent)
+}
+
+/// The variant with which the reader of a viewer starts whose video is `shown` at that size.
+pub(super) fn first_variant(stream: &Stream, wanted: &Wanted, shown: Option<Size>) -> Variant {
+    let sub = stream.rendition(Variant::Low);
+    let is_offline = || matches!(sub.status(), Status::Offline { .. });
+    let is_playable = || sub.init().and_then(|init| CameraFormat::of(&init)).is_none_or(|format| wanted.plays(&format));
+    let small = shown.is_some_and(|shown| is_filled_by_sub(stream, wanted, shown, false));
+    if small && !is_offline() && is_playable() { Variant::Low } else { Variant::Copy }
 }
 
 #[cfg(test)]

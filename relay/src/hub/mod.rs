@@ -27,6 +27,8 @@ pub struct Stream {
     h264: Arc<Rendition>,
     low: Arc<Rendition>,
     has_low: bool,
+    /// Whether [`Variant::Low`] is the camera's sub stream and not a transcode.
+    has_sub: bool,
     audio_buffer: Arc<AudioBuffer>,
     audio: Arc<Rendition>,
     reader: Arc<SourceReader>,
@@ -41,6 +43,7 @@ impl Stream {
             h264: rendition(Variant::H264),
             low: rendition(Variant::Low),
             has_low,
+            has_sub: false,
             audio_buffer: Arc::default(),
             audio: Rendition::audio(name.clone(), limits, changes.clone()),
             reader: Arc::new(SourceReader::new(changes.clone())),
@@ -88,12 +91,17 @@ impl Stream {
 
     /// Whether [`Variant::Low`] is offered.
     pub fn has_low(&self) -> bool {
-        self.has_low
+        self.has_low || self.has_sub
+    }
+
+    /// Whether [`Variant::Low`] is the camera's sub stream, which no encoder makes: of any codec, and on a timeline of its own.
+    pub fn has_sub(&self) -> bool {
+        self.has_sub
     }
 
     /// The renditions of the offered variants.
     pub fn renditions(&self) -> impl Iterator<Item = &Arc<Rendition>> {
-        let offered = Variant::ALL.into_iter().filter(|&variant| variant != Variant::Low || self.has_low);
+        let offered = Variant::ALL.into_iter().filter(|&variant| variant != Variant::Low || self.has_low());
         offered.map(|variant| self.rendition(variant))
     }
 }
@@ -112,19 +120,20 @@ impl Hub {
     /// A hub with idle renditions for each of `names`; `low` is offered only if `has_low`.
     pub fn new(names: impl IntoIterator<Item = StreamName>, limits: RingLimits, has_low: bool) -> Self {
         let hub = Self { limits, has_low, changes: Changes::default(), streams: RwLock::default() };
-        hub.set(names);
+        hub.set(names.into_iter().map(|name| (name, false)));
         hub
     }
 
-    /// Replaces the streams, in this order. A stream that keeps its name keeps its renditions.
-    pub fn set(&self, names: impl IntoIterator<Item = StreamName>) {
+    /// Replaces the streams, in this order, each with whether it has a sub stream. A stream that keeps its name keeps its
+    /// renditions.
+    pub fn set(&self, streams: impl IntoIterator<Item = (StreamName, bool)>) {
         let before = self.streams();
-        let stream = |name: StreamName| {
+        let stream = |(name, has_sub): (StreamName, bool)| {
             let stream = before.get(&name).cloned();
             let stream = stream.unwrap_or_else(|| Stream::new(&name, self.limits, self.has_low, &self.changes));
-            (name, stream)
+            (name, Stream { has_sub, ..stream })
         };
-        let streams = names.into_iter().map(stream).collect();
+        let streams = streams.into_iter().map(stream).collect();
         *self.streams.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(streams);
         self.changes.notify();
     }

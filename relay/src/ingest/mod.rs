@@ -3,7 +3,7 @@
 //! For each rendition one task lives as long as its stream ([`supervise`]). It waits for a subscriber, runs the direct
 //! reader or FFmpeg, publishes the frames, restarts it when it ends or falls silent, and stops it when the rendition has had no
 //! subscriber for a while. `copy` reads the source. `h264` and `low` read the fragments of `copy`, as a viewer does, so a camera has one
-//! connection however many variants run.
+//! connection however many variants run. Where a camera has a sub stream, `low` reads that.
 //!
 //! | module | task |
 //! | --- | --- |
@@ -160,9 +160,10 @@ pub fn start(
     let copy = stream.rendition(Variant::Copy);
     let amend = source.amend_sps;
     for rendition in stream.renditions() {
-        let input = match rendition.variant() {
-            Variant::Copy => Input::Source(source.clone(), stream.audio_buffer().clone(), stream.reader().clone()),
-            Variant::H264 | Variant::Low => Input::Rendition(copy.clone()),
+        let input = match (rendition.variant(), source.of_sub()) {
+            (Variant::Copy, _) => Input::Source(source.clone(), stream.audio_buffer().clone(), stream.reader().clone()),
+            (Variant::Low, Some(sub)) => Input::Source(sub, Arc::default(), Arc::default()),
+            (Variant::H264 | Variant::Low, _) => Input::Rendition(copy.clone()),
         };
         let rendition = rendition.clone();
         tasks.spawn(keep_supervised(rendition, input, amend, settings.clone(), shutdown.clone()));

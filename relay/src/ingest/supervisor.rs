@@ -61,7 +61,7 @@ impl Supervisor {
     /// Runs `sources` from now on. Viewers of a stream with a changed source continue with the new one.
     pub(crate) async fn set(&mut self, sources: Sources) {
         let before = self.hub.streams();
-        self.hub.set(sources.keys().cloned());
+        self.hub.set(sources.iter().map(|(name, source)| (name.clone(), source.sub.is_some())));
         let stays = |name: &StreamName, running: &mut Running| sources.get(name) == Some(&running.source);
         let ended: Vec<_> = self.running.extract_if(|name, running| !stays(name, running)).collect();
         let (ended, names): (Vec<_>, Vec<_>) = ended.into_iter().map(|(name, running)| (running.end(), name)).unzip();

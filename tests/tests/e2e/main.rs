@@ -34,6 +34,7 @@ mod processes;
 mod reload;
 mod service;
 mod stream_names;
+mod sub_streams;
 mod timing;
 mod tls;
 mod unbreakable;

@@ -110,7 +110,7 @@ impl HlsContext {
     fn stream(&self, name: &StreamName) -> Result<Arc<StreamPackagers>, HlsError> {
         let stream = self.hub.stream(name).ok_or_else(|| HlsError::UnknownStream(name.clone()))?;
         let mut packagers = self.packagers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = packagers.get(name).filter(|known| known.stream.is(&stream)) {
+        if let Some(known) = packagers.get(name).filter(|known| known.is_of(&stream)) {
             return Ok(known.clone());
         }
         // Drops the packagers of streams that were removed.
@@ -128,9 +128,16 @@ impl StreamPackagers {
         for rendition in stream.renditions() {
             // The first rendition is `copy`.
             let leader = packagers.first().map(|(_, leader)| leader.clone());
+            // A sub stream has a timeline and key frames of its own.
+            let leader = leader.filter(|_| rendition.variant() != Variant::Low || !stream.has_sub());
             packagers.push((rendition.variant(), Packager::new(rendition.clone(), leader, limit, shutdown.clone())));
         }
         Self { stream, packagers }
+    }
+
+    /// Whether these are packagers of this stream with the same variants.
+    fn is_of(&self, stream: &Stream) -> bool {
+        self.stream.is(stream) && self.stream.has_sub() == stream.has_sub()
     }
 
     fn packager(&self, variant: &str) -> Result<&Arc<Packager>, HlsError> {
@@ -201,7 +208,9 @@ async fn index(packagers: &StreamPackagers, low_kbps: u32, link: Option<&QueryTo
         camera.map(Ok).or_else(|| offline(&state.status).map(Err))
     });
     let camera = camera.await.map_err(|error| wait_error(error, &packager.read(|state| state.status.clone())))??;
-    let low = camera.size.filter(|_| packagers.stream.has_low()).map(|size| LowVariant::of(size, low_kbps));
+    // Players that switch at the next media sequence number need aligned segments (`lead`), which a sub stream does not have.
+    let has_low = packagers.stream.has_low() && !packagers.stream.has_sub();
+    let low = camera.size.filter(|_| has_low).map(|size| LowVariant::of(size, low_kbps));
     let known = |variant| {
         let info = packagers.stream.rendition(variant).info(Instant::now());
         MeasuredVariant { codec: info.codec, size: info.size, bit_rate: info.bit_rate, frame_rate: info.frame_rate }

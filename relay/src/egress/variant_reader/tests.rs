@@ -3,7 +3,7 @@ use sightline_protocol::message::OfflineReason;
 use tokio::time::Instant;
 
 use super::*;
-use crate::egress::test_stream::{H264, H265, publish, start_epoch, stream};
+use crate::egress::test_stream::{H264, H265, publish, start_epoch, stream, stream_with_sub};
 
 fn reader(stream: &Stream, wanted: Wanted) -> VariantReader {
     let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
@@ -130,4 +130,77 @@ async fn waiting_reader_is_woken_by_the_next_variant() {
         let (event, ()) = tokio::join!(reader.next(may_send), encoder);
         assert_eq!((event, reader.variant()), (VideoEvent::Status(Status::Live), Variant::Low));
     }
+}
+
+/// The size of every stream of these tests, in pixels; a tile of that size is small.
+const SMALL: Size = Size { width: 16, height: 16 };
+const LARGE: Size = Size { width: 64, height: 64 };
+
+/// A viewer of a small tile, which starts with the sub stream.
+fn small_tile(sub: &str, wanted: Wanted) -> (Stream, VariantReader) {
+    let stream = stream_with_sub();
+    assert_eq!(first_variant(&stream, &wanted, Some(SMALL)), Variant::Low);
+    let first = stream.subscribe(Variant::Low, Protocol::Mse);
+    let mut reader = VariantReader::new(stream.clone(), Protocol::Mse, first, wanted);
+    reader.set_shown(Some(SMALL));
+    reader.follow(false, true);
+    start_epoch(&stream, Variant::Low, sub, false);
+    publish(&stream, Variant::Low, 0, true);
+    (stream, reader)
+}
+
+#[test]
+fn small_tile_gets_the_sub_stream_and_a_large_one_the_main_stream() {
+    let (stream, mut reader) = small_tile(H264, plays_h264(VariantChoice::Auto));
+    assert_eq!(events(&mut reader, true), ["idle", "epoch of low", "0", "live"]);
+    assert_eq!(reader.why, VariantReason::SmallSize);
+    assert!(!stream.rendition(Variant::Copy).subscribers().borrow().any(), "the main stream is not read");
+    assert!(!reader.may_choose_low());
+
+    reader.set_shown(Some(LARGE));
+    reader.follow(false, true);
+    publish(&stream, Variant::Low, 40, false);
+    start_epoch(&stream, Variant::Copy, H264, false);
+    assert_eq!(events(&mut reader, true), ["40"], "the sub stream continues until the main stream has a key frame");
+    publish(&stream, Variant::Copy, 0, true);
+    assert_eq!(events(&mut reader, true), ["live", "epoch of copy", "0"]);
+    assert!(reader.may_choose_low(), "for a slow link");
+
+    reader.set_shown(Some(SMALL));
+    reader.follow(false, true);
+    assert_eq!(events(&mut reader, true), ["live", "epoch of low", "0", "40"]);
+    assert!(!stream.rendition(Variant::Copy).subscribers().borrow().any());
+}
+
+#[test]
+fn sub_stream_that_the_viewer_does_not_play_gives_way() {
+    let (stream, mut reader) = small_tile(H265, plays_h264(VariantChoice::Auto));
+    start_epoch(&stream, Variant::Copy, H264, false);
+    publish(&stream, Variant::Copy, 0, true);
+    assert_eq!(events(&mut reader, true), ["idle", "live", "epoch of copy", "0"]);
+    reader.follow(false, true);
+    assert_eq!((events(&mut reader, true), reader.may_choose_low()), (vec![], false), "it is not tried again");
+    let again = first_variant(&stream, &plays_h264(VariantChoice::Auto), Some(SMALL));
+    assert_eq!(again, Variant::Copy, "nor by the next viewer");
+
+    let stream = stream_with_sub();
+    let mut reader = self::reader(&stream, plays_h264(VariantChoice::Low));
+    start_epoch(&stream, Variant::Copy, H264, false);
+    publish(&stream, Variant::Copy, 0, true);
+    start_epoch(&stream, Variant::Low, H264, true);
+    publish(&stream, Variant::Low, 0, true);
+    assert_eq!(events(&mut reader, true), ["live", "live", "epoch of copy", "0"], "B-frames, requested by name");
+}
+
+#[test]
+fn sub_stream_replaces_only_the_automatic_choice() {
+    let stream = stream_with_sub();
+    let first = |wanted, shown| first_variant(&stream, &wanted, shown);
+    assert_eq!(first(plays_h264(VariantChoice::Auto), None), Variant::Copy, "a client that says no size");
+    assert_eq!(first(plays_h264(VariantChoice::Copy), Some(SMALL)), Variant::Copy);
+    assert_eq!(first(Wanted::Family(None), Some(SMALL)), Variant::Copy, "the plain dialect");
+    assert_eq!(first_variant(&self::stream(), &plays_h264(VariantChoice::Auto), Some(SMALL)), Variant::Copy);
+    let (reason, message) = (OfflineReason::Failed, "it is off".into());
+    stream.rendition(Variant::Low).fail(Status::Offline { reason, message, retry_at: Instant::now() });
+    assert_eq!(first(plays_h264(VariantChoice::Auto), Some(SMALL)), Variant::Copy);
 }

@@ -23,7 +23,7 @@ use super::abr_controller::{AbrController, PingRequest};
 use super::send_window::SendDecision;
 use super::variant_selector::{Level, Rates};
 use crate::egress::select::Wanted;
-use crate::egress::variant_reader::{VariantReader, VideoEvent};
+use crate::egress::variant_reader::{self, VariantReader, VideoEvent};
 use crate::hub::Stream;
 use crate::hub::rendition::{InFlightBytes, Protocol, Status, Subscription};
 use audio::{AudioTrack, VideoStart};
@@ -32,6 +32,9 @@ pub(super) use interface::{Now, SessionAction, SessionInput, ViewerFault};
 
 /// A viewer without any message for this long, not even a pong, is gone, whatever its socket says.
 const VIEWER_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// Time without another attempt after the sub stream of a small tile has failed.
+const SUB_UNAVAILABLE: Duration = Duration::from_secs(60);
 
 /// The video that the viewer is sent.
 struct VideoTrack {
@@ -48,6 +51,8 @@ struct VideoTrack {
     behind: bool,
     /// The last known rate of the full variant, in bytes per second.
     full_rate: Option<f64>,
+    /// The time from which a small tile may get the sub stream.
+    sub_from: Duration,
 }
 
 /// See the [module](self).
@@ -67,15 +72,25 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The session of a viewer that sent `play`. `copy` is a subscription to that variant of `stream`.
-    pub(super) fn new(stream: Stream, copy: Subscription, play: &Play) -> Self {
+    /// The session of a viewer that sent `play`. `first` is a subscription to the [`first_variant`] of `stream`.
+    pub(super) fn new(stream: Stream, first: Subscription, play: &Play) -> Self {
         let playable = playable(play);
         let mut audio = AudioTrack::default();
         audio.want(&play.tracks, &stream);
-        let in_flight_bytes = InFlightBytes::new(copy.rendition().clone());
+        let in_flight_bytes = InFlightBytes::new(first.rendition().clone());
         let wanted = Wanted::Choice(play.variant, playable.clone());
-        let reader = VariantReader::new(stream.clone(), Protocol::Mse, copy, wanted);
-        let video = VideoTrack { reader, playable, init: None, epoch: 0, start: None, behind: false, full_rate: None };
+        let mut reader = VariantReader::new(stream.clone(), Protocol::Mse, first, wanted);
+        reader.set_shown(play.size);
+        let video = VideoTrack {
+            reader,
+            playable,
+            init: None,
+            epoch: 0,
+            start: None,
+            behind: false,
+            full_rate: None,
+            sub_from: Duration::ZERO,
+        };
         Self {
             stream,
             video,
@@ -176,11 +191,13 @@ impl Session {
                 self.abr.interrupted(now.time);
             }
             ClientMessage::Resume => self.resume(now),
+            ClientMessage::Resize { size } => self.video.reader.set_shown(Some(size)),
             ClientMessage::Switch { variant } => self.want(variant, now),
             ClientMessage::Tracks { tracks } => self.audio.want(&tracks, &self.stream),
             ClientMessage::Play(play) => {
                 self.audio.want(&play.tracks, &self.stream);
                 self.video.playable = playable(&play);
+                self.video.reader.set_shown(play.size);
                 self.want(play.variant, now);
             }
         }
@@ -204,22 +221,24 @@ impl Session {
         self.video.reader.choose(self.abr.level() == Level::Low);
     }
 
-    /// Follows the decision for the full variant or `low`, and keeps `low` running while it may be wanted.
+    /// Follows the decisions for the full variant or `low`, by the link and by the tile's size, and keeps `low` running while the
+    /// link may want it.
     fn choose_level(&mut self, now: Now) {
         self.video.reader.keep_low(self.abr.low_wanted_for(now.time).is_some());
         self.abr.set_may_use_low(self.video.reader.may_choose_low(), now.time);
-        let low = self.abr.level() == Level::Low;
-        if low != self.video.reader.is_low_chosen() {
-            self.video.reader.choose(low);
-        }
+        // A sub stream is on another timeline than the audio.
+        let sub_is_available = now.time >= self.video.sub_from && !self.audio.is_wanted();
+        self.video.reader.follow(self.abr.level() == Level::Low, sub_is_available);
     }
 
     fn on_status(&mut self, status: Status, now: Now) {
         let offline = |status: &Status| matches!(status, Status::Offline { .. });
         let camera_fails = || offline(&self.stream.rendition(Variant::Copy).status());
         if offline(&status) && self.video.reader.is_low_chosen() && !camera_fails() {
-            // Only the encoder of `low` has failed. `advance` chooses another variant.
+            // Only `low` has failed. `advance` chooses another variant.
             self.abr.unavailable(now.time);
+        } else if offline(&status) && self.video.reader.is_small() {
+            self.video.sub_from = now.time + SUB_UNAVAILABLE;
         } else {
             self.actions.push_back(SessionAction::Status(status));
         }
@@ -320,6 +339,11 @@ impl Session {
         self.video.full_rate = bytes(full).or(self.video.full_rate);
         Some(Rates { full: self.video.full_rate?, low: bytes(Variant::Low)? })
     }
+}
+
+/// The variant that a viewer gets first which sent `play`.
+pub(super) fn first_variant(stream: &Stream, play: &Play) -> Variant {
+    variant_reader::first_variant(stream, &Wanted::Choice(play.variant, playable(play)), play.size)
 }
 
 /// The codecs that the viewer plays. Ignores codecs that the relay never sends.

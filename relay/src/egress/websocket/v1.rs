@@ -12,7 +12,7 @@ use sightline_protocol::stream::Variant;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_websockets::Message;
 
-use super::session::{Now, Session, SessionAction, SessionInput, ViewerFault};
+use super::session::{self, Now, Session, SessionAction, SessionInput, ViewerFault};
 use super::{CloseReason, SessionEnd, Socket};
 use crate::clock;
 use crate::hub::Stream;
@@ -37,10 +37,11 @@ pub(super) fn error(code: u16, message: &str) -> String {
 }
 
 pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Result<Infallible, SessionEnd> {
-    // Starts the source while the viewer sends its `play`.
-    let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
+    // Starts the source while the viewer sends its `play`, unless that says which of two it is.
+    let copy = (!stream.has_sub()).then(|| stream.subscribe(Variant::Copy, Protocol::Mse));
     let play = first_message(socket).await?;
-    serve(socket, Session::new(stream.clone(), copy, &play)).await
+    let first = || stream.subscribe(session::first_variant(stream, &play), Protocol::Mse);
+    serve(socket, Session::new(stream.clone(), copy.unwrap_or_else(first), &play)).await
 }
 
 async fn first_message(socket: &mut Socket) -> Result<Play, SessionEnd> {

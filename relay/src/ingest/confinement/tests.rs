@@ -12,6 +12,7 @@ fn source(url: &str, options: &[&str]) -> Source {
         amend_sps: true,
         audio: Audio::Auto,
         keep_running: false,
+        sub: None,
     }
 }
 

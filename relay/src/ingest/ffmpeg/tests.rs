@@ -15,6 +15,7 @@ fn source(url: &str) -> Source {
         amend_sps: true,
         audio: Audio::default(),
         keep_running: false,
+        sub: None,
     }
 }
 

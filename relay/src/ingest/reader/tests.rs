@@ -14,6 +14,7 @@ fn source(url: &str, reader: Reader) -> Source {
         amend_sps: true,
         audio: Audio::Auto,
         keep_running: false,
+        sub: None,
     }
 }
 

@@ -48,6 +48,11 @@ impl AudioTrack {
         }
     }
 
+    /// Whether the viewer listens.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.source.is_some()
+    }
+
     /// Restarts with the init segment.
     pub(super) fn rewind(&mut self) {
         self.init = None;

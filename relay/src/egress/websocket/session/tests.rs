@@ -1,9 +1,9 @@
 use sightline_protocol::close;
-use sightline_protocol::message::{OfflineReason, Ready, TrackKind, VariantReason};
+use sightline_protocol::message::{OfflineReason, Ready, Size, TrackKind, VariantReason};
 use tokio::time::Instant;
 
 use super::*;
-use crate::egress::test_stream::{H264, publish, start_epoch, stream};
+use crate::egress::test_stream::{H264, publish, start_epoch, stream, stream_with_sub};
 
 /// A session without a socket, and the time.
 struct Driver {
@@ -18,7 +18,12 @@ impl Driver {
         let stream = stream();
         start_epoch(&stream, Variant::Copy, H264, false);
         publish(&stream, Variant::Copy, 0, true);
-        let play = Play { codecs: vec![H264.to_owned()], variant: VariantChoice::Auto, tracks: vec![TrackKind::Video] };
+        let play = Play {
+            codecs: vec![H264.to_owned()],
+            variant: VariantChoice::Auto,
+            tracks: vec![TrackKind::Video],
+            size: None,
+        };
         let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
         Self { session: Session::new(stream.clone(), copy, &play), stream, ms: 0 }
     }
@@ -188,4 +193,47 @@ fn requested_variant_is_switched_to() {
     assert_eq!(driver.written(), ["live", "ready 2 low", "init", "0"]);
     let ready = driver.session.video.reader.ready(&driver.stream.rendition(Variant::Low).init().unwrap(), 2, false);
     assert_eq!(ready.why, VariantReason::Requested);
+}
+
+#[test]
+fn failed_sub_stream_gives_way_for_a_minute() {
+    let stream = stream_with_sub();
+    let size = Some(Size { width: 16, height: 16 });
+    let tracks = vec![TrackKind::Video];
+    let play = Play { codecs: vec![H264.to_owned()], variant: VariantChoice::Auto, tracks, size };
+    let first = stream.subscribe(first_variant(&stream, &play), Protocol::Mse);
+    let mut driver = Driver { session: Session::new(stream.clone(), first, &play), stream, ms: 0 };
+    assert_eq!((driver.written(), driver.session.video.reader.variant()), (vec!["idle".to_owned()], Variant::Low));
+    let (reason, message) = (OfflineReason::Unreachable, "no route to the camera".into());
+    let offline = Status::Offline { reason, message, retry_at: Instant::now() };
+    driver.stream.rendition(Variant::Low).fail(offline);
+    assert_eq!(driver.written(), ["idle"], "of the main stream");
+    start_epoch(&driver.stream, Variant::Copy, H264, false);
+    driver.publish(true);
+    assert_eq!(driver.written(), ["ready 1 copy", "init", "40", "live"]);
+    start_epoch(&driver.stream, Variant::Low, H264, false);
+    publish(&driver.stream, Variant::Low, 0, true);
+    assert_eq!(driver.written(), [""; 0]);
+    driver.ms += 60_000;
+    driver.receive(ack(2)).unwrap();
+    assert_eq!(driver.written(), ["live", "ready 2 low", "init", "0"]);
+}
+
+#[test]
+fn viewer_that_listens_gets_the_main_stream() {
+    let stream = stream_with_sub();
+    let size = Some(Size { width: 16, height: 16 });
+    let tracks = vec![TrackKind::Video];
+    let play = Play { codecs: vec![H264.to_owned()], variant: VariantChoice::Auto, tracks, size };
+    let first = stream.subscribe(first_variant(&stream, &play), Protocol::Mse);
+    let mut driver = Driver { session: Session::new(stream.clone(), first, &play), stream, ms: 0 };
+    for variant in [Variant::Low, Variant::Copy] {
+        start_epoch(&driver.stream, variant, H264, false);
+        publish(&driver.stream, variant, 0, true);
+    }
+    assert_eq!(driver.written(), ["idle", "ready 1 low", "init", "0", "live"]);
+    driver.receive(ClientMessage::Tracks { tracks: vec![TrackKind::Video, TrackKind::Audio] }).unwrap();
+    assert_eq!(driver.written(), ["live", "ready 2 copy", "init", "0"]);
+    driver.receive(ClientMessage::Tracks { tracks: vec![TrackKind::Video] }).unwrap();
+    assert_eq!(driver.written(), ["live", "ready 3 low", "init", "0"]);
 }

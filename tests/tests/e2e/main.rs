@@ -4,8 +4,8 @@
 //!
 //! | lane | path | runs |
 //! | --- | --- | --- |
-//! | `protocol` | none of the below | no browser; several at once |
-//! | `browser` | contains `browser::` | decoded frames in real browsers; beside `protocol`; `one_browser::` in a separate process |
+//! | `protocol` | none of the below | no browser; several at once; `unbreakable::` in a separate process |
+//! | `browser` | contains `browser::` | decoded frames in real browsers; after `protocol`; `one_browser::` and `plain_client::` in a separate process |
 //! | `timing` | contains `timing::` | asserts milliseconds; alone, last |
 
 mod access;

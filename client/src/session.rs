@@ -38,6 +38,7 @@ mod recording;
 mod relay_connection;
 mod reporter;
 mod retry;
+mod size_report;
 mod stats;
 mod visibility;
 mod webrtc;

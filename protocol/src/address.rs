@@ -5,6 +5,7 @@
 //! | `/ws/mse/{stream}` | the stream's WebSocket |
 //! | `/hls/{stream}/index.m3u8` | its multivariant playlist |
 //! | `/hls/{stream}/{variant}/{file}` | a variant's media playlist, init segments, segments and parts |
+//! | `/api/streams/{stream}/snapshot.jpg` | one frame as JPEG |
 //! | `/whep/{stream}`, with any method but `PATCH` and `DELETE` | its WHEP endpoint |
 //! | `/whep/{stream}/{session}`, with `PATCH` and `DELETE` | a WHEP session |
 //!
@@ -21,6 +22,8 @@ use crate::stream::{InvalidStreamName, StreamName};
 const WEBSOCKET: &str = "/ws/mse/";
 const HLS: &str = "/hls/";
 const WHEP: &str = "/whep/";
+const STREAMS: &str = "/api/streams/";
+const SNAPSHOT: &str = "snapshot.jpg";
 /// The multivariant playlist.
 const INDEX: &str = "index.m3u8";
 
@@ -40,6 +43,8 @@ pub enum Address {
         /// The file's name, such as `media.m3u8`.
         file: String,
     },
+    /// One frame of a stream.
+    Snapshot(StreamName),
     /// A stream's WHEP endpoint.
     Whep(StreamName),
     /// A session at a WHEP endpoint.
@@ -81,6 +86,11 @@ impl Address {
             let stream = stream.parse()?;
             return Ok(Self::HlsFile { stream, variant: variant.to_owned(), file: file.to_owned() });
         }
+        if let Some(rest) = path.strip_prefix(STREAMS) {
+            let rest = decode(rest)?;
+            let stream = rest.rsplit_once('/').filter(|(_, resource)| *resource == SNAPSHOT);
+            return Ok(Self::Snapshot(stream.ok_or(BadAddress::Unknown)?.0.parse()?));
+        }
         let rest = decode(path.strip_prefix(WHEP).ok_or(BadAddress::Unknown)?)?;
         if !matches!(method, "PATCH" | "DELETE") {
             return Ok(Self::Whep(rest.parse()?));
@@ -95,6 +105,7 @@ impl Address {
             Self::WebSocket(stream)
             | Self::HlsIndex(stream)
             | Self::HlsFile { stream, .. }
+            | Self::Snapshot(stream)
             | Self::Whep(stream)
             | Self::WhepSession { stream, .. } => stream,
         }
@@ -106,12 +117,14 @@ impl fmt::Display for Address {
         let (prefix, stream) = match self {
             Self::WebSocket(stream) => (WEBSOCKET, stream),
             Self::HlsIndex(stream) | Self::HlsFile { stream, .. } => (HLS, stream),
+            Self::Snapshot(stream) => (STREAMS, stream),
             Self::Whep(stream) | Self::WhepSession { stream, .. } => (WHEP, stream),
         };
         write!(f, "{}{}", prefix.trim_start_matches('/'), stream.to_path())?;
         match self {
             Self::WebSocket(_) | Self::Whep(_) => Ok(()),
             Self::HlsIndex(_) => write!(f, "/{INDEX}"),
+            Self::Snapshot(_) => write!(f, "/{SNAPSHOT}"),
             Self::HlsFile { variant, file, .. } => {
                 write!(f, "/{}/{}", encode_segment(variant), encode_segment(file))
             }

@@ -27,7 +27,7 @@ pub struct Catalogue {
 pub struct StreamInfo {
     /// The name, as used in every address.
     pub name: StreamName,
-    /// The status of its source.
+    /// The status of its source: of the sub stream, while the main stream is idle.
     pub state: StreamState,
     /// Whether the camera sends B-frames. Absent until the source has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]

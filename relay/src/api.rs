@@ -17,6 +17,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::access::{self, Access, ByCookie, Permissions};
 use crate::clock;
+use crate::egress::snapshot::{self, Snapshots};
 use crate::egress::{hls, websocket, whep};
 use crate::hub::Hub;
 use crate::limits::requests::RequestLimiter;
@@ -47,8 +48,7 @@ pub struct Options {
 /// All routes of the relay.
 pub(crate) fn router(
     context: websocket::WebSocketContext,
-    hls: hls::HlsContext,
-    whep: whep::Whep,
+    (hls, whep, snapshots): (hls::HlsContext, whep::Whep, Snapshots),
     access: Access,
     (hosts, limiter): (HostPolicy, RequestLimiter),
     options: Options,
@@ -89,6 +89,7 @@ pub(crate) fn router(
         .with_state(context)
         .merge(hls::router(hls))
         .merge(whep::router(whep))
+        .merge(snapshot::router(snapshots))
         .merge(api)
         .merge(client)
         .route("/login", get(access::login::redirect_to_page).post(access::login::log_in).with_state(access.clone()))

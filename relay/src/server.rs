@@ -17,9 +17,11 @@ use tracing::info;
 use crate::access::{self, Access, oidc};
 use crate::api;
 use crate::config::{Config, Credentials, KeySource};
+use crate::egress::snapshot::Snapshots;
 use crate::egress::{hls, websocket, whep};
 use crate::hub::{Hub, ring};
 use crate::ingest::Settings;
+use crate::ingest::process::Launcher;
 use crate::ingest::supervisor::Supervisor;
 use crate::limits::connections::ConnectionLimiter;
 use crate::limits::requests::RequestLimiter;
@@ -170,11 +172,12 @@ impl Relay {
         let subs = self.config.streams.values().filter(|source| source.sub.is_some()).count();
         let limiter = connection_limiter(self.config.streams.len() + subs, &limits);
         let settings = Arc::new(Settings::new(&self.config, relay, limits.clone()));
+        let launcher = settings.launcher.clone();
         let mut supervisor = Supervisor::new(hub.clone(), settings, shutdown.clone());
         supervisor.set(self.config.streams.clone()).await;
         let (listen, provider) = (self.address(), self.config.oidc.is_some());
         let Application { router, metrics, access, whep, sessions } =
-            Application::new(self.config, self.webrtc, hub, (&limits, &limiter), &shutdown);
+            Application::new(self.config, self.webrtc, hub, launcher, (&limits, &limiter), &shutdown);
         let reload = Reload { supervisor, limits: limits.clone(), access, listen, provider };
         let streams = tokio::spawn(reload.run(changes, shutdown.clone()));
         if let Some(listener) = self.metrics {
@@ -238,6 +241,7 @@ impl Application {
         config: Config,
         webrtc: Option<whep::BoundPort>,
         hub: Arc<Hub>,
+        launcher: Launcher,
         (limits, limiter): (&LiveLimits, &ConnectionLimiter),
         shutdown: &CancellationToken,
     ) -> Self {
@@ -260,6 +264,7 @@ impl Application {
         let origins = allowed_origins.clone();
         let whep = whep::Whep::start(webrtc, hub.clone(), origins, viewers.clone(), gate, shutdown.clone());
         let metrics = api::metrics_router(hub.clone(), rejections.clone(), metrics_hosts);
+        let snapshots = Snapshots::new(hub.clone(), launcher, allowed_origins.clone());
         let context = websocket::WebSocketContext {
             hub,
             allowed_origins,
@@ -271,7 +276,7 @@ impl Application {
         let oidc = config.oidc.map(|oidc| oidc::OidcVerifier::start(oidc, shutdown.clone()));
         let access = Access::new(&credentials, oidc, limits.clone(), rejections);
         let requests = RequestLimiter::new(limits.clone());
-        let router = api::router(context, hls, whep.clone(), access.clone(), (hosts, requests), options);
+        let router = api::router(context, (hls, whep.clone(), snapshots), access.clone(), (hosts, requests), options);
         Self { router, metrics, access, whep, sessions }
     }
 }

@@ -2,12 +2,14 @@
 
 /// Every address that reveals a camera, `cam`, and its method. An authorized response of `/api/events` does not end, so a
 /// separate test covers it.
-pub const GUARDED: [(&str, &str); 20] = [
+pub const GUARDED: [(&str, &str); 22] = [
     ("GET", "/"),
     ("GET", "/?stream=cam"),
     ("GET", "/test"),
     ("GET", "/index.html"),
     ("GET", "/api/streams"),
+    ("GET", "/api/streams/cam/snapshot.jpg"),
+    ("GET", "/api/streams/site/cam%201/snapshot.jpg"),
     ("GET", "/metrics"),
     ("GET", "/api/time"),
     ("GET", "/api/mse/test"),

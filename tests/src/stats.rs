@@ -19,6 +19,8 @@ pub enum Statistic {
     Min,
     /// The median.
     Median,
+    /// The 95th percentile.
+    P95,
     /// The largest.
     Max,
 }
@@ -33,6 +35,11 @@ impl Statistic {
         match self {
             Self::Min => samples.iter().copied().fold(f64::INFINITY, f64::min),
             Self::Median => median(samples.to_vec()),
+            Self::P95 => {
+                let mut sorted = samples.to_vec();
+                sorted.sort_by(f64::total_cmp);
+                percentile(&sorted, 95)
+            }
             Self::Max => samples.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         }
     }

@@ -4,7 +4,7 @@
 //! Input: [`Input`]s. Output: [`TileEvent`]s. The controller owns the engine, which queues no media itself.
 
 use sightline_protocol::codec::{VideoCodec, codec_of};
-use sightline_protocol::message::{Ready, ServerMessage, Size, Track, TrackKind};
+use sightline_protocol::message::{Ready, ServerMessage, Track, TrackKind};
 use sightline_protocol::stream::VariantChoice;
 use web_sys::HtmlVideoElement;
 
@@ -14,6 +14,7 @@ use super::player_host::PlayerHost;
 use super::recording::Recording;
 use super::relay_connection::{CloseReason, RelayConnection, SLOW_RETRY_MS};
 use super::reporter::Reporter;
+use super::size_report::SizeReport;
 use super::stats::{AgeReporter, EngineStats, StatsSampler};
 use super::visibility::Visibility;
 use crate::browser;
@@ -31,9 +32,6 @@ use crate::transport::websocket::Incoming;
 /// A longer interval between two inputs means that the machine or the page slept.
 const SLEPT_MS: f64 = 5_000.0;
 
-/// The size of a video that is not on the page.
-const HIDDEN: Size = Size { width: 0, height: 0 };
-
 /// See the module.
 pub(super) struct WebSocketEngine {
     reporter: Reporter,
@@ -50,10 +48,7 @@ pub(super) struct WebSocketEngine {
     stats: StatsSampler,
     age: AgeReporter,
     last_input: Moment,
-    /// The size of the video on the page that the relay knows. None before `play`.
-    size: Option<Size>,
-    /// The size at the last tick. While the page arranges its tiles, sizes change.
-    last_size: Size,
+    size: SizeReport,
     _subscriptions: Subscriptions,
 }
 
@@ -81,8 +76,7 @@ impl WebSocketEngine {
             stats: StatsSampler::default(),
             age: AgeReporter::new(now),
             last_input: now,
-            size: None,
-            last_size: HIDDEN,
+            size: SizeReport::default(),
         })
     }
 
@@ -98,7 +92,7 @@ impl WebSocketEngine {
             Input::Player(signal) => self.host.player.handle(signal, now),
             Input::Tick => {
                 self.host.player.tick(now);
-                self.report_size();
+                self.size.check(self.host.size()).into_iter().for_each(|size| self.connection.resize(size));
             }
             Input::Tapped => self.host.player.tapped(),
             Input::Listen(audio) => self.listen(audio),
@@ -150,7 +144,7 @@ impl WebSocketEngine {
     }
 
     fn connect(&mut self, now: Moment) {
-        (self.opened, self.size) = (None, None);
+        (self.opened, self.size) = (None, SizeReport::default());
         self.reporter.event(TileEvent::Connecting);
         if let Err(error) = self.connection.connect(now) {
             self.fail(Failure::Unreachable, format!("The browser refused to connect to the relay: {error}."));
@@ -209,18 +203,8 @@ impl WebSocketEngine {
     fn play(&mut self) {
         // Before the page has placed its tiles, a video is hidden, and the sub stream is enough for it.
         let size = self.host.size();
-        self.size = Some(size);
+        self.size.told(size);
         self.connection.play(&self.host.playable(self.codec.failed()), self.codec.choice(), size);
-    }
-
-    /// Tells the relay the size of the video on the page, if it has changed and stays: a sub stream of the camera may fill it.
-    fn report_size(&mut self) {
-        let size = self.host.size();
-        let stays = std::mem::replace(&mut self.last_size, size) == size;
-        if stays && size != HIDDEN && self.size.is_some_and(|known| known != size) {
-            self.size = Some(size);
-            self.connection.resize(size);
-        }
     }
 
     fn message(&mut self, message: ServerMessage) {

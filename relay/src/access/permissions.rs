@@ -62,6 +62,7 @@ mod tests {
             "/hls/yard%2Findex.m3u8",
             "/hls/yard/copy/1.m4s",
             "/whep/yard",
+            "/api/streams/yard/snapshot.jpg",
         ] {
             assert!(yard.reach("GET", path), "{path}");
         }
@@ -75,6 +76,9 @@ mod tests {
             "/ws/mse/yard%252Fgate",
             "/ws/mse/gate/yard",
             "/hls/gate/index.m3u8",
+            "/api/streams/gate/snapshot.jpg",
+            "/api/streams/yard",
+            "/api/streams/yard/../gate/snapshot.jpg",
             "/hls//yard/index.m3u8",
             "/hls/yard/copy/index.m3u8",
             "/hls/yard/copy/low/media.m3u8",

@@ -6,6 +6,7 @@ use sightline_protocol::stream::{StreamName, Variant};
 use sightline_protocol::{SUBPROTOCOL, VERSION};
 use tokio::time::Instant;
 
+use crate::hub::rendition::Status;
 use crate::hub::{Hub, Stream};
 
 /// The note of a source that has sent video but no key frame yet.
@@ -60,5 +61,8 @@ pub(crate) fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> S
             listeners: sent.viewers,
         }
     });
-    StreamInfo { name: name.clone(), state: variants[0].state.clone(), b_frames, notes, reader, audio, variants }
+    // A wall may read nothing but the sub stream.
+    let main = stream.rendition(Variant::Copy).status();
+    let status = if stream.has_sub() && main == Status::Idle { stream.rendition(Variant::Low).status() } else { main };
+    StreamInfo { name: name.clone(), state: status.to_wire(now), b_frames, notes, reader, audio, variants }
 }

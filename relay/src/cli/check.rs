@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::{print, this_program};
 use crate::access::oidc;
 use crate::api::catalogue::stream_info;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::hub::rendition::{Protocol, Purpose, Rendition, Status, Subscription};
 use crate::hub::{Hub, ring};
 use crate::ingest;
@@ -51,13 +51,15 @@ pub(super) async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error
 /// Runs every source of `config` for a few seconds. `relay` is the path of this program. Returns one entry per stream, in
 /// order.
 async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
-    let hub = Hub::new(config.streams.keys().cloned(), ring::RingLimits::new(config.ring_bytes), config.low);
+    let sources: Vec<_> = config.streams.iter().flat_map(with_sub).collect();
+    let names = sources.iter().map(|(name, _)| name.clone());
+    let hub = Hub::new(names, ring::RingLimits::new(config.ring_bytes), config.low);
     let (settings, tasks, shutdown) = (
         Arc::new(ingest::Settings::new(config, relay, LiveLimits::new(config.limits.clone()))),
         TaskTracker::new(),
         CancellationToken::new(),
     );
-    let sources = config.streams.iter().filter_map(|(name, source)| Some((name, hub.stream(name)?, source)));
+    let sources = sources.iter().filter_map(|(name, source)| Some((name, hub.stream(name)?, source)));
     let looks = sources.map(|(name, stream, source)| {
         ingest::start(&stream, source, &settings, &tasks, &shutdown);
         async move {
@@ -76,6 +78,12 @@ async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
     // Processes that do not end in time end with this program.
     let _ = timeout(END, tasks.wait()).await;
     streams
+}
+
+/// A stream's source, and its sub stream as a source of its own.
+fn with_sub((name, source): (&StreamName, &Source)) -> impl Iterator<Item = (StreamName, Source)> {
+    let sub = source.of_sub().and_then(|sub| Some((format!("{name} (sub)").parse().ok()?, sub)));
+    [(name.clone(), Source { sub: None, ..source.clone() })].into_iter().chain(sub)
 }
 
 /// Waits until the rendition has been live for [`MEASURE_TIME`] or has failed.

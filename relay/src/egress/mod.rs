@@ -1,8 +1,9 @@
 //! Egress: reads fragments at a cursor in a rendition's ring and sends them in each protocol's form. WebSocket and WHEP read
-//! through one [`variant_reader`]; HLS packages each variant for all its viewers.
+//! through one [`variant_reader`]; HLS packages each variant for all its viewers; a snapshot is one frame.
 
 pub(crate) mod address;
 pub mod hls;
+pub mod snapshot;
 pub mod websocket;
 pub mod whep;
 

@@ -17,12 +17,12 @@ use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::message::{GapReason, Ready, Size, VariantReason};
 use sightline_protocol::stream::{Variant, VariantChoice};
+use tracing::debug;
 
 use super::select::{CameraFormat, Wanted, fills};
 use crate::hub::Stream;
 use crate::hub::rendition::{Protocol, Rendition, Status, Subscription};
 use crate::hub::ring::Step;
-use tracing::debug;
 
 /// What a [`VariantReader`] yields.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +46,17 @@ struct NextVariant {
     after: Option<u64>,
 }
 
+/// What decides for the camera's sub stream, besides the link.
+#[derive(Debug)]
+struct SubStream {
+    /// The size at which the video is shown, if the viewer has told it.
+    shown: Option<Size>,
+    /// Whether it replaces the wanted variant, because it fills that size.
+    is_chosen: bool,
+    /// Whether the viewer does not play it.
+    is_unplayable: bool,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct VariantReader {
@@ -56,12 +67,7 @@ pub(super) struct VariantReader {
     camera: Option<CameraFormat>,
     /// Whether `low` replaces the wanted variant, because the link does not carry that.
     low: bool,
-    /// The size at which the video is shown, if the viewer has told it.
-    shown: Option<Size>,
-    /// Whether the sub stream replaces the wanted variant, because it fills that size.
-    small: bool,
-    /// Whether the viewer does not play the sub stream.
-    sub_unplayable: bool,
+    sub: SubStream,
     /// The variant that is sent, or awaited.
     source: Subscription,
     why: VariantReason,
@@ -88,9 +94,7 @@ impl VariantReader {
             wanted: Wanted::Family(None),
             camera: None,
             low: false,
-            shown: None,
-            small,
-            sub_unplayable: false,
+            sub: SubStream { shown: None, is_chosen: small, is_unplayable: false },
             source: first,
             why: if small { VariantReason::SmallSize } else { VariantReason::Untouched },
             next: None,
@@ -107,7 +111,7 @@ impl VariantReader {
     /// choice replaces it.
     pub(super) fn want(&mut self, wanted: Wanted) {
         self.wanted = match wanted {
-            Wanted::Choice(VariantChoice::Low, playable) if !self.stream.has_low() || self.sub_unplayable => {
+            Wanted::Choice(VariantChoice::Low, playable) if !self.stream.has_low() || self.sub.is_unplayable => {
                 Wanted::Choice(VariantChoice::Auto, playable)
             }
             wanted => wanted,
@@ -150,7 +154,7 @@ impl VariantReader {
     /// Whether the link may decide for `low`, once the camera's format is known. While the tile is small, it is sent anyway.
     pub(super) fn may_choose_low(&self) -> bool {
         let may = if self.stream.has_sub() {
-            self.wanted.is_automatic() && !self.small && !self.sub_unplayable
+            self.wanted.is_automatic() && !self.sub.is_chosen && !self.sub.is_unplayable
         } else {
             self.wanted.allows_low()
         };
@@ -159,27 +163,24 @@ impl VariantReader {
 
     /// Whether the sub stream is chosen because of the tile's size.
     pub(super) fn is_small(&self) -> bool {
-        self.small
+        self.sub.is_chosen
     }
 
     /// Sets the size at which the video is shown, for the next [`Self::follow`].
     pub(super) fn set_shown(&mut self, shown: Option<Size>) {
-        self.shown = shown;
+        self.sub.shown = shown;
     }
 
     /// Chooses the variant again if the link's verdict `low`, or the verdict on the size, has changed. The sub stream counts only if
     /// it is `available`.
     pub(super) fn follow(&mut self, low: bool, available: bool) {
-        let small = available && self.is_filled_by_sub();
-        if low != self.low || small != self.small {
-            self.small = small;
+        let SubStream { shown, is_chosen, is_unplayable } = self.sub;
+        let fills = |shown| is_filled_by_sub(&self.stream, &self.wanted, shown, is_chosen);
+        let small = available && !is_unplayable && shown.is_some_and(fills);
+        if low != self.low || small != is_chosen {
+            self.sub.is_chosen = small;
             self.choose(low);
         }
-    }
-
-    fn is_filled_by_sub(&self) -> bool {
-        let Some(shown) = self.shown.filter(|_| !self.sub_unplayable) else { return false };
-        is_filled_by_sub(&self.stream, &self.wanted, shown, self.small)
     }
 
     /// The duration of media that waits in the ring.
@@ -209,7 +210,7 @@ impl VariantReader {
     pub(super) fn choose(&mut self, low: bool) {
         let (variant, why) = match &self.camera {
             _ if low => (Variant::Low, VariantReason::SlowLink),
-            _ if self.small => (Variant::Low, VariantReason::SmallSize),
+            _ if self.sub.is_chosen => (Variant::Low, VariantReason::SmallSize),
             Some(camera) => self.wanted.select(camera),
             // The format decides, once `copy` runs.
             None => (Variant::Copy, VariantReason::Untouched),
@@ -286,7 +287,7 @@ impl VariantReader {
     /// Does without the sub stream from now on.
     fn refuse_sub(&mut self) -> Option<VideoEvent> {
         debug!(rendition = self.rendition().label(), "a viewer does not play the sub stream; it gets the main stream");
-        (self.sub_unplayable, self.small) = (true, false);
+        (self.sub.is_unplayable, self.sub.is_chosen) = (true, false);
         self.want(self.wanted.clone());
         self.choose(false);
         self.poll_status()

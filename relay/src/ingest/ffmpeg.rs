@@ -1,6 +1,7 @@
 //! FFmpeg's command lines, as pure functions, and the check that there is an FFmpeg to run them.
 //!
-//! Nothing that a viewer sends ever becomes part of one: they are made of the configuration alone.
+//! Nothing that a viewer sends becomes part of one but two numbers, the size and the quality of a [`still`]: they are made of the
+//! configuration.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +13,7 @@ use low::LowVariant;
 
 pub mod audio;
 pub mod low;
+pub mod still;
 
 /// The oldest release with every option used here (`-fps_mode`); Debian 12 has it.
 const OLDEST: (u32, u32) = (5, 1);

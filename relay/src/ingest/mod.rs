@@ -18,6 +18,7 @@
 //! | [`stderr`], [`diagnosis`] | what FFmpeg says, and what it means |
 //! | [`encoder_input`] | feeds an encoder |
 //! | [`audio`] | the source's audio, in the form that browsers play |
+//! | [`still`] | one frame as JPEG |
 
 pub mod confinement;
 pub mod diagnosis;
@@ -44,6 +45,7 @@ mod rtsp_guard;
 mod run;
 mod source_guard;
 mod stderr;
+pub(crate) mod still;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -22,6 +22,8 @@ pub type Sources = IndexMap<StreamName, Source>;
 
 /// The message for viewers of a removed stream.
 const GONE: &str = "this stream is no longer in the relay's configuration";
+/// The same for viewers of a removed sub stream.
+const VARIANT_GONE: &str = "this variant is no longer in the relay's configuration";
 
 /// See the [module](self).
 pub(crate) struct Supervisor {
@@ -69,6 +71,7 @@ impl Supervisor {
         join_all(ended).await;
         let (changed, removed): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| sources.contains_key(name));
         removed.iter().filter_map(|name| before.get(name)).for_each(say_gone);
+        changed.iter().filter_map(|name| Some((before.get(name)?, self.hub.stream(name)?))).for_each(say_variants_gone);
         let mut begun = 0;
         for (name, source) in sources {
             let stream = self.hub.stream(&name).filter(|_| !self.running.contains_key(&name));
@@ -89,9 +92,16 @@ impl Supervisor {
 }
 
 fn say_gone(stream: &Stream) {
-    for rendition in stream.renditions().chain([stream.audio()]) {
-        let status =
-            Status::Offline { reason: OfflineReason::NotFound, message: GONE.into(), retry_at: Instant::now() };
-        rendition.stop(status);
-    }
+    stream.renditions().chain([stream.audio()]).for_each(|rendition| rendition.stop(gone(GONE)));
+}
+
+/// Tells viewers of the variants that `after` does not offer any more.
+fn say_variants_gone((before, after): (&Stream, Stream)) {
+    let is_offered = |variant| after.renditions().any(|rendition| rendition.variant() == variant);
+    let ended = before.renditions().filter(|rendition| !is_offered(rendition.variant()));
+    ended.for_each(|rendition| rendition.stop(gone(VARIANT_GONE)));
+}
+
+fn gone(message: &str) -> Status {
+    Status::Offline { reason: OfflineReason::NotFound, message: message.into(), retry_at: Instant::now() }
 }

@@ -71,7 +71,9 @@ impl TestRelay {
         let hub = Arc::new(Hub::new(config.streams.keys().cloned(), ring::RingLimits::default(), config.low));
         let (limits, shutdown) = (LiveLimits::new(config.limits.clone()), CancellationToken::new());
         let limiter = ConnectionLimiter::new(limits.clone(), usize::MAX);
-        let application = Application::new(config.clone(), webrtc, hub.clone(), (&limits, &limiter), &shutdown);
+        let launcher = Settings::new(&config, None, limits.clone()).launcher;
+        let application =
+            Application::new(config.clone(), webrtc, hub.clone(), launcher, (&limits, &limiter), &shutdown);
         Self { application, config, hub, limits, shutdown }
     }
 

@@ -33,6 +33,7 @@ mod plain_client;
 mod processes;
 mod reload;
 mod service;
+mod snapshots;
 mod stream_names;
 mod sub_streams;
 mod timing;

@@ -62,6 +62,7 @@ fn small_tile_is_sent_the_sub_stream_and_a_large_one_the_main_stream() {
             let mut viewer = viewer(&relay, &PLAYS_H264, SUB_SIZE).await;
             gets(&mut viewer, Variant::Low, VariantReason::SmallSize, SUB_SIZE).await;
             assert_eq!(camera.viewers(MAIN.path).total, 0, "the main stream is not read");
+            assert_eq!(relay.stream("yard").await.state, StreamState::Live);
             viewer.send(&ClientMessage::Resize { size: LARGE }).await;
             gets(&mut viewer, Variant::Copy, VariantReason::Untouched, MAIN_SIZE).await;
             viewer.send(&ClientMessage::Resize { size: SUB_SIZE }).await;
@@ -139,6 +140,18 @@ fn either_stream_plays_while_the_other_is_off() {
 }
 
 #[test]
+fn check_lists_the_sub_stream() {
+    within(TEST, async || {
+        let camera = Camera::start(&[MAIN, SUB]).await;
+        let config = format!("{}{}", camera.config_of([]), stream(&camera, "yard", ""));
+        let (status, table) = Setup::config(config).run("check", START).await;
+        assert!(status.success(), "{table}");
+        let row = table.lines().find(|line| line.starts_with("yard (sub)")).unwrap_or_else(|| panic!("{table}"));
+        assert!(row.contains("ok") && row.contains("480x270"), "{table}");
+    });
+}
+
+#[test]
 fn hls_serves_the_sub_stream_by_its_own_playlist() {
     within(TEST, async || {
         let camera = Camera::start(&[MAIN, SUB]).await;
@@ -151,6 +164,12 @@ fn hls_serves_the_sub_stream_by_its_own_playlist() {
     });
 }
 
+/// Waits until the catalogue lists so many variants of `yard`.
+async fn lists(relay: &Relay, variants: usize) {
+    let listed = async || (relay.stream("yard").await.variants.len() == variants).then_some(());
+    until(&format!("{variants} variants"), SOON, listed).await;
+}
+
 #[test]
 fn reload_adds_and_removes_a_sub_stream() {
     within(TEST, async || {
@@ -160,15 +179,14 @@ fn reload_adds_and_removes_a_sub_stream() {
         let mut before = viewer(&relay, &PLAYS_H264, SUB_SIZE).await;
         gets(&mut before, Variant::Copy, VariantReason::Untouched, MAIN_SIZE).await;
         relay.reload(&format!("{}{}", camera.config_of([]), stream(&camera, "yard", "")));
-        let variants = async |count: usize| {
-            let listed = async || (relay.stream("yard").await.variants.len() == count).then_some(());
-            until(&format!("{count} variants"), SOON, listed).await;
-        };
-        variants(3).await;
+        lists(&relay, 3).await;
         let mut after = viewer(&relay, &PLAYS_H264, SUB_SIZE).await;
         gets(&mut after, Variant::Low, VariantReason::SmallSize, SUB_SIZE).await;
         let again = before.wait_ready(START).await;
         assert_eq!(again.variant, Variant::Copy, "a viewer of before continues");
+        relay.reload(&without);
+        gets(&mut after, Variant::Copy, VariantReason::Untouched, MAIN_SIZE).await;
+        lists(&relay, 2).await;
     });
 }
 

@@ -92,6 +92,7 @@ fn commands() -> String {
     ] {
         all.push((name, transcode(&encoding(encoder), Some(low))));
     }
+    all.push(("still", still::still(still::StillFormat { width: Some(640), quality: 80 }, 3)));
     all.iter().map(|(name, args)| format!("# {name}\nffmpeg {}\n\n", args.join(" "))).collect()
 }
 

@@ -42,6 +42,8 @@ const PROCESSES: usize = 2;
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
 /// Time limit for a starting source, longer than the slowest one takes.
 const SOURCE_START_TIMEOUT: Duration = Duration::from_secs(25);
+/// Time limit of an answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Time during which an image is served again although there is a newer frame: some cameras send key frames only.
 const FRESH: Duration = Duration::from_millis(500);
 /// Maximum of images kept per stream, one for each form.
@@ -186,7 +188,10 @@ async fn serve(
         Err(BadAddress::Name(error)) => return Err(SnapshotError::BadName(error)),
     };
     let form = Form::parse(query.as_deref().unwrap_or_default())?;
-    let Image { etag, bytes, .. } = snapshots.images(name)?.image(form, &snapshots).await?;
+    // Requests wait for the one before: for a source that sends nothing, the last of many would wait for hours.
+    let images = snapshots.images(name)?;
+    let image = timeout(ANSWER_LIMIT, images.image(form, &snapshots)).await;
+    let Image { etag, bytes, .. } = image.map_err(|_| SnapshotError::Late)??;
     let is_known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
     // A client keeps it, and asks each time whether it is still the newest.
     let caching = [(ETAG, etag), (CACHE_CONTROL, "private, no-cache".to_owned())];

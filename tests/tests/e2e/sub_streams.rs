@@ -199,7 +199,9 @@ mod browser {
         const [video, canvas] = [tile.querySelector('video'), tile.querySelector('canvas')];
         window.black = 0;
         const look = () => {
-            if (canvas.hidden && !video.seeking && (video.readyState < 2 || video.videoWidth === 0)) window.black += 1;
+            const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+            const isEmpty = video.videoWidth === 0 || (video.readyState < 2 && frames <= 0);
+            if (canvas.hidden && !video.seeking && isEmpty) window.black += 1;
             requestAnimationFrame(look);
         };
         look();

@@ -28,10 +28,12 @@ const WATCH_FOR_BLACK: &str = r"
     window.black = [];
     const look = () => {
         const { readyState, videoWidth, seeking, currentTime, error } = video;
-        if (canvas.hidden && !seeking && (readyState < 2 || videoWidth === 0)) {
+        // A video that waits for media keeps its last frame.
+        const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+        if (canvas.hidden && !seeking && (videoWidth === 0 || (readyState < 2 && frames <= 0))) {
             const { protocol, state } = tile.dataset;
             const at = Math.round(performance.now());
-            window.black.push({ at, protocol, state, readyState, videoWidth, currentTime, error: error?.message });
+            window.black.push({ at, protocol, state, readyState, videoWidth, currentTime, frames, error: error?.message });
         }
         requestAnimationFrame(look);
     };

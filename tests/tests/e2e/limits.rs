@@ -250,7 +250,10 @@ fn viewer_limits_refuse_with_close_code_and_reason() {
         let sees = |viewer: &BackgroundViewer| viewer.seen().fragments > 0;
         until("three to see it", START, async || (sees(&second) && sees(&third)).then_some(())).await;
         assert_full(&scene, CAM.path, "limits.viewers_per_stream allows (3)").await;
-        let _fourth = Viewer::playing(&scene.relay, GATE.path, &PLAYS_H264).await;
+        // The relay takes the permit after its answer to the upgrade.
+        let mut fourth = Viewer::playing(&scene.relay, GATE.path, &PLAYS_H264).await;
+        let told = fourth.next(SOON).await;
+        assert!(matches!(told, Event::Message(ServerMessage::State(_))), "{told:?}");
         assert_full(&scene, YARD.path, "limits.viewers allows (4)").await;
         scene.plays_on().await;
 

@@ -11,3 +11,6 @@ mod select;
 #[cfg(test)]
 mod test_stream;
 mod variant_reader;
+
+/// Time limit for a starting source, longer than the slowest one takes.
+const SOURCE_START_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(25);

@@ -26,6 +26,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::form_urlencoded;
 
+use super::SOURCE_START_TIMEOUT;
 use super::address::Requested;
 use crate::hub::rendition::{Event, Purpose, Status, Subscription};
 use crate::hub::ring::Step;
@@ -40,8 +41,6 @@ use crate::net::peer::is_encrypted;
 const PROCESSES: usize = 2;
 /// Time to wait for one of them.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
-/// Time limit for a starting source, longer than the slowest one takes.
-const SOURCE_START_TIMEOUT: Duration = Duration::from_secs(25);
 /// Time limit of an answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Time during which an image is served again although there is a newer frame: some cameras send key frames only.
@@ -228,26 +227,32 @@ impl StreamImages {
     async fn image(&self, form: Form, snapshots: &Snapshots) -> Result<Image, SnapshotError> {
         let mut images = self.images.lock().await;
         let position = images.iter().position(|(known, _)| *known == form);
-        let mut known = position.map(|position| images.remove(position).1);
-        if known.as_ref().is_none_or(|image| image.newest.elapsed() >= FRESH) {
-            let copy = self.stream.rendition(Variant::Copy).subscribe(Purpose::Transcode);
-            let media = newest(copy, form.at).await?;
-            let etag = etag(&media, form);
-            known = known.filter(|image| image.etag == etag);
-            known = Some(match known {
-                Some(image) => Image { newest: Instant::now(), ..image },
-                None => {
-                    let permit = timeout(QUEUE_WAIT, snapshots.processes.acquire()).await;
-                    let _permit = permit.map_err(|_| SnapshotError::Busy)?;
-                    let bytes = still::jpeg(&snapshots.launcher, &media, form.format).await?;
-                    Image { etag, bytes, newest: Instant::now() }
-                }
-            });
-        }
-        let image = known.ok_or(SnapshotError::Late)?;
+        let image = match position.map(|position| images.remove(position).1) {
+            Some(known) if known.newest.elapsed() < FRESH => known,
+            known => self.newest_image(known, form, snapshots).await?,
+        };
         images.truncate(KEPT - 1);
         images.insert(0, (form, image.clone()));
         Ok(image)
+    }
+
+    /// `known`, if it still shows the newest frame, or a new image.
+    async fn newest_image(
+        &self,
+        known: Option<Image>,
+        form: Form,
+        snapshots: &Snapshots,
+    ) -> Result<Image, SnapshotError> {
+        let copy = self.stream.rendition(Variant::Copy).subscribe(Purpose::Transcode);
+        let media = newest(copy, form.at).await?;
+        let etag = etag(&media, form);
+        if let Some(known) = known.filter(|known| known.etag == etag) {
+            return Ok(Image { newest: Instant::now(), ..known });
+        }
+        let permit = timeout(QUEUE_WAIT, snapshots.processes.acquire()).await;
+        let _permit = permit.map_err(|_| SnapshotError::Busy)?;
+        let bytes = still::jpeg(&snapshots.launcher, &media, form.format).await?;
+        Ok(Image { etag, bytes, newest: Instant::now() })
     }
 }
 

@@ -164,7 +164,7 @@ fn hls_serves_the_sub_stream_by_its_own_playlist() {
     });
 }
 
-/// Waits until the catalogue lists so many variants of `yard`.
+/// Waits until the catalogue lists this number of variants of `yard`.
 async fn lists(relay: &Relay, variants: usize) {
     let listed = async || (relay.stream("yard").await.variants.len() == variants).then_some(());
     until(&format!("{variants} variants"), SOON, listed).await;

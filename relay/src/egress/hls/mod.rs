@@ -42,6 +42,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::QueryToken;
+use crate::egress::SOURCE_START_TIMEOUT;
 use crate::egress::address::Requested;
 use crate::hub::rendition::Status;
 use crate::hub::{Hub, Stream};
@@ -56,8 +57,6 @@ use reload::{PlaylistReload, ReloadDecision};
 use response::{HlsError, HlsResponse};
 use window::{Lookup, Window};
 
-/// Time limit for a starting source, longer than the slowest one takes.
-const SOURCE_START_TIMEOUT: Duration = Duration::from_secs(25);
 /// Time limit of a blocking request, in target durations (RFC 8216bis, section 6.2.5.2).
 const BLOCKING_TARGET_DURATIONS: u32 = 3;
 /// Maximum size of a window, relative to a rendition's ring: a playlist is longer than the ring.

@@ -24,6 +24,7 @@ use tokio_websockets::Message;
 
 use super::session::ViewerFault;
 use super::{SessionEnd, Socket};
+use crate::egress::SOURCE_START_TIMEOUT;
 use crate::egress::select::Wanted;
 use crate::egress::variant_reader::{VariantReader, VideoEvent};
 use crate::hub::Stream;
@@ -32,8 +33,6 @@ use timeline::Timeline;
 
 /// Time to wait for the client's `h264`.
 const REQUEST_WAIT: Duration = Duration::from_millis(300);
-/// Time limit for a starting source, longer than the slowest one takes.
-const SOURCE_START_TIMEOUT: Duration = Duration::from_secs(25);
 /// A viewer with a longer lag resumes at a key frame. The socket is the only measure of a plain viewer's link.
 const TOLERATED_LAG: Duration = Duration::from_secs(1);
 /// The same limit while frames with an earlier presentation time are still to come.

@@ -28,6 +28,15 @@ impl Driver {
         Self { session: Session::new(stream.clone(), copy, &play), stream, ms: 0 }
     }
 
+    /// A session of a small tile, of a camera with a sub stream that has sent nothing yet.
+    fn of_small_tile() -> Self {
+        let stream = stream_with_sub();
+        let (tracks, size) = (vec![TrackKind::Video], Some(Size { width: 16, height: 16 }));
+        let play = Play { codecs: vec![H264.to_owned()], variant: VariantChoice::Auto, tracks, size };
+        let first = stream.subscribe(first_variant(&stream, &play), Protocol::Mse);
+        Self { session: Session::new(stream.clone(), first, &play), stream, ms: 0 }
+    }
+
     fn now(&self) -> Now {
         Now { time: Duration::from_millis(self.ms), unix_ms: self.ms as f64 }
     }
@@ -197,12 +206,7 @@ fn requested_variant_is_switched_to() {
 
 #[test]
 fn failed_sub_stream_gives_way_for_a_minute() {
-    let stream = stream_with_sub();
-    let size = Some(Size { width: 16, height: 16 });
-    let tracks = vec![TrackKind::Video];
-    let play = Play { codecs: vec![H264.to_owned()], variant: VariantChoice::Auto, tracks, size };
-    let first = stream.subscribe(first_variant(&stream, &play), Protocol::Mse);
-    let mut driver = Driver { session: Session::new(stream.clone(), first, &play), stream, ms: 0 };
+    let mut driver = Driver::of_small_tile();
     assert_eq!((driver.written(), driver.session.video.reader.variant()), (vec!["idle".to_owned()], Variant::Low));
     let (reason, message) = (OfflineReason::Unreachable, "no route to the camera".into());
     let offline = Status::Offline { reason, message, retry_at: Instant::now() };
@@ -221,12 +225,7 @@ fn failed_sub_stream_gives_way_for_a_minute() {
 
 #[test]
 fn viewer_that_listens_gets_the_main_stream() {
-    let stream = stream_with_sub();
-    let size = Some(Size { width: 16, height: 16 });
-    let tracks = vec![TrackKind::Video];
-    let play = Play { codecs: vec![H264.to_owned()], variant: VariantChoice::Auto, tracks, size };
-    let first = stream.subscribe(first_variant(&stream, &play), Protocol::Mse);
-    let mut driver = Driver { session: Session::new(stream.clone(), first, &play), stream, ms: 0 };
+    let mut driver = Driver::of_small_tile();
     for variant in [Variant::Low, Variant::Copy] {
         start_epoch(&driver.stream, variant, H264, false);
         publish(&driver.stream, variant, 0, true);

@@ -25,6 +25,7 @@ use mp4_atom::FourCC;
 use sightline_protocol::fragment::{FragmentError, FragmentHead, NtpTime};
 
 use crate::nal::Layout;
+use media_times::{MediaTimes, Retiming};
 use samples::Samples;
 use websocket_frame::WebSocketFrame;
 
@@ -76,6 +77,16 @@ impl Fragment {
     /// The access units, in decode order.
     pub fn access_units(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.samples.iter().map(|range| &self.bytes[range.clone()])
+    }
+
+    /// A copy of the fragment, moved on its timeline by `ticks`. `None` where it would begin before the timeline, or its decode
+    /// time does not fit its field.
+    pub fn moved(&self, ticks: i64) -> Option<Self> {
+        let decode_time = self.head.decode_time.checked_add_signed(ticks)?;
+        let mut bytes = self.bytes.to_vec();
+        let retiming = Retiming { decode_time, duration: None, composition_shift: 0 };
+        MediaTimes::find(&bytes)?.retime(&mut bytes, retiming)?;
+        Some(Self::new(&bytes, FragmentHead { decode_time, ..self.head }))
     }
 
     /// The fragment with parameter sets that declare frames to be in order. Parameter sets that cannot be amended stay

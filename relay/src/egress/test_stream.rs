@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::{InitSegment, Reordering, TrackCodec};
-use sightline_protocol::fragment::FragmentHead;
+use sightline_protocol::fragment::{FragmentHead, NtpTime};
 use sightline_protocol::message::Size;
 use sightline_protocol::stream::{StreamName, Variant};
 
@@ -44,14 +44,18 @@ pub(super) fn start_epoch(stream: &Stream, variant: Variant, codec: &str, b_fram
 
 /// Publishes the frame that is decoded at `decode_time`.
 pub(super) fn publish(stream: &Stream, variant: Variant, decode_time: u64, keyframe: bool) {
-    let head = FragmentHead {
-        track_id: 1,
-        decode_time,
-        duration: 40,
-        samples: 1,
-        keyframe,
-        composition_offset: 0,
-        capture: None,
-    };
+    publish_captured(stream, variant, decode_time, keyframe, None);
+}
+
+/// The same, captured at this time.
+pub(super) fn publish_captured(
+    stream: &Stream,
+    variant: Variant,
+    decode_time: u64,
+    keyframe: bool,
+    capture: Option<NtpTime>,
+) {
+    let head =
+        FragmentHead { track_id: 1, decode_time, duration: 40, samples: 1, keyframe, composition_offset: 0, capture };
     stream.rendition(variant).publish(Fragment::new(&[0; FRAME], head), 0.0);
 }

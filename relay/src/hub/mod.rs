@@ -99,6 +99,12 @@ impl Stream {
         self.has_sub
     }
 
+    /// The seconds to add to a time on the main stream's timeline for the same moment on the sub stream's, by the capture times of
+    /// both. `None` unless both send frames.
+    pub fn sub_shift(&self) -> Option<f64> {
+        Some(self.copy.captured_from()? - self.low.captured_from()?)
+    }
+
     /// The renditions of the offered variants.
     pub fn renditions(&self) -> impl Iterator<Item = &Arc<Rendition>> {
         let offered = Variant::ALL.into_iter().filter(|&variant| variant != Variant::Low || self.has_low());

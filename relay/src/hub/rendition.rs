@@ -341,6 +341,11 @@ impl Rendition {
         self.read().usual_duration()
     }
 
+    /// See [`Ring::captured_from`].
+    pub fn captured_from(&self) -> Option<f64> {
+        self.read().captured_from()
+    }
+
     /// The rendition's entry in the catalogue at `now`.
     pub fn info(&self, now: Instant) -> VariantInfo {
         let ring = self.read();

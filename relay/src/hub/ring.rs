@@ -222,6 +222,18 @@ impl Ring {
         durations.get(durations.len() / 2).copied().filter(|_| durations.len() >= RATE_FRAGMENTS_MIN)
     }
 
+    /// The time at which the start of the timeline was captured, in seconds since the Unix epoch, by the frame with the least
+    /// delay. A frame counts by its presentation time: a reordered one arrives after its turn. `None` without capture times.
+    pub fn captured_from(&self) -> Option<f64> {
+        let timescale = f64::from(self.init.as_ref()?.timescale.max(1));
+        let start = |fragment: &Arc<Fragment>| {
+            let head = &fragment.head;
+            let presented = (head.decode_time as f64 + head.composition_offset as f64) / timescale;
+            Some(head.capture?.unix_ms() / 1e3 - presented)
+        };
+        self.fragments.iter().filter_map(start).min_by(f64::total_cmp)
+    }
+
     /// The number of the next fragment.
     fn end(&self) -> u64 {
         self.first + self.fragments.len() as u64

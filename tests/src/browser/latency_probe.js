@@ -53,7 +53,7 @@ const see = (video, mediaTime, presented, shown) => {
     let truth = (at - value) % cycle;
     if (truth > cycle / 2) truth -= cycle;
     const claim = probe.tile?.dataset.latencyMs;
-    if (probe.samples.push([at, truth, claim ? Number(claim) : null, mediaTime, presented]) > KEEP) {
+    if (probe.samples.push([at, truth, claim ? Number(claim) : null, mediaTime, presented, canvas.width]) > KEEP) {
         probe.samples.shift();
         probe.lost++;
     }

@@ -43,6 +43,8 @@ pub struct Sample {
     /// The number of frames that the video element has presented. None in engines without `requestVideoFrameCallback`, and by
     /// WebCodecs.
     pub presented: Option<u64>,
+    /// Its width in pixels.
+    pub width: u32,
 }
 
 impl Sample {
@@ -104,6 +106,12 @@ impl Watch {
     pub fn between(&self, from: f64, until: f64) -> Self {
         let samples = self.samples.iter().filter(|sample| (from..until).contains(&sample.at)).copied().collect();
         Self { from: from.max(self.from), until: until.min(self.until), samples, unreadable: 0 }
+    }
+
+    /// The greatest step back in time from one frame to the next, in ms.
+    pub fn step_back(&self) -> f64 {
+        let steps = self.samples.windows(2).map(|pair| pair[0].made_at() - pair[1].made_at());
+        steps.fold(0.0, f64::max)
     }
 
     /// The time after `since` from which the video was fresh until the end. Fresh means that no frame is older than `age_ms`
@@ -248,8 +256,14 @@ mod tests {
 
     /// Frames presented at these moments, each 100 ms old.
     fn frames(at: &[f64]) -> Vec<Sample> {
-        let sample =
-            |&at: &f64| Sample { at, truth_ms: 100.0, claimed_ms: None, media_time: at / 1e3, presented: None };
+        let sample = |&at: &f64| Sample {
+            at,
+            truth_ms: 100.0,
+            claimed_ms: None,
+            media_time: at / 1e3,
+            presented: None,
+            width: 640,
+        };
         at.iter().map(sample).collect()
     }
 

@@ -226,8 +226,7 @@ impl Session {
     fn choose_level(&mut self, now: Now) {
         self.video.reader.keep_low(self.abr.low_wanted_for(now.time).is_some());
         self.abr.set_may_use_low(self.video.reader.may_choose_low(), now.time);
-        // A sub stream is on another timeline than the audio.
-        let sub_is_available = now.time >= self.video.sub_from && !self.audio.is_wanted();
+        let sub_is_available = now.time >= self.video.sub_from;
         self.video.reader.follow(self.abr.level() == Level::Low, sub_is_available);
     }
 
@@ -253,7 +252,8 @@ impl Session {
             self.message(ServerMessage::Ready(self.video.reader.ready(&init, self.video.epoch, audio)));
             self.send_init(init.bytes.clone(), now);
             let time = init.time(fragment.head.decode_time);
-            self.video.start = Some(VideoStart { timeline: init.timeline, time });
+            let is_sub = self.stream.has_sub() && self.video.reader.variant() == Variant::Low;
+            self.video.start = Some(VideoStart { timeline: init.timeline, time, is_sub });
         }
         let lag = self.video.reader.lag();
         self.video.behind = !lag.is_zero();

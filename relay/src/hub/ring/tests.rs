@@ -3,7 +3,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sightline_media::fmp4::init::{Reordering, TrackCodec};
 use sightline_protocol::codec::VideoCodec;
-use sightline_protocol::fragment::FragmentHead;
+use sightline_protocol::fragment::{FragmentHead, NtpTime};
 use sightline_protocol::message::Size;
 
 /// Ticks per second. One frame lasts one tick, so decode times count frames.
@@ -54,6 +54,22 @@ fn drain(ring: &Ring, cursor: &mut Cursor) -> Vec<u64> {
         times.push(fragment.head.decode_time);
     }
     times
+}
+
+#[test]
+fn timeline_was_captured_from_the_frame_with_the_least_delay_on() {
+    let mut ring = Ring::new(RingLimits::default());
+    ring.start_epoch(init());
+    assert_eq!(ring.captured_from(), None, "no frame");
+    ring.push(fragment(0, true, 10));
+    assert_eq!(ring.captured_from(), None, "no capture time");
+    for (n, delay) in [(25_u64, 0.3), (26, 0.02), (27, 0.1)] {
+        let mut frame = fragment(n, false, 10);
+        frame.head.capture = Some(NtpTime::from_unix(1000.0 + n as f64 / 25.0 + delay));
+        ring.push(frame);
+    }
+    let start = ring.captured_from().unwrap();
+    assert!((start - 1000.02).abs() < 1e-3, "{start}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The streams that a request may see: all, or the ones that its token permits.
+//! The streams that a request may see: all, or the ones that its token or its provider's claims permit.
 
 use sightline_protocol::address::Address;
 use sightline_protocol::stream::{StreamName, StreamPattern};
@@ -31,6 +31,16 @@ impl Permissions {
         match self {
             Self::All => true,
             Self::Streams(patterns) => patterns.iter().any(|pattern| pattern.matches(stream)),
+        }
+    }
+
+    /// Whether these permit all that `others` permit. Compares patterns as texts, so the answer may be no where one pattern
+    /// matches more than another.
+    pub(super) fn include(&self, others: &Self) -> bool {
+        match (self, others) {
+            (Self::All, _) => true,
+            (Self::Streams(_), Self::All) => false,
+            (Self::Streams(patterns), Self::Streams(others)) => others.iter().all(|other| patterns.contains(other)),
         }
     }
 
@@ -138,6 +148,14 @@ mod tests {
         assert!(!studio.reach("GET", "/metrics"));
         let names = |patterns: &[&str]| patterns.iter().map(|text| text.parse().unwrap()).collect::<Permissions>();
         assert_eq!((names(&["yard", "*"]), names(&[])), (Permissions::All, Permissions::Streams(vec![])));
+    }
+
+    #[test]
+    fn permissions_include_those_of_their_patterns() {
+        let (both, one, none) = (permissions(&["yard", "studio/*"]), permissions(&["studio/*"]), permissions(&[]));
+        for (more, less) in [(&both, &one), (&one, &none), (&Permissions::All, &both)] {
+            assert!(more.include(less) && more.include(more) && !less.include(more), "{more:?} {less:?}");
+        }
     }
 
     #[test]

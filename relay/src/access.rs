@@ -26,6 +26,7 @@ mod permissions;
 mod refusal;
 pub mod secret;
 mod sessions;
+mod subject;
 pub mod token;
 
 use std::net::{IpAddr, SocketAddr};
@@ -50,6 +51,7 @@ pub(crate) use expiry::Expiry;
 pub(crate) use permissions::Permissions;
 pub(crate) use refusal::Refusal;
 use sessions::{OpenSessions, SessionGrant, SessionScope};
+pub(crate) use subject::Subject;
 
 /// The start of the `User-Agent` of browsers, and of hardly any other client.
 const BROWSER: &[u8] = b"Mozilla/";

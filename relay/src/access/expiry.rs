@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
+use super::credential::Credential;
 use super::sessions::SessionGrant;
 
 /// Longer than any session.
@@ -34,6 +35,11 @@ impl Expiry {
     pub(super) fn new(grant: SessionGrant, exp: Option<u64>, now: u64, shared: Arc<Shared>) -> Self {
         let at = exp.map(|exp| Instant::now() + Duration::from_secs(exp.saturating_sub(now)).min(FOREVER));
         Self { at, grant, shared }
+    }
+
+    /// The credential.
+    pub(crate) fn credential(&self) -> &Credential {
+        &self.grant.credential
     }
 
     /// Waits until the credential has expired or is no longer valid for the request; forever without one.

@@ -314,6 +314,9 @@ fn rules_for_claims_apply_and_change_at_a_reload() {
         assert!(message.contains("was revoked") && code == Some(4403), "{message} {code:?}");
         viewers.remove(0).take_media(20, LIVE).await;
         assert_eq!(warnings(&relay), 2, "{}", relay.log());
+        let ended = relay.log().lines().find(|line| line.contains("viewer ended")).map(str::to_owned);
+        assert!(ended.as_ref().is_some_and(|line| line.contains("subject=somebody")), "{ended:?}");
+
         let (_, checked) = Setup::config(with_rules("c*")).run("check", CHECK).await;
         assert!(checked.contains("warning: oidc.allow: the pattern \"x/*\""), "{checked}");
     });

@@ -268,6 +268,37 @@ async fn websocket_of_a_sign_in_ends_30_s_after_its_token_with_a_sentence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn log_names_the_subject_of_a_viewer_and_no_token() {
+    let (provider, (log, _guard)) = (Provider::new("log"), Log::start());
+    let relay = TestRelay::new(|config| {
+        config.oidc = Some(provider.oidc(&[CREW]));
+        config.token_key = Some(key());
+        config.access_log = true;
+    });
+    let signed_in = provider.bearer(60, &json!({ "groups": "crew", "sub": "alice\nforged" }));
+    read_to_end(&mut watch(&relay, &signed_in).await).await;
+    let by_token = super::logins::token_with_id(60, "visitor");
+    read_to_end(&mut watch(&relay, &by_token).await).await;
+    // The line follows the end of the connection.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let text = log.to_string();
+    for line in [
+        "credential=\"provider\" subject=alice\\nforged method=GET path=/ws/mse/cam0 status=101",
+        "viewer started stream=\"cam0\" subject=alice\\nforged",
+        "credential=\"token\" subject=visitor method=GET path=/ws/mse/cam0",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let ended: Vec<_> = text.lines().filter(|line| line.contains("viewer ended: ")).collect();
+    assert_eq!(ended.len(), 2, "{text}");
+    assert!(ended[0].contains("subject=alice\\nforged") && ended[1].contains("subject=visitor"), "{ended:?}");
+    assert_eq!(text.matches("viewer started").count(), 1, "{text}");
+    for secret in [&signed_in, &by_token] {
+        assert!(!text.contains(secret.trim_end().rsplit(' ').next().expect("a token")), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn ten_thousand_groups_are_too_long_by_default_and_judged_where_longer_heads_are_allowed() {
     let provider = Provider::new("groups");
     let groups: Vec<_> = (0..10_000).map(|n| format!("team {n}")).chain(["crew".to_owned()]).collect();

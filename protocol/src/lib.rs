@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! | --- | --- |
-//! | [`stream`] | names of streams and variants |
+//! | [`stream`] | names of streams, patterns of names, and variants |
 //! | [`address`] | the addresses of a stream |
 //! | [`backoff`] | the delays between attempts to reconnect or to restart a source |
 //! | [`message`] | the JSON messages of the `sightline.v1` WebSocket dialect |

@@ -1,12 +1,14 @@
-//! Names of streams, and their variants.
+//! Names of streams, patterns of names, and variants.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod name;
+mod pattern;
 
 pub use name::{InvalidStreamName, StreamName};
+pub use pattern::{InvalidStreamPattern, StreamPattern};
 
 /// A form in which the relay can send a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

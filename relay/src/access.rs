@@ -1,15 +1,16 @@
 //! Decides who may watch: everyone, or clients with the password, an access token or a sign-in at an identity provider.
 //!
 //! One middleware guards every route that shows or lists a stream. A browser logs in once and gets a cookie; players and
-//! programs send the password with each request (RFC 7617). The password and a provider's token ([`oidc`]) allow every stream.
-//! An access token allows the streams that it names ([`token`], [`permissions`]). The client's files are public.
-//! The credentials may change while the relay runs; a revoked credential ends its sessions ([`sessions`], [`expiry`]).
+//! programs send the password with each request (RFC 7617). The password allows every stream. An access token allows the streams
+//! that its patterns match ([`token`], [`permissions`]), a provider's token those of the rules for its claims ([`oidc`]). The
+//! client's files are public. The credentials and the rules may change while the relay runs; a revoked credential ends its
+//! sessions ([`sessions`], [`expiry`]).
 //!
 //! | request without credentials | response |
 //! | --- | --- |
 //! | a browser's, for a page | the login form, if there is a password ([`login`]) |
 //! | for a WebSocket | an error inside the WebSocket, which a page can read |
-//! | any other | 401 and a sentence; 403 for a stream that the token does not name |
+//! | any other | 401 and a sentence; 403 for a stream that the token does not permit |
 
 mod cookie;
 mod credential;
@@ -25,6 +26,7 @@ mod permissions;
 mod refusal;
 pub mod secret;
 mod sessions;
+mod subject;
 pub mod token;
 
 use std::net::{IpAddr, SocketAddr};
@@ -48,7 +50,8 @@ use credential_set::{Admission, CredentialSet, Grant};
 pub(crate) use expiry::Expiry;
 pub(crate) use permissions::Permissions;
 pub(crate) use refusal::Refusal;
-use sessions::OpenSessions;
+use sessions::{OpenSessions, SessionGrant, SessionScope};
+pub(crate) use subject::Subject;
 
 /// The start of the `User-Agent` of browsers, and of hardly any other client.
 const BROWSER: &[u8] = b"Mozilla/";
@@ -79,7 +82,7 @@ impl Shared {
     /// Ends the sessions of credentials that are revoked. Returns their number.
     fn end_revoked(&self) -> usize {
         let configured = self.configured();
-        self.sessions.end_unless(|credential| configured.is_valid(credential))
+        self.sessions.end_unless(|grant| configured.is_valid(grant))
     }
 }
 
@@ -88,7 +91,7 @@ impl Shared {
 pub(crate) struct QueryToken(pub(crate) String);
 
 /// Extension of a WebSocket request that is refused after the upgrade.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Unauthorized(pub(crate) Refusal);
 
 impl Access {
@@ -105,19 +108,24 @@ impl Access {
         Self { shared: Arc::new(shared), limits, rejections }
     }
 
-    /// Replaces the credentials, and ends the sessions of the ones that are no longer valid. Logins stay if the password
-    /// does. Blocks while it derives the key of the cookies.
+    /// Replaces the credentials and the rules of the provider, and ends the sessions that they no longer permit. Logins stay if
+    /// the password does. Blocks while it derives the key of the cookies.
     pub(crate) fn set(&self, credentials: &Credentials) {
         let before = self.shared.configured();
+        let credentials = &before.with_rules_kept(credentials);
         if before.has(credentials) {
             return;
         }
         let configured = Arc::new(before.with(credentials, &self.rejections));
         *self.shared.configured.write().unwrap_or_else(PoisonError::into_inner) = configured;
         let ended = self.shared.end_revoked();
-        let Credentials { password, token_key, revoked, .. } = credentials;
+        let Credentials { password, token_key, revoked, allow, .. } = credentials;
         let (password, token_key, revoked) = (password.is_some(), token_key.is_some(), revoked.len());
-        info!(password, token_key, revoked, ended, "credentials changed; sessions of the old ones ended");
+        let rules = allow.as_ref().map(Vec::len);
+        info!(
+            password,
+            token_key, revoked, rules, ended, "credentials changed; sessions that they do not permit ended"
+        );
     }
 
     /// Whether everyone may watch.
@@ -138,9 +146,10 @@ impl Access {
     /// Adds what handlers read of a request's admission.
     fn grant(&self, grant: Grant, request: &mut Request) {
         let Grant { permissions, credential, until, by_cookie } = grant;
+        let scope = SessionScope::of(request.method().as_str(), request.uri().path(), &permissions);
         let extensions = request.extensions_mut();
         extensions.insert(permissions);
-        extensions.insert(Expiry::new(credential, until, now(), self.shared.clone()));
+        extensions.insert(Expiry::new(SessionGrant { credential, scope }, until, now(), self.shared.clone()));
         if by_cookie {
             extensions.insert(ByCookie);
         }
@@ -158,9 +167,10 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
     }
     let configured = access.shared.configured();
     let client = access.client(request.extensions(), request.headers());
-    let admission = match configured.authenticate(request.uri(), request.headers(), client).await {
+    let admission = match configured.authenticate(request.method(), request.uri(), request.headers(), client).await {
         Admission::Admitted(grant) if !grant.permissions.reach(request.method().as_str(), path) => {
-            Admission::Refused(Refusal::OtherStream)
+            let by_provider = matches!(grant.credential, Credential::Provider { .. });
+            Admission::Refused(if by_provider { Refusal::OtherStreamOfSignIn } else { Refusal::OtherStream })
         }
         admission => admission,
     };
@@ -186,13 +196,13 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
         }
         Admission::Busy => login::busy(),
         Admission::Refused(why) if page && configured.password.is_some() => {
-            login::form(&login::return_to(&request), login::refusal_text(why))
+            login::form(&login::return_to(&request), login::refusal_text(&why))
         }
         Admission::Refused(why) if path.starts_with("/ws/") => {
             request.extensions_mut().insert(Unauthorized(why));
             next.run(request).await
         }
-        Admission::Refused(why @ Refusal::OtherStream) => {
+        Admission::Refused(why) if why.is_forbidden() => {
             (StatusCode::FORBIDDEN, [(CACHE_CONTROL, "no-store")], format!("{why}\n")).into_response()
         }
         Admission::Refused(why) => {

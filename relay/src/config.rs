@@ -11,6 +11,7 @@ use serde::Deserialize;
 use sightline_protocol::stream::StreamName;
 
 pub use access::{Credentials, Password};
+pub use allow::AllowRule;
 pub use encoding::{Encoder, Encoding};
 pub use limits::Limits;
 pub use oidc::{KeySource, Oidc};
@@ -20,6 +21,7 @@ pub use token::TokenKey;
 pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
+mod allow;
 #[cfg(test)]
 mod documented;
 mod encoding;
@@ -158,8 +160,15 @@ impl Config {
             password: self.password.clone(),
             token_key: self.token_key.clone(),
             revoked: self.revoked.clone(),
+            allow: self.oidc.as_ref().map(|oidc| oidc.allow.clone()),
             open: self.open,
         }
+    }
+
+    /// Sentences about what is permitted and probably a mistake.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let rules = self.oidc.as_ref().map(|oidc| oidc.allow.as_slice()).unwrap_or_default();
+        allow::unmatched(rules, self.streams.keys())
     }
 
     /// The built-in streams, for a relay without a configuration.

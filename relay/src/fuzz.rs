@@ -13,7 +13,7 @@
 //! | [`page`] | messages to the page | messages round-trip |
 //! | [`whep`] | offers and candidates | |
 //! | [`hls`] | names and queries | names round-trip |
-//! | [`tokens`] | tokens, in each form that a request can carry | a token for one stream grants no other |
+//! | [`tokens`] | tokens, in each form that a request can carry | a token grants what its patterns match by definition, and nothing else |
 //! | [`config`] | a configuration | an accepted configuration has streams |
 
 use std::mem::discriminant;

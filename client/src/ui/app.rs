@@ -224,7 +224,8 @@ fn key(event: &KeyboardEvent) -> Option<Event> {
 async fn load() -> Event {
     let catalogue = async {
         let response = gloo_net::http::Request::get("api/streams").send().await.ok()?;
-        if response.status() == 401 {
+        // 403: the relay's rules no longer permit this page's sign-in any stream.
+        if matches!(response.status(), 401 | 403) {
             return Some(Event::LoggedOut);
         }
         Some(state::read_catalogue(&response.text().await.ok()?))

@@ -10,7 +10,7 @@
 //! | no `%` | a doubly encoded address is refused instead of naming another stream |
 //! | no `\` | URL parsers of browsers treat it as `/` (URL standard, "path state") |
 //! | no control and no invisible characters, no space at either end | two names that look alike are the same name |
-//! | not `*` | it stands for all streams in access tokens |
+//! | no `*` | it stands for any text in a [pattern](super::StreamPattern), so each name is a pattern that matches itself alone |
 //!
 //! A name is in Unicode Normalization Form C (UAX #15), so that `ü` as one character, and as `u` with a combining diaeresis,
 //! are the same name. The relay normalizes (feature `normalize`); the page uses the browser's `String.prototype.normalize`,
@@ -36,15 +36,20 @@ pub struct StreamName(String);
 
 /// Why a text is not a [`StreamName`]: one sentence with the text, the fault and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("stream name {shown:?} {fault}")]
-pub struct InvalidStreamName {
+#[error("stream name {0}")]
+pub struct InvalidStreamName(FaultyText);
+
+/// A text with its fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{shown:?} {fault}")]
+pub(super) struct FaultyText {
     /// The text, or its beginning. The error text escapes control and invisible characters.
     shown: String,
     fault: Fault,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error("is empty; give a name such as cam0 or site/cam1")]
     Empty,
     #[error("is not UTF-8; percent-encode the bytes of its UTF-8 form")]
@@ -69,8 +74,10 @@ enum Fault {
     DotSegment(&'static str),
     #[error("begins or ends with a space; remove the space")]
     OuterSpace,
-    #[error("stands for all streams in access tokens; choose another name")]
-    AllStreams,
+    #[error("contains *, which stands for any text in patterns of streams; choose another name")]
+    Asterisk,
+    #[error("contains **; write a single *, which matches / as well")]
+    DoubleAsterisk,
 }
 
 impl StreamName {
@@ -98,7 +105,7 @@ impl StreamName {
 
 /// Percent-decodes a path once.
 pub(crate) fn decode(path: &str) -> Result<Cow<'_, str>, InvalidStreamName> {
-    percent_decode_str(path).decode_utf8().map_err(|_| Fault::NotUtf8.of(path))
+    percent_decode_str(path).decode_utf8().map_err(|_| InvalidStreamName(Fault::NotUtf8.of(path)))
 }
 
 /// Percent-encodes one path segment; a `/` in it becomes `%2F`.
@@ -107,23 +114,21 @@ pub(crate) fn encode_segment(segment: &str) -> Cow<'_, str> {
 }
 
 impl Fault {
-    fn of(self, text: &str) -> InvalidStreamName {
+    pub(super) fn of(self, text: &str) -> FaultyText {
         let mut shown: String = text.chars().take(SHOWN).collect();
         if shown.len() < text.len() {
             shown.push('…');
         }
-        InvalidStreamName { shown, fault: self }
+        FaultyText { shown, fault: self }
     }
 }
 
-/// The first fault of a text.
-fn fault(text: &str) -> Option<Fault> {
+/// The first fault of a text that names and patterns share.
+pub(super) fn fault(text: &str) -> Option<Fault> {
     if text.is_empty() {
         return Some(Fault::Empty);
     } else if text.len() > StreamName::MAX_LEN {
         return Some(Fault::TooLong(text.len()));
-    } else if text == "*" {
-        return Some(Fault::AllStreams);
     }
     let of_character = |c: char| match c {
         '%' => Some(Fault::Percent),
@@ -167,7 +172,7 @@ fn is_invisible(c: char) -> bool {
 const NORMALIZED_MAX: usize = StreamName::MAX_LEN * 3;
 
 #[cfg(feature = "normalize")]
-fn normalized(text: String) -> String {
+pub(super) fn normalized(text: String) -> String {
     if text.is_ascii() || text.len() > NORMALIZED_MAX {
         return text;
     }
@@ -175,7 +180,7 @@ fn normalized(text: String) -> String {
 }
 
 #[cfg(not(feature = "normalize"))]
-fn normalized(text: String) -> String {
+pub(super) fn normalized(text: String) -> String {
     text
 }
 
@@ -184,9 +189,9 @@ impl TryFrom<String> for StreamName {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let text = normalized(text);
-        match fault(&text) {
+        match fault(&text).or_else(|| text.contains('*').then_some(Fault::Asterisk)) {
             None => Ok(Self(text)),
-            Some(fault) => Err(fault.of(&text)),
+            Some(fault) => Err(InvalidStreamName(fault.of(&text))),
         }
     }
 }

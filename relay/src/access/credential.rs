@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::oidc::MatchedClaim;
+
 /// The credential of an admitted request. `of` names the password or the key that it was verified with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Credential {
@@ -30,6 +32,8 @@ pub(crate) enum Credential {
     Provider {
         /// Its `sub`.
         subject: Option<Arc<str>>,
+        /// What rules of `[[oidc.allow]]` matched in it.
+        matched: Arc<[MatchedClaim]>,
     },
 }
 
@@ -49,7 +53,7 @@ impl Credential {
     pub(crate) fn subject(&self) -> Option<&str> {
         match self {
             Self::Token { id, .. } => id.as_deref(),
-            Self::Provider { subject } => subject.as_deref(),
+            Self::Provider { subject, .. } => subject.as_deref(),
             _ => None,
         }
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::header::{AUTHORIZATION, COOKIE};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use tracing::warn;
 
 use super::cookie::{LoginId, Signer};
 use super::credential::Credential;
@@ -16,8 +17,10 @@ use super::logouts::Logouts;
 use super::permissions::Permissions;
 use super::refusal::Refusal;
 use super::secret::Secret;
+use super::sessions::SessionGrant;
 use super::{QueryToken, now, oidc, token};
 use crate::config::{Credentials, Password};
+use crate::net::escaped::Escaped;
 use crate::net::peer::is_encrypted;
 use crate::net::rejections::{LoginMethod, Rejections};
 
@@ -27,6 +30,9 @@ pub(super) struct CredentialSet {
     pub(super) password: Option<Arc<Login>>,
     pub(super) tokens: Option<token::Verifier>,
     oidc: Option<Arc<oidc::OidcVerifier>>,
+    /// What the provider's tokens permit.
+    rules: oidc::AllowRules,
+    refused_subjects: oidc::RefusedSubjects,
 }
 
 /// The password, and the browsers that have logged in with it.
@@ -121,12 +127,21 @@ impl CredentialSet {
         oidc: Option<Arc<oidc::OidcVerifier>>,
     ) -> Self {
         let tokens = credentials.token_key.as_ref().map(|key| token::Verifier::new(key, &credentials.revoked));
-        Self { configured: credentials.clone(), password, tokens, oidc }
+        let rules = oidc::AllowRules::new(credentials.allow.as_deref().unwrap_or_default());
+        let (configured, refused_subjects) = (credentials.clone(), oidc::RefusedSubjects::default());
+        Self { configured, password, tokens, oidc, rules, refused_subjects }
     }
 
     /// Whether these are the configured credentials.
     pub(super) fn has(&self, credentials: &Credentials) -> bool {
         self.configured == *credentials
+    }
+
+    /// `credentials` with the current rules, if their configuration has no provider. The provider stays until a restart, and
+    /// without its rules it would open every stream.
+    pub(super) fn with_rules_kept(&self, credentials: &Credentials) -> Credentials {
+        let allow = credentials.allow.clone().or_else(|| self.configured.allow.clone());
+        Credentials { allow, ..credentials.clone() }
     }
 
     /// The same with other credentials. Logins stay if the password does.
@@ -141,8 +156,8 @@ impl CredentialSet {
         self.password.is_none() && self.tokens.is_none() && self.oidc.is_none()
     }
 
-    /// Whether a credential that admitted a request is still valid, apart from its expiry.
-    pub(super) fn is_valid(&self, credential: &Credential) -> bool {
+    /// Whether a credential that admitted a session is still valid for it, apart from its expiry.
+    pub(super) fn is_valid(&self, SessionGrant { credential, scope }: &SessionGrant) -> bool {
         let login = |of: &Arc<str>| self.password.as_ref().filter(|login| login.signer.name() == of);
         match credential {
             Credential::Open => self.is_open(),
@@ -151,13 +166,22 @@ impl CredentialSet {
             Credential::Token { of, id } => {
                 self.tokens.as_ref().is_some_and(|tokens| tokens.is_valid(of, id.as_deref()))
             }
-            Credential::Provider { .. } => self.oidc.is_some(),
+            Credential::Provider { matched, .. } => {
+                self.oidc.is_some() && scope.is_within(&self.rules.permissions(matched))
+            }
         }
     }
 
     /// Checks the login's cookie, a provider's token, a token in the query or the subprotocol, `Authorization`, and last a link's
-    /// cookie, which the browser sends unasked. A query's or subprotocol's token that is refused ends the search.
-    pub(super) async fn authenticate(&self, uri: &Uri, headers: &HeaderMap, client: Option<IpAddr>) -> Admission {
+    /// cookie, which the browser sends unasked. A query's or subprotocol's token that is refused ends the search. A proxy adds a
+    /// provider's token to every request; if that does not permit the address, another credential of the request may.
+    pub(super) async fn authenticate(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        client: Option<IpAddr>,
+    ) -> Admission {
         if self.is_open() {
             return Admission::Admitted(Grant::all(Credential::Open));
         }
@@ -168,14 +192,30 @@ impl CredentialSet {
             let credential = Credential::Login { of: login.name(), id };
             return Admission::Admitted(Grant { by_cookie: true, ..Grant::all(credential) });
         }
-        let mut why = self.missing_credentials();
+        let (mut why, mut limited) = (self.missing_credentials(), None);
         if let Some((oidc, token)) = self.oidc.as_ref().and_then(|oidc| Some((oidc, oidc::cloudflare_token(headers)?)))
         {
-            match oidc.verify(token, now).await {
-                Ok(verified) => return Admission::Admitted(of_provider(verified)),
+            match oidc.verify(token, now).await.and_then(|verified| self.of_provider(verified)) {
+                Ok(grant) if grant.permissions.reach(method.as_str(), uri.path()) => return Admission::Admitted(grant),
+                Ok(grant) => limited = Some(grant),
                 Err(refusal) => why = refusal,
             }
         }
+        match (self.try_others(uri, headers, client, now, why).await, limited) {
+            (Admission::Refused(_), Some(grant)) => Admission::Admitted(grant),
+            (other, _) => other,
+        }
+    }
+
+    /// Checks the credentials that a client sends on its own account. Without any, refuses with `why`.
+    async fn try_others(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        client: Option<IpAddr>,
+        now: u64,
+        why: Refusal,
+    ) -> Admission {
         let shown = || token::in_query(uri).or_else(|| token::in_protocols(headers));
         if let Some((tokens, token)) = self.tokens.as_ref().and_then(|tokens| Some((tokens, shown()?))) {
             return of_token(tokens, token, now).into();
@@ -193,7 +233,7 @@ impl CredentialSet {
     async fn try_credentials(&self, given: &str, method: LoginMethod, client: Option<IpAddr>, now: u64) -> Admission {
         let mut verified = self.tokens.as_ref().map(|tokens| of_token(tokens, given, now));
         if let (None | Some(Err(Refusal::Foreign)), Some(oidc)) = (&verified, &self.oidc) {
-            verified = Some(oidc.verify(given, now).await.map(of_provider));
+            verified = Some(oidc.verify(given, now).await.and_then(|verified| self.of_provider(verified)));
         }
         match (verified, &self.password) {
             (Some(verified), None) => verified.into(),
@@ -206,6 +246,20 @@ impl CredentialSet {
             },
             (None, None) => Admission::Refused(self.missing_credentials()),
         }
+    }
+
+    /// What a provider's token permits. Logs a subject that no rule permits anything, once.
+    fn of_provider(&self, verified: oidc::OidcIdentity) -> Result<Grant, Refusal> {
+        let oidc::OidcIdentity { until, subject, claims } = verified;
+        let matched = self.rules.matched(&claims).inspect_err(|why| {
+            let subject = subject.as_deref();
+            if self.refused_subjects.is_new(subject) {
+                warn!(subject = %Escaped(subject.unwrap_or("unknown")), "sign-in refused: {}", Escaped(why));
+            }
+        })?;
+        let permissions = self.rules.permissions(&matched);
+        let credential = Credential::Provider { subject, matched };
+        Ok(Grant { permissions, credential, until: Some(until), by_cookie: false })
     }
 
     /// The refusal of a request without credentials.
@@ -232,11 +286,6 @@ fn of_token(tokens: &token::Verifier, token: &str, now: u64) -> Result<Grant, Re
     let token::Verified { permissions, until, id } = tokens.verify(token, now)?;
     let credential = Credential::Token { of: tokens.cookie().clone(), id };
     Ok(Grant { permissions, credential, until: Some(until), by_cookie: false })
-}
-
-fn of_provider(verified: oidc::OidcIdentity) -> Grant {
-    let oidc::OidcIdentity { until, subject } = verified;
-    Grant { until: Some(until), ..Grant::all(Credential::Provider { subject }) }
 }
 
 /// The password or token of an `Authorization` header, and its scheme. `Basic` may have any user name (RFC 7617, section 2). `Bearer` is what

@@ -8,16 +8,18 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
 use super::credential::Credential;
+use super::sessions::SessionGrant;
 
 /// Longer than any session.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// When the credential of a request ends: at its expiry, or when it is revoked. Extension of an admitted request.
+/// When the credential of a request ends: at its expiry, when it is revoked, or when it no longer permits what the request shows.
+/// Extension of an admitted request.
 #[derive(Clone)]
 pub(crate) struct Expiry {
     /// Absent without an expiry.
     at: Option<Instant>,
-    credential: Credential,
+    grant: SessionGrant,
     shared: Arc<Shared>,
 }
 
@@ -28,19 +30,24 @@ impl fmt::Debug for Expiry {
 }
 
 impl Expiry {
-    /// The expiry of `credential` at `exp`, where the time is `now`; both in seconds since 1970. A step of the system's clock
+    /// The expiry of `grant` at `exp`, where the time is `now`; both in seconds since 1970. A step of the system's clock
     /// after that has no effect.
-    pub(super) fn new(credential: Credential, exp: Option<u64>, now: u64, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(grant: SessionGrant, exp: Option<u64>, now: u64, shared: Arc<Shared>) -> Self {
         let at = exp.map(|exp| Instant::now() + Duration::from_secs(exp.saturating_sub(now)).min(FOREVER));
-        Self { at, credential, shared }
+        Self { at, grant, shared }
     }
 
-    /// Waits until the credential has expired or is revoked; forever without one.
+    /// The credential.
+    pub(crate) fn credential(&self) -> &Credential {
+        &self.grant.credential
+    }
+
+    /// Waits until the credential has expired or is no longer valid for the request; forever without one.
     pub(crate) async fn passed(expiry: Option<Self>) {
-        let Some(Self { at, credential, shared }) = expiry else { return std::future::pending().await };
-        let session = shared.sessions.add(credential.clone());
+        let Some(Self { at, grant, shared }) = expiry else { return std::future::pending().await };
+        let session = shared.sessions.add(grant.clone());
         // It may have been revoked between the request's admission and now.
-        if !shared.configured().is_valid(&credential) {
+        if !shared.configured().is_valid(&grant) {
             return;
         }
         let expired = async {

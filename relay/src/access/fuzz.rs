@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
 use sightline_protocol::address::Address;
+use sightline_protocol::stream::{StreamName, StreamPattern};
 
 use super::cookie::Signer;
 use super::credential_set::credentials;
@@ -60,9 +61,10 @@ pub fn tokens(data: &[u8]) {
 fn reaches_its_stream(method: &str, path: &str) {
     let Ok(address) = Address::read(method, path) else { return };
     let stream = address.stream();
-    assert!(Permissions::Streams(vec![stream.clone()]).reach(method, path));
+    let permitted = |stream: StreamName| Permissions::Streams(vec![stream.into()]).reach(method, path);
+    assert!(permitted(stream.clone()));
     let other = if stream.as_str() == "yard" { "gate" } else { "yard" };
-    assert!(!Permissions::Streams(vec![other.parse().expect("a name")]).reach(method, path), "{path:?} is {stream:?}");
+    assert!(!permitted(other.parse().expect("a name")), "{path:?} is {stream:?}");
 }
 
 fn claims(claims: &[u8]) {
@@ -74,7 +76,18 @@ fn claims(claims: &[u8]) {
     assert!(VERIFIER.to_cookie(&token, NOW, true).is_some_and(|cookie| HeaderValue::try_from(cookie).is_ok()));
     // The value of an ignored claim need not be valid UTF-8.
     let Ok(said) = serde_json::from_slice::<Value>(claims) else { return };
-    let named = |name: &str| said["streams"].as_array().is_some_and(|names| names.iter().any(|other| other == name));
-    assert_eq!(permissions == Permissions::All, named("*"));
-    assert_eq!(permissions.reach("GET", "/hls/yard/index.m3u8"), named("yard") || named("*"));
+    let patterns: Vec<_> = said["streams"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert_eq!(permissions == Permissions::All, patterns.contains(&"*"));
+    let permits_yard = patterns.iter().any(|text| text.parse::<StreamPattern>().is_ok() && matches(text, "yard"));
+    assert_eq!(permissions.reach("GET", "/hls/yard/index.m3u8"), permits_yard);
+}
+
+/// Matches by the definition of `*`, for a short `name`.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some(first) = pattern.chars().next() else { return name.is_empty() };
+    let rest = &pattern[first.len_utf8()..];
+    if first == '*' {
+        return name.char_indices().any(|(at, _)| matches(rest, &name[at..])) || matches(rest, "");
+    }
+    name.strip_prefix(first).is_some_and(|name| matches(rest, name))
 }

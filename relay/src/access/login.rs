@@ -100,8 +100,8 @@ pub(crate) async fn redirect_to_page() -> impl IntoResponse {
 }
 
 /// The form's message for a token that was refused.
-pub(super) fn refusal_text(why: Refusal) -> Option<String> {
-    (why != Refusal::LogIn).then(|| format!("Not let in: {why}."))
+pub(super) fn refusal_text(why: &Refusal) -> Option<String> {
+    (*why != Refusal::LogIn).then(|| format!("Not let in: {why}."))
 }
 
 /// The requested page, relative to its folder so that a proxy may add a path prefix, and without the refused token.
@@ -119,11 +119,15 @@ pub(super) fn is_page(to: &str) -> bool {
 }
 
 pub(super) fn form(to: &str, refusal: Option<String>) -> Response {
-    let text = refusal.map(|refusal| format!("<p role=alert>{refusal}</p>")).unwrap_or_default();
+    let text = refusal.map(|refusal| format!("<p role=alert>{}</p>", in_html(&refusal))).unwrap_or_default();
     let headers =
         [(CONTENT_TYPE, "text/html; charset=utf-8"), (WWW_AUTHENTICATE, "Cookie"), (CACHE_CONTROL, "no-store")];
-    let to = to.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
-    (StatusCode::UNAUTHORIZED, headers, FORM.replace(WRONG, &text).replace(TO, &to)).into_response()
+    (StatusCode::UNAUTHORIZED, headers, FORM.replace(WRONG, &text).replace(TO, &in_html(to))).into_response()
+}
+
+/// Escapes text for HTML, also within a quoted attribute.
+fn in_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
 }
 
 pub(super) fn busy() -> Response {

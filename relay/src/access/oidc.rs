@@ -1,5 +1,6 @@
-//! Verifies tokens of an identity provider (OpenID Connect Core 1.0, section 2; Cloudflare Access). A valid token allows every
-//! stream, as the password does. The relay performs no sign-in; a proxy or a program sends the token.
+//! Verifies tokens of an identity provider (OpenID Connect Core 1.0, section 2; Cloudflare Access). Rules decide by the claims of
+//! a valid token which streams it allows ([`allow`]); without rules, it allows every stream, as the password does. The relay
+//! performs no sign-in; a proxy or a program sends the token.
 //!
 //! | location | sender |
 //! | --- | --- |
@@ -7,11 +8,13 @@
 //! | the cookie `CF_Authorization` | a browser that has signed in at Cloudflare |
 //! | `Authorization: Bearer` (RFC 6750) | other proxies, programs, WHEP |
 //!
-//! A valid token is signed by one of the provider's keys ([`keys`], [`known`]). It names this issuer, this audience and a time
+//! A valid token is signed by one of the provider's keys ([`keys`], [`jwks_cache`]). It names this issuer, this audience and a time
 //! that has not expired (RFC 7519, section 4.1). The relay stores nothing of it.
 
+mod allow;
 mod jwks_cache;
 mod keys;
+mod refused_subjects;
 mod source;
 
 use std::sync::Arc;
@@ -19,7 +22,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{AlgorithmFamily, Validation};
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -29,6 +32,8 @@ use crate::config::{KeySource, Oidc};
 use jwks_cache::JwksCache;
 use keys::Key;
 
+pub(super) use allow::{AllowRules, MatchedClaim};
+pub(super) use refused_subjects::RefusedSubjects;
 pub use source::KeysError;
 
 /// Cloudflare Access's names of the header and the cookie ("Validate JWTs" in its documentation).
@@ -37,24 +42,17 @@ const COOKIE: &str = "CF_Authorization";
 /// Tolerated difference between the provider's clock and this machine's, in seconds.
 const LEEWAY: u64 = 30;
 
-/// The claims of a token, besides issuer and audience.
-#[derive(Deserialize)]
-struct OidcClaims {
-    /// Expiry in seconds since 1970, possibly with a fraction (RFC 7519, section 2, `NumericDate`).
-    exp: f64,
-    /// Start of validity, likewise.
-    nbf: Option<f64>,
-    /// The person, for the access log.
-    sub: Option<String>,
-}
+/// The claims of a token, by name.
+type Claims = Map<String, Value>;
 
 /// A valid token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct OidcIdentity {
     /// Its expiry with the leeway, in seconds since 1970.
     pub(super) until: u64,
-    /// Its `sub`.
+    /// Its `sub`: the person, for the log.
     pub(super) subject: Option<Arc<str>>,
+    pub(super) claims: Claims,
 }
 
 /// Verifies tokens with the provider's current keys.
@@ -72,7 +70,7 @@ struct Rules {
 impl OidcVerifier {
     /// Starts a verifier that follows the provider's keys until `shutdown`.
     pub(crate) fn start(oidc: Oidc, shutdown: CancellationToken) -> Self {
-        let Oidc { issuer, audience, keys } = oidc;
+        let Oidc { issuer, audience, keys, allow: _ } = oidc;
         Self { rules: Rules { issuer, audience }, known: JwksCache::follow(keys, shutdown) }
     }
 
@@ -106,23 +104,34 @@ impl Rules {
         rules.set_audience(&[&self.audience]);
         // The caller supplies the time.
         rules.validate_exp = false;
-        let decoded = jsonwebtoken::decode::<OidcClaims>(token, &key.decoding, &rules);
-        let OidcClaims { exp, nbf, sub } = decoded.map_err(|error| refusal(error.kind()))?.claims;
-        // An out-of-range number saturates.
-        let (exp, nbf) = (exp as u64, nbf.map(|nbf| nbf as u64));
+        let decoded = jsonwebtoken::decode::<Claims>(token, &key.decoding, &rules);
+        let claims = decoded.map_err(|error| refusal(error.kind()))?.claims;
+        let exp = date(&claims, "exp")?.ok_or(Refusal::Unverified)?;
+        let nbf = date(&claims, "nbf")?;
         if exp.saturating_add(LEEWAY) <= now {
             return Err(Refusal::SignedOut);
         }
         if nbf.is_some_and(|nbf| nbf > now + LEEWAY) {
             return Err(Refusal::Early);
         }
-        Ok(OidcIdentity { until: exp.saturating_add(LEEWAY), subject: sub.map(Arc::from) })
+        let subject = claims.get("sub").and_then(allow::scalar_text).map(Arc::from);
+        Ok(OidcIdentity { until: exp.saturating_add(LEEWAY), subject, claims })
+    }
+}
+
+/// A time in seconds since 1970, which may have a fraction (RFC 7519, section 2, `NumericDate`). An out-of-range number saturates.
+fn date(claims: &Claims, name: &str) -> Result<Option<u64>, Refusal> {
+    match claims.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value.as_f64().map(|seconds| Some(seconds as u64)).ok_or(Refusal::Unverified),
     }
 }
 
 /// Errors after a valid signature name the configuration, which may be the cause.
 fn refusal(error: &ErrorKind) -> Refusal {
     match error {
+        // A token without an end is malformed for every relay.
+        ErrorKind::MissingRequiredClaim(claim) if claim == "exp" => Refusal::Unverified,
         ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience | ErrorKind::MissingRequiredClaim(_) => Refusal::NotForUs,
         _ => Refusal::Unverified,
     }

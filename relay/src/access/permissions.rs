@@ -1,7 +1,7 @@
-//! The streams that a request may see: all, or the ones that its token names.
+//! The streams that a request may see: all, or the ones that its token or its provider's claims permit.
 
 use sightline_protocol::address::Address;
-use sightline_protocol::stream::StreamName;
+use sightline_protocol::stream::{StreamName, StreamPattern};
 
 use super::PAGES;
 
@@ -13,8 +13,16 @@ const COMMON: [&str; 4] = ["/api/streams", "/api/events", "/api/time", "/api/mse
 pub(crate) enum Permissions {
     /// All streams.
     All,
-    /// Only these streams.
-    Streams(Vec<StreamName>),
+    /// Only streams that one of these patterns matches.
+    Streams(Vec<StreamPattern>),
+}
+
+impl FromIterator<StreamPattern> for Permissions {
+    /// The streams that one of the patterns matches.
+    fn from_iter<I: IntoIterator<Item = StreamPattern>>(patterns: I) -> Self {
+        let patterns: Vec<_> = patterns.into_iter().collect();
+        if patterns.iter().any(StreamPattern::is_all) { Self::All } else { Self::Streams(patterns) }
+    }
 }
 
 impl Permissions {
@@ -22,7 +30,17 @@ impl Permissions {
     pub(crate) fn cover(&self, stream: &StreamName) -> bool {
         match self {
             Self::All => true,
-            Self::Streams(names) => names.contains(stream),
+            Self::Streams(patterns) => patterns.iter().any(|pattern| pattern.matches(stream)),
+        }
+    }
+
+    /// Whether these permit all that `others` permit. Compares patterns as texts, so the answer may be no where one pattern
+    /// matches more than another.
+    pub(super) fn include(&self, others: &Self) -> bool {
+        match (self, others) {
+            (Self::All, _) => true,
+            (Self::Streams(_), Self::All) => false,
+            (Self::Streams(patterns), Self::Streams(others)) => others.iter().all(|other| patterns.contains(other)),
         }
     }
 
@@ -95,6 +113,48 @@ mod tests {
         ] {
             assert!(!yard.reach("GET", path), "{path}");
             assert!(Permissions::All.reach("GET", path), "{path}");
+        }
+    }
+
+    #[test]
+    fn pattern_permits_the_streams_that_it_matches_and_nothing_else() {
+        let studio = permissions(&["studio/*"]);
+        for name in ["studio/a", "studio/a/b", "studio/copy", "studio%2Fa", "%73tudio/a"] {
+            for (method, path) in [
+                ("GET", format!("/ws/mse/{name}")),
+                ("GET", format!("/hls/{name}/index.m3u8")),
+                ("GET", format!("/hls/{name}/copy/1.m4s")),
+                ("GET", format!("/api/streams/{name}/snapshot.jpg")),
+                ("POST", format!("/whep/{name}")),
+                ("DELETE", format!("/whep/{name}/1")),
+            ] {
+                assert!(studio.reach(method, &path), "{method} {path}");
+            }
+        }
+        for name in
+            ["studio", "studio2/a", "x/studio/a", "studio/../gate", "studio//gate", "studio%252Fa", "studio/", "*"]
+        {
+            for (method, path) in [
+                ("GET", format!("/ws/mse/{name}")),
+                ("GET", format!("/hls/{name}/index.m3u8")),
+                ("GET", format!("/api/streams/{name}/snapshot.jpg")),
+                ("POST", format!("/whep/{name}")),
+            ] {
+                assert!(!studio.reach(method, &path), "{method} {path}");
+            }
+        }
+        // The playlist's name and the session's are no part of the stream's name.
+        assert!(!studio.reach("GET", "/hls/studio/index.m3u8") && !studio.reach("DELETE", "/whep/studio/1"));
+        assert!(!studio.reach("GET", "/metrics"));
+        let names = |patterns: &[&str]| patterns.iter().map(|text| text.parse().unwrap()).collect::<Permissions>();
+        assert_eq!((names(&["yard", "*"]), names(&[])), (Permissions::All, Permissions::Streams(vec![])));
+    }
+
+    #[test]
+    fn permissions_include_those_of_their_patterns() {
+        let (both, one, none) = (permissions(&["yard", "studio/*"]), permissions(&["studio/*"]), permissions(&[]));
+        for (more, less) in [(&both, &one), (&one, &none), (&Permissions::All, &both)] {
+            assert!(more.include(less) && more.include(more) && !less.include(more), "{more:?} {less:?}");
         }
     }
 

@@ -1,7 +1,9 @@
 //! The error texts for requests that may not watch.
 
+use std::sync::Arc;
+
 /// Why a request may not watch. The text is shown instead of the video.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     /// No credentials or a wrong password; a password is configured.
     #[error("this relay asks for a password: load the page anew to log in")]
@@ -38,11 +40,23 @@ pub(crate) enum Refusal {
         "the sign-in is for something else: its issuer or its audience is not the one in the relay's configuration"
     )]
     NotForUs,
+    /// No rule of `[[oidc.allow]]` names a value of the provider's token. Says which claims the rules read, and none of their
+    /// values.
+    #[error("the sign-in permits no stream of this relay: {0}; ask the operator of the relay")]
+    NoRule(Arc<str>),
+    /// The provider's token does not permit this stream.
+    #[error("the sign-in does not permit this: ask the operator of the relay for this stream")]
+    OtherStreamOfSignIn,
 }
 
 impl Refusal {
     /// Whether the credentials were a token with a valid signature, and so not a password.
-    pub(super) fn is_of_a_token(self) -> bool {
-        matches!(self, Self::Expired | Self::Revoked | Self::Early | Self::SignedOut | Self::NotForUs)
+    pub(super) fn is_of_a_token(&self) -> bool {
+        matches!(self, Self::Expired | Self::Revoked | Self::Early | Self::SignedOut | Self::NotForUs | Self::NoRule(_))
+    }
+
+    /// Whether the client is known and may not have this. Another login would not help.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::OtherStream | Self::OtherStreamOfSignIn | Self::NoRule(_))
     }
 }

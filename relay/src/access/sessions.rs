@@ -1,11 +1,31 @@
-//! The sessions that outlast their request (WebSocket, events, WebRTC), each with its credential. A revoked credential ends its sessions.
+//! The sessions that outlast their request (WebSocket, events, WebRTC), each with its credential and what it shows. A revoked
+//! credential ends its sessions, and a changed rule those that it no longer permits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sightline_protocol::address::Address;
+use sightline_protocol::stream::StreamName;
 use tokio_util::sync::CancellationToken;
 
 use super::credential::Credential;
+use super::permissions::Permissions;
+
+/// What a session shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SessionScope {
+    /// One stream.
+    Stream(StreamName),
+    /// All that is permitted, such as a list of streams.
+    Listing(Permissions),
+}
+
+/// The credential of a session and what it shows by it.
+#[derive(Debug, Clone)]
+pub(super) struct SessionGrant {
+    pub(super) credential: Credential,
+    pub(super) scope: SessionScope,
+}
 
 /// See the [module](self). Clones share the sessions.
 #[derive(Debug, Clone, Default)]
@@ -14,7 +34,7 @@ pub(super) struct OpenSessions(Arc<Mutex<Registry>>);
 #[derive(Debug, Default)]
 struct Registry {
     next: u64,
-    open: HashMap<u64, (Credential, CancellationToken)>,
+    open: HashMap<u64, (SessionGrant, CancellationToken)>,
 }
 
 /// One session. Dropping it removes it.
@@ -27,21 +47,39 @@ pub(super) struct OpenSessionGuard {
     revoked: CancellationToken,
 }
 
+impl SessionScope {
+    /// The scope of a request.
+    pub(super) fn of(method: &str, path: &str, permissions: &Permissions) -> Self {
+        match Address::read(method, path) {
+            Ok(address) => Self::Stream(address.stream().clone()),
+            Err(_) => Self::Listing(permissions.clone()),
+        }
+    }
+
+    /// Whether `permissions` permit it.
+    pub(super) fn is_within(&self, permissions: &Permissions) -> bool {
+        match self {
+            Self::Stream(stream) => permissions.cover(stream),
+            Self::Listing(shown) => permissions.include(shown),
+        }
+    }
+}
+
 impl OpenSessions {
     /// Adds a session.
-    pub(super) fn add(&self, credential: Credential) -> OpenSessionGuard {
+    pub(super) fn add(&self, grant: SessionGrant) -> OpenSessionGuard {
         let revoked = CancellationToken::new();
         let mut registry = self.lock();
         let id = registry.next;
         registry.next += 1;
-        registry.open.insert(id, (credential, revoked.clone()));
+        registry.open.insert(id, (grant, revoked.clone()));
         OpenSessionGuard { sessions: self.clone(), id, revoked }
     }
 
-    /// Ends each session without a `valid` credential. Returns their number.
-    pub(super) fn end_unless(&self, valid: impl Fn(&Credential) -> bool) -> usize {
+    /// Ends each session without a `valid` grant. Returns their number.
+    pub(super) fn end_unless(&self, valid: impl Fn(&SessionGrant) -> bool) -> usize {
         let registry = self.lock();
-        let ended = registry.open.values().filter(|(credential, _)| !valid(credential));
+        let ended = registry.open.values().filter(|(grant, _)| !valid(grant));
         ended.map(|(_, revoked)| revoked.cancel()).count()
     }
 
@@ -72,10 +110,25 @@ mod tests {
     fn revoked_credential_ends_its_sessions_and_no_other() {
         let sessions = OpenSessions::default();
         let login = |id: &str| Credential::Login { of: "a".into(), id: id.into() };
-        let [first, second, third] = ["1", "1", "2"].map(|id| sessions.add(login(id)));
-        assert_eq!(sessions.end_unless(|credential| *credential != login("1")), 2);
+        let grant = |id| SessionGrant { credential: login(id), scope: SessionScope::Listing(Permissions::All) };
+        let [first, second, third] = ["1", "1", "2"].map(|id| sessions.add(grant(id)));
+        assert_eq!(sessions.end_unless(|grant| grant.credential != login("1")), 2);
         assert!(first.revoked.is_cancelled() && second.revoked.is_cancelled() && !third.revoked.is_cancelled());
         drop((first, second, third));
         assert!(sessions.lock().open.is_empty());
+    }
+
+    #[test]
+    fn session_of_a_stream_needs_that_stream_and_a_listing_all_of_its_own() {
+        let permissions =
+            |patterns: &[&str]| patterns.iter().map(|text| text.parse().unwrap()).collect::<Permissions>();
+        let (before, fewer) = (permissions(&["studio/*", "gate"]), permissions(&["studio/a", "gate"]));
+        let scope = |path| SessionScope::of("GET", path, &before);
+        for (path, stays) in
+            [("/ws/mse/studio/a", true), ("/ws/mse/gate", true), ("/ws/mse/studio/b", false), ("/api/events", false)]
+        {
+            assert!(scope(path).is_within(&before), "{path}");
+            assert_eq!(scope(path).is_within(&fewer), stays, "{path}");
+        }
     }
 }

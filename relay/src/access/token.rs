@@ -18,6 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation};
 use serde::{Deserialize, Serialize};
+use sightline_protocol::stream::StreamPattern;
 
 use super::permissions::Permissions;
 use super::{Refusal, cookie};
@@ -29,7 +30,7 @@ const PROTOCOL: &str = "sightline.token.";
 pub(crate) const PARAMETER: &str = "token=";
 /// The longest `Max-Age` that browsers accept (RFC 6265bis, section 5.5). WebKitGTK drops a cookie with more than 2^31 seconds.
 const KEPT: u64 = 400 * 24 * 3600;
-/// Stands for all streams.
+/// The pattern of all streams.
 const ALL: &str = "*";
 
 /// The claims of a token.
@@ -43,7 +44,7 @@ struct Claims {
     /// The token's id, by which it can be revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jti: Option<String>,
-    /// Stream names, or [`ALL`]. Required, because a misspelt claim must not allow every stream.
+    /// Names and patterns of streams ([`StreamPattern`]). Required, because a misspelt claim must not allow every stream.
     streams: Vec<String>,
 }
 
@@ -106,10 +107,8 @@ impl Verifier {
         if nbf.is_some_and(|nbf| nbf > now) {
             return Err(Refusal::Early);
         }
-        let all = streams.iter().any(|name| name == ALL);
-        // An invalid name matches no stream.
-        let names = || streams.iter().filter_map(|name| name.parse().ok()).collect();
-        let permissions = if all { Permissions::All } else { Permissions::Streams(names()) };
+        // An invalid name or pattern matches no stream.
+        let permissions = streams.into_iter().filter_map(|text| StreamPattern::try_from(text).ok()).collect();
         Ok(Verified { permissions, until: exp, id: jti.map(Arc::from) })
     }
 
@@ -131,7 +130,7 @@ pub fn new_id() -> String {
     BASE64.encode(rand::random::<[u8; 12]>())
 }
 
-/// Issues the token `id` for `streams`, or for all streams if that is empty. `until` is its expiry in seconds since 1970.
+/// Issues the token `id` for `streams`, which are names and patterns, or for all streams if that is empty. `until` is its expiry in seconds since 1970.
 ///
 /// # Errors
 /// An error of the cryptography library, which is not expected.
@@ -183,8 +182,10 @@ mod tests {
         let path = issue(&key(1), &["site/cam 1/ü".to_owned()], NOW + 60, "a").unwrap();
         let permissions = granted(&path).unwrap().0;
         assert_eq!(permissions, Permissions::Streams(vec!["site/cam 1/ü".parse().unwrap()]));
-        // Only an exact stream name allows a stream.
-        let claims = ["site%2Fcam%201", "a//b", "../yard", "yard/", ""];
+        let studio = issue(&key(1), &["studio/*".to_owned()], NOW + 60, "a").unwrap();
+        assert_eq!(granted(&studio), Ok((Permissions::Streams(vec!["studio/*".parse().unwrap()]), NOW + 60)));
+        // Only a valid name or pattern allows a stream.
+        let claims = ["site%2Fcam%201", "a//b", "../yard", "yard/", "", "**", "/*", "*/"];
         let odd = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": claims }));
         assert_eq!(granted(&odd), Ok((Permissions::Streams(vec![]), NOW + 60)));
         let none = signed(&Header::default(), &serde_json::json!({ "exp": NOW + 60, "streams": [] }));

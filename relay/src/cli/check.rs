@@ -34,12 +34,13 @@ const END: Duration = Duration::from_secs(4);
 /// The note for a source without video and without an error.
 const NO_FRAME: &str = "no frame came in 20 s";
 
-/// Checks `config`: certificate, identity provider and sources. Prints the table of sources.
+/// Checks `config`: certificate, identity provider and sources. Prints its warnings and the table of sources.
 pub(super) async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     config.tls.as_ref().map(Certificate::load).transpose()?;
     if let Some(oidc) = &config.oidc {
         oidc::fetch_key_count(&oidc.keys).await?;
     }
+    config.warnings().for_each(|warning| print(&format!("warning: {warning}\n")));
     let streams = check(config, this_program()).await;
     print(&table(&streams));
     match failed(&streams).len() {

@@ -15,6 +15,7 @@ use crate::server::{Relay, ReloadedConfig};
 /// Runs the relay with `config`, which was read from `path`, and FFmpeg of this version.
 pub(super) async fn run(config: Config, ffmpeg: &str, path: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
     info!(ffmpeg, streams = config.streams.len(), "starting");
+    warn_of(&config);
     raise_descriptor_limit();
     let relay = Relay::bind(config).await?;
     let (version, scheme, address) = (env!("CARGO_PKG_VERSION"), relay.scheme(), relay.address());
@@ -37,6 +38,11 @@ fn raise_descriptor_limit() {
     }
 }
 
+/// Logs what is permitted in the configuration and probably a mistake.
+fn warn_of(config: &Config) {
+    config.warnings().for_each(|warning| warn!("{warning}"));
+}
+
 /// Streams, limits and credentials of the configuration, read again at each SIGHUP, with the files that it names. A
 /// configuration with an error changes nothing.
 fn changes_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<ReloadedConfig>> {
@@ -47,6 +53,7 @@ fn changes_on_signal(path: Option<PathBuf>) -> std::io::Result<mpsc::Receiver<Re
             service::reloading();
             match path.as_deref().map(|path| read_config(Some(path))) {
                 Some(Ok(config)) => {
+                    warn_of(&config);
                     let (credentials, applied) = (config.credentials(), CancellationToken::new());
                     let (streams, limits) = (config.streams, config.limits);
                     let change = ReloadedConfig { streams, limits, credentials, applied: applied.clone() };

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use sightline_protocol::stream::StreamName;
+use sightline_protocol::stream::{StreamName, StreamPattern};
 
 use crate::access::token;
 use crate::config::{Config, TokenKey};
@@ -17,9 +17,9 @@ const LONGEST: u64 = 3650 * 24 * 3600;
 /// Print an access token: signed with the key of access.token_key_file or SIGHTLINE_TOKEN_KEY.
 #[derive(Debug, Args)]
 pub(super) struct TokenArguments {
-    /// A stream that it is for; may be repeated [default: all streams].
+    /// A stream that it is for, or a pattern such as studio/*; may be repeated [default: all streams].
     #[arg(long = "stream", value_name = "NAME")]
-    streams: Vec<StreamName>,
+    streams: Vec<StreamPattern>,
     /// How long it is good: a number and s, m, h or d.
     #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = time)]
     time: Duration,
@@ -36,15 +36,16 @@ enum TokenError {
          `openssl rand -base64 32` makes one"
     )]
     NoKey,
-    #[error("there is no stream named {0}; the configuration has {1}")]
-    UnknownStream(StreamName, String),
+    #[error("there is no stream {relation} {0}; the configuration has {1}", relation = if .0.is_name() { "named" } else { "that matches" })]
+    UnknownStream(StreamPattern, String),
 }
 
 /// Prints a token and nothing else. Its id goes to a terminal on standard error.
 pub(super) fn run(arguments: &TokenArguments, config: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
     let config = config.map(Config::read).transpose()?;
     if let Some(config) = &config
-        && let Some(unknown) = arguments.streams.iter().find(|name| !config.streams.contains_key(*name))
+        && let Some(unknown) =
+            arguments.streams.iter().find(|pattern| !config.streams.keys().any(|name| pattern.matches(name)))
     {
         let known = config.streams.keys().map(StreamName::as_str).collect::<Vec<_>>().join(", ");
         return Err(TokenError::UnknownStream(unknown.clone(), known).into());

@@ -7,7 +7,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{ARGON2ID_IDENT, Params};
 use serde::Deserialize;
 
-use super::{ConfigError, TokenKey};
+use super::{AllowRule, ConfigError, TokenKey};
 
 /// Overrides `password_file`.
 const VARIABLE: &str = "SIGHTLINE_PASSWORD";
@@ -40,6 +40,8 @@ pub struct Credentials {
     pub token_key: Option<TokenKey>,
     /// Ids (`jti`) of access tokens that are revoked.
     pub revoked: Vec<String>,
+    /// The rules of the identity provider. `None` without a provider in the configuration.
+    pub allow: Option<Vec<AllowRule>>,
     /// Whether everyone may watch who reaches a non-loopback address.
     pub open: bool,
 }

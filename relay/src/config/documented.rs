@@ -7,11 +7,12 @@ use super::{Config, File};
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
 
 /// All tables of the file: the name in the document, and the TOML header.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 12] = [
     ("", ""),
     ("tls", "[tls]"),
     ("access", "[access]"),
     ("oidc", "[oidc]"),
+    ("oidc.allow", "[[oidc.allow]]"),
     ("metrics", "[metrics]"),
     ("ingest", "[ingest]"),
     ("webrtc", "[webrtc]"),

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use axum::http::Uri;
 use serde::Deserialize;
 
-/// An identity provider (OpenID Connect, Cloudflare Access). Its tokens allow every stream.
+use super::allow::{AllowRule, AllowSection};
+
+/// An identity provider (OpenID Connect, Cloudflare Access).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oidc {
     /// The exact `iss` claim of its tokens.
@@ -14,6 +16,8 @@ pub struct Oidc {
     pub audience: String,
     /// The location of its public keys.
     pub keys: KeySource,
+    /// The streams that its tokens permit, by their claims. Without a rule, every token permits every stream.
+    pub allow: Vec<AllowRule>,
 }
 
 /// The location of a JSON Web Key Set (RFC 7517, section 5).
@@ -32,18 +36,21 @@ pub(super) struct OidcSection {
     issuer: String,
     audience: String,
     keys: String,
+    #[serde(default)]
+    allow: Vec<AllowSection>,
 }
 
 impl OidcSection {
     pub(super) fn resolve(self) -> Result<Oidc, String> {
-        let Self { issuer, audience, keys } = self;
+        let Self { issuer, audience, keys, allow } = self;
         for (key, value) in [("issuer", &issuer), ("audience", &audience), ("keys", &keys)] {
             if value.is_empty() {
                 return Err(format!("oidc.{key} is empty; without it any token would do"));
             }
         }
         let keys = if keys.contains("://") { KeySource::Url(address(&keys)?) } else { KeySource::File(keys.into()) };
-        Ok(Oidc { issuer, audience, keys })
+        let allow = allow.into_iter().map(AllowSection::resolve).collect::<Result<_, _>>()?;
+        Ok(Oidc { issuer, audience, keys, allow })
     }
 }
 
@@ -81,7 +88,8 @@ mod tests {
     use super::*;
 
     fn resolved(keys: &str) -> Result<Oidc, String> {
-        OidcSection { issuer: "https://id.example.org".into(), audience: "a".into(), keys: keys.into() }.resolve()
+        let (issuer, audience) = ("https://id.example.org".into(), "a".into());
+        OidcSection { issuer, audience, keys: keys.into(), allow: Vec::new() }.resolve()
     }
 
     #[test]

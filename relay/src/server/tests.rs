@@ -26,6 +26,7 @@ mod hosts;
 mod http2;
 mod http2_attacks;
 mod http2_limits;
+mod identity;
 mod logins;
 mod operation;
 mod outside;

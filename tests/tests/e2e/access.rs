@@ -244,6 +244,9 @@ fn minted_token_works_in_the_address() {
         assert!(printed.lines().count() == 1 && token.matches('.').count() == 2, "{printed}");
         let error = issue(with(&["--stream", "none"]), None).await.expect_err("there is none");
         assert!(error.contains("no stream named none") && error.contains("cam"), "{error}");
+        let error = issue(with(&["--stream", "none/*"]), None).await.expect_err("there is none");
+        assert!(error.contains("no stream that matches none/*; the configuration has cam"), "{error}");
+        let pattern = issue(with(&["--stream", "c*"]), None).await.expect("a token");
         let error = issue(with(&["--for", "soon"]), None).await.expect_err("no time");
         assert!(error.contains("30m"), "{error}");
         let error = issue(vec![], None).await.expect_err("no key");
@@ -253,6 +256,8 @@ fn minted_token_works_in_the_address() {
         let relay = Setup::config(camera.config()).env("SIGHTLINE_TOKEN_KEY", KEY).start().await;
         let url = relay.url(&format!("/hls/cam/index.m3u8?token={token}"));
         let wrong = relay.url(&format!("/hls/other/index.m3u8?token={token}"));
+        let listed = ask(&relay, "GET", &format!("/api/streams?token={}", pattern.trim_end()), &[], "").await;
+        assert_eq!(names(&listed), [CAM.path]);
         let (read, said) = ffprobe(url).await;
         assert!(read.lines().any(|line| line.starts_with("10")), "{read} {said}");
         let (read, said) = ffprobe(wrong).await;

@@ -19,6 +19,7 @@ use sightline_tests::tls::{Files, Identity};
 use sightline_tests::viewer::{PLAYS_H264, Viewer};
 
 const CAM: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
+const OTHER: Mount = Mount { path: "other", kind: Kind::H264, mark: Rgb(0xc0, 0x40, 0x20) };
 const PASSWORD: &str = "open sesame";
 const CLOUDFLARE: &str = "Cf-Access-Jwt-Assertion";
 const TEST: Duration = Duration::from_secs(120);
@@ -32,6 +33,11 @@ fn anywhere() -> SocketAddr {
 
 async fn ask(relay: &Relay, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
     send(relay.address(), method, path, headers, Vec::new()).await.expect("an answer")
+}
+
+/// A rule for this value in the claim `groups`.
+fn rule(value: &str, streams: &str) -> String {
+    format!("[[oidc.allow]]\nclaim = \"groups\"\nvalue = \"{value}\"\nstreams = [\"{streams}\"]\n")
 }
 
 /// Whether this token grants access.
@@ -269,8 +275,87 @@ fn oidc_works_beside_a_password() {
     });
 }
 
+#[test]
+fn rules_for_claims_apply_and_change_at_a_reload() {
+    within(TEST, async || {
+        let (camera, signer) = (Camera::shared(&[CAM, OTHER]).await, Signer::new("a"));
+        let provider = Provider::start(anywhere(), None, &[&signer]).await;
+        let base = format!("{}\n{}", camera.config(), config(provider.url()));
+        let with_rules =
+            |crew: &str| format!("{base}{}{}{}", rule("crew", crew), rule("guests", "oth*"), rule("x", "x/*"));
+        let mut relay = Setup::config(with_rules("c*")).start().await;
+        let warnings =
+            |relay: &Relay| relay.log().matches("the pattern \"x/*\" of the rule for groups = \"x\"").count();
+        assert_eq!(warnings(&relay), 1, "{}", relay.log());
+        let [crew, guest, none] = ["crew", "guests", "none"].map(|group| signer.sign(&with("groups", json!([group]))));
+        let mut viewers = Vec::new();
+        for (token, stream) in [(&crew, CAM.path), (&guest, OTHER.path)] {
+            let mut viewer = Viewer::with_header(&relay, stream, CLOUDFLARE, token).await;
+            viewer.play(&PLAYS_H264, VariantChoice::Auto).await;
+            viewer.take_media(3, LIVE).await;
+            viewers.push(viewer);
+        }
+        let mut refused = Viewer::with_header(&relay, OTHER.path, CLOUDFLARE, &crew).await;
+        let (message, code, _) = refused.wait_closed(SOON).await;
+        assert!(message.contains("the sign-in does not permit this") && code == Some(4403), "{message} {code:?}");
+        for _ in 0..2 {
+            let answer = ask(&relay, "GET", "/", &[(CLOUDFLARE, &none)]).await;
+            let told = "its claim groups has no value that a rule names";
+            assert!(answer.status == 403 && answer.text().contains(told), "{}", answer.text());
+        }
+        assert_eq!(relay.log().matches("sign-in refused").count(), 1, "{}", relay.log());
+
+        // A rule with a fault changes nothing.
+        relay.reload(&with_rules("c//*"));
+        let told = async || relay.log().contains("contains //; write a single /").then_some(());
+        until("the log to name the pattern", SOON, told).await;
+        relay.reload(&with_rules("none"));
+        let (message, code, _) = viewers.remove(0).wait_closed(SOON).await;
+        assert!(message.contains("was revoked") && code == Some(4403), "{message} {code:?}");
+        viewers.remove(0).take_media(20, LIVE).await;
+        assert_eq!(warnings(&relay), 2, "{}", relay.log());
+        let ended = relay.log().lines().find(|line| line.contains("viewer ended")).map(str::to_owned);
+        assert!(ended.as_ref().is_some_and(|line| line.contains("subject=somebody")), "{ended:?}");
+
+        let (_, checked) = Setup::config(with_rules("c*")).run("check", CHECK).await;
+        assert!(checked.contains("warning: oidc.allow: the pattern \"x/*\""), "{checked}");
+    });
+}
+
 mod browser {
     use super::*;
+
+    #[test]
+    fn page_of_a_limited_sign_in_shows_its_streams_alone() {
+        within(TEST, async || {
+            let (camera, signer) = (Camera::shared(&[CAM, OTHER]).await, Signer::new("a"));
+            let provider = Provider::start(anywhere(), None, &[&signer]).await;
+            let setup = Setup::config(format!("{}\n{}{}", camera.config(), config(provider.url()), rule("crew", "c*")));
+            let relay = setup.start().await;
+            let Some(crew) = proxy(&relay, &signer.sign(&with("groups", "crew"))).await else { return };
+            let Some(none) = proxy(&relay, &signer.sign(&with("groups", "none"))).await else { return };
+            Browser::each(async |browser| {
+                browser.open(&crew.url("/")).await;
+                browser.wait_live(CAM.path, LIVE).await;
+                assert_eq!(browser.streams().await, [CAM.path], "{}", browser.engine());
+                browser.open(&none.url("/")).await;
+                let told = browser.text().await;
+                assert!(told.contains("the sign-in permits no stream of this relay"), "{}: {told}", browser.engine());
+            })
+            .await;
+        });
+    }
+
+    /// A proxy that adds this token to each request, as Cloudflare's does.
+    async fn proxy(relay: &Relay, token: &str) -> Option<Nginx> {
+        let proxied = format!(
+            "location / {{ proxy_pass http://{}; proxy_http_version 1.1; proxy_set_header Host $http_host; \
+             proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; \
+             proxy_set_header {CLOUDFLARE} {token}; }}",
+            relay.address(),
+        );
+        Nginx::start(&proxied).await
+    }
 
     #[test]
     fn browsers_play_behind_a_proxy_that_signs_them_in() {
@@ -278,14 +363,7 @@ mod browser {
             let (camera, signer) = (Camera::shared(&[CAM]).await, Signer::new("a"));
             let provider = Provider::start(anywhere(), None, &[&signer]).await;
             let relay = Setup::config(format!("{}\n{}", camera.config(), config(provider.url()))).start().await;
-            let proxied = format!(
-                "location / {{ proxy_pass http://{}; proxy_http_version 1.1; proxy_set_header Host $http_host; \
-                 proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; \
-                 proxy_set_header {CLOUDFLARE} {}; }}",
-                relay.address(),
-                signer.token()
-            );
-            let Some(nginx) = Nginx::start(&proxied).await else { return };
+            let Some(nginx) = proxy(&relay, &signer.token()).await else { return };
             Browser::each(async |browser| {
                 browser.open(&relay.url("/?stream=cam&protocol=mse")).await;
                 assert!(browser.text().await.contains("requires a sign-in"), "{}", browser.engine());

@@ -174,7 +174,7 @@ const REFUSED: [(&str, &str); 11] = [
     ("a\\\\b", "contains a backslash; separate segments with /"),
     ("a\\nb", "contains the control character U+000A; remove it"),
     ("a\\u202Eb", "contains the invisible character U+202E; remove it"),
-    ("*", "stands for all streams in access tokens; choose another name"),
+    ("a*", "contains *, which stands for any text in patterns of streams; choose another name"),
 ];
 
 #[test]
@@ -190,7 +190,7 @@ fn refused_names_are_one_sentence_each() {
                 assert_eq!(text.lines().count(), 1, "{name}: {text}");
             }
         }
-        for (name, words) in [("a//b", "contains //"), ("a%2Fb", "contains %"), ("*", "stands for all streams")] {
+        for (name, words) in [("a//*", "contains //"), ("a%2Fb", "contains %"), ("a/**", "contains **")] {
             let error = token(&[name]).expect_err(name);
             assert!(error.contains("--stream") && error.contains(words), "{name}: {error}");
         }
@@ -208,7 +208,7 @@ fn refused_names_are_one_sentence_each() {
             ("a%00", "U+0000"),
             ("%E2%80%AEa", "U+202E"),
             ("a%FF", "is not UTF-8"),
-            ("*", "all streams"),
+            ("*", "stands for any text"),
             (&long, "has 129 bytes"),
         ] {
             let (message, code, _) = Viewer::v1(&relay, path).await.wait_closed(SOON).await;

@@ -149,6 +149,23 @@ fn what_is_for_others_or_not_for_now_is_refused_with_its_reason() {
     }
 }
 
+#[test]
+fn subject_may_be_a_number_or_absent() {
+    let signer = Signer::es256("a");
+    let subject = |value: Value| {
+        let token = signer.sign(&with("sub", value));
+        rules().judge(&token, &signer.key(), NOW).map(|identity| identity.subject.as_deref().map(str::to_owned))
+    };
+    assert_eq!(subject(json!("alice")), Ok(Some("alice".to_owned())));
+    assert_eq!(subject(json!(1001)), Ok(Some("1001".to_owned())));
+    for none in [json!(null), json!(1.5)] {
+        assert_eq!(subject(none.clone()), Ok(None), "{none}");
+    }
+    for malformed in [json!({ "id": 1 }), json!(["a"])] {
+        assert_eq!(subject(malformed.clone()), Err(Refusal::Unverified), "{malformed}");
+    }
+}
+
 #[tokio::test]
 async fn what_the_provider_has_not_signed_is_refused() {
     let signer = Signer::rsa("a", Algorithm::RS256);
@@ -177,9 +194,12 @@ async fn what_the_provider_has_not_signed_is_refused() {
 
     let folder = std::env::temp_dir().join(format!("sightline-keys-{}", std::process::id()));
     std::fs::write(&folder, signer.key_set()).unwrap();
-    let oidc = Oidc { issuer: ISSUER.into(), audience: AUDIENCE.into(), keys: KeySource::File(folder.clone()) };
+    let keys = KeySource::File(folder.clone());
+    let oidc = Oidc { issuer: ISSUER.into(), audience: AUDIENCE.into(), keys, allow: Vec::new() };
     let verifier = OidcVerifier::start(oidc, CancellationToken::new());
-    assert_eq!(verifier.verify(&token, NOW).await, Ok(OidcIdentity { until: NOW + 60 + LEEWAY, subject: None }));
+    let identity = verifier.verify(&token, NOW).await.unwrap();
+    assert_eq!((identity.until, identity.subject), (NOW + 60 + LEEWAY, None));
+    assert_eq!(Value::Object(identity.claims), ours());
     let [confused, decoded] = &confused;
     for token in
         ["", "..", "a.b.c", &unsigned, confused, decoded, &other, &other_algorithm, &extended, &changed, &cut, &own_key]

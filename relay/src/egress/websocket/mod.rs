@@ -34,7 +34,7 @@ use sightline_protocol::{SUBPROTOCOL, close};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
-use crate::access::{Expiry, Unauthorized};
+use crate::access::{Expiry, Subject, Unauthorized};
 use crate::egress::address::Requested;
 use crate::hub::Hub;
 use crate::limits::viewers::ViewerLimiter;
@@ -113,6 +113,7 @@ pub(crate) async fn handle(
     let client = context.viewers.client(handshake.peer(), handshake.headers());
     let foreign = handshake.foreign_origin(&context.allowed_origins);
     let running = context.sessions.token();
+    let subject = Subject::of(expiry.as_deref());
     handshake.accept(SUBPROTOCOL, move |socket| async move {
         let _running = running;
         let mut socket = Socket::new(socket, context.viewers.limits().messages_per_second);
@@ -134,6 +135,7 @@ pub(crate) async fn handle(
             let stream = stream.for_client(client);
             let acquired = context.viewers.acquire(name, client);
             let _permit = acquired.map_err(|full| ViewerFault::new(close::TOO_MANY, full.to_string()))?;
+            subject.log_start(name, "viewer started");
             if v1 { v1::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }
         };
         let ended = tokio::select! {
@@ -155,7 +157,8 @@ pub(crate) async fn handle(
         let seconds = socket.began.elapsed().as_secs_f64();
         // The log quotes and escapes the name.
         let stream = address.as_ref().map_or("", |address| address.stream().as_str());
-        info!(stream, v1, seconds, messages = socket.sent, bytes = socket.bytes, "viewer ended: {}", Escaped(&ended));
+        let (messages, bytes, subject) = (socket.sent, socket.bytes, subject.field());
+        info!(stream, v1, subject, seconds, messages, bytes, "viewer ended: {}", Escaped(&ended));
     })
 }
 

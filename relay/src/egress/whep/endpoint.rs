@@ -30,7 +30,7 @@ use super::payload::{self, Payload};
 use super::session::{self, Negotiated, WhepSession};
 use super::stun::{self, IceCredentials};
 use super::{BoundPort, address, answer, ice_links, sdp_fragment};
-use crate::access::Expiry;
+use crate::access::{Expiry, Subject};
 use crate::config::Announced;
 use crate::hub::{Hub, Stream};
 use crate::limits::permit::Permit;
@@ -146,12 +146,15 @@ impl Endpoint {
     /// Runs a session, which holds `permit` until it ends.
     fn spawn(&self, mut session: WhepSession, name: StreamName, permit: Permit) {
         let shutdown = self.shutdown.clone();
+        let subject = Subject::of(session.expiry.as_ref());
+        subject.log_start(&name, "WebRTC viewer started");
         self.tasks.spawn(async move {
             let begun = Instant::now();
             let _permit = permit;
             let ended = session.run(&shutdown).await;
-            let seconds = begun.elapsed().as_secs_f64();
-            info!(stream = name.as_str(), seconds, frames = session.sent, "WebRTC viewer ended: {}", Escaped(&ended));
+            let (seconds, subject) = (begun.elapsed().as_secs_f64(), subject.field());
+            let (stream, frames) = (name.as_str(), session.sent);
+            info!(stream, subject, seconds, frames, "WebRTC viewer ended: {}", Escaped(&ended));
         });
     }
 

@@ -51,7 +51,7 @@ pub(super) struct WhepSession {
     inbox: mpsc::Receiver<InboxMessage>,
     candidates: usize,
     /// The expiry of the token that admitted the viewer.
-    expiry: Option<Expiry>,
+    pub(super) expiry: Option<Expiry>,
     began: Instant,
     timeout: SessionTimeout,
     pacer: Pacer,

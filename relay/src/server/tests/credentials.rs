@@ -30,9 +30,15 @@ async fn log_in(relay: &TestRelay, password: &str) -> String {
     format!("Cookie: {}\r\n", cookies(&answer)[0].split(';').next().expect("a cookie"))
 }
 
-/// A plain viewer that was admitted.
-async fn watch(relay: &TestRelay, credentials: &str) -> DuplexStream {
-    let request = upgrade("/ws/mse/cam0", credentials).replace("Sec-WebSocket-Protocol: sightline.v1\r\n", "");
+/// A plain viewer of `cam0` that was admitted.
+pub(super) async fn watch(relay: &TestRelay, credentials: &str) -> DuplexStream {
+    watch_stream(relay, "cam0", credentials).await
+}
+
+/// A plain viewer of `stream` that was admitted.
+pub(super) async fn watch_stream(relay: &TestRelay, stream: &str, credentials: &str) -> DuplexStream {
+    let request =
+        upgrade(&format!("/ws/mse/{stream}"), credentials).replace("Sec-WebSocket-Protocol: sightline.v1\r\n", "");
     let mut viewer = relay.connect(CLIENT);
     viewer.write_all(request.as_bytes()).await.unwrap();
     let mut head = [0; 12];
@@ -41,13 +47,13 @@ async fn watch(relay: &TestRelay, credentials: &str) -> DuplexStream {
     viewer
 }
 
-/// Reads the catalogue's status.
-async fn asks(relay: &TestRelay, credentials: &str) -> String {
+/// The status of the catalogue.
+pub(super) async fn asks(relay: &TestRelay, credentials: &str) -> String {
     status(&relay.request("GET", "/api/streams", credentials).await).to_owned()
 }
 
 /// Asserts that the session ends now, with the reason.
-async fn assert_revoked(viewer: &mut DuplexStream) {
+pub(super) async fn assert_revoked(viewer: &mut DuplexStream) {
     let begun = Instant::now();
     let told = read_to_end(viewer).await;
     // The close frame begins with the code 4403.

@@ -2,11 +2,11 @@
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use super::identity::Provider;
 use super::logins::{PASSWORD, basic, cookies, form, key, token};
 use super::*;
-use crate::access::oidc::tests::Signer;
 use crate::access::token::issue;
-use crate::config::{KeySource, Oidc, Password};
+use crate::config::Password;
 
 /// The documentation with the table between these lines.
 const DOCUMENT: &str = include_str!("../../../../docs/access.md");
@@ -56,16 +56,6 @@ async fn status_of(
     status(&line).to_owned()
 }
 
-/// The token of an identity provider, and the provider's configuration with its keys in `file`.
-fn provider(file: std::path::PathBuf) -> (String, Oidc) {
-    let (issuer, audience, signer) = ("https://id.example", "relay", Signer::es256("a"));
-    std::fs::write(&file, signer.key_set()).expect("a file of the test's own");
-    let soon = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() + 600;
-    let token = signer.sign(&serde_json::json!({ "iss": issuer, "aud": audience, "exp": soon, "sub": "visitor" }));
-    let oidc = Oidc { issuer: issuer.into(), audience: audience.into(), keys: KeySource::File(file) };
-    (token, oidc)
-}
-
 fn bearer(stream: &str, until: u64) -> String {
     let token = issue(&key(), &[stream.to_owned()], until, "visitor").expect("a token");
     format!("Authorization: Bearer {token}\r\n")
@@ -73,10 +63,10 @@ fn bearer(stream: &str, until: u64) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn statuses_by_visitor_are_documented() {
-    let keys = std::env::temp_dir().join(format!("sightline-visitors-{}", std::process::id()));
-    let (signed_in, oidc) = provider(keys.clone());
-    let by_header = format!("Authorization: Bearer {signed_in}\r\n");
-    let by_cookie = format!("Cookie: CF_Authorization={signed_in}\r\n{FOREIGN}");
+    let provider = Provider::new("visitors");
+    let oidc = provider.oidc(&[("groups", "owners", &["*"]), ("groups", "crew", &["cam0", "studio/*"])]);
+    let by_header = |groups: &str| provider.bearer(600, &serde_json::json!({ "groups": groups }));
+    let by_cookie = by_header("owners").replace("Authorization: Bearer ", "Cookie: CF_Authorization=") + FOREIGN;
     let locked = TestRelay::with_webrtc(|config| {
         config.oidc = Some(oidc);
         config.password = Some(Password::new(PASSWORD.to_owned()));
@@ -95,6 +85,8 @@ async fn statuses_by_visitor_are_documented() {
         "token",
         "password",
         "identity provider's token",
+        "the same, by a rule for `cam0`",
+        "the same, by no rule",
         "cookie",
         "cookie, page of another site",
         "provider's cookie, page of another site",
@@ -105,7 +97,8 @@ async fn statuses_by_visitor_are_documented() {
         let request = (method, path, lines);
         let mut statuses = Vec::new();
         let tokens = [bearer("cam1", u64::MAX / 2), bearer("cam0", 1), token(60)];
-        for credentials in [String::new()].into_iter().chain(tokens).chain([basic(), by_header.clone()]) {
+        let signed_in = ["owners", "crew", "visitors"].map(by_header);
+        for credentials in [String::new()].into_iter().chain(tokens).chain([basic()]).chain(signed_in) {
             statuses.push(status_of(&locked, "relay", request, &credentials).await);
         }
         // A logout ends the login: each request has its own.
@@ -117,7 +110,6 @@ async fn statuses_by_visitor_are_documented() {
         statuses.push(status_of(&open, "evil.example", request, "").await);
         table += &format!("| {name} | {} |\n", statuses.join(" | "));
     }
-    std::fs::remove_file(keys).expect("it is there");
     let documented = DOCUMENT.split_once(MARKS[0]).and_then(|(_, rest)| rest.split_once(MARKS[1]));
     let (documented, _) = documented.expect("docs/access.md has the marks");
     assert_eq!(documented.trim(), table.trim(), "docs/access.md needs this table:\n\n{table}");

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use references::Reference;
 use serde::Deserialize;
 use sightline_protocol::stream::StreamName;
 
 pub use access::{Credentials, Password};
 pub use encoding::{Encoder, Encoding};
+pub use label::Label;
 pub use limits::Limits;
+pub use listen::parse_listen;
 pub use oidc::{KeySource, Oidc};
 pub use source::{Audio, Encode, Reader, RtspTransport, Source, SourceUrl};
 pub use tls::Tls;
@@ -20,16 +23,21 @@ pub use token::TokenKey;
 pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
+mod document;
 #[cfg(test)]
 mod documented;
 mod encoding;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod hosts;
+mod label;
 mod limits;
+mod listen;
 mod metrics;
 mod network;
 mod oidc;
+mod references;
+mod restart;
 mod source;
 mod streams;
 mod tls;
@@ -134,14 +142,14 @@ impl Config {
     /// See [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
-        let file = File::parse(&text).map_err(|(line, message)| ConfigError::Parse {
-            path: path.to_owned(),
-            line,
-            message,
-        })?;
+        let folder = path.with_file_name("");
+        let look_up = |reference: Reference<'_>| reference.look_up(&folder);
+        let (file, inserted) = document::parse::<File>(&text, &look_up)
+            .map_err(|(line, message)| ConfigError::Parse { path: path.to_owned(), line, message })?;
         let beside = |file: &Option<PathBuf>| file.as_ref().map(|file| path.with_file_name("").join(file));
         let (password_file, token_key_file) = (beside(&file.access.password_file), beside(&file.access.token_key_file));
-        let mut config = file.resolve().map_err(|message| ConfigError::Invalid(path.to_owned(), message))?;
+        let invalid = |message: String| ConfigError::Invalid(path.to_owned(), inserted.hide(&message));
+        let mut config = file.resolve().map_err(invalid)?;
         if let Some(path) = password_file {
             let password = Password::read(&path).map_err(|message| ConfigError::Password(path, message))?;
             config.password = Some(password);
@@ -150,6 +158,16 @@ impl Config {
         config.oidc = config.oidc.map(|oidc| oidc.beside(path));
         config.token_key = token_key_file.as_deref().map(TokenKey::read).transpose()?;
         Ok(config)
+    }
+
+    /// Checks the text of a configuration without the files and variables that it names.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn check_text(text: &str) -> Result<(), String> {
+        let any = |_: Reference<'_>| Ok("x".to_owned());
+        let (file, _) = document::parse::<File>(text, &any).map_err(|(_, message)| message)?;
+        file.resolve().map(drop)
     }
 
     /// The credentials, which may change while the relay runs.
@@ -176,6 +194,7 @@ impl Config {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    #[serde(deserialize_with = "listen::required")]
     listen: SocketAddr,
     tls: Option<Tls>,
     allowed_origins: Vec<String>,
@@ -263,6 +282,10 @@ struct StreamConfig {
     keep_running: bool,
     #[serde(default)]
     sub: Option<SourceUrl>,
+    #[serde(default)]
+    title: Option<label::Line>,
+    #[serde(default)]
+    group: Option<label::Line>,
 }
 
 /// Several streams of one server: `[mediamtx]`.
@@ -283,6 +306,8 @@ struct Pattern {
     keep_running: bool,
     #[serde(default)]
     sub: Option<SourceUrl>,
+    #[serde(default)]
+    group: Option<label::Line>,
 }
 
 fn yes() -> bool {
@@ -290,12 +315,10 @@ fn yes() -> bool {
 }
 
 impl File {
-    /// Parses the file. An error has its line and message.
+    /// Parses a text without references. An error has its line and message.
     fn parse(text: &str) -> Result<Self, (usize, String)> {
-        toml::from_str(text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            (before.matches('\n').count() + 1, without_values(error.message()))
-        })
+        let refuse = |_: Reference<'_>| Err("this text can have no reference".to_owned());
+        document::parse(text, &refuse).map(|(file, _)| file)
     }
 
     fn resolve(self) -> Result<Config, String> {
@@ -358,6 +381,12 @@ fn check_source(what: &str, name: &StreamName, source: &Source) -> Result<(), St
     if source.url.reveal().is_empty() {
         return Err(format!("the {what} of stream {name} is empty"));
     }
+    if source.input_options.is_empty() && source.url.lacks_scheme() {
+        return Err(format!(
+            "the {what} of stream {name} has no scheme; write rtsp:// before it, as in \
+             rtsp://user:password@192.0.2.10:554/stream1"
+        ));
+    }
     if let Some(character) = source.url.misplaced_character() {
         return Err(format!(
             "the user name or password in the {what} of stream {name} contains {character:?}, which ends it; write \
@@ -384,15 +413,6 @@ fn read_directly(name: &StreamName, source: &Source) -> Result<(), String> {
     Ok(())
 }
 
-/// The deserializer's message without the value that it quotes, which may be an address with a password: `invalid type: string
-/// "rtsp://…", expected struct StreamConfig`.
-fn without_values(message: &str) -> String {
-    match (message.find("string \""), message.rfind("\", expected")) {
-        (Some(start), Some(end)) if start < end => format!("{}a text{}", &message[..start], &message[end + 1..]),
-        _ => message.to_owned(),
-    }
-}
-
 /// Accepts a tenth of a second to a day.
 fn seconds(key: &str, value: f64) -> Result<Duration, String> {
     if (0.1..=86_400.0).contains(&value) {
@@ -415,6 +435,10 @@ impl From<StreamConfig> for Source {
             audio: stream.audio,
             keep_running: stream.keep_running,
             sub: stream.sub,
+            label: Label {
+                title: stream.title.map(label::Line::into_text),
+                group: stream.group.map(label::Line::into_text),
+            },
         }
     }
 }
@@ -439,6 +463,7 @@ impl Pattern {
             audio: self.audio,
             keep_running: self.keep_running,
             sub: self.sub.as_ref().map(|sub| sub.with_name(PLACEHOLDER, name)),
+            label: Label { title: None, group: self.group.clone().map(label::Line::into_text) },
         };
         Ok(self.streams.iter().map(|name| (name.clone(), source(name))).collect())
     }

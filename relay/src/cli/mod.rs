@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | [`serve`] | `sightline` |
 //! | [`check`] | `sightline check` |
+//! | [`import`] | `sightline import` |
 //! | [`token`] | `sightline token` |
 //! | [`password_hash`] | `sightline password-hash` |
 //! | [`packaging`] | `sightline completions`, `sightline man` |
 
 mod check;
+mod import;
 mod locate;
 mod packaging;
 mod password_hash;
@@ -25,6 +27,8 @@ use clap_complete::Shell;
 
 use crate::config::{Config, ConfigError, Password, TokenKey, parse_listen};
 use crate::ingest::ffmpeg;
+#[cfg(any(test, fuzzing))]
+pub(crate) use import::fuzz;
 use locate::{Location, TwoConfigurations};
 
 /// The last part of the help.
@@ -103,6 +107,7 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    Import(import::ImportArguments),
     Token(token::TokenArguments),
     /// Read a password from standard input and print its hash, for access.password_file or SIGHTLINE_PASSWORD.
     PasswordHash,
@@ -131,6 +136,7 @@ struct UnknownWord(PathBuf);
 pub fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     match &arguments.command {
         Some(Command::Token(token)) => token::run(token, arguments.named(None)?),
+        Some(Command::Import(import)) => import::run(import),
         Some(Command::PasswordHash) => password_hash::run(),
         Some(Command::Completions { shell }) => packaging::completions(Arguments::command(), *shell),
         Some(Command::Man { folder }) => packaging::manual(Arguments::command(), folder),

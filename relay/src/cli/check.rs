@@ -19,7 +19,7 @@ use super::locate::Location;
 use super::{LogFormat, print, this_program};
 use crate::access::oidc;
 use crate::api::catalogue::stream_info;
-use crate::config::{Config, Source};
+use crate::config::{Config, Label, Source};
 use crate::hub::rendition::{Protocol, Purpose, Rendition, Status, Subscription};
 use crate::hub::{Hub, ring};
 use crate::ingest;
@@ -94,6 +94,7 @@ async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
     let sources = sources.iter().filter_map(|(name, source)| Some((name, hub.stream(name)?, source)));
     let looks = sources.map(|(name, stream, source)| {
         ingest::start(&stream, source, &settings, &tasks, &shutdown);
+        let Label { title, group } = source.label.clone();
         async move {
             let copy = stream.rendition(Variant::Copy);
             let subscription = copy.subscribe(Purpose::View(Protocol::Plain));
@@ -101,6 +102,7 @@ async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
             // Now, and not when the slowest source has been looked at: the figures of an idle source are gone by then.
             let mut info = stream_info(name, &stream, Instant::now());
             info.state = status.to_wire(Instant::now());
+            (info.title, info.group) = (title, group);
             info
         }
     });

@@ -33,6 +33,12 @@ started=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' "$unit")
 [ -x "$work/$started" ] || die "the unit starts $started, which the package does not bring."
 grep -q "ExecStart=$started --config /etc/sightline/sightline.toml" "$unit" || die "the unit reads another configuration."
 grep -qx /etc/sightline/sightline.toml "$work/control/conffiles" || die "an upgrade would overwrite the configuration."
+# Not grep -q, which ends before its input does.
+dpkg-deb --contents "$package" | grep '^-rw-r----- .*/etc/sightline/sightline.toml$' >/dev/null ||
+    die "every account could read the configuration."
+grep -q '^User=sightline$' "$unit" || die "the unit has another account than the configuration's group."
+grep -q 'useradd --system' "$work/control/postinst" || die "nothing creates the service's account."
+grep -q 'deb-systemd-helper' "$work/control/postinst" || die "the package's postinst does not know the unit."
 grep -q '^Depends: .*ffmpeg' "$work/control/control" || die "the package does not depend on ffmpeg."
 for script in postinst prerm postrm; do [ -x "$work/control/$script" ] || die "the package lacks its $script for systemd."; done
 has usr/share/man/man1/sightline.1.gz

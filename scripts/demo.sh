@@ -5,5 +5,5 @@
 . "$(dirname "$0")/common.sh"
 
 arguments=(--listen "127.0.0.1:${PORT:-8080}")
-[ -z "${CONFIG:-}" ] || arguments+=(--config "$CONFIG")
+if [ -n "${CONFIG:-}" ]; then arguments+=(--config "$CONFIG"); else arguments+=(--demo); fi
 exec "$TARGET_DIR/release/sightline" "${arguments[@]}"

@@ -27,6 +27,12 @@ pub struct Catalogue {
 pub struct StreamInfo {
     /// The name, as used in every address.
     pub name: StreamName,
+    /// What people read instead of the name. Absent if the configuration has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The group of the stream, such as a building. Absent if the configuration has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The status of its source: of the sub stream, while the main stream is idle.
     pub state: StreamState,
     /// Whether the camera sends B-frames. Absent until the source has run.

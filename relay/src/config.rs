@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use references::Reference;
 use serde::Deserialize;
 use sightline_protocol::stream::StreamName;
 
 pub use access::{Credentials, Password};
 pub use allow::AllowRule;
 pub use encoding::{Encoder, Encoding};
+pub use label::Label;
 pub use limits::Limits;
+pub use listen::parse_listen;
 pub use oidc::{KeySource, Oidc};
 pub use source::{Audio, Encode, Reader, RtspTransport, Source, SourceUrl};
 pub use tls::Tls;
@@ -22,16 +25,21 @@ pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
 mod allow;
+mod document;
 #[cfg(test)]
 mod documented;
 mod encoding;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod hosts;
+mod label;
 mod limits;
+mod listen;
 mod metrics;
 mod network;
 mod oidc;
+mod references;
+mod restart;
 mod source;
 mod streams;
 mod tls;
@@ -136,14 +144,14 @@ impl Config {
     /// See [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
-        let file = File::parse(&text).map_err(|(line, message)| ConfigError::Parse {
-            path: path.to_owned(),
-            line,
-            message,
-        })?;
+        let folder = path.with_file_name("");
+        let look_up = |reference: Reference<'_>| reference.look_up(&folder);
+        let (file, inserted) = document::parse::<File>(&text, &look_up)
+            .map_err(|(line, message)| ConfigError::Parse { path: path.to_owned(), line, message })?;
         let beside = |file: &Option<PathBuf>| file.as_ref().map(|file| path.with_file_name("").join(file));
         let (password_file, token_key_file) = (beside(&file.access.password_file), beside(&file.access.token_key_file));
-        let mut config = file.resolve().map_err(|message| ConfigError::Invalid(path.to_owned(), message))?;
+        let invalid = |message: String| ConfigError::Invalid(path.to_owned(), inserted.hide(&message));
+        let mut config = file.resolve().map_err(invalid)?;
         if let Some(path) = password_file {
             let password = Password::read(&path).map_err(|message| ConfigError::Password(path, message))?;
             config.password = Some(password);
@@ -152,6 +160,16 @@ impl Config {
         config.oidc = config.oidc.map(|oidc| oidc.beside(path));
         config.token_key = token_key_file.as_deref().map(TokenKey::read).transpose()?;
         Ok(config)
+    }
+
+    /// Checks the text of a configuration without the files and variables that it names.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn check_text(text: &str) -> Result<(), String> {
+        let any = |_: Reference<'_>| Ok("x".to_owned());
+        let (file, _) = document::parse::<File>(text, &any).map_err(|(_, message)| message)?;
+        file.resolve().map(drop)
     }
 
     /// The credentials, which may change while the relay runs.
@@ -185,6 +203,7 @@ impl Config {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    #[serde(deserialize_with = "listen::required")]
     listen: SocketAddr,
     tls: Option<Tls>,
     allowed_origins: Vec<String>,
@@ -272,6 +291,10 @@ struct StreamConfig {
     keep_running: bool,
     #[serde(default)]
     sub: Option<SourceUrl>,
+    #[serde(default)]
+    title: Option<label::Line>,
+    #[serde(default)]
+    group: Option<label::Line>,
 }
 
 /// Several streams of one server: `[mediamtx]`.
@@ -292,6 +315,8 @@ struct Pattern {
     keep_running: bool,
     #[serde(default)]
     sub: Option<SourceUrl>,
+    #[serde(default)]
+    group: Option<label::Line>,
 }
 
 fn yes() -> bool {
@@ -299,12 +324,10 @@ fn yes() -> bool {
 }
 
 impl File {
-    /// Parses the file. An error has its line and message.
+    /// Parses a text without references. An error has its line and message.
     fn parse(text: &str) -> Result<Self, (usize, String)> {
-        toml::from_str(text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            (before.matches('\n').count() + 1, without_values(error.message()))
-        })
+        let refuse = |_: Reference<'_>| Err("this text can have no reference".to_owned());
+        document::parse(text, &refuse).map(|(file, _)| file)
     }
 
     fn resolve(self) -> Result<Config, String> {
@@ -367,6 +390,12 @@ fn check_source(what: &str, name: &StreamName, source: &Source) -> Result<(), St
     if source.url.reveal().is_empty() {
         return Err(format!("the {what} of stream {name} is empty"));
     }
+    if source.input_options.is_empty() && source.url.lacks_scheme() {
+        return Err(format!(
+            "the {what} of stream {name} has no scheme; write rtsp:// before it, as in \
+             rtsp://user:password@192.0.2.10:554/stream1"
+        ));
+    }
     if let Some(character) = source.url.misplaced_character() {
         return Err(format!(
             "the user name or password in the {what} of stream {name} contains {character:?}, which ends it; write \
@@ -393,15 +422,6 @@ fn read_directly(name: &StreamName, source: &Source) -> Result<(), String> {
     Ok(())
 }
 
-/// The deserializer's message without the value that it quotes, which may be an address with a password: `invalid type: string
-/// "rtsp://…", expected struct StreamConfig`.
-fn without_values(message: &str) -> String {
-    match (message.find("string \""), message.rfind("\", expected")) {
-        (Some(start), Some(end)) if start < end => format!("{}a text{}", &message[..start], &message[end + 1..]),
-        _ => message.to_owned(),
-    }
-}
-
 /// Accepts a tenth of a second to a day.
 fn seconds(key: &str, value: f64) -> Result<Duration, String> {
     if (0.1..=86_400.0).contains(&value) {
@@ -424,6 +444,10 @@ impl From<StreamConfig> for Source {
             audio: stream.audio,
             keep_running: stream.keep_running,
             sub: stream.sub,
+            label: Label {
+                title: stream.title.map(label::Line::into_text),
+                group: stream.group.map(label::Line::into_text),
+            },
         }
     }
 }
@@ -448,6 +472,7 @@ impl Pattern {
             audio: self.audio,
             keep_running: self.keep_running,
             sub: self.sub.as_ref().map(|sub| sub.with_name(PLACEHOLDER, name)),
+            label: Label { title: None, group: self.group.clone().map(label::Line::into_text) },
         };
         Ok(self.streams.iter().map(|name| (name.clone(), source(name))).collect())
     }

@@ -15,6 +15,7 @@
 //! | [`hls`] | names and queries | names round-trip |
 //! | [`tokens`] | tokens, in each form that a request can carry | a token grants what its patterns match by definition, and nothing else |
 //! | [`config`] | a configuration | an accepted configuration has streams |
+//! | [`import`] | another program's configuration | the output is a configuration |
 
 use std::mem::discriminant;
 
@@ -27,6 +28,7 @@ use sightline_protocol::fragment::FragmentHead;
 use sightline_protocol::message::ServerMessage;
 
 pub use crate::access::fuzz::tokens;
+pub use crate::cli::fuzz::import;
 pub use crate::config::fuzz::config;
 pub use crate::egress::hls::fuzz::hls;
 pub use crate::egress::websocket::fuzz::viewer;

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&format!("sightline: {error}"));
-            ExitCode::FAILURE
+            cli::exit_status(&*error).into()
         }
     }
 }

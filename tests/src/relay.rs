@@ -48,6 +48,11 @@ pub fn binary() -> PathBuf {
 #[derive(Debug, Clone)]
 pub struct Setup {
     config: Option<String>,
+    demo: bool,
+    /// Names and contents of other files in the relay's folder.
+    files: Vec<(String, String)>,
+    /// The last words of the command line.
+    more: Vec<String>,
     listen: String,
     /// The program and its first arguments, if it is not [`binary`].
     program: Vec<String>,
@@ -59,13 +64,21 @@ pub struct Setup {
 impl Setup {
     /// A relay with this configuration file, on a free port.
     pub fn config(toml: impl Into<String>) -> Self {
-        Self { config: Some(toml.into()), ..Self::demo() }
+        Self { config: Some(toml.into()), ..Self::bare() }
     }
 
-    /// A relay without a configuration, on a free port: the built-in demo streams.
+    /// A relay on a free port that shows the built-in demo streams.
     pub fn demo() -> Self {
+        Self { demo: true, ..Self::bare() }
+    }
+
+    /// A relay on a free port that finds its configuration by itself.
+    pub fn bare() -> Self {
         Self {
             config: None,
+            demo: false,
+            files: Vec::new(),
+            more: Vec::new(),
             listen: "127.0.0.1:0".to_owned(),
             program: Vec::new(),
             command: None,
@@ -76,7 +89,21 @@ impl Setup {
 
     /// A relay that this command line starts, with its own configuration.
     pub fn by(program: Vec<String>) -> Self {
-        Self { program, ..Self::demo() }
+        Self { program, ..Self::bare() }
+    }
+
+    /// Writes a file into the relay's folder, in which it is started.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.files.push((name.to_owned(), text.into()));
+        self
+    }
+
+    /// Adds a word to the end of the command line.
+    #[must_use]
+    pub fn argument(mut self, word: &str) -> Self {
+        self.more.push(word.to_owned());
+        self
     }
 
     /// The address to listen on.
@@ -166,7 +193,7 @@ impl Setup {
 
     fn spawn(&self, folder: &Path) -> Owned {
         let mut command = self.arguments(folder);
-        // The folder is empty: the relay finds only the given configuration.
+        // The relay finds only the files of this folder.
         command.current_dir(folder).envs(self.variables());
         Owned::start("relay", &mut command).unwrap_or_else(|e| panic!("the relay does not start: {e}"))
     }
@@ -193,7 +220,10 @@ impl Setup {
             std::fs::write(&path, config).expect("the temporary directory is writable");
             command.arg("--config").arg(path);
         }
-        command.args(self.command);
+        for (name, text) in &self.files {
+            std::fs::write(folder.join(name), text).expect("the temporary directory is writable");
+        }
+        command.args(self.demo.then_some("--demo")).args(self.command).args(&self.more);
         command
     }
 

@@ -171,6 +171,8 @@ pub struct Tile {
     pub notes: Vec<String>,
     /// The size of the video in the catalogue, used until an epoch states it.
     listed: Option<Size>,
+    /// The title in the catalogue.
+    listed_title: Option<String>,
     link: Link,
     was_connected: bool,
     source: StreamState,
@@ -203,6 +205,7 @@ impl Tile {
             history: History::default(),
             notes: Vec::new(),
             listed: None,
+            listed_title: None,
             link: Link::Connecting,
             was_connected: false,
             source: StreamState::Starting,
@@ -332,6 +335,12 @@ impl Tile {
     pub fn list(&mut self, info: &StreamInfo) {
         self.notes.clone_from(&info.notes);
         self.listed = info.variants.iter().find_map(|variant| variant.size);
+        self.listed_title.clone_from(&info.title);
+    }
+
+    /// What people read: the title, or else the name.
+    pub fn title(&self) -> &str {
+        self.listed_title.as_deref().unwrap_or(&self.name)
     }
 
     /// The aspect ratio of the video: of the current epoch, or else the catalogue's, or else the most common one.

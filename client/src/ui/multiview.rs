@@ -40,6 +40,7 @@ fn sidebar(app: &App, on_event: &Callback<Event>) -> Html {
     let on_open = on_event.reform(|_| Event::Choose(Choice::Sidebar(None)));
     let row = |tile: &Rc<state::Tile>| Row {
         name: tile.name.clone(),
+        title: tile.title().to_owned(),
         phase: tile.phase(),
         protocol: own_protocol(app, tile),
     };

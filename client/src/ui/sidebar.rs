@@ -11,6 +11,8 @@ use crate::state::{Choice, Event, Layout, Phase, Protocol, Theme};
 pub struct Row {
     /// Its name.
     pub name: String,
+    /// What people read in place of the name.
+    pub title: String,
     /// Its state.
     pub phase: Phase,
     /// The protocol selected for it alone.
@@ -135,7 +137,7 @@ fn streams(props: &SidebarProps) -> Html {
 }
 
 fn stream(props: &SidebarProps, n: usize) -> Html {
-    let Row { name, phase, protocol } = &props.rows[n];
+    let Row { name, title, phase, protocol } = &props.rows[n];
     let move_to = |other: Option<usize>, label: &str, paths| {
         let to = other.and_then(|other| props.rows.get(other)).map(|row| row.name.clone());
         let name = name.clone();
@@ -159,13 +161,13 @@ fn stream(props: &SidebarProps, n: usize) -> Html {
     html! {
         <li key={name.clone()} data-state={phase.as_str()}>
             <button class="stream-name" type="button" onclick={solo} title="One camera alone, and back">
-                <span class="dot" aria-hidden="true" /><bdi>{ name }</bdi>
+                <span class="dot" aria-hidden="true" /><bdi>{ title }</bdi>
                 <small>{ phase.label() }</small>
             </button>
             <span class="stream-controls">
-                <select aria-label={format!("Protocol of {name}")} {onchange}>{ options(choices, chosen) }</select>
-                { move_to(n.checked_sub(1), &format!("Move {name} up"), icons::UP) }
-                { move_to(Some(n + 1), &format!("Move {name} down"), icons::DOWN) }
+                <select aria-label={format!("Protocol of {title}")} {onchange}>{ options(choices, chosen) }</select>
+                { move_to(n.checked_sub(1), &format!("Move {title} up"), icons::UP) }
+                { move_to(Some(n + 1), &format!("Move {title} down"), icons::DOWN) }
             </span>
         </li>
     }

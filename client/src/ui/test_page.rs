@@ -71,9 +71,10 @@ fn form(app: &App, running: bool, on_event: &Callback<Event>) -> Html {
         })
     };
     let named = test.stream.iter().filter(|name| !app.listed.iter().any(|info| info.name == **name));
-    let names = app.listed.iter().map(|info| &info.name).chain(named);
+    let listed = app.listed.iter().map(|info| (&info.name, info.title.as_deref().unwrap_or(info.name.as_str())));
+    let names = listed.chain(named.map(|name| (name, name.as_str())));
     let streams = options(
-        names.map(|name| (name.to_string(), name.to_string())),
+        names.map(|(name, title)| (name.to_string(), title.to_owned())),
         test.stream.as_ref().map_or("", StreamName::as_str),
     );
     let variants =

@@ -197,7 +197,7 @@ impl Component for TileView {
                 class={classes!("tile", aside.then_some("tile-aside"), self.drag.moves().then_some("tile-dragged"))}
                 {style}
                 tabindex="0"
-                aria-label={format!("{}, {}", tile.name, tile.phase().label())}
+                aria-label={format!("{}, {}", tile.title(), tile.phase().label())}
                 onclick={ctx.link().callback(TileMsg::Click)}
                 ondblclick={on_solo(&act)}
                 onkeydown={on_key(&act)}
@@ -216,7 +216,7 @@ impl Component for TileView {
                 data-latency-ms={tile.age_ms.map(|ms| format!("{ms:.1}"))}
                 data-first-frame-ms={tile.first_frame_ms.map(|ms| format!("{ms:.1}"))}
             >
-                <video ref={self.video.clone()} autoplay=true muted=true playsinline=true aria-label={tile.name.clone()} />
+                <video ref={self.video.clone()} autoplay=true muted=true playsinline=true aria-label={tile.title().to_owned()} />
                 <canvas ref={self.canvas.clone()} hidden=true aria-hidden="true" />
                 if *statistics {
                     { labels::statistics(tile) }

@@ -6,6 +6,7 @@ use sightline_protocol::stream::{StreamName, Variant};
 use sightline_protocol::{SUBPROTOCOL, VERSION};
 use tokio::time::Instant;
 
+use crate::config::Label;
 use crate::hub::rendition::Status;
 use crate::hub::{Hub, Stream};
 
@@ -64,5 +65,16 @@ pub(crate) fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> S
     // A wall may read nothing but the sub stream.
     let main = stream.rendition(Variant::Copy).status();
     let status = if stream.has_sub() && main == Status::Idle { stream.rendition(Variant::Low).status() } else { main };
-    StreamInfo { name: name.clone(), state: status.to_wire(now), b_frames, notes, reader, audio, variants }
+    let Label { title, group } = stream.label().clone();
+    StreamInfo {
+        name: name.clone(),
+        title,
+        group,
+        state: status.to_wire(now),
+        b_frames,
+        notes,
+        reader,
+        audio,
+        variants,
+    }
 }

@@ -144,6 +144,8 @@ fn without_measures(stream: &StreamInfo) -> StreamInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Label;
+    use crate::hub::StreamOptions;
     use crate::hub::rendition::{Protocol, Purpose, Status};
     use crate::hub::ring::RingLimits;
     use sightline_protocol::message::OfflineReason;
@@ -174,7 +176,14 @@ mod tests {
         assert_eq!(ask(now).len(), 1);
         assert_eq!(ask(now + Duration::from_secs(2)), []);
 
-        hub.set([(name("yard"), false)]);
+        hub.set([(name("yard"), StreamOptions::default())]);
         assert!(matches!(ask(now).as_slice(), [CatalogueEvent::All(all)] if all.streams.len() == 1));
+
+        // A reload changes a title.
+        let label = Label { title: Some("Yard, north".to_owned()), group: None };
+        hub.set([(name("yard"), StreamOptions { label, ..StreamOptions::default() })]);
+        let told_now = ask(now);
+        let [CatalogueEvent::One(yard)] = told_now.as_slice() else { panic!("{told_now:?}") };
+        assert_eq!((yard.title.as_deref(), yard.group.as_deref()), (Some("Yard, north"), None));
     }
 }

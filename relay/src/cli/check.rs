@@ -2,11 +2,12 @@
 //! results.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use serde::Serialize;
 use sightline_protocol::catalogue::StreamInfo;
 use sightline_protocol::message::StreamState;
 use sightline_protocol::stream::{StreamName, Variant};
@@ -14,10 +15,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{print, this_program};
+use super::locate::Location;
+use super::{LogFormat, print, this_program};
 use crate::access::oidc;
 use crate::api::catalogue::stream_info;
-use crate::config::{Config, Source};
+use crate::config::{Config, Label, Source};
 use crate::hub::rendition::{Protocol, Purpose, Rendition, Status, Subscription};
 use crate::hub::{Hub, ring};
 use crate::ingest;
@@ -34,15 +36,45 @@ const END: Duration = Duration::from_secs(4);
 /// The note for a source without video and without an error.
 const NO_FRAME: &str = "no frame came in 20 s";
 
-/// Checks `config`: certificate, identity provider and sources. Prints its warnings and the table of sources.
-pub(super) async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+/// The result as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    /// The file; none for the demo streams.
+    configuration: Option<&'a Path>,
+    /// Whether every source shows something.
+    ok: bool,
+    /// One entry for each source.
+    streams: Vec<Checked<'a>>,
+}
+
+/// One source.
+#[derive(Serialize)]
+struct Checked<'a> {
+    ok: bool,
+    /// Why it shows nothing.
+    error: Option<String>,
+    /// As in `GET /api/streams`.
+    #[serde(flatten)]
+    info: &'a StreamInfo,
+}
+
+/// Checks `config`, which was read from `location`: certificate, identity provider and sources. Prints its warnings and a table of the
+/// sources, or JSON without warnings.
+pub(super) async fn run(
+    config: &Config,
+    location: &Location,
+    format: LogFormat,
+) -> Result<(), Box<dyn std::error::Error>> {
     config.tls.as_ref().map(Certificate::load).transpose()?;
     if let Some(oidc) = &config.oidc {
         oidc::fetch_key_count(&oidc.keys).await?;
     }
-    config.warnings().for_each(|warning| print(&format!("warning: {warning}\n")));
     let streams = check(config, this_program()).await;
-    print(&table(&streams));
+    let warnings: String = config.warnings().map(|warning| format!("warning: {warning}\n")).collect();
+    match format {
+        LogFormat::Human => print(&format!("{warnings}Checked {location}\n\n{}", table(&streams))),
+        LogFormat::Json => print(&format!("{}\n", serde_json::to_string(&report(&streams, location.file()))?)),
+    }
     match failed(&streams).len() {
         0 => Ok(()),
         failed => Err(format!("{failed} of {} sources show nothing", streams.len()).into()),
@@ -63,6 +95,7 @@ async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
     let sources = sources.iter().filter_map(|(name, source)| Some((name, hub.stream(name)?, source)));
     let looks = sources.map(|(name, stream, source)| {
         ingest::start(&stream, source, &settings, &tasks, &shutdown);
+        let Label { title, group } = source.label.clone();
         async move {
             let copy = stream.rendition(Variant::Copy);
             let subscription = copy.subscribe(Purpose::View(Protocol::Plain));
@@ -70,6 +103,7 @@ async fn check(config: &Config, relay: Option<PathBuf>) -> Vec<StreamInfo> {
             // Now, and not when the slowest source has been looked at: the figures of an idle source are gone by then.
             let mut info = stream_info(name, &stream, Instant::now());
             info.state = status.to_wire(Instant::now());
+            (info.title, info.group) = (title, group);
             info
         }
     });
@@ -105,6 +139,11 @@ async fn measure(rendition: &Rendition, mut held: Subscription) -> Status {
         Ok(status) => status,
         Err(_) => rendition.status(),
     }
+}
+
+fn report<'a>(streams: &'a [StreamInfo], configuration: Option<&'a Path>) -> Report<'a> {
+    let checked = |info: &'a StreamInfo| Checked { ok: is_live(info), error: failure(info), info };
+    Report { configuration, ok: failed(streams).is_empty(), streams: streams.iter().map(checked).collect() }
 }
 
 /// Whether the stream was live at the end of the check.
@@ -146,12 +185,16 @@ fn row(stream: &StreamInfo) -> [String; 7] {
 }
 
 fn notes(stream: &StreamInfo) -> Vec<String> {
-    let failure = match &stream.state {
+    failure(stream).into_iter().chain(stream.notes.iter().cloned()).collect()
+}
+
+/// Why the stream shows nothing, if it does not.
+fn failure(stream: &StreamInfo) -> Option<String> {
+    match &stream.state {
         StreamState::Live => None,
         StreamState::Offline { message, .. } => Some(message.clone()),
         _ => Some(NO_FRAME.to_owned()),
-    };
-    failure.into_iter().chain(stream.notes.iter().cloned()).collect()
+    }
 }
 
 /// The streams that failed.
@@ -168,6 +211,8 @@ mod tests {
     fn stream(name: &str, state: StreamState) -> StreamInfo {
         StreamInfo {
             name: name.parse().unwrap(),
+            title: None,
+            group: None,
             state,
             b_frames: None,
             notes: vec![],
@@ -213,6 +258,12 @@ roof      FAILED  -                -          -         -       -
   no frame came in 20 s
 "
         );
+        let json = serde_json::to_value(report(&streams, Some(Path::new("a.toml")))).unwrap();
+        assert_eq!((json["configuration"].as_str(), json["ok"].as_bool()), (Some("a.toml"), Some(false)));
+        let entry = |n: usize| (json["streams"][n]["ok"].as_bool(), json["streams"][n]["error"].as_str());
+        assert_eq!(entry(0), (Some(true), None));
+        assert_eq!(entry(1), (Some(false), Some("the source is offline: it refuses the password")));
+        assert_eq!(json["streams"][0]["variants"][0]["codec"], "hvc1.1.6.L93.B0");
         assert_eq!(failed(&streams).iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["entrance", "roof"]);
     }
 }

@@ -1,13 +1,13 @@
 //! `sightline token`: issues an access token, for a link or for a page of another site.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use sightline_protocol::stream::{StreamName, StreamPattern};
 
+use super::locate::Location;
 use crate::access::token;
 use crate::config::{Config, TokenKey};
 
@@ -40,9 +40,13 @@ enum TokenError {
     UnknownStream(StreamPattern, String),
 }
 
-/// Prints a token and nothing else. Its id goes to a terminal on standard error.
-pub(super) fn run(arguments: &TokenArguments, config: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
-    let config = config.map(Config::read).transpose()?;
+/// Prints a token and nothing else. Its id goes to a terminal on standard error. `named` is the configuration that the command
+/// line names.
+pub(super) fn run(arguments: &TokenArguments, named: Option<Location>) -> Result<(), Box<dyn std::error::Error>> {
+    let key = TokenKey::from_environment()?;
+    // A key of the environment needs no configuration.
+    let location = named.or_else(|| key.is_none().then(Location::find));
+    let config = location.as_ref().and_then(Location::file).map(Config::read).transpose()?;
     if let Some(config) = &config
         && let Some(unknown) =
             arguments.streams.iter().find(|pattern| !config.streams.keys().any(|name| pattern.matches(name)))
@@ -50,7 +54,7 @@ pub(super) fn run(arguments: &TokenArguments, config: Option<&Path>) -> Result<(
         let known = config.streams.keys().map(StreamName::as_str).collect::<Vec<_>>().join(", ");
         return Err(TokenError::UnknownStream(unknown.clone(), known).into());
     }
-    let key = TokenKey::from_environment()?.or(config.and_then(|config| config.token_key)).ok_or(TokenError::NoKey)?;
+    let key = key.or(config.and_then(|config| config.token_key)).ok_or(TokenError::NoKey)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let names: Vec<String> = arguments.streams.iter().map(ToString::to_string).collect();
     let id = arguments.id.clone().unwrap_or_else(token::new_id);

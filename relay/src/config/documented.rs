@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, File};
+use super::{Config, File, document};
 
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
 
@@ -35,7 +35,8 @@ fn examples() -> Vec<&'static str> {
 }
 
 fn parse(text: &str) -> Config {
-    let file = File::parse(text).unwrap_or_else(|(line, message)| panic!("line {line}: {message} in\n{text}"));
+    let parsed = document::parse::<File>(text, &|_| Ok("x".to_owned()));
+    let (file, _) = parsed.unwrap_or_else(|(line, message)| panic!("line {line}: {message} in\n{text}"));
     file.resolve().unwrap_or_else(|message| panic!("{message} in\n{text}"))
 }
 

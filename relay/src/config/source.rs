@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
@@ -9,6 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::Deserialize;
 use sightline_protocol::stream::StreamName;
 use url::Url;
+
+use super::Label;
 
 /// A stream's source in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct Source {
     pub keep_running: bool,
     /// The camera's second, smaller stream.
     pub sub: Option<SourceUrl>,
+    /// The title and the group of the stream.
+    pub label: Label,
 }
 
 impl Source {
@@ -41,6 +46,11 @@ impl Source {
     pub fn of_sub(&self) -> Option<Self> {
         let url = self.sub.clone()?;
         Some(Self { url, encode: None, audio: Audio::Off, keep_running: false, sub: None, ..self.clone() })
+    }
+
+    /// Whether both are read in the same way; their labels may differ.
+    pub fn reads_as(&self, other: &Self) -> bool {
+        Self { label: Label::default(), ..self.clone() } == Self { label: Label::default(), ..other.clone() }
     }
 
     /// The values of an input option, such as `-f`.
@@ -105,6 +115,9 @@ pub struct SourceUrl(String);
 
 /// Characters of a stream's name to percent-encode in a source's URL. MediaMTX allows the others in its paths.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/').remove(b':');
+
+/// Schemes of cameras and servers.
+const SCHEMES: [&str; 5] = ["rtsp", "rtsps", "rtmp", "http", "https"];
 
 /// Protocols that FFmpeg opens below the given address. Their addresses contain a host and a port only.
 const HARMLESS: [&str; 2] = ["tcp", "udp"];
@@ -189,12 +202,36 @@ impl SourceUrl {
         path.rsplit('/').next()?.rsplit_once('.').map(|(_, extension)| extension)
     }
 
+    /// Whether it is an address that lacks its scheme, or the `://` after it: `192.0.2.10:554/a`, `user:password@camera/a`,
+    /// `rtsp:/camera/a`. Only what can hardly be a file, a device or a filter graph is taken for one.
+    pub fn lacks_scheme(&self) -> bool {
+        if self.scheme().is_some() || self.0.starts_with(['/', '.']) {
+            return false;
+        }
+        let authority = self.0.split(['/', '?', '#']).next().unwrap_or_default();
+        let path_follows = authority.len() < self.0.len();
+        let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+        let (name, port) = host.rsplit_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
+        let has_port = port.is_some_and(|port| port.parse::<u16>().is_ok());
+        let is_scheme =
+            SCHEMES.iter().any(|scheme| name.eq_ignore_ascii_case(scheme)) && port.is_none_or(str::is_empty);
+        let is_address = name.parse::<Ipv4Addr>().is_ok() && (port.is_none() || has_port);
+        let is_login = user.is_some_and(|user| user.contains(':') && !user.contains(['=', '\'', ' ', ',']));
+        let is_name =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+        (is_scheme && path_follows) || is_address || is_login || (is_name && has_port && path_follows)
+    }
+
     /// A character in the user name or password that ends them, because it begins the path, query or fragment of an address
     /// (RFC 3986, section 3.2).
     pub fn misplaced_character(&self) -> Option<char> {
         let (_, rest) = self.0.split_once("://")?;
         let end = rest.find(['/', '?', '#'])?;
         let (before, after) = rest.split_at(end);
+        // No camera's address has a fragment, and none begins before its path.
+        if after.starts_with('#') && !before.contains('@') && after.contains('@') {
+            return Some('#');
+        }
         // What is before is a host, perhaps with a port, or a name and the beginning of a password.
         let (_, port) = before.rsplit_once(':')?;
         let is_port = before.contains('@') || before.starts_with('[') || port.bytes().all(|byte| byte.is_ascii_digit());
@@ -308,9 +345,12 @@ mod tests {
     #[test]
     fn raw_characters_in_a_password_are_found() {
         let found = |url: &str| SourceUrl::new(url).misplaced_character();
-        for (url, character) in
-            [("rtsp://admin:p#ss@cam/a", '#'), ("rtsp://admin:p/ss@cam/a", '/'), ("rtsp://admin:p?ss@cam:554/a?b", '?')]
-        {
+        for (url, character) in [
+            ("rtsp://admin:p#ss@cam/a", '#'),
+            ("rtsp://admin:12#34@cam/a", '#'),
+            ("rtsp://admin:p/ss@cam/a", '/'),
+            ("rtsp://admin:p?ss@cam:554/a?b", '?'),
+        ] {
             assert_eq!(found(url), Some(character), "{url}");
         }
         for url in [
@@ -322,6 +362,38 @@ mod tests {
             "/srv/a:b/c@d",
         ] {
             assert_eq!(found(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn address_without_its_scheme_is_found() {
+        for address in [
+            "192.0.2.10",
+            "192.0.2.10/stream1",
+            "192.0.2.10:554/stream1",
+            "camera.lan:554/stream1",
+            "admin:secret@192.0.2.10/stream1",
+            "admin:secret@camera.lan",
+            "rtsp:/192.0.2.10/stream1",
+            "rtsp//192.0.2.10/stream1",
+        ] {
+            assert!(SourceUrl::new(address).lacks_scheme(), "{address}");
+        }
+        for other in [
+            "",
+            "x",
+            "/dev/video0",
+            "cam.mp4",
+            "cams/yard.mp4",
+            "./192.0.2.10/a",
+            "pipe:0",
+            "testsrc2=s=64x36:r=25",
+            "testsrc2=s=64x36,drawtext=text='a:b@c'",
+            "concat:a.ts|b.ts",
+            "rtsp://camera/a",
+            "udp://239.0.0.1:5000",
+        ] {
+            assert!(!SourceUrl::new(other).lacks_scheme(), "{other}");
         }
     }
 

@@ -185,9 +185,17 @@ fn mistakes_are_named() {
             "[streams.a]\nsource = \"x\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"\nhsts_seconds = 99999999",
             "tls.hsts_seconds = 99999999 is out of range",
         ),
-        ("[streams.a]\nsource = \"x\"\n[metrics]\nlisten = \"9100\"", "4: invalid socket address"),
+        ("listen = 8080", "1: listen: 8080 is not an address with a port, such as \"127.0.0.1:8080\""),
+        ("listen = [\":8080\"]", "1: listen: invalid type: sequence, expected an address with a port, such as"),
+        ("[streams.a]\nsource = \"x\"\n[metrics]\nlisten = \"9100\"", "4: metrics.listen: \"9100\" is not an address"),
         ("[streams.a]\nsource = \"x\"\n[webrtc]\nudp = false\ntcp = false", "say enabled = false"),
-        ("[streams.a]\nsource = \"x\"\n[webrtc]\nlisten = \"8190\"", "4: invalid socket address"),
+        ("[streams.a]\nsource = \"x\"\n[webrtc]\nlisten = \"cams:8190\"", "4: webrtc.listen: \"cams:8190\" is not an"),
+        ("[access]\nopen = \"yes\"", "2: access.open: invalid type: a text, expected a boolean"),
+        ("[streams.a]\nencode = \"h264\"", "1: streams.a: missing field `source`"),
+        ("[streams.a]\nsource = \"u:s3cret@192.0.2.1/a\"", "source of stream a has no scheme; write rtsp://"),
+        ("[streams.a]\nsource = \"rtsp://u:1#2@192.0.2.1/a\"", "'#', which ends it; write %23"),
+        ("[streams.a]\nsource = \"x\"\ntitle = \"\"", "3: streams.a.title: the text is empty"),
+        ("[streams.a]\nsource = \"x${HOME}\"", "2: streams.a.source: "),
         ("[streams.a]\nsource = \"x\"\n[webrtc]\ncandidates = [\"cams.example.org\"]", "is not an IP address such as"),
         ("[streams.a]\nsource = \"x\"\n[webrtc]\ncandidates = [\"0.0.0.0\"]", "which nobody can reach"),
         (
@@ -198,6 +206,60 @@ fn mistakes_are_named() {
     ] {
         assert!(error(text).contains(named), "{text:?}: {}", error(text));
     }
+}
+
+#[test]
+fn addresses_to_listen_on_may_lack_their_host() {
+    let text = "listen = \":8080\"\n[metrics]\nlisten = \"localhost:9100\"\n[webrtc]\nlisten = \":8190\"\n\
+                [streams.a]\nsource = \"x\"";
+    let config = parse(text).unwrap();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.metrics_listen, Some("127.0.0.1:9100".parse().unwrap()));
+    assert_eq!(config.webrtc.listen, Some("0.0.0.0:8190".parse().unwrap()));
+}
+
+#[test]
+fn title_and_group_do_not_change_how_a_source_is_read() {
+    let text = "[streams.a]\nsource = \"x\"\ntitle = \"Front door\"\ngroup = \"House\"\n\
+                [mediamtx]\nsource = \"rtsp://m/{stream}\"\nstreams = [\"b\"]\ngroup = \"Barn\"";
+    let config = parse(text).unwrap();
+    let label = |n: usize| (config.streams[n].label.title.as_deref(), config.streams[n].label.group.as_deref());
+    assert_eq!((label(0), label(1)), ((Some("Front door"), Some("House")), (None, Some("Barn"))));
+    let plain = parse("[streams.a]\nsource = \"x\"").unwrap();
+    assert!(config.streams[0].reads_as(&plain.streams[0]) && config.streams[0] != plain.streams[0]);
+    assert!(!config.streams[0].reads_as(&config.streams[1]));
+}
+
+#[test]
+fn secrets_are_read_beside_the_configuration_and_no_error_or_debug_output_shows_them() {
+    let folder = std::env::temp_dir().join(format!("sightline-secrets-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("cam"), "S3cret\n").unwrap();
+    let read = |text: &str| {
+        let path = folder.join("relay.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path).map_err(|error| error.to_string())
+    };
+    let config = read(
+        "[streams.a]\nsource = \"rtsp://u:${file:cam}@c/a\"\nsub = \"rtsp://u:${file:cam}@c/b\"\n\
+         [[webrtc.ice_servers]]\nurl = \"turn:a\"\nusername = \"u\"\ncredential = \"${file:cam}\"",
+    )
+    .unwrap();
+    assert_eq!(config.streams[0].url.reveal(), "rtsp://u:S3cret@c/a");
+    assert_eq!(config.webrtc.ice_servers[0].credential.as_deref(), Some("S3cret"));
+    assert!(!format!("{config:?}").contains("S3cret"), "{config:?}");
+    for (text, says) in [
+        ("[oidc]\nissuer = \"a\"\naudience = \"a\"\nkeys = \"ftp://${file:cam}\"", "ftp://${file:cam}"),
+        ("listen = \"${file:cam}\"", "line 1 of the configuration"),
+        ("listen = \"${file:cam}\"", "listen: \"${file:cam}\" is not an address"),
+        ("access_log = \"${file:cam}\"", "access_log: invalid type"),
+        ("ffmpeg = \"${file:gone}\"", "ffmpeg: the file"),
+        ("ffmpeg = \"${SIGHTLINE_NOT_SET}\"", "ffmpeg: the environment variable SIGHTLINE_NOT_SET is not set"),
+    ] {
+        let error = read(&format!("{text}\n[streams.a]\nsource = \"x\"")).unwrap_err();
+        assert!(error.contains(says) && !error.contains("S3cret"), "{text}: {error}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// A message may quote the wrong line or value, which may contain a password.

@@ -1,8 +1,11 @@
 //! `[webrtc]`: the addresses for WebRTC viewers.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
+
+use super::listen;
 
 /// The configuration of WebRTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +33,8 @@ pub struct Announced {
     pub port: Option<u16>,
 }
 
-/// A STUN or TURN server.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// A STUN or TURN server. Its `Debug` output hides the password.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IceServer {
     /// `stun:`, `stuns:`, `turn:` or `turns:` (RFC 7064, RFC 7065).
@@ -40,6 +43,18 @@ pub struct IceServer {
     pub username: Option<String>,
     /// The password for TURN, sent to every viewer.
     pub credential: Option<String>,
+}
+
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, username, credential } = self;
+        let credential = credential.as_ref().map(|_| "…");
+        f.debug_struct("IceServer")
+            .field("url", url)
+            .field("username", username)
+            .field("credential", &credential)
+            .finish()
+    }
 }
 
 impl Default for Webrtc {
@@ -53,6 +68,7 @@ impl Default for Webrtc {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WebrtcSection {
     enabled: bool,
+    #[serde(deserialize_with = "listen::optional")]
     listen: Option<SocketAddr>,
     udp: bool,
     tcp: bool,

@@ -8,7 +8,7 @@ use sightline_protocol::message::Size;
 use sightline_protocol::stream::{StreamName, Variant};
 
 use crate::hub::ring::RingLimits;
-use crate::hub::{Hub, Stream};
+use crate::hub::{Hub, Stream, StreamOptions};
 
 /// Codecs of cameras.
 pub(super) const H264: &str = "avc1.42001E";
@@ -26,7 +26,7 @@ pub(super) fn stream() -> Stream {
 pub(super) fn stream_with_sub() -> Stream {
     let name: StreamName = "cam".parse().unwrap();
     let hub = Hub::new([], RingLimits::default(), false);
-    hub.set([(name.clone(), true)]);
+    hub.set([(name.clone(), StreamOptions { has_sub: true, ..StreamOptions::default() })]);
     hub.stream(&name).unwrap()
 }
 

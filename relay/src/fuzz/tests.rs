@@ -3,9 +3,10 @@ use std::path::{Path, PathBuf};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 12] = [
+const TARGETS: [(&str, Target); 13] = [
     ("codecs", super::codecs),
     ("config", super::config),
+    ("import", super::import),
     ("fmp4", super::fmp4),
     ("hls", super::hls),
     ("nal", super::nal),

@@ -19,6 +19,8 @@ use rendition::{Protocol, Rendition, Subscription};
 use ring::RingLimits;
 use source_reader::SourceReader;
 
+use crate::config::Label;
+
 /// The renditions of one stream, for one client.
 #[derive(Debug, Clone)]
 pub struct Stream {
@@ -29,6 +31,7 @@ pub struct Stream {
     has_low: bool,
     /// Whether [`Variant::Low`] is the camera's sub stream and not a transcode.
     has_sub: bool,
+    label: Arc<Label>,
     audio_buffer: Arc<AudioBuffer>,
     audio: Arc<Rendition>,
     reader: Arc<SourceReader>,
@@ -44,6 +47,7 @@ impl Stream {
             low: rendition(Variant::Low),
             has_low,
             has_sub: false,
+            label: Arc::default(),
             audio_buffer: Arc::default(),
             audio: Rendition::audio(name.clone(), limits, changes.clone()),
             reader: Arc::new(SourceReader::new(changes.clone())),
@@ -105,11 +109,25 @@ impl Stream {
         Some(self.copy.captured_from()? - self.low.captured_from()?)
     }
 
+    /// The title and the group.
+    pub fn label(&self) -> &Label {
+        &self.label
+    }
+
     /// The renditions of the offered variants.
     pub fn renditions(&self) -> impl Iterator<Item = &Arc<Rendition>> {
         let offered = Variant::ALL.into_iter().filter(|&variant| variant != Variant::Low || self.has_low());
         offered.map(|variant| self.rendition(variant))
     }
+}
+
+/// What the configuration says of a stream, besides its source.
+#[derive(Debug, Clone, Default)]
+pub struct StreamOptions {
+    /// Whether the stream has a sub stream.
+    pub has_sub: bool,
+    /// Its title and group.
+    pub label: Label,
 }
 
 /// See the [module](self).
@@ -126,18 +144,17 @@ impl Hub {
     /// A hub with idle renditions for each of `names`; `low` is offered only if `has_low`.
     pub fn new(names: impl IntoIterator<Item = StreamName>, limits: RingLimits, has_low: bool) -> Self {
         let hub = Self { limits, has_low, changes: Changes::default(), streams: RwLock::default() };
-        hub.set(names.into_iter().map(|name| (name, false)));
+        hub.set(names.into_iter().map(|name| (name, StreamOptions::default())));
         hub
     }
 
-    /// Replaces the streams, in this order, each with whether it has a sub stream. A stream that keeps its name keeps its
-    /// renditions.
-    pub fn set(&self, streams: impl IntoIterator<Item = (StreamName, bool)>) {
+    /// Replaces the streams, in this order. A stream that keeps its name keeps its renditions.
+    pub fn set(&self, streams: impl IntoIterator<Item = (StreamName, StreamOptions)>) {
         let before = self.streams();
-        let stream = |(name, has_sub): (StreamName, bool)| {
+        let stream = |(name, StreamOptions { has_sub, label }): (StreamName, StreamOptions)| {
             let stream = before.get(&name).cloned();
             let stream = stream.unwrap_or_else(|| Stream::new(&name, self.limits, self.has_low, &self.changes));
-            (name, Stream { has_sub, ..stream })
+            (name, Stream { has_sub, label: Arc::new(label), ..stream })
         };
         let streams = streams.into_iter().map(stream).collect();
         *self.streams.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(streams);

@@ -40,13 +40,15 @@ const SIGNS: &[(&str, OfflineReason, &str)] = &[
     ("no such device", OfflineReason::NotFound, NOT_FOUND),
     ("matches no streams", OfflineReason::NoVideo, "the source has no video; choose one that has"),
     ("could not find tag for codec", OfflineReason::UnsupportedCodec, UNSUPPORTED),
+    ("failed to resolve hostname", OfflineReason::Unreachable, UNRESOLVED),
+    ("failed to lookup address", OfflineReason::Unreachable, UNRESOLVED),
+    ("name or service not known", OfflineReason::Unreachable, UNRESOLVED),
+    ("name resolution", OfflineReason::Unreachable, UNRESOLVED),
     ("connection refused", OfflineReason::Unreachable, UNREACHABLE),
     ("connection timed out", OfflineReason::Unreachable, UNREACHABLE),
     ("operation timed out", OfflineReason::Unreachable, UNREACHABLE),
     ("no route to host", OfflineReason::Unreachable, UNREACHABLE),
     ("network is unreachable", OfflineReason::Unreachable, UNREACHABLE),
-    ("failed to resolve hostname", OfflineReason::Unreachable, UNREACHABLE),
-    ("name or service not known", OfflineReason::Unreachable, UNREACHABLE),
     ("error number -138 occurred", OfflineReason::Unreachable, UNREACHABLE),
 ];
 
@@ -54,6 +56,8 @@ const UNAUTHORIZED: &str = "the source refuses the user name or password; correc
 const NOT_FOUND: &str = "the source's server does not have this path; correct it in the configuration";
 const UNREACHABLE: &str =
     "the source cannot be reached; check that it is switched on and that the address in the configuration is right";
+const UNRESOLVED: &str = "the host name in the source's address does not resolve; correct it in the configuration, or check this \
+                          machine's DNS. After an unescaped @ or / in the password, the rest of it is read as the host";
 const UNSUPPORTED: &str =
     "the source's video is neither H.264 nor H.265; set `encode = \"h264\"` for this stream in the configuration";
 
@@ -99,6 +103,12 @@ pub fn diagnose_source(line: &str, source: Option<&SourceUrl>) -> Option<Diagnos
     match found.message.as_str() {
         NOT_FOUND if source.is_device() => {
             found.message = format!("there is no such device as {source}; check that it is connected, and its name");
+        }
+        NOT_FOUND if source.is_file() && !source.reveal().starts_with(['/', '.']) => {
+            found.message = format!(
+                "there is no such file as {source}; correct its name in the configuration. An address has a scheme, such as \
+                 rtsp://{source}"
+            );
         }
         NOT_FOUND if source.is_file() => {
             found.message = format!("there is no such file as {source}; correct its name in the configuration");
@@ -161,6 +171,8 @@ mod tests {
             ("[rtsp @ 0x5] method PLAY failed: 454 Session Not Found", OfflineReason::Failed),
             ("[rtsp @ 0x5] method DESCRIBE failed: 503 Service Unavailable", OfflineReason::Unreachable),
             ("[tcp @ 0x5] Connection to tcp://127.0.0.1:1 failed: Connection refused", OfflineReason::Unreachable),
+            ("[rtsp @ 0x5] Failed to resolve hostname camera: Name or service not known", OfflineReason::Unreachable),
+            ("failed to lookup address information: Name or service not known", OfflineReason::Unreachable),
             ("x264 [error]: malloc of size 21414530 failed", OfflineReason::Failed),
             ("Stream map '0:v:0' matches no streams.", OfflineReason::NoVideo),
             (
@@ -186,7 +198,10 @@ mod tests {
         let missing = "No such file or directory";
         assert!(said("/dev/video9", missing).contains("no such device as /dev/video9"));
         assert!(said("/srv/a.mp4", missing).contains("no such file as /srv/a.mp4"));
+        assert!(said("camera.lan/a", missing).contains("such as rtsp://camera.lan/a"));
+        assert!(!said("/srv/a.mp4", missing).contains("rtsp://"));
         assert_eq!(said("rtsp://camera/a", missing), NOT_FOUND);
+        assert_eq!(said("rtsp://camera/a", "Failed to resolve hostname camera"), UNRESOLVED);
         assert!(said("rtsps://camera/a", "401 Unauthorized").contains("SHA-256"));
     }
 

@@ -15,7 +15,7 @@ use tracing::info;
 use super::Settings;
 use crate::config::Source;
 use crate::hub::rendition::Status;
-use crate::hub::{Hub, Stream};
+use crate::hub::{Hub, Stream, StreamOptions};
 
 /// The streams of a configuration.
 pub type Sources = IndexMap<StreamName, Source>;
@@ -63,8 +63,10 @@ impl Supervisor {
     /// Runs `sources` from now on. Viewers of a stream with a changed source continue with the new one.
     pub(crate) async fn set(&mut self, sources: Sources) {
         let before = self.hub.streams();
-        self.hub.set(sources.iter().map(|(name, source)| (name.clone(), source.sub.is_some())));
-        let stays = |name: &StreamName, running: &mut Running| sources.get(name) == Some(&running.source);
+        self.hub.set(sources.iter().map(|(name, source)| (name.clone(), options(source))));
+        let stays = |name: &StreamName, running: &mut Running| {
+            sources.get(name).is_some_and(|source| source.reads_as(&running.source))
+        };
         let ended: Vec<_> = self.running.extract_if(|name, running| !stays(name, running)).collect();
         let (ended, names): (Vec<_>, Vec<_>) = ended.into_iter().map(|(name, running)| (running.end(), name)).unzip();
         // In parallel: an FFmpeg ends slowly if its camera does not answer.
@@ -89,6 +91,11 @@ impl Supervisor {
     pub(crate) async fn end(self) {
         join_all(self.running.into_values().map(Running::end)).await;
     }
+}
+
+/// What the hub learns of a stream's configuration.
+fn options(source: &Source) -> StreamOptions {
+    StreamOptions { has_sub: source.sub.is_some(), label: source.label.clone() }
 }
 
 fn say_gone(stream: &Stream) {

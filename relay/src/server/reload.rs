@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::check_credentials;
 use crate::access::Access;
@@ -21,6 +21,8 @@ pub struct ReloadedConfig {
     pub limits: Limits,
     /// Its credentials.
     pub credentials: Credentials,
+    /// The keys that changed and need a restart.
+    pub restart_keys: Vec<&'static str>,
     /// Cancelled when the change has been applied or refused.
     pub applied: CancellationToken,
 }
@@ -49,7 +51,8 @@ impl Reload {
     }
 
     /// Applies a change, or none of it if its credentials cannot be used.
-    pub(super) async fn apply(&mut self, ReloadedConfig { streams, limits, credentials, applied }: ReloadedConfig) {
+    pub(super) async fn apply(&mut self, change: ReloadedConfig) {
+        let ReloadedConfig { streams, limits, credentials, restart_keys, applied } = change;
         let _applied = applied.drop_guard();
         if let Err(error) = check_credentials(self.listen, &credentials, self.provider) {
             error!("the reload is rejected, the current configuration stays: {error}");
@@ -70,6 +73,10 @@ impl Reload {
         }
         self.limits.set(limits);
         self.supervisor.set(streams).await;
-        info!("streams, limits and credentials of the configuration are in force; its other keys need a restart");
+        info!("streams, limits and credentials of the configuration are in force");
+        if !restart_keys.is_empty() {
+            let keys = restart_keys.join(", ");
+            warn!(keys, "these keys changed and need a restart; until then their old values stay");
+        }
     }
 }

@@ -63,7 +63,8 @@ fn every_command_has_a_manual_page() {
     assert!(page("sightline-token.1").contains("\\-\\-stream"));
     assert!(page("sightline-password-hash.1").contains("standard input"));
     assert!(page("sightline-check.1").contains("every source"));
-    assert_eq!(std::fs::read_dir(&into).expect("it is there").count(), 5, "and nothing that is hidden");
+    assert!(page("sightline-import.1").contains("go2rtc"));
+    assert_eq!(std::fs::read_dir(&into).expect("it is there").count(), 6, "and nothing that is hidden");
 
     let nowhere = sightline(&["man", "/proc/nowhere"]);
     let told = String::from_utf8_lossy(&nowhere.stderr).into_owned();
@@ -86,9 +87,13 @@ fn systemd_unit_starts_the_packaged_binary() {
     let (program, config) = ("/usr/bin/sightline", "/etc/sightline/sightline.toml");
     assert!(unit.contains(&format!("\nExecStart={program} --config {config}\n")), "{unit}");
     let manifest = include_str!("../../../relay/Cargo.toml");
-    for asset in ["\"usr/bin/\"", "\"etc/sightline/\"", "contrib/sightline.toml"] {
+    for asset in ["\"usr/bin/\"", "[\"../contrib/sightline.toml\", \"etc/sightline/\", \"640\"]"] {
         assert!(manifest.contains(asset), "{asset}");
     }
+    // The maintainer script makes the account, and lets it read the configuration.
+    let script = include_str!("../../../contrib/debian/postinst");
+    assert!(unit.contains("\nUser=sightline\n") && script.contains("useradd --system"), "{script}");
+    assert!(script.contains(&format!("config={config}\n")) && script.contains("chmod 640 \"$config\""), "{script}");
     let verify = |path: &Path| Command::new("systemd-analyze").arg("verify").arg(path).output();
     let folder = tempfile::tempdir().expect("a temporary directory");
     let file = folder.path().join("sightline.service");

@@ -118,6 +118,27 @@ fn reload_applies_new_limits_without_closing_viewers() {
     });
 }
 
+#[test]
+fn reload_names_changed_keys_that_need_a_restart_and_no_others() {
+    within(TEST, async || {
+        let camera = Camera::shared(&[STAYS]).await;
+        let config = |more: &str| format!("{more}{}", camera.config());
+        let mut relay = Setup::config(config("")).start().await;
+        let reloads = async |relay: &Relay, count: usize| {
+            let done = async || (relay.log().matches("are in force").count() == count).then_some(());
+            until(&format!("reload {count}"), SOON, done).await;
+        };
+        // --listen overrides the key, also at a reload.
+        relay.reload(&config("listen = \":1\"\n"));
+        reloads(&relay, 1).await;
+        relay.reload(&config("access_log = true\nallowed_hosts = [\"cams.example.org\"]\n"));
+        reloads(&relay, 2).await;
+        let named = async || relay.log().contains("allowed_hosts, access_log").then_some(());
+        until("the keys to be named", SOON, named).await;
+        assert_eq!(relay.log().matches("need a restart").count(), 1, "{}", relay.log());
+    });
+}
+
 mod one_browser {
     use super::*;
 
@@ -130,8 +151,13 @@ mod one_browser {
             browser.open(&relay.url("/")).await;
             browser.wait_live(STAYS.path, START).await;
             browser.wait_live(GOES.path, START).await;
-            relay.reload(&camera.config_of([STAYS.path, COMES.path]));
+            let titled = camera
+                .config_of([STAYS.path, COMES.path])
+                .replace("[streams.comes]", "[streams.comes]\ntitle = \"Süd 2\"");
+            relay.reload(&titled);
             browser.wait_live(COMES.path, START).await;
+            let shown = async || browser.text().await.contains("Süd 2").then_some(());
+            until("the title to be shown", START, shown).await;
             let gone = async || browser.tile(GOES.path).await.is_none().then_some(());
             until("the removed stream's tile to disappear", START, gone).await;
             let mark = browser.mark(COMES.path).await;

@@ -273,10 +273,21 @@ fn aspect_is_the_video_s_or_the_catalogue_s() {
     let info = r#"{"name":"yard","state":{"state":"idle"},
         "variants":[{"variant":"copy","state":{"state":"idle"},"viewers":0,"size":{"width":720,"height":1280}}],"notes":["It has B-frames."]}"#;
     listed.list(&serde_json::from_str(info).unwrap());
-    assert_eq!((listed.aspect(), listed.notes.len()), (0.5625, 1));
+    assert_eq!((listed.aspect(), listed.notes.len(), listed.title()), (0.5625, 1, listed.name.as_str()));
     let mut nothing = copy();
     nothing.tracks[0].size = Some(Size { width: 0, height: 0 });
     assert_eq!(tile([TileEvent::Ready(nothing)]).aspect(), 16.0 / 9.0);
+}
+
+#[test]
+fn title_of_the_catalogue_replaces_the_name_until_it_goes() {
+    let mut listed = tile([]);
+    let name = listed.name.clone();
+    let info = |more: &str| format!(r#"{{"name":"yard","state":{{"state":"idle"}},"variants":[]{more}}}"#);
+    listed.list(&serde_json::from_str(&info(r#","title":"Front door","group":"House""#)).unwrap());
+    assert_eq!((listed.title(), &listed.name), ("Front door", &name));
+    listed.list(&serde_json::from_str(&info("")).unwrap());
+    assert_eq!(listed.title(), name);
 }
 
 #[test]

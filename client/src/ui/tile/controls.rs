@@ -18,7 +18,7 @@ pub(super) fn bar(tile: &Tile, solo: Option<bool>, act: &Callback<Act>) -> Html 
     let recording = tile.recording.is_some();
     let can_float = display::can_float();
     html! {
-        <div class="tile-bar" role="group" aria-label={format!("Controls of {}", tile.name)}>
+        <div class="tile-bar" role="group" aria-label={format!("Controls of {}", tile.title())}>
             { sound(tile, act) }
             if tile.stream.is_some() {
                 <span class="tile-more">
@@ -51,7 +51,7 @@ fn sound(tile: &Tile, act: &Callback<Act>) -> Html {
         if tile.audio {
             if tile.listening {
                 <input class="tile-volume" type="range" min="0" max="1" step="0.05" value={tile.volume.to_string()}
-                    aria-label={format!("Volume of {}", tile.name)} {oninput} />
+                    aria-label={format!("Volume of {}", tile.title())} {oninput} />
             }
             <button class="sign tile-speaker" type="button" {onclick} aria-label={label} title={format!("{label} (M)")}
                 aria-pressed={tile.listening.to_string()}>

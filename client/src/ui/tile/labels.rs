@@ -78,7 +78,7 @@ pub(super) fn caption(tile: &Tile) -> Html {
                 }
             </div>
             <div class="tile-pill">
-                <span class="tile-name" title={tile.name.clone()}>{ &tile.name }</span>
+                <span class="tile-name" title={tile.name.clone()}>{ tile.title() }</span>
                 if tile.listening {
                     { icon(icons::LOUD) }
                 }
@@ -100,7 +100,7 @@ pub(super) fn statistics(tile: &Tile) -> Html {
     let ages = tile.history.values(MINUTE, |sample| sample.age_ms);
     let bits = tile.history.values(MINUTE, |sample| Some(sample.bits));
     html! {
-        <div class="tile-statistics" role="group" aria-label={format!("Statistics of {}", tile.name)}>
+        <div class="tile-statistics" role="group" aria-label={format!("Statistics of {}", tile.title())}>
             <dl>
                 { for tile.statistics().into_iter().map(|(name, value)| html! { <><dt>{ name }</dt><dd>{ value }</dd></> }) }
             </dl>

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Audio, Encode, Reader, RtspTransport, SourceUrl};
+use crate::config::{Audio, Encode, Label, Reader, RtspTransport, SourceUrl};
 
 fn source(url: &str, options: &[&str]) -> Source {
     Source {
@@ -13,6 +13,7 @@ fn source(url: &str, options: &[&str]) -> Source {
         audio: Audio::Auto,
         keep_running: false,
         sub: None,
+        label: Label::default(),
     }
 }
 

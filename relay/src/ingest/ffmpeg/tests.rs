@@ -2,7 +2,7 @@ use sightline_media::nut::{SourceAudio, SourceCodec};
 use sightline_protocol::message::Size;
 
 use super::*;
-use crate::config::{Audio, Reader, SourceUrl};
+use crate::config::{Audio, Label, Reader, SourceUrl};
 
 fn source(url: &str) -> Source {
     Source {
@@ -16,6 +16,7 @@ fn source(url: &str) -> Source {
         audio: Audio::default(),
         keep_running: false,
         sub: None,
+        label: Label::default(),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Audio, Encode, SourceUrl};
+use crate::config::{Audio, Encode, Label, SourceUrl};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -15,6 +15,7 @@ fn source(url: &str, reader: Reader) -> Source {
         audio: Audio::Auto,
         keep_running: false,
         sub: None,
+        label: Label::default(),
     }
 }
 

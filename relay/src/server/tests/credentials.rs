@@ -151,6 +151,7 @@ async fn change_that_would_open_the_relay_is_refused_and_logged() {
         streams: indexmap::IndexMap::new(),
         limits: config.limits,
         credentials: changed(|_| {}),
+        restart_keys: Vec::new(),
         applied: CancellationToken::new(),
     };
     for (listen, password, says) in [
@@ -167,7 +168,11 @@ async fn change_that_would_open_the_relay_is_refused_and_logged() {
         assert_eq!((asks(&relay, "").await, asks(&relay, &basic()).await), ("401".to_owned(), "200".to_owned()));
     }
     change.credentials.password = Some(Password::new("another one".to_owned()));
+    reload.apply(change.clone()).await;
+    assert!(log.to_string().contains("are in force") && !log.to_string().contains("need a restart"), "{log}");
+    change.restart_keys = vec!["listen", "ingest.low"];
     reload.apply(change).await;
+    assert!(log.to_string().contains("need a restart") && log.to_string().contains("listen, ingest.low"), "{log}");
     assert_eq!(asks(&relay, &basic()).await, "401");
     assert_eq!(asks(&relay, &guess("another one")).await, "200");
 }

@@ -4,6 +4,7 @@ mod accessibility;
 mod bad_page;
 mod hls_players;
 mod proxies;
+mod quick_start;
 mod trunk_serve;
 mod webrtc_variant;
 mod whep_client;

@@ -52,6 +52,7 @@ pub(super) struct OidcIdentity {
     pub(super) until: u64,
     /// Its `sub`: the person, for the log.
     pub(super) subject: Option<Arc<str>>,
+    /// All of its claims, for the rules.
     pub(super) claims: Claims,
 }
 
@@ -119,7 +120,8 @@ impl Rules {
     }
 }
 
-/// A time in seconds since 1970, which may have a fraction (RFC 7519, section 2, `NumericDate`). An out-of-range number saturates.
+/// A time in seconds since 1970, which may have a fraction (RFC 7519, section 2, `NumericDate`). An out-of-range number
+/// saturates.
 fn date(claims: &Claims, name: &str) -> Result<Option<u64>, Refusal> {
     match claims.get(name) {
         None | Some(Value::Null) => Ok(None),

@@ -88,8 +88,8 @@ impl AllowRules {
     }
 }
 
-/// The claim with this name. A name with dots that is no claim's is a path into objects: `realm_access.roles`. Names within a path
-/// may have dots, too.
+/// The claim with this name. A name with dots that is no claim's is a path into objects: `realm_access.roles`. Names within a
+/// path may have dots, too.
 fn find<'a>(claims: &'a Claims, path: &str) -> Option<&'a Value> {
     let inner = |(dot, _): (usize, &str)| find(claims.get(&path[..dot])?.as_object()?, &path[dot + 1..]);
     claims.get(path).or_else(|| path.match_indices('.').find_map(inner))

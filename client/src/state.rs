@@ -198,10 +198,17 @@ impl App {
             quality: request.quality.unwrap_or_default(),
             ..TestPage::default()
         };
+        let (choice, quality) = match request.choice {
+            // The old name of the quality, which the user may change.
+            VariantChoice::Low if request.page == Page::Multiview => {
+                (VariantChoice::Auto, request.quality.or(Some(Quality::Low)))
+            }
+            choice => (choice, request.quality),
+        };
         let tiles = if named { request.streams.into_iter().map(tile_of).map(Rc::new).collect() } else { Vec::new() };
         let mut app = Self {
             page: request.page,
-            choice: request.choice,
+            choice,
             tiles,
             solo: None,
             controls: request.controls,
@@ -217,7 +224,7 @@ impl App {
             logged_out: false,
             all: !named,
             protocol: request.protocol,
-            quality: request.quality,
+            quality,
             layout: request.layout,
             statistics: request.statistics,
             other_relay: None,

@@ -281,7 +281,9 @@ impl fmt::Display for VariantReason {
             Self::BFrames => "the camera sends B-frames, which cost delay: turn them off in the camera",
             Self::SlowLink => "this connection is too slow for the full picture",
             Self::SmallSize => "the camera's sub stream, which fills this tile",
-            Self::NoLow => "this stream has no low quality: the relay's configuration gives it neither `sub` nor `ingest.low`",
+            Self::NoLow => {
+                "this stream has no low quality: the relay's configuration gives it neither `sub` nor `ingest.low`"
+            }
             Self::LowNotPlayable => "this browser cannot decode the camera's sub stream, which is the low quality",
             Self::Sound => "sound comes with the camera's main stream: mute it for the low quality",
         })

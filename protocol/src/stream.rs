@@ -87,7 +87,8 @@ impl Quality {
     /// # Errors
     /// If the value is none of [`Self::ALL`].
     pub fn in_query(query: &str) -> Result<Option<Self>, InvalidQuality> {
-        let value = query.split('&').find_map(|pair| pair.strip_prefix("quality=").or((pair == "quality").then_some("")));
+        let value =
+            query.split('&').find_map(|pair| pair.strip_prefix("quality=").or((pair == "quality").then_some("")));
         value.map(str::parse).transpose()
     }
 }

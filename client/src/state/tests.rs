@@ -152,6 +152,9 @@ fn quality_of_the_address_applies_until_the_user_selects() {
     app.apply(Event::Choose(Choice::StreamQuality("a".into(), Some(Quality::High))), 0.0);
     assert_eq!((app.tiles[0].quality, app.quality()), (Quality::High, Quality::Auto));
 
+    let app = open("/", &[("stream", "a"), ("codec", "low")]);
+    assert_eq!((app.quality(), app.tiles[0].quality, app.choice), (Quality::Low, Quality::Low, VariantChoice::Auto));
+
     let mut app = open("/test", &[("stream", "a"), ("quality", "high")]);
     app.apply(Event::Test(TestEvent::Start), 0.0);
     assert_eq!(app.tiles[0].quality, Quality::High);

@@ -157,7 +157,8 @@ mod tests {
         let hevc: VideoCodec = "hvc1.1.6.L93.90".parse().unwrap();
         let camera = CameraFormat { codec: hevc.clone(), b_frames: false };
         let case = |codec, quality| {
-            let wanted = Wanted::Choice(Choice::new(codec, quality), vec![hevc.clone(), "avc1.640034".parse().unwrap()]);
+            let wanted =
+                Wanted::Choice(Choice::new(codec, quality), vec![hevc.clone(), "avc1.640034".parse().unwrap()]);
             (wanted.select(&camera).0, wanted.allows_low())
         };
         assert_eq!(case(Auto, Quality::Auto), (Variant::Copy, true));

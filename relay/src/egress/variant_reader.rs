@@ -151,7 +151,9 @@ impl VariantReader {
         match self.sub {
             _ if !self.stream.has_low() => Some(VariantReason::NoLow),
             SubStream { is_unplayable: true, .. } if has_sub => Some(VariantReason::LowNotPlayable),
-            SubStream { has_listener: true, .. } if has_sub && self.asked.is_low_quality() => Some(VariantReason::Sound),
+            SubStream { has_listener: true, .. } if has_sub && self.asked.is_low_quality() => {
+                Some(VariantReason::Sound)
+            }
             _ => None,
         }
     }
@@ -268,7 +270,8 @@ impl VariantReader {
         let given_up = self.next.take();
         if variant == self.variant() {
             self.why = why;
-            let is_offline = |next: NextVariant| matches!(next.subscription.rendition().status(), Status::Offline { .. });
+            let is_offline =
+                |next: NextVariant| matches!(next.subscription.rendition().status(), Status::Offline { .. });
             if given_up.is_some_and(is_offline) {
                 // The viewer was told the status of a variant that it does not await any more.
                 self.status = Some(self.source.current_status());

@@ -217,7 +217,8 @@ fn unknown_quality_is_refused_with_the_allowed_values() {
         let index = relay.get("/hls/yard/index.m3u8?quality=best").await;
         assert!(index.status == 400 && index.text().contains(ALLOWED), "{}: {}", index.status, index.text());
         let before = healthy.seen().fragments;
-        until("the healthy viewer to play on", SOON, async || (healthy.seen().fragments > before + 10).then_some(())).await;
+        until("the healthy viewer to play on", SOON, async || (healthy.seen().fragments > before + 10).then_some(()))
+            .await;
         assert_eq!(healthy.seen().losses, Vec::<String>::new());
     });
 }
@@ -262,7 +263,8 @@ mod browser {
     }
 
     async fn says(browser: &Browser, quality: &str) {
-        let said = async || browser.script(QUALITY, vec![]).await.as_str().is_some_and(|text| text == quality).then_some(());
+        let said =
+            async || browser.script(QUALITY, vec![]).await.as_str().is_some_and(|text| text == quality).then_some(());
         until(&format!("{}: the statistics to say {quality:?}", browser.engine()), SOON, said).await;
     }
 
@@ -363,7 +365,8 @@ mod browser {
             browser.script("window.playing = document.querySelector('sightline-player').video", vec![]).await;
             browser.script("document.querySelector('sightline-player').setAttribute('quality', 'high')", vec![]).await;
             plays("copy").await;
-            let same = browser.script("return document.querySelector('sightline-player').video === window.playing", vec![]);
+            let same =
+                browser.script("return document.querySelector('sightline-player').video === window.playing", vec![]);
             assert_eq!(same.await, json!(true), "the same player");
         });
     }

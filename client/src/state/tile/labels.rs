@@ -85,7 +85,9 @@ impl Tile {
             (_, None) => None,
             // The choice is obeyed at the variant's next key frame.
             (Quality::High, Some((Variant::Low, _))) => Some("starting"),
-            (Quality::Low, Some((Variant::Copy | Variant::H264, why))) if !why.is_some_and(is_no_low) => Some("starting"),
+            (Quality::Low, Some((Variant::Copy | Variant::H264, why))) if !why.is_some_and(is_no_low) => {
+                Some("starting")
+            }
             (_, Some((_, why))) => why.and_then(in_few_words),
         };
         let chosen = quality_label(self.quality);
@@ -144,7 +146,9 @@ impl Tile {
                 let what: Vec<_> = what.into_iter().flatten().collect();
                 (Level::Info, format!("Epoch {}: {}.", self.epoch, what.join(" · ")))
             }
-            TileEvent::Reason(why) => (Level::Info, sentence(&format!("Quality {}: {why}", quality_label(self.quality)))),
+            TileEvent::Reason(why) => {
+                (Level::Info, sentence(&format!("Quality {}: {why}", quality_label(self.quality))))
+            }
             TileEvent::Presented { first_frame_ms: Some(ms) } => {
                 (Level::Info, format!("First frame after {ms:.0} ms."))
             }

@@ -355,7 +355,9 @@ fn statistics_name_the_quality_and_what_decided_it() {
     assert_eq!(value(&Tile::new(name("yard"))), "Auto");
     assert_eq!(value(&tile), "Auto · main stream");
     let low = |why| TileEvent::Ready(ready(Variant::Low, why, "avc1.42C01F"));
-    for (why, words) in [(VariantReason::SmallSize, "Auto · small tile"), (VariantReason::SlowLink, "Auto · slow connection")] {
+    for (why, words) in
+        [(VariantReason::SmallSize, "Auto · small tile"), (VariantReason::SlowLink, "Auto · slow connection")]
+    {
         tile.apply(low(why), 0.0);
         assert_eq!(value(&tile), words);
     }

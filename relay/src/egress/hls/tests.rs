@@ -108,8 +108,7 @@ async fn quality_limits_the_offered_variants() {
     let rendition = packagers.stream.rendition(Variant::Copy);
     rendition.start_epoch((*media_of::init()).clone());
     media_of::fragments(30, 0.0).for_each(|fragment| rendition.publish(fragment, clock::unix_ms()));
-    for (quality, copy, low) in
-        [(Quality::Auto, true, true), (Quality::High, true, false), (Quality::Low, false, true)]
+    for (quality, copy, low) in [(Quality::Auto, true, true), (Quality::High, true, false), (Quality::Low, false, true)]
     {
         let text = text(index(&packagers, 360, quality, None).await).await;
         assert_eq!((text.contains("copy/"), text.contains("low/")), (copy, low), "{quality:?}: {text}");

@@ -106,7 +106,8 @@ async fn quality_limits_the_offered_variants() {
     let context = context();
     let packagers = context.stream(&"cam".parse().unwrap()).unwrap();
     let rendition = packagers.stream.rendition(Variant::Copy);
-    rendition.start_epoch((*media_of::init()).clone());
+    let size = Some(sightline_protocol::message::Size { width: 1920, height: 1080 });
+    rendition.start_epoch(InitSegment { size, ..(*media_of::init()).clone() });
     media_of::fragments(30, 0.0).for_each(|fragment| rendition.publish(fragment, clock::unix_ms()));
     for (quality, copy, low) in [(Quality::Auto, true, true), (Quality::High, true, false), (Quality::Low, false, true)]
     {

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::egress::select::Choice;
-use crate::egress::test_stream::{H264, H265, publish, start_epoch, stream, stream_with_sub};
+use crate::egress::test_stream::{H264, H265, publish, start_epoch, stream, stream_with_sub, stream_without_low};
 
 fn reader(stream: &Stream, wanted: Wanted) -> VariantReader {
     let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
@@ -259,14 +259,12 @@ fn quality_changes_at_a_key_frame_and_high_ignores_size_and_link() {
 
 #[test]
 fn missing_low_quality_is_replaced_with_its_reason() {
-    let name: sightline_protocol::stream::StreamName = "cam".parse().unwrap();
-    let hub = crate::hub::Hub::new([name.clone()], crate::hub::ring::RingLimits::default(), false);
-    let without = hub.stream(&name).unwrap();
     for (wanted, why) in [
         (in_quality(Quality::Low), VariantReason::NoLow),
         // Clients that know no quality know no such reason.
         (plays_h264(VariantChoice::Low), VariantReason::Untouched),
     ] {
+        let without = stream_without_low();
         let mut reader = reader(&without, wanted);
         start_epoch(&without, Variant::Copy, H264, false);
         publish(&without, Variant::Copy, 0, true);

@@ -181,8 +181,10 @@ fn stream(props: &SidebarProps, n: usize) -> Html {
     let protocols = std::iter::once((String::new(), "like all".to_owned()))
         .chain(Protocol::ALL.map(|protocol| (protocol.as_str().to_owned(), protocol.to_string())));
     let protocols = options(protocols, protocol.map(Protocol::as_str).unwrap_or_default());
-    let qualities = std::iter::once((String::new(), "like all".to_owned()))
-        .chain(Quality::ALL.map(|quality| (quality.as_str().to_owned(), quality_label(quality).to_owned())));
+    // Beside the protocol's "Auto", a bare "Auto" would be ambiguous.
+    let qualities = std::iter::once((String::new(), "quality like all".to_owned())).chain(
+        Quality::ALL.map(|quality| (quality.as_str().to_owned(), format!("{} quality", quality_label(quality)))),
+    );
     let qualities = options(qualities, quality.map(Quality::as_str).unwrap_or_default());
     let quality_title = Quality::ALL.map(|quality| format!("{}: {}", quality_label(quality), quality_hint(quality)));
     html! {

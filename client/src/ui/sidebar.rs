@@ -182,7 +182,7 @@ fn stream(props: &SidebarProps, n: usize) -> Html {
         .chain(Protocol::ALL.map(|protocol| (protocol.as_str().to_owned(), protocol.to_string())));
     let protocols = options(protocols, protocol.map(Protocol::as_str).unwrap_or_default());
     // Beside the protocol's "Auto", a bare "Auto" would be ambiguous.
-    let qualities = std::iter::once((String::new(), "quality like all".to_owned())).chain(
+    let qualities = std::iter::once((String::new(), "Quality: all".to_owned())).chain(
         Quality::ALL.map(|quality| (quality.as_str().to_owned(), format!("{} quality", quality_label(quality)))),
     );
     let qualities = options(qualities, quality.map(Quality::as_str).unwrap_or_default());

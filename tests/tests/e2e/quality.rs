@@ -6,7 +6,7 @@ use serde_json::json;
 use sightline_protocol::close;
 use sightline_protocol::message::{ClientMessage, Play, ServerMessage, Size, TrackKind, VariantReason};
 use sightline_protocol::stream::{Quality, Variant, VariantChoice};
-use sightline_tests::browser::{Browser, Engine, Rgb, Tile, TileState};
+use sightline_tests::browser::{Browser, Engine, Rgb, Tile, TileState, WALL};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http;
 use sightline_tests::peer::Peer;
@@ -287,13 +287,14 @@ mod browser {
             let relay = relay(&camera).await;
             Browser::each(async |browser| {
                 let engine = browser.engine();
+                browser.resize(WALL).await;
                 browser.open(&relay.url("/?protocol=mse&statistics")).await;
                 browser.wait_live("yard", START).await;
                 browser.key(&[], 'b').await;
-                says(browser, "Auto · main stream").await;
+                says(browser, "Auto · main").await;
                 let opened = browser.script(OPENED, vec![]).await;
                 switches(browser).await;
-                says(browser, "High · main stream").await;
+                says(browser, "High · main").await;
                 browser.screenshot(&format!("quality-{engine}")).await;
                 assert_eq!(browser.script(OPENED, vec![]).await, opened, "{engine}: the same connection");
                 // The setting persists. That of all streams does not replace it.
@@ -326,6 +327,7 @@ mod browser {
                 (Engine::Firefox, "hls"),
             ] {
                 let Some(browser) = Browser::start(engine).await else { continue };
+                browser.resize(WALL).await;
                 browser.open(&relay.url(&format!("/?protocol={protocol}&statistics"))).await;
                 browser.wait_live("yard", START).await;
                 browser.key(&[], 'b').await;

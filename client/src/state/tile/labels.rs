@@ -209,13 +209,13 @@ fn is_no_low(why: VariantReason) -> bool {
 fn in_few_words(why: VariantReason) -> Option<&'static str> {
     Some(match why {
         VariantReason::Requested => return None,
-        VariantReason::Untouched => "main stream",
-        VariantReason::NotPlayable => "codec not playable",
+        VariantReason::Untouched => "main",
+        VariantReason::NotPlayable => "codec",
         VariantReason::BFrames => "B-frames",
-        VariantReason::SlowLink => "slow connection",
+        VariantReason::SlowLink => "slow link",
         VariantReason::SmallSize => "small tile",
-        VariantReason::NoLow => "no low quality",
-        VariantReason::LowNotPlayable => "sub stream not playable",
+        VariantReason::NoLow => "no low",
+        VariantReason::LowNotPlayable => "not playable",
         VariantReason::Sound => "sound is on",
     })
 }

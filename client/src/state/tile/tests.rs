@@ -353,10 +353,9 @@ fn statistics_name_the_quality_and_what_decided_it() {
     let mut tile = tile(live());
     let value = |tile: &Tile| tile.statistics().into_iter().find(|(name, _)| *name == "Quality").unwrap().1;
     assert_eq!(value(&Tile::new(name("yard"))), "Auto");
-    assert_eq!(value(&tile), "Auto · main stream");
+    assert_eq!(value(&tile), "Auto · main");
     let low = |why| TileEvent::Ready(ready(Variant::Low, why, "avc1.42C01F"));
-    for (why, words) in
-        [(VariantReason::SmallSize, "Auto · small tile"), (VariantReason::SlowLink, "Auto · slow connection")]
+    for (why, words) in [(VariantReason::SmallSize, "Auto · small tile"), (VariantReason::SlowLink, "Auto · slow link")]
     {
         tile.apply(low(why), 0.0);
         assert_eq!(value(&tile), words);
@@ -364,11 +363,11 @@ fn statistics_name_the_quality_and_what_decided_it() {
     tile.quality = Quality::High;
     assert_eq!(value(&tile), "High · starting", "the main stream has no key frame yet");
     tile.apply(TileEvent::Ready(copy()), 0.0);
-    assert_eq!(value(&tile), "High · main stream");
+    assert_eq!(value(&tile), "High · main");
     tile.quality = Quality::Low;
     assert_eq!(value(&tile), "Low · starting");
     tile.apply(TileEvent::Reason(VariantReason::NoLow), 0.0);
-    assert_eq!(value(&tile), "Low · no low quality");
+    assert_eq!(value(&tile), "Low · no low");
     let label = tile.codec_label().unwrap();
     assert!(label.starts_with("H.265 · untouched — this stream has no low quality"), "{label}");
     let (_, line) = tile.log_line(&TileEvent::Reason(VariantReason::NoLow)).unwrap();

@@ -1,4 +1,4 @@
-// <sightline-player src token stream protocol codec muted stats controls>: one live camera in any page.
+// <sightline-player src token stream protocol codec quality muted stats controls>: one live camera in any page.
 //
 //   <script type="module" src="https://relay.example/sightline-player.js"></script>
 //   <sightline-player stream="yard"></sightline-player>
@@ -10,7 +10,7 @@ import init, { EmbeddedPlayer } from "./CLIENT_JS";
 
 const RELAY = new URL("./", import.meta.url).href;
 const loaded = init({ module_or_path: new URL("./CLIENT_WASM", import.meta.url) });
-const CHANGE_IN_PLACE = ["protocol", "muted", "stats", "controls"];
+const CHANGE_IN_PLACE = ["protocol", "quality", "muted", "stats", "controls"];
 const NEED_ANOTHER = ["src", "token", "stream", "codec"];
 
 class SightlinePlayer extends HTMLElement {
@@ -109,6 +109,7 @@ class SightlinePlayer extends HTMLElement {
       stream: text("stream").normalize(),
       protocol: text("protocol"),
       codec: text("codec"),
+      quality: text("quality"),
       muted: text("muted") !== "false",
       stats: this.hasAttribute("stats"),
       controls: text("controls") !== "none",

@@ -16,7 +16,7 @@
 
 use std::rc::Rc;
 
-use sightline_protocol::stream::{StreamName, VariantChoice};
+use sightline_protocol::stream::{Quality, StreamName, VariantChoice};
 use web_sys::{HtmlCanvasElement, HtmlVideoElement};
 
 use crate::browser::Relay;
@@ -62,6 +62,8 @@ pub struct SessionOptions {
     pub choice: VariantChoice,
     /// The protocol.
     pub protocol: Protocol,
+    /// The quality.
+    pub quality: Quality,
     /// The relay that serves the stream.
     pub relay: Relay,
 }
@@ -113,6 +115,11 @@ impl Session {
     /// Switches the protocol. The last frame stays until the new protocol presents one.
     pub fn switch(&self, protocol: Protocol) {
         self.mailbox.sender().send(SessionInput::SwitchProtocol(protocol));
+    }
+
+    /// Sets the quality. The last frame stays until the new variant presents one.
+    pub fn set_quality(&self, quality: Quality) {
+        self.tell(Input::Quality(quality));
     }
 
     fn tell(&self, input: Input) {

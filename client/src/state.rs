@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use sightline_protocol::catalogue::{Catalogue, StreamInfo};
-use sightline_protocol::stream::{InvalidStreamName, StreamName, VariantChoice};
+use sightline_protocol::stream::{InvalidStreamName, Quality, StreamName, VariantChoice};
 use sightline_protocol::{SUBPROTOCOL, VERSION};
 
 pub mod abilities;
@@ -22,7 +22,7 @@ mod test_page;
 mod tile;
 
 pub use abilities::Abilities;
-pub use choices::{CODECS, Layout, NoChoice, Protocol, Theme, choice_of, word_of};
+pub use choices::{CODECS, Layout, NoChoice, Protocol, Theme, choice_of, quality_hint, quality_label, word_of};
 pub use log::{Level, Log};
 pub use request::{Page, Request};
 pub use settings::{Settings, StreamSettings};
@@ -115,6 +115,7 @@ pub struct App {
     all: bool,
     /// Parameters of the address, until the user changes them.
     protocol: Option<Protocol>,
+    quality: Option<Quality>,
     layout: Option<Layout>,
     statistics: Option<bool>,
     /// The relay's version, if it differs from the page's.
@@ -169,6 +170,10 @@ pub enum Choice {
     Protocol(Protocol),
     /// The protocol of one stream; none to follow all others.
     StreamProtocol(String, Option<Protocol>),
+    /// The quality of all streams.
+    Quality(Quality),
+    /// The quality of one stream; none to follow all others.
+    StreamQuality(String, Option<Quality>),
     /// The volume of a stream, 0 to 1.
     Volume(String, f64),
     /// The layout of the tiles.
@@ -190,12 +195,20 @@ impl App {
             stream: first.cloned(),
             choice: request.choice,
             protocol: request.protocol.unwrap_or_default(),
+            quality: request.quality.unwrap_or_default(),
             ..TestPage::default()
+        };
+        let (choice, quality) = match request.choice {
+            // The old name of the quality, which the user may change.
+            VariantChoice::Low if request.page == Page::Multiview => {
+                (VariantChoice::Auto, request.quality.or(Some(Quality::Low)))
+            }
+            choice => (choice, request.quality),
         };
         let tiles = if named { request.streams.into_iter().map(tile_of).map(Rc::new).collect() } else { Vec::new() };
         let mut app = Self {
             page: request.page,
-            choice: request.choice,
+            choice,
             tiles,
             solo: None,
             controls: request.controls,
@@ -211,6 +224,7 @@ impl App {
             logged_out: false,
             all: !named,
             protocol: request.protocol,
+            quality,
             layout: request.layout,
             statistics: request.statistics,
             other_relay: None,
@@ -275,6 +289,11 @@ impl App {
     /// The protocol of streams without a setting of their own.
     pub fn protocol(&self) -> Protocol {
         self.protocol.unwrap_or(self.settings.protocol)
+    }
+
+    /// The quality of streams without a setting of their own.
+    pub fn quality(&self) -> Quality {
+        self.quality.unwrap_or(self.settings.quality)
     }
 
     /// A sentence about the page as a whole, if needed, and whether a reload is the remedy.
@@ -377,6 +396,11 @@ impl App {
                 self.protocol = None;
                 settings.change_stream(&name, |stream| stream.protocol = protocol);
             }
+            Choice::Quality(quality) => (self.quality, settings.quality) = (None, quality),
+            Choice::StreamQuality(name, quality) => {
+                self.quality = None;
+                settings.change_stream(&name, |stream| stream.quality = quality);
+            }
             Choice::Volume(name, volume) => {
                 settings.change_stream(&name, |stream| stream.volume = volume.clamp(0.0, 1.0));
             }
@@ -391,17 +415,20 @@ impl App {
         self.tell_tiles();
     }
 
-    /// Passes the protocol and volume settings to every tile.
+    /// Passes the protocol, quality and volume settings to every tile.
     fn tell_tiles(&mut self) {
         for tile in &mut self.tiles {
-            let protocol = match self.page {
-                Page::Multiview => self.protocol.unwrap_or_else(|| self.settings.protocol_of(&tile.name)),
-                Page::Test => self.test.protocol,
+            let (protocol, quality) = match self.page {
+                Page::Multiview => (
+                    self.protocol.unwrap_or_else(|| self.settings.protocol_of(&tile.name)),
+                    self.quality.unwrap_or_else(|| self.settings.quality_of(&tile.name)),
+                ),
+                Page::Test => (self.test.protocol, self.test.quality),
             };
             let volume = self.settings.stream(&tile.name).volume;
-            if (tile.protocol, tile.volume) != (protocol, volume) {
+            if (tile.protocol, tile.quality, tile.volume) != (protocol, quality, volume) {
                 let tile = Rc::make_mut(tile);
-                (tile.protocol, tile.volume) = (protocol, volume);
+                (tile.protocol, tile.quality, tile.volume) = (protocol, quality, volume);
             }
         }
     }

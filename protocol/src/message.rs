@@ -15,7 +15,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::stream::{Variant, VariantChoice};
+use crate::stream::{Quality, Variant, VariantChoice};
 
 /// A message from the viewer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,12 @@ pub enum ClientMessage {
         /// See [`Play::size`].
         size: Size,
     },
+    /// The viewer chose another quality. The current variant continues until the other has a key frame. If the variant stays and
+    /// its reason changes, the relay answers with [`ServerMessage::Reason`].
+    Quality {
+        /// See [`Play::quality`].
+        quality: Quality,
+    },
     /// Requests another variant on the same socket.
     Switch {
         /// The wanted variant.
@@ -67,6 +73,11 @@ pub enum ServerMessage {
     Track(NewTrack),
     /// The status of the source.
     State(StreamState),
+    /// The response to [`ClientMessage::Quality`] if the variant stays, now for this reason.
+    Reason {
+        /// See [`Ready::why`].
+        why: VariantReason,
+    },
     /// Fragments of video were skipped before the next one, which is a key frame. Gaps in audio are not announced; its decode
     /// times show them.
     Gap {
@@ -103,6 +114,9 @@ pub struct Play {
     /// The size at which the video is shown, in device pixels. A camera's sub stream that fills it replaces the camera's video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
+    /// The quality. `high` and `low` prevail over [`Self::variant`]. Absent: as in the address, or as before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
 }
 
 fn video_only() -> Vec<TrackKind> {
@@ -250,6 +264,10 @@ pub enum VariantReason {
     SlowLink,
     /// The camera's sub stream fills the size at which the video is shown.
     SmallSize,
+    /// The viewer chose the quality `low`, which the stream does not have.
+    NoLow,
+    /// The viewer chose the quality `low`, and does not play the camera's sub stream.
+    LowNotPlayable,
 }
 
 impl fmt::Display for VariantReason {
@@ -261,6 +279,10 @@ impl fmt::Display for VariantReason {
             Self::BFrames => "the camera sends B-frames, which cost delay: turn them off in the camera",
             Self::SlowLink => "this connection is too slow for the full picture",
             Self::SmallSize => "the camera's sub stream, which fills this tile",
+            Self::NoLow => {
+                "this stream has no low quality: the relay's configuration gives it neither `sub` nor `ingest.low`"
+            }
+            Self::LowNotPlayable => "this browser cannot decode the camera's sub stream, which is the low quality",
         })
     }
 }
@@ -365,9 +387,16 @@ mod tests {
                 codecs: vec!["avc1.640034".into()],
                 variant: VariantChoice::Auto,
                 tracks: vec![TrackKind::Video],
-                size: None
+                size: None,
+                quality: None,
             })
         );
+        let low: ClientMessage = serde_json::from_str(r#"{"type":"play","codecs":[],"quality":"low"}"#).unwrap();
+        assert!(matches!(low, ClientMessage::Play(Play { quality: Some(Quality::Low), .. })));
+        let quality = ClientMessage::Quality { quality: Quality::High };
+        assert_eq!(quality.to_json(), r#"{"type":"quality","quality":"high"}"#);
+        let reason = ServerMessage::Reason { why: VariantReason::NoLow };
+        assert_eq!(reason.to_json(), r#"{"type":"reason","why":"no_low"}"#);
         let size = Size { width: 640, height: 360 };
         let resize = ClientMessage::Resize { size };
         assert_eq!(resize.to_json(), r#"{"type":"resize","size":{"width":640,"height":360}}"#);

@@ -159,6 +159,7 @@ async fn mse_test() -> Json<Value> {
         "endpoint": "/ws/mse/{stream}",
         "streams": "/api/streams",
         "events": "/api/events",
+        "query": { "quality": ["auto", "high", "low"] },
         "dialects": {
             "plain": {
                 "subprotocol": null,
@@ -172,8 +173,8 @@ async fn mse_test() -> Json<Value> {
             SUBPROTOCOL: {
                 "subprotocol": SUBPROTOCOL,
                 "or_query": format!("{SUBPROTOCOL_PARAMETER}={SUBPROTOCOL}"),
-                "client_sends": ["play", "ack", "tracks", "switch", "pause", "resume", "ping", "pong"],
-                "relay_sends": ["ready", "track", "state", "gap", "ping", "pong", "error"],
+                "client_sends": ["play", "ack", "tracks", "resize", "quality", "switch", "pause", "resume", "ping", "pong"],
+                "relay_sends": ["ready", "track", "state", "reason", "gap", "ping", "pong", "error"],
             },
         },
     }))

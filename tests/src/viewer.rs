@@ -182,6 +182,23 @@ impl Viewer {
     ) -> Self {
         // An invalid name is sent unchanged.
         let path = stream.parse::<StreamName>().map_or(stream.to_owned(), |name| name.to_path().into_owned());
+        Self::open_at(connection, relay, &path, protocols, header).await
+    }
+
+    /// As [`Self::v1`] or [`Self::plain`], with this query in the address.
+    pub async fn with_query(relay: &Relay, stream: &str, v1: bool, query: &str) -> Self {
+        let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
+        Self::open_at(connection, relay, &format!("{stream}?{query}"), v1.then_some(SUBPROTOCOL), None).await
+    }
+
+    /// Opens a session at a path and query below `/ws/mse/`.
+    async fn open_at(
+        connection: impl Connection + 'static,
+        relay: &Relay,
+        path: &str,
+        protocols: Option<&str>,
+        header: Option<(&'static str, &str)>,
+    ) -> Self {
         let address = format!("ws://{}/ws/mse/{path}", relay.address());
         let mut request = address.into_client_request().expect("an address");
         let protocols_header = protocols.map(|protocols| ("Sec-WebSocket-Protocol", protocols));
@@ -211,7 +228,8 @@ impl Viewer {
     /// Sends `play`.
     pub async fn play(&mut self, codecs: &[&str], variant: VariantChoice) {
         let codecs = codecs.iter().map(|&codec| codec.to_owned()).collect();
-        self.send(&ClientMessage::Play(Play { codecs, variant, tracks: vec![TrackKind::Video], size: None })).await;
+        let tracks = vec![TrackKind::Video];
+        self.send(&ClientMessage::Play(Play { codecs, variant, tracks, size: None, quality: None })).await;
     }
 
     /// Sends a message of `sightline.v1`.

@@ -68,6 +68,11 @@ impl SourceBuffer {
         Ok(())
     }
 
+    /// Whether the browser has `changeType`.
+    pub fn can_change_type(&self) -> bool {
+        js_sys::Reflect::has(&self.inner, &"changeType".into()).unwrap_or(false)
+    }
+
     /// Announces that the next init segment has another type.
     ///
     /// # Errors

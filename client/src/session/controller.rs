@@ -98,8 +98,10 @@ impl Controller {
         let decision = match message {
             SessionInput::Begin => return self.start_engine(),
             SessionInput::User(input) => {
-                if let Input::Volume(volume) = input {
-                    self.volume = volume;
+                match input {
+                    Input::Volume(volume) => self.volume = volume,
+                    Input::Quality(quality) => self.wanted.quality = quality,
+                    _ => {}
                 }
                 return self.send(input);
             }
@@ -191,7 +193,7 @@ impl Controller {
     }
 
     fn start(&self, protocol: Protocol, report: Report, sender: Sender<Input>) -> Result<Engine, String> {
-        let SessionOptions { stream, choice, relay, .. } = &self.wanted;
+        let SessionOptions { stream, choice, quality, relay, .. } = &self.wanted;
         let surface = (self.surface.0.clone(), FrameCanvas::new(self.surface.1.clone()));
         let no_start = |error: DomError| format!("The browser refused to start a player: {error}. Reload the page.");
         match protocol {
@@ -215,7 +217,7 @@ impl Controller {
                 let url = relay.stream_url(stream).map_err(no_start)?;
                 let engine = WebSocketEngine::new(
                     url,
-                    *choice,
+                    (*choice, *quality),
                     (kind, preferred),
                     surface,
                     Reporter::new(stream.clone(), report),
@@ -227,10 +229,10 @@ impl Controller {
                 Err("This browser has no WebRTC: choose MSE or Auto.".to_owned())
             }
             Protocol::WebRtc => {
-                let engine = WebRtcEngine::new((stream, *choice, relay), surface, report, sender);
+                let engine = WebRtcEngine::new(stream, relay, (*choice, *quality), surface, report, sender);
                 engine.map(Box::new).map(Engine::WebRtc).map_err(no_start)
             }
-            Protocol::Hls => HlsEngine::new((stream, relay), surface, report, sender)
+            Protocol::Hls => HlsEngine::new((stream, relay), *quality, surface, report, sender)
                 .map(Box::new)
                 .map(Engine::Hls)
                 .map_err(no_start),

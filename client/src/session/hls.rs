@@ -3,8 +3,8 @@
 //! Input: [`Input`]s. Output: [`TileEvent`]s. The controller owns the engine. hls.js or the browser buffers the media.
 
 use sightline_protocol::address::Address;
-use sightline_protocol::message::Size;
-use sightline_protocol::stream::{StreamName, Variant};
+use sightline_protocol::message::{Size, VariantReason};
+use sightline_protocol::stream::{Quality, StreamName, Variant};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::HtmlVideoElement;
 
@@ -44,6 +44,7 @@ const STANDSTILL_MS: f64 = 4_000.0;
 /// See the module.
 pub(super) struct HlsEngine {
     urls: Urls,
+    quality: Quality,
     by_script: bool,
     playback: BrowserPlayback,
     report: Report,
@@ -69,7 +70,8 @@ struct RelayTime {
 }
 
 struct Urls {
-    playlist: String,
+    /// The multivariant playlist of each quality, in the order of [`Quality::ALL`].
+    playlists: [String; 3],
     script: String,
     time: String,
 }
@@ -86,6 +88,7 @@ struct Stall {
 impl HlsEngine {
     pub(super) fn new(
         (stream, relay): (&StreamName, &Relay),
+        quality: Quality,
         surface: (HtmlVideoElement, FrameCanvas),
         report: Report,
         sender: Sender<Input>,
@@ -97,10 +100,11 @@ impl HlsEngine {
         };
         Ok(Self {
             urls: Urls {
-                playlist: relay.address(&Address::HlsIndex(stream.clone()).to_string())?,
+                playlists: playlists(stream, relay)?,
                 script: browser::relay_url("hls.js", relay.url.as_deref())?,
                 time: relay.address("api/time")?,
             },
+            quality,
             by_script: Kind::available().is_some(),
             playback: BrowserPlayback::new(surface, report.clone(), sender.clone(), now),
             attempts: Attempts::new(report.clone(), sender, now),
@@ -128,6 +132,10 @@ impl HlsEngine {
         }
         match input {
             Input::Connect => self.connect(now),
+            Input::Quality(quality) => {
+                self.quality = quality;
+                self.connect(now);
+            }
             Input::Hls(generation, event) if self.attempts.is_present(generation) => self.event(event, now),
             Input::VideoError if self.native && self.playback.video.error().is_some() => self.lost(now),
             Input::Online | Input::Retry | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
@@ -145,7 +153,7 @@ impl HlsEngine {
         self.close();
         self.stall = Stall::default();
         self.attempts.begin(now);
-        let (url, send) = (self.urls.playlist.clone(), self.attempts.event_sender(Input::Hls));
+        let (url, send) = (self.playlist().to_owned(), self.attempts.event_sender(Input::Hls));
         spawn_local(async move {
             let answer = match gloo_net::http::Request::get(&url).send().await {
                 Ok(response) => Some((response.status(), response.text().await.unwrap_or_default())),
@@ -153,6 +161,16 @@ impl HlsEngine {
             };
             send(hls::HlsEvent::Answered(answer));
         });
+    }
+
+    /// The address of the multivariant playlist.
+    fn playlist(&self) -> &str {
+        let [auto, high, low] = &self.urls.playlists;
+        match self.quality {
+            Quality::Auto => auto,
+            Quality::High => high,
+            Quality::Low => low,
+        }
     }
 
     fn close(&mut self) {
@@ -175,7 +193,7 @@ impl HlsEngine {
                 match HlsPlayer::new(
                     &script,
                     &self.playback.video,
-                    &self.urls.playlist,
+                    self.playlist(),
                     self.attempts.event_sender(Input::Hls),
                 ) {
                     Ok(player) => self.player = Some(player),
@@ -185,7 +203,7 @@ impl HlsEngine {
             }
             hls::HlsEvent::Loaded(Err(message)) => self.fail(Failure::Refused, message),
             hls::HlsEvent::Level(level) => {
-                self.playback.begin_epoch(TileEvent::VideoInfo(video_info(&level)));
+                self.playback.begin_epoch(TileEvent::VideoInfo(video_info(&level, self.quality)));
             }
             hls::HlsEvent::Received(bytes) => self.bytes += bytes,
             hls::HlsEvent::Time { sent, at, received } => self.time.clock.answered(sent, at, received),
@@ -199,7 +217,7 @@ impl HlsEngine {
         (self.report)(TileEvent::Connected);
         if !self.by_script {
             self.native = true;
-            self.playback.video.set_src(&self.urls.playlist);
+            self.playback.video.set_src(self.playlist());
             return self.playback.play(now);
         }
         let (url, send) = (self.urls.script.clone(), self.attempts.event_sender(Input::Hls));
@@ -281,10 +299,28 @@ impl Drop for HlsEngine {
     }
 }
 
+/// The addresses of the multivariant playlists, in the order of [`Quality::ALL`].
+fn playlists(stream: &StreamName, relay: &Relay) -> Result<[String; 3], DomError> {
+    let index = Address::HlsIndex(stream.clone());
+    let [auto, high, low] = Quality::ALL.map(|quality| match quality {
+        // Without a parameter: an address of its own would divide the caches of a CDN.
+        Quality::Auto => relay.address(&index.to_string()),
+        quality => relay.address(&format!("{index}?quality={}", quality.as_str())),
+    });
+    Ok([auto?, high?, low?])
+}
+
 /// Describes the current level like the other protocols do. A variant's playlists lie below its name.
-fn video_info(level: &HlsLevel) -> VideoInfo {
+fn video_info(level: &HlsLevel, quality: Quality) -> VideoInfo {
     let variant = [Variant::Copy, Variant::Low].into_iter().find(|variant| level.url.contains(&format!("/{variant}/")));
     let size = (level.width > 0).then_some(Size { width: level.width, height: level.height });
     let codec = level.codec.clone();
-    VideoInfo { variant: variant.unwrap_or(Variant::H264), why: None, codec, size, frame_rate: None }
+    let variant = variant.unwrap_or(Variant::H264);
+    let why = match (quality, variant) {
+        (Quality::Low, Variant::Low) => Some(VariantReason::Requested),
+        // The relay lists what there is.
+        (Quality::Low, _) => Some(VariantReason::NoLow),
+        _ => None,
+    };
+    VideoInfo { variant, why, codec, size, frame_rate: None }
 }

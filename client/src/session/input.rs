@@ -1,5 +1,6 @@
 //! The inputs of an engine, and the callbacks that post most of them.
 
+use sightline_protocol::stream::Quality;
 use web_sys::{Event, HtmlVideoElement, PageTransitionEvent};
 
 use crate::browser::error::DomError;
@@ -31,6 +32,8 @@ pub(super) enum Input {
     Listen(bool),
     /// The user set the volume.
     Volume(f64),
+    /// The user selected another quality.
+    Quality(Quality),
     /// The user started or ended a recording.
     Record(bool),
     /// The user enters or leaves picture-in-picture.

@@ -5,7 +5,7 @@
 
 use sightline_protocol::close;
 use sightline_protocol::message::Size;
-use sightline_protocol::stream::VariantChoice;
+use sightline_protocol::stream::{Quality, VariantChoice};
 
 use super::input::Input;
 use super::retry::RetryTimer;
@@ -105,8 +105,13 @@ impl RelayConnection {
     }
 
     /// Requests the stream.
-    pub(super) fn play(&self, codecs: &[String], choice: VariantChoice, size: Size) {
+    pub(super) fn play(&self, codecs: &[String], choice: (VariantChoice, Quality), size: Size) {
         self.connection.iter().for_each(|connection| connection.play(codecs, choice, size));
+    }
+
+    /// Requests another quality, once the connection is open.
+    pub(super) fn set_quality(&self, quality: Quality) {
+        self.connection.iter().for_each(|connection| connection.set_quality(quality));
     }
 
     /// Tells the relay the size at which the video is shown.

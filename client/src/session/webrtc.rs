@@ -3,7 +3,7 @@
 //! Input: [`Input`]s. Output: [`TileEvent`]s. The controller owns the engine. The browser buffers the media.
 
 use sightline_protocol::address::Address;
-use sightline_protocol::stream::{StreamName, VariantChoice};
+use sightline_protocol::stream::{Quality, StreamName, VariantChoice};
 use web_sys::HtmlVideoElement;
 
 use super::Report;
@@ -29,7 +29,9 @@ const MEASURE_MS: f64 = 1_000.0;
 
 /// See the module.
 pub(super) struct WebRtcEngine {
+    /// The address of an offer, without the quality.
     endpoint: String,
+    quality: Quality,
     playback: BrowserPlayback,
     report: Report,
     attempts: Attempts,
@@ -44,7 +46,9 @@ pub(super) struct WebRtcEngine {
 
 impl WebRtcEngine {
     pub(super) fn new(
-        (stream, choice, relay): (&StreamName, VariantChoice, &Relay),
+        stream: &StreamName,
+        relay: &Relay,
+        (choice, quality): (VariantChoice, Quality),
         surface: (HtmlVideoElement, FrameCanvas),
         report: Report,
         sender: Sender<Input>,
@@ -52,6 +56,7 @@ impl WebRtcEngine {
         let now = browser::now();
         Ok(Self {
             endpoint: relay.address(&format!("{}?codec={}", Address::Whep(stream.clone()), word_of(choice)))?,
+            quality,
             playback: BrowserPlayback::new(surface, report.clone(), sender.clone(), now),
             attempts: Attempts::new(report.clone(), sender, now),
             report,
@@ -72,6 +77,11 @@ impl WebRtcEngine {
         }
         match input {
             Input::Connect => self.connect(now),
+            Input::Quality(quality) => {
+                self.quality = quality;
+                // A session has one quality. The last frame stays while the next one starts.
+                self.connect(now);
+            }
             Input::Peer(generation, event) if self.attempts.is_present(generation) => self.peer(event, now),
             Input::Online | Input::Retry | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
             Input::Tick => self.tick(now),
@@ -86,7 +96,9 @@ impl WebRtcEngine {
         self.playback.start_over(now);
         self.close();
         self.attempts.begin(now);
-        match Peer::open(&self.playback.video, self.endpoint.clone(), self.attempts.event_sender(Input::Peer)) {
+        // The address has a query already.
+        let endpoint = format!("{}&quality={}", self.endpoint, self.quality.as_str());
+        match Peer::open(&self.playback.video, endpoint, self.attempts.event_sender(Input::Peer)) {
             Ok(peer) => {
                 self.peer = Some(peer);
                 self.playback.play(now);

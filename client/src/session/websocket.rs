@@ -5,7 +5,7 @@
 
 use sightline_protocol::codec::{VideoCodec, codec_of};
 use sightline_protocol::message::{Ready, ServerMessage, Track, TrackKind};
-use sightline_protocol::stream::VariantChoice;
+use sightline_protocol::stream::{Quality, VariantChoice};
 use web_sys::HtmlVideoElement;
 
 use super::codec_fallback::CodecFallback;
@@ -38,6 +38,7 @@ pub(super) struct WebSocketEngine {
     host: PlayerHost,
     connection: RelayConnection,
     codec: CodecFallback,
+    quality: Quality,
     visibility: Visibility,
     recovery_policy: RecoveryPolicy,
     /// When the socket opened; none once its first frame has been presented.
@@ -55,7 +56,7 @@ pub(super) struct WebSocketEngine {
 impl WebSocketEngine {
     pub(super) fn new(
         url: String,
-        choice: VariantChoice,
+        (choice, quality): (VariantChoice, Quality),
         (media_source, preferred): (Kind, PlayerKind),
         (video, canvas): (HtmlVideoElement, FrameCanvas),
         reporter: Reporter,
@@ -67,6 +68,7 @@ impl WebSocketEngine {
             host: PlayerHost::new(preferred, media_source, (video, canvas), sender.clone())?,
             connection: RelayConnection::new(url, sender),
             codec: CodecFallback::new(choice),
+            quality,
             visibility: Visibility::default(),
             recovery_policy: RecoveryPolicy::default(),
             opened: None,
@@ -97,6 +99,10 @@ impl WebSocketEngine {
             Input::Tapped => self.host.player.tapped(),
             Input::Listen(audio) => self.listen(audio),
             Input::Volume(volume) => self.host.set_volume(volume),
+            Input::Quality(quality) => {
+                self.quality = quality;
+                self.connection.set_quality(quality);
+            }
             Input::Record(enabled) => self.recording.set_enabled(enabled),
             Input::PictureInPicture => self.toggle_picture_in_picture(),
             Input::Visibility => {
@@ -204,7 +210,7 @@ impl WebSocketEngine {
         // Before the page has placed its tiles, a video is hidden, and the sub stream is enough for it.
         let size = self.host.size();
         self.size.told(size);
-        self.connection.play(&self.host.playable(self.codec.failed()), self.codec.choice(), size);
+        self.connection.play(&self.host.playable(self.codec.failed()), (self.codec.choice(), self.quality), size);
     }
 
     fn message(&mut self, message: ServerMessage) {
@@ -212,6 +218,7 @@ impl WebSocketEngine {
             ServerMessage::Ready(ready) => self.ready(ready),
             ServerMessage::Track(new) => self.track(&new.track),
             ServerMessage::State(state) => self.reporter.event(TileEvent::Source(state)),
+            ServerMessage::Reason { why } => self.reporter.event(TileEvent::Reason(why)),
             ServerMessage::Error { message, .. } => self.connection.refused(message),
             // The timeline closes the gap, whatever its cause.
             ServerMessage::Gap { .. } => {}

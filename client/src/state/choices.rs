@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sightline_protocol::stream::VariantChoice;
+use sightline_protocol::stream::{Quality, VariantChoice};
 
 /// The variants that a viewer can request, and their names in addresses: `?codec=h264`.
 pub const CODECS: [(VariantChoice, &str); 4] = [
@@ -22,6 +22,24 @@ pub fn choice_of(word: &str) -> Option<VariantChoice> {
 /// The variant's name.
 pub fn word_of(choice: VariantChoice) -> &'static str {
     CODECS.iter().find(|(known, _)| *known == choice).map_or("auto", |(_, word)| word)
+}
+
+/// The quality's name on the page.
+pub fn quality_label(quality: Quality) -> &'static str {
+    match quality {
+        Quality::Auto => "Auto",
+        Quality::High => "High",
+        Quality::Low => "Low",
+    }
+}
+
+/// Describes a quality in one line.
+pub fn quality_hint(quality: Quality) -> &'static str {
+    match quality {
+        Quality::Auto => "Follows the size of the tile and the connection.",
+        Quality::High => "Always the main stream: a slow connection skips frames instead.",
+        Quality::Low => "Always the camera's sub stream, or a small transcode.",
+    }
 }
 
 /// The protocol that carries a stream to the browser.

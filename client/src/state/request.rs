@@ -1,6 +1,6 @@
 //! Parses the page's address.
 
-use sightline_protocol::stream::{InvalidStreamName, StreamName, VariantChoice};
+use sightline_protocol::stream::{InvalidStreamName, Quality, StreamName, VariantChoice};
 
 use super::choices::{Layout, Protocol, choice_of};
 
@@ -25,6 +25,8 @@ pub struct Request {
     pub choice: VariantChoice,
     /// `?protocol=auto|mse|webcodecs|webrtc|hls`.
     pub protocol: Option<Protocol>,
+    /// `?quality=auto|high|low`.
+    pub quality: Option<Quality>,
     /// `?layout=grid|focus|1|2|…`; a number is a number of columns.
     pub layout: Option<Layout>,
     /// `?controls=none` shows the videos and nothing else.
@@ -40,6 +42,7 @@ impl Default for Request {
             streams: Vec::new(),
             choice: VariantChoice::Auto,
             protocol: None,
+            quality: None,
             layout: None,
             controls: true,
             statistics: None,
@@ -62,6 +65,7 @@ impl Request {
                 }
                 "codec" => request.choice = choice_of(&value).unwrap_or(VariantChoice::Auto),
                 "protocol" => request.protocol = value.parse().ok(),
+                "quality" => request.quality = value.parse().ok(),
                 "layout" => request.layout = value.parse().ok(),
                 "controls" => request.controls = value != "none",
                 "statistics" => request.statistics = Some(value != "none"),
@@ -109,10 +113,13 @@ mod tests {
 
     #[test]
     fn kiosk_takes_all_options_from_the_address() {
-        let kiosk = request(&[("protocol", "hls"), ("layout", "3"), ("controls", "none"), ("statistics", "")]);
+        let choices = [("protocol", "hls"), ("quality", "low"), ("layout", "3")];
+        let kiosk = request(&[&choices[..], &[("controls", "none"), ("statistics", "")]].concat());
         assert_eq!((kiosk.protocol, kiosk.layout), (Some(Protocol::Hls), Some(Layout::Columns(3))));
+        assert_eq!(kiosk.quality, Some(Quality::Low));
         assert_eq!((kiosk.controls, kiosk.statistics), (false, Some(true)));
-        assert_eq!(request(&[("protocol", "smoke"), ("layout", "round")]), Request::default());
+        let unknown = [("protocol", "smoke"), ("layout", "round"), ("quality", "best")];
+        assert_eq!(request(&unknown), Request::default());
     }
 
     #[test]

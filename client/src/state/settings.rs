@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use sightline_protocol::stream::Quality;
 
 use super::choices::{Layout, Protocol, Theme};
 
@@ -22,6 +23,9 @@ pub struct Settings {
     /// The protocol of streams without a setting of their own.
     #[serde(deserialize_with = "lenient")]
     pub protocol: Protocol,
+    /// The quality of streams without a setting of their own.
+    #[serde(deserialize_with = "lenient")]
+    pub quality: Quality,
     /// The settings of single streams, by name.
     #[serde(deserialize_with = "lenient_values")]
     pub streams: BTreeMap<String, StreamSettings>,
@@ -49,6 +53,9 @@ pub struct StreamSettings {
     /// The protocol, if it differs from all others.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
+    /// The quality, if it differs from all others.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
     /// The volume while audio is on, 0 to 1.
     #[serde(deserialize_with = "volume")]
     pub volume: f64,
@@ -56,7 +63,7 @@ pub struct StreamSettings {
 
 impl Default for StreamSettings {
     fn default() -> Self {
-        Self { protocol: None, volume: 1.0 }
+        Self { protocol: None, quality: None, volume: 1.0 }
     }
 }
 
@@ -89,6 +96,11 @@ impl Settings {
     /// The protocol of a stream.
     pub fn protocol_of(&self, name: &str) -> Protocol {
         self.stream(name).protocol.unwrap_or(self.protocol)
+    }
+
+    /// The quality of a stream.
+    pub fn quality_of(&self, name: &str) -> Quality {
+        self.stream(name).quality.unwrap_or(self.quality)
     }
 
     /// Removes default values, and the surplus over the maximum.
@@ -125,6 +137,7 @@ mod tests {
     fn settings_round_trip() {
         let mut settings = Settings {
             protocol: Protocol::Hls,
+            quality: Quality::Low,
             order: vec!["b".into(), "a".into()],
             layout: Layout::Columns(3),
             statistics: true,
@@ -134,22 +147,24 @@ mod tests {
         };
         settings.change_stream("a", |stream| stream.protocol = Some(Protocol::Mse));
         settings.change_stream("b", |stream| stream.volume = 0.25);
+        settings.change_stream("c", |stream| stream.quality = Some(Quality::High));
         assert_eq!(Settings::read(&settings.to_json()), settings);
         assert_eq!([settings.protocol_of("a"), settings.protocol_of("b")], [Protocol::Mse, Protocol::Hls]);
+        assert_eq!([settings.quality_of("c"), settings.quality_of("b")], [Quality::High, Quality::Low]);
     }
 
     #[test]
     fn invalid_value_keeps_the_others() {
         let kept = r#"{
-            "protocol": "carrier-pigeon", "layout": "focus", "statistics": "yes", "theme": 7, "order": [1],
-            "streams": { "a": { "protocol": "webrtc", "volume": 7 }, "b": 3, "c": { "protocol": "x" } }, "new": {}
+            "protocol": "carrier-pigeon", "quality": "best", "layout": "focus", "statistics": "yes", "theme": 7, "order": [1],
+            "streams": { "a": { "protocol": "webrtc", "quality": 9, "volume": 7 }, "b": 3, "c": { "protocol": "x" } }, "new": {}
         }"#;
         let settings = Settings::read(kept);
         let expected = Settings {
             layout: Layout::Focus,
             streams: BTreeMap::from([(
                 "a".to_owned(),
-                StreamSettings { protocol: Some(Protocol::WebRtc), volume: 1.0 },
+                StreamSettings { protocol: Some(Protocol::WebRtc), ..StreamSettings::default() },
             )]),
             ..Settings::default()
         };

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use sightline_protocol::stream::{StreamName, VariantChoice};
+use sightline_protocol::stream::{Quality, StreamName, VariantChoice};
 
 use super::log::Level;
 use super::{App, Protocol, Tile};
@@ -16,6 +16,8 @@ pub struct TestPage {
     pub choice: VariantChoice,
     /// The protocol.
     pub protocol: Protocol,
+    /// The quality.
+    pub quality: Quality,
     /// Counts the starts: each start creates a new player.
     pub run: u32,
     /// The minimum level of the log entries shown.
@@ -30,6 +32,7 @@ impl Default for TestPage {
             stream: None,
             choice: VariantChoice::Auto,
             protocol: Protocol::Auto,
+            quality: Quality::Auto,
             run: 0,
             level: Level::Info,
             filter: String::new(),
@@ -46,6 +49,8 @@ pub enum TestEvent {
     Variant(VariantChoice),
     /// Select the protocol.
     Protocol(Protocol),
+    /// Select the quality, which a player that runs follows.
+    Quality(Quality),
     /// Start, or restart with the current selection.
     Start,
     /// Stop.
@@ -63,6 +68,12 @@ impl App {
             TestEvent::Stream(stream) => test.stream = Some(stream),
             TestEvent::Variant(choice) => test.choice = choice,
             TestEvent::Protocol(protocol) => test.protocol = protocol,
+            TestEvent::Quality(quality) => {
+                test.quality = quality;
+                for tile in &mut self.tiles {
+                    Rc::make_mut(tile).quality = quality;
+                }
+            }
             TestEvent::Level(level) => test.level = level,
             TestEvent::Filter(filter) => test.filter = filter,
             TestEvent::Start => {

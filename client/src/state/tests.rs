@@ -131,6 +131,38 @@ fn protocol_is_selected_for_all_or_one_stream() {
 }
 
 #[test]
+fn quality_is_selected_for_all_or_one_stream() {
+    let mut app = listing(&["a", "b"]);
+    let qualities = |app: &App| app.tiles.iter().map(|tile| tile.quality).collect::<Vec<_>>();
+    assert_eq!(qualities(&app), [Quality::Auto; 2]);
+    app.apply(Event::Choose(Choice::Quality(Quality::Low)), 0.0);
+    app.apply(Event::Choose(Choice::StreamQuality("b".into(), Some(Quality::High))), 0.0);
+    assert_eq!((app.quality(), qualities(&app)), (Quality::Low, vec![Quality::Low, Quality::High]));
+    let kept = Settings::read(&app.settings.to_json());
+    assert_eq!([kept.quality_of("a"), kept.quality_of("b")], [Quality::Low, Quality::High]);
+    app.apply(Event::Choose(Choice::StreamQuality("b".into(), None)), 0.0);
+    app.apply(catalogue(&["a", "b", "c"]), 0.0);
+    assert_eq!(qualities(&app), [Quality::Low; 3], "also those that come later");
+}
+
+#[test]
+fn quality_of_the_address_applies_until_the_user_selects() {
+    let mut app = open("/", &[("stream", "a"), ("quality", "low")]);
+    assert_eq!((app.tiles[0].quality, app.settings.quality), (Quality::Low, Quality::Auto));
+    app.apply(Event::Choose(Choice::StreamQuality("a".into(), Some(Quality::High))), 0.0);
+    assert_eq!((app.tiles[0].quality, app.quality()), (Quality::High, Quality::Auto));
+
+    let app = open("/", &[("stream", "a"), ("codec", "low")]);
+    assert_eq!((app.quality(), app.tiles[0].quality, app.choice), (Quality::Low, Quality::Low, VariantChoice::Auto));
+
+    let mut app = open("/test", &[("stream", "a"), ("quality", "high")]);
+    app.apply(Event::Test(TestEvent::Start), 0.0);
+    assert_eq!(app.tiles[0].quality, Quality::High);
+    app.apply(Event::Test(TestEvent::Quality(Quality::Low)), 0.0);
+    assert_eq!((app.tiles[0].quality, app.test.run), (Quality::Low, 1), "without another player");
+}
+
+#[test]
 fn address_applies_until_the_user_selects() {
     let mut app = open("/", &[("stream", "a"), ("protocol", "hls"), ("layout", "2"), ("controls", "none")]);
     assert_eq!((app.protocol(), app.layout(), app.controls), (Protocol::Hls, Layout::Columns(2), false));

@@ -3,7 +3,7 @@
 use sightline_protocol::catalogue::StreamInfo;
 use sightline_protocol::codec::codec_of;
 use sightline_protocol::message::{Ready, Size, StreamState, TrackKind, VariantReason};
-use sightline_protocol::stream::{InvalidStreamName, StreamName, Variant};
+use sightline_protocol::stream::{InvalidStreamName, Quality, StreamName, Variant};
 
 use super::Phase;
 use super::choices::Protocol;
@@ -79,6 +79,8 @@ pub enum TileEvent {
     },
     /// A new epoch begins; the relay described it.
     Ready(Ready),
+    /// The variant stays, for another reason: the relay's answer to a new quality.
+    Reason(VariantReason),
     /// A new epoch begins, over a protocol on which the relay does not describe it.
     VideoInfo(VideoInfo),
     /// The relay reported the source's state.
@@ -159,6 +161,8 @@ pub struct Tile {
     pub age_ms: Option<f64>,
     /// The selected protocol.
     pub protocol: Protocol,
+    /// The selected quality.
+    pub quality: Quality,
     /// The protocol in use, and the reason in one sentence.
     pub using: Option<(Protocol, String)>,
     /// The volume while audio is on, 0 to 1.
@@ -199,6 +203,7 @@ impl Tile {
             listening: false,
             age_ms: None,
             protocol: Protocol::default(),
+            quality: Quality::default(),
             using: None,
             volume: 1.0,
             recording: None,
@@ -240,6 +245,11 @@ impl Tile {
                 self.begin_epoch(video_info(ready), audio);
             }
             TileEvent::VideoInfo(video_info) => self.begin_epoch(Some(video_info), false),
+            TileEvent::Reason(why) => {
+                if let Some(video_info) = &mut self.video_info {
+                    video_info.why = Some(why);
+                }
+            }
             TileEvent::Source(state) => self.source = state,
             TileEvent::Presented { first_frame_ms } => {
                 (self.presented, self.playback_failure) = (true, None);

@@ -5,7 +5,7 @@
 
 use js_sys::ArrayBuffer;
 use sightline_protocol::message::{Ack, ClientMessage, Ping, Play, Pong, ServerMessage, Size, TrackKind};
-use sightline_protocol::stream::VariantChoice;
+use sightline_protocol::stream::{Quality, VariantChoice};
 
 use super::clock::RelayClock;
 use super::liveness::Liveness;
@@ -70,10 +70,15 @@ impl Connection {
     }
 
     /// Requests the stream: first after opening, and again when the list of playable codecs shrinks.
-    pub fn play(&self, codecs: &[String], variant: VariantChoice, size: Size) {
+    pub fn play(&self, codecs: &[String], (variant, quality): (VariantChoice, Quality), size: Size) {
         let tracks = vec![TrackKind::Video];
-        let play = Play { codecs: codecs.to_vec(), variant, tracks, size: Some(size) };
+        let play = Play { codecs: codecs.to_vec(), variant, tracks, size: Some(size), quality: Some(quality) };
         self.send(&ClientMessage::Play(play));
+    }
+
+    /// Requests another quality.
+    pub fn set_quality(&self, quality: Quality) {
+        self.send(&ClientMessage::Quality { quality });
     }
 
     /// Tells the relay the size at which the video is shown.

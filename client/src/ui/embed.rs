@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use js_sys::Promise;
 use serde::{Deserialize, Serialize};
-use sightline_protocol::stream::{StreamName, VariantChoice};
+use sightline_protocol::stream::{Quality, StreamName, VariantChoice};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, Element};
@@ -29,6 +29,8 @@ pub struct Attributes {
     pub protocol: String,
     /// `auto`, `h265`, `h264` or `low`.
     pub codec: String,
+    /// `auto`, `high` or `low`.
+    pub quality: String,
     /// Whether audio is off.
     pub muted: bool,
     /// Whether statistics are shown over the video.
@@ -45,6 +47,7 @@ impl Default for Attributes {
             stream: String::new(),
             protocol: String::new(),
             codec: String::new(),
+            quality: String::new(),
             muted: true,
             stats: false,
             controls: true,
@@ -113,7 +116,9 @@ impl Component for Embed {
 
     fn changed(&mut self, ctx: &Context<Self>, _: &EmbedProps) -> bool {
         // The element creates a new player for another stream, relay or codec; the other attributes change in place.
-        Rc::make_mut(&mut self.tile).protocol = protocol(&ctx.props().attributes);
+        let tile = Rc::make_mut(&mut self.tile);
+        tile.protocol = protocol(&ctx.props().attributes);
+        tile.quality = quality(&ctx.props().attributes);
         true
     }
 
@@ -171,7 +176,12 @@ fn tile(attributes: &Attributes) -> state::Tile {
         Err(error) => state::Tile::refused(&error),
     };
     tile.protocol = protocol(attributes);
+    tile.quality = quality(attributes);
     tile
+}
+
+fn quality(attributes: &Attributes) -> Quality {
+    attributes.quality.parse().unwrap_or_default()
 }
 
 fn protocol(attributes: &Attributes) -> Protocol {
@@ -205,7 +215,7 @@ impl EmbeddedPlayer {
         Self { handle: Some(handle), root, on_event }
     }
 
-    /// Applies new values of `protocol`, `muted`, `stats` and `controls`. Other attributes need a new player.
+    /// Applies new values of `protocol`, `quality`, `muted`, `stats` and `controls`. Other attributes need a new player.
     pub fn update(&mut self, attributes: &str) {
         if let Some(handle) = &mut self.handle {
             handle.update(EmbedProps { attributes: read(attributes), on_event: self.on_event.clone() });

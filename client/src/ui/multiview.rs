@@ -42,22 +42,18 @@ fn sidebar(app: &App, on_event: &Callback<Event>) -> Html {
         name: tile.name.clone(),
         title: tile.title().to_owned(),
         phase: tile.phase(),
-        protocol: own_protocol(app, tile),
+        protocol: app.settings.stream(&tile.name).protocol,
+        quality: app.settings.stream(&tile.name).quality,
     };
     html! {
         if app.settings.sidebar {
-            <Sidebar protocol={app.protocol()} hints={Protocol::ALL.map(|protocol| app.hint(protocol))} layout={app.layout()}
-                theme={app.settings.theme} statistics={app.statistics()} rows={app.tiles.iter().map(row).collect::<Vec<_>>()}
+            <Sidebar protocol={app.protocol()} hints={Protocol::ALL.map(|protocol| app.hint(protocol))} quality={app.quality()}
+                layout={app.layout()} theme={app.settings.theme} statistics={app.statistics()} rows={app.tiles.iter().map(row).collect::<Vec<_>>()}
                 can_log_out={app.can_log_out} on_event={on_event.clone()} />
         } else {
             { icons::button("sidebar-open", "Settings (B)", icons::MENU, on_open) }
         }
     }
-}
-
-/// The protocol selected for this stream alone.
-fn own_protocol(app: &App, tile: &state::Tile) -> Option<Protocol> {
-    app.settings.stream(&tile.name).protocol
 }
 
 /// The grid's properties.

@@ -1,10 +1,11 @@
 //! The settings for all streams, and the streams in their order.
 
+use sightline_protocol::stream::Quality;
 use yew::prelude::*;
 
 use super::choose::{options, value};
 use super::icons;
-use crate::state::{Choice, Event, Layout, Phase, Protocol, Theme};
+use crate::state::{Choice, Event, Layout, Phase, Protocol, Theme, quality_hint, quality_label};
 
 /// One stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Row {
     pub phase: Phase,
     /// The protocol selected for it alone.
     pub protocol: Option<Protocol>,
+    /// The quality selected for it alone.
+    pub quality: Option<Quality>,
 }
 
 /// The sidebar's properties.
@@ -26,6 +29,8 @@ pub struct SidebarProps {
     pub protocol: Protocol,
     /// A description of each protocol, in the selector's order.
     pub hints: [String; Protocol::ALL.len()],
+    /// The quality of all streams.
+    pub quality: Quality,
     /// The layout of the tiles.
     pub layout: Layout,
     /// The color scheme.
@@ -65,6 +70,7 @@ pub fn Sidebar(props: &SidebarProps) -> Html {
                 <h1>{ "Sightline" }</h1>
             </header>
             { protocols(props) }
+            { qualities(props) }
             { layouts(props) }
             { streams(props) }
             { appearance(props) }
@@ -97,6 +103,25 @@ fn protocols(props: &SidebarProps) -> Html {
         <fieldset>
             <legend>{ "Stream protocol" }</legend>
             { for Protocol::ALL.into_iter().zip(&props.hints).map(option) }
+        </fieldset>
+    }
+}
+
+fn qualities(props: &SidebarProps) -> Html {
+    let option = |quality: Quality| {
+        let onchange = props.on_event.reform(move |_| Event::Choose(Choice::Quality(quality)));
+        let checked = props.quality == quality;
+        html! {
+            <label class="option">
+                <input type="radio" name="quality" value={quality.as_str()} {checked} {onchange} />
+                <span><strong>{ quality_label(quality) }</strong><small>{ quality_hint(quality) }</small></span>
+            </label>
+        }
+    };
+    html! {
+        <fieldset>
+            <legend>{ "Quality" }</legend>
+            { for Quality::ALL.map(option) }
         </fieldset>
     }
 }
@@ -137,7 +162,7 @@ fn streams(props: &SidebarProps) -> Html {
 }
 
 fn stream(props: &SidebarProps, n: usize) -> Html {
-    let Row { name, title, phase, protocol } = &props.rows[n];
+    let Row { name, title, phase, protocol, quality } = &props.rows[n];
     let move_to = |other: Option<usize>, label: &str, paths| {
         let to = other.and_then(|other| props.rows.get(other)).map(|row| row.name.clone());
         let name = name.clone();
@@ -145,19 +170,25 @@ fn stream(props: &SidebarProps, n: usize) -> Html {
         let onclick = props.on_event.reform(move |_| Event::Move(name.clone(), to.clone().unwrap_or_default()));
         html! { <button class="sign" type="button" {disabled} aria-label={label.to_owned()} title={label.to_owned()} {onclick}>{ icons::icon(paths) }</button> }
     };
-    let onchange = {
+    let select = |make: fn(String, &str) -> Choice| {
         let name = name.clone();
-        props.on_event.reform(move |event: web_sys::Event| {
-            Event::Choose(Choice::StreamProtocol(name.clone(), value(&event).parse().ok()))
-        })
+        props.on_event.reform(move |event: web_sys::Event| Event::Choose(make(name.clone(), &value(&event))))
     };
+    let on_protocol = select(|name, value| Choice::StreamProtocol(name, value.parse().ok()));
+    let on_quality = select(|name, value| Choice::StreamQuality(name, value.parse().ok()));
     let solo = {
         let name = name.clone();
         props.on_event.reform(move |_| Event::Solo(name.clone()))
     };
-    let choices = std::iter::once((String::new(), "like all".to_owned()))
+    let protocols = std::iter::once((String::new(), "like all".to_owned()))
         .chain(Protocol::ALL.map(|protocol| (protocol.as_str().to_owned(), protocol.to_string())));
-    let chosen = protocol.map(Protocol::as_str).unwrap_or_default();
+    let protocols = options(protocols, protocol.map(Protocol::as_str).unwrap_or_default());
+    // Beside the protocol's "Auto", a bare "Auto" would be ambiguous.
+    let qualities = std::iter::once((String::new(), "Quality: all".to_owned())).chain(
+        Quality::ALL.map(|quality| (quality.as_str().to_owned(), format!("{} quality", quality_label(quality)))),
+    );
+    let qualities = options(qualities, quality.map(Quality::as_str).unwrap_or_default());
+    let quality_title = Quality::ALL.map(|quality| format!("{}: {}", quality_label(quality), quality_hint(quality)));
     html! {
         <li key={name.clone()} data-state={phase.as_str()}>
             <button class="stream-name" type="button" onclick={solo} title="One camera alone, and back">
@@ -165,7 +196,8 @@ fn stream(props: &SidebarProps, n: usize) -> Html {
                 <small>{ phase.label() }</small>
             </button>
             <span class="stream-controls">
-                <select aria-label={format!("Protocol of {title}")} {onchange}>{ options(choices, chosen) }</select>
+                <select aria-label={format!("Protocol of {title}")} title="Protocol" onchange={on_protocol}>{ protocols }</select>
+                <select aria-label={format!("Quality of {title}")} title={quality_title.join("\n")} onchange={on_quality}>{ qualities }</select>
                 { move_to(n.checked_sub(1), &format!("Move {title} up"), icons::UP) }
                 { move_to(Some(n + 1), &format!("Move {title} down"), icons::DOWN) }
             </span>

@@ -1,6 +1,6 @@
 //! The test page: one stream, started and stopped by the user; statistics and curves; the log; the browser's abilities.
 
-use sightline_protocol::stream::{StreamName, VariantChoice};
+use sightline_protocol::stream::{Quality, StreamName, VariantChoice};
 use yew::prelude::*;
 
 use super::choose::{options, value};
@@ -8,7 +8,7 @@ use super::curve::curve;
 use super::tile::TileView;
 use crate::browser::{self, file};
 use crate::state::history::Sample;
-use crate::state::{self, App, CODECS, Event, Level, Protocol, TestEvent, choice_of, word_of};
+use crate::state::{self, App, CODECS, Event, Level, Protocol, TestEvent, choice_of, quality_label, word_of};
 
 /// Number of samples in the curves: two minutes.
 const SHOWN: usize = 120;
@@ -83,6 +83,10 @@ fn form(app: &App, running: bool, on_event: &Callback<Event>) -> Html {
         Protocol::ALL.map(|protocol| (protocol.as_str().to_owned(), protocol.to_string())),
         test.protocol.as_str(),
     );
+    let qualities = options(
+        Quality::ALL.map(|quality| (quality.as_str().to_owned(), quality_label(quality).to_owned())),
+        test.quality.as_str(),
+    );
     let start = on_event.reform(|_: MouseEvent| Event::Test(TestEvent::Start));
     let stop = on_event.reform(|_: MouseEvent| Event::Test(TestEvent::Stop));
     html! {
@@ -90,6 +94,7 @@ fn form(app: &App, running: bool, on_event: &Callback<Event>) -> Html {
             <label>{ "Stream" }<select name="stream" onchange={on(|name| Some(TestEvent::Stream(name.parse().ok()?)))}>{ streams }</select></label>
             <label>{ "Codec" }<select name="codec" onchange={on(|word| choice_of(&word).map(TestEvent::Variant))}>{ variants }</select></label>
             <label>{ "Protocol" }<select name="protocol" onchange={on(|word| Some(TestEvent::Protocol(word.parse().ok()?)))}>{ protocols }</select></label>
+            <label>{ "Quality" }<select name="quality" onchange={on(|word| Some(TestEvent::Quality(word.parse().ok()?)))}>{ qualities }</select></label>
             <button class="primary" name="start" type="button" disabled={test.stream.is_none()} onclick={start}>{ if running { "Restart" } else { "Start" } }</button>
             <button name="stop" type="button" disabled={!running} onclick={stop}>{ "Stop" }</button>
             { copy_button("report", "Copy report", report(app)) }

@@ -127,6 +127,9 @@ impl Component for TileView {
             if tile.protocol != before.protocol {
                 session.switch(tile.protocol);
             }
+            if tile.quality != before.quality {
+                session.set_quality(tile.quality);
+            }
             if tile.volume != before.volume {
                 session.set_volume(tile.volume);
             }
@@ -171,7 +174,7 @@ impl Component for TileView {
             let report = Rc::new(move |event| on_event.emit(Event::Tile(name.clone(), event)));
             let (stream, relay) = (stream.clone(), relay.clone());
             let session = Session::start(
-                SessionOptions { stream, choice: *choice, protocol: tile.protocol, relay },
+                SessionOptions { stream, choice: *choice, protocol: tile.protocol, quality: tile.quality, relay },
                 elements,
                 report,
             );
@@ -209,6 +212,7 @@ impl Component for TileView {
                 data-state={tile.phase().as_str()}
                 data-failure={tile.failure().map(state::Failure::as_str)}
                 data-protocol={tile.using.as_ref().map(|(protocol, _)| protocol.as_str())}
+                data-quality={tile.quality.as_str()}
                 data-variant={video_info.map(|video_info| video_info.variant.to_string())}
                 data-codec={video_info.map(|video_info| video_info.codec.clone())}
                 data-audio={if tile.listening { "on" } else if tile.audio { "off" } else { "none" }}

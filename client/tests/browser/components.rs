@@ -9,7 +9,7 @@ use sightline_client::state::{self, Choice, Event, Layout, Phase, Protocol, Them
 use sightline_client::ui::embed::EmbeddedPlayer;
 use sightline_client::ui::sidebar::{self, Row, Sidebar};
 use sightline_client::ui::tile::{self, TileView};
-use sightline_protocol::stream::{StreamName, VariantChoice};
+use sightline_protocol::stream::{Quality, StreamName, VariantChoice};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -63,10 +63,11 @@ fn events() -> (Rc<RefCell<Vec<Event>>>, Callback<Event>) {
 #[wasm_bindgen_test]
 async fn sidebar_sends_the_selection() {
     let (sent, on_event) = events();
-    let row = |name: &str| Row { name: name.into(), phase: Phase::Live, protocol: None };
+    let row = |name: &str| Row { name: name.into(), phase: Phase::Live, protocol: None, quality: None };
     let props = sidebar::SidebarProps {
         protocol: Protocol::Auto,
         hints: Protocol::ALL.map(|protocol| format!("hint of {protocol}")),
+        quality: Quality::Auto,
         layout: Layout::Grid,
         theme: Theme::System,
         statistics: false,
@@ -76,6 +77,7 @@ async fn sidebar_sends_the_selection() {
     };
     let (root, handle) = Root::render::<Sidebar>(props);
     root.wait_for("[name=protocol][value=hls]").await.click();
+    root.find("[name=quality][value=low]").unwrap().click();
     root.find("[name=layout][value=focus]").unwrap().click();
     root.find("[name=statistics]").unwrap().click();
     assert!(root.find("[aria-label='Move a up']").unwrap().has_attribute("disabled"));
@@ -83,6 +85,7 @@ async fn sidebar_sends_the_selection() {
     root.find(".stream-name").unwrap().click();
     let expected = [
         Event::Choose(Choice::Protocol(Protocol::Hls)),
+        Event::Choose(Choice::Quality(Quality::Low)),
         Event::Choose(Choice::Layout(Layout::Focus)),
         Event::Choose(Choice::Statistics(None)),
         Event::Move("a".into(), "b".into()),

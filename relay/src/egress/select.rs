@@ -3,7 +3,7 @@
 use sightline_media::fmp4::init::{InitSegment, Reordering};
 use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::message::{Size, VariantReason};
-use sightline_protocol::stream::{Variant, VariantChoice};
+use sightline_protocol::stream::{Quality, Variant, VariantChoice};
 
 /// The format of the camera's video.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,42 +35,98 @@ pub(super) fn fills(sub: Option<Size>, shown: Size, sent: bool) -> bool {
     scale <= if sent { ENLARGED.1 } else { ENLARGED.0 }
 }
 
+/// A viewer's choice of codec and quality. One of them decides whether it is sent `low`: a quality of `high` or `low` prevails,
+/// and without one the codec `low` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Choice {
+    /// Never [`VariantChoice::Low`] with the quality `high`, always with `low`.
+    codec: VariantChoice,
+    quality: Quality,
+}
+
+impl Choice {
+    pub(super) fn new(codec: VariantChoice, quality: Quality) -> Self {
+        let codec = match (quality, codec) {
+            (Quality::Low, _) => VariantChoice::Low,
+            (Quality::High, VariantChoice::Low) => VariantChoice::Auto,
+            (Quality::High | Quality::Auto, codec) => codec,
+        };
+        Self { codec, quality }
+    }
+
+    /// The choice of a viewer that is sent `copy` only if it plays that.
+    pub(super) fn without_copy(self) -> Self {
+        let codec = if self.codec == VariantChoice::Copy { VariantChoice::Auto } else { self.codec };
+        Self { codec, ..self }
+    }
+
+    /// Whether the relay may follow the tile's size and the link.
+    fn is_automatic(self) -> bool {
+        self == Self::default()
+    }
+}
+
 /// What a viewer wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// The variant of this choice, in a codec that the viewer plays.
-    Choice(VariantChoice, Vec<VideoCodec>),
-    /// The camera's video unless it is of another codec family than this one.
-    Family(Option<Family>),
+    Choice(Choice, Vec<VideoCodec>),
+    /// In this quality, the camera's video unless it is of another codec family than this one.
+    Family(Option<Family>, Quality),
 }
 
 impl Wanted {
     /// The variant for the viewer, and the reason.
     pub(super) fn select(&self, camera: &CameraFormat) -> (Variant, VariantReason) {
         match self {
-            Self::Choice(choice, playable) => select(*choice, playable, camera),
-            Self::Family(Some(Family::H264)) if camera.codec.family() != Family::H264 => {
+            Self::Choice(choice, playable) => select(choice.codec, playable, camera),
+            Self::Family(_, Quality::Low) => (Variant::Low, VariantReason::Requested),
+            Self::Family(Some(Family::H264), _) if camera.codec.family() != Family::H264 => {
                 (Variant::H264, VariantReason::Requested)
             }
-            Self::Family(_) => (Variant::Copy, VariantReason::Untouched),
+            Self::Family(..) => (Variant::Copy, VariantReason::Untouched),
         }
     }
 
     /// Whether the viewer leaves the choice to the relay.
     pub(super) fn is_automatic(&self) -> bool {
-        matches!(self, Self::Choice(VariantChoice::Auto, _))
+        matches!(self, Self::Choice(choice, _) if choice.is_automatic())
+    }
+
+    /// Whether the viewer chose `low`, by its quality or its codec.
+    pub(super) fn is_low(&self) -> bool {
+        match self {
+            Self::Choice(choice, _) => choice.codec == VariantChoice::Low,
+            Self::Family(_, quality) => *quality == Quality::Low,
+        }
+    }
+
+    /// Whether the viewer chose the quality `low`.
+    pub(super) fn is_low_quality(&self) -> bool {
+        let (Self::Choice(Choice { quality, .. }, _) | Self::Family(_, quality)) = self;
+        *quality == Quality::Low
+    }
+
+    /// The same viewer, with the choice left to the relay.
+    pub(super) fn automatic(&self) -> Self {
+        match self {
+            Self::Choice(_, playable) => Self::Choice(Choice::default(), playable.clone()),
+            Self::Family(family, _) => Self::Family(*family, Quality::Auto),
+        }
     }
 
     /// Whether a viewer of a slow link may be sent a transcode to `low` instead.
     pub(super) fn allows_low(&self) -> bool {
-        let Self::Choice(VariantChoice::Auto, playable) = self else { return false };
-        playable.iter().any(|codec| codec.family() == Family::H264)
+        let Self::Choice(choice, playable) = self else { return false };
+        choice.is_automatic() && playable.iter().any(|codec| codec.family() == Family::H264)
     }
 
     /// Whether the viewer plays a sub stream of this format as it is.
     pub(super) fn plays(&self, sub: &CameraFormat) -> bool {
-        let Self::Choice(_, playable) = self else { return false };
-        !sub.b_frames && playable.iter().any(|probe| probe.covers(&sub.codec))
+        match self {
+            Self::Choice(_, playable) => !sub.b_frames && playable.iter().any(|probe| probe.covers(&sub.codec)),
+            Self::Family(family, _) => family.is_none_or(|family| family == sub.codec.family()),
+        }
     }
 }
 
@@ -95,6 +151,39 @@ mod tests {
     use super::*;
     use VariantChoice::{Auto, Copy, H264, Low};
     use VariantReason::{BFrames, NotPlayable, Requested, Untouched};
+
+    #[test]
+    fn quality_prevails_over_the_codec() {
+        let hevc: VideoCodec = "hvc1.1.6.L93.90".parse().unwrap();
+        let camera = CameraFormat { codec: hevc.clone(), b_frames: false };
+        let case = |codec, quality| {
+            let wanted =
+                Wanted::Choice(Choice::new(codec, quality), vec![hevc.clone(), "avc1.640034".parse().unwrap()]);
+            (wanted.select(&camera).0, wanted.allows_low())
+        };
+        assert_eq!(case(Auto, Quality::Auto), (Variant::Copy, true));
+        assert_eq!(case(Auto, Quality::High), (Variant::Copy, false), "never `low`");
+        assert_eq!(case(H264, Quality::High), (Variant::H264, false));
+        assert_eq!(case(Low, Quality::High), (Variant::Copy, false));
+        for codec in [Auto, Copy, H264, Low] {
+            assert_eq!(case(codec, Quality::Low), (Variant::Low, false), "{codec:?}");
+        }
+        assert_eq!(case(Low, Quality::Auto), (Variant::Low, false), "the codec alone");
+        let plain = |quality| Wanted::Family(Some(Family::H264), quality).select(&camera).0;
+        assert_eq!([plain(Quality::High), plain(Quality::Low)], [Variant::H264, Variant::Low]);
+    }
+
+    #[test]
+    fn choice_of_the_relay_replaces_a_missing_low() {
+        let low = Wanted::Choice(Choice::new(Copy, Quality::Low), Vec::new());
+        assert!(low.is_low() && low.is_low_quality() && !low.is_automatic());
+        assert!(low.automatic().is_automatic() && !low.automatic().is_low());
+        let by_codec = Wanted::Choice(Choice::new(Low, Quality::Auto), Vec::new());
+        assert!(by_codec.is_low() && !by_codec.is_low_quality());
+        let plain = Wanted::Family(None, Quality::Low);
+        assert!(plain.is_low() && plain.is_low_quality());
+        assert_eq!(plain.automatic(), Wanted::Family(None, Quality::Auto));
+    }
 
     #[test]
     fn sub_stream_is_chosen_while_it_fills_the_tile() {

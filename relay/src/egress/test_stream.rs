@@ -22,6 +22,12 @@ pub(super) fn stream() -> Stream {
     Hub::new([name.clone()], RingLimits::default(), true).stream(&name).unwrap()
 }
 
+/// A stream without `low`, without a source.
+pub(super) fn stream_without_low() -> Stream {
+    let name: StreamName = "cam".parse().unwrap();
+    Hub::new([name.clone()], RingLimits::default(), false).stream(&name).unwrap()
+}
+
 /// A stream with a sub stream, without sources.
 pub(super) fn stream_with_sub() -> Stream {
     let name: StreamName = "cam".parse().unwrap();

@@ -4,8 +4,8 @@
 //! previous one, so that the video never stops. Between epochs no video has to continue, and it switches at once. It begins
 //! with the status of its source, and so it does after a switch.
 //!
-//! A camera's sub stream is `low`. A viewer whose tile it fills gets it from the start, without the camera's main stream. A
-//! viewer that does not play it never gets it.
+//! A camera's sub stream is `low`. A viewer whose tile it fills, or who chose `low`, gets it from the start, without the camera's
+//! main stream. A viewer that does not play it never gets it.
 //!
 //! It holds subscriptions and no queue. [`VariantReader::poll`] reads no clock and needs no runtime; [`VariantReader::next`]
 //! waits. HLS packages each variant for all its viewers and needs no choice.
@@ -16,7 +16,7 @@ use std::time::Duration;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::message::{GapReason, Ready, Size, VariantReason};
-use sightline_protocol::stream::{Variant, VariantChoice};
+use sightline_protocol::stream::Variant;
 use tracing::debug;
 
 use super::select::{CameraFormat, Wanted, fills};
@@ -62,7 +62,14 @@ struct SubStream {
 pub(super) struct VariantReader {
     stream: Stream,
     protocol: Protocol,
+    /// What the viewer asked for.
+    asked: Wanted,
+    /// The same, or the relay's choice in place of a `low` that the viewer cannot get.
     wanted: Wanted,
+    /// Why the viewer does not get the quality `low` that it asked for.
+    no_low: Option<VariantReason>,
+    /// Whether `wanted` may have changed since the last choice.
+    is_changed: bool,
     /// The camera's format, once it is known.
     camera: Option<CameraFormat>,
     /// Whether `low` replaces the wanted variant, because the link does not carry that.
@@ -84,38 +91,59 @@ pub(super) struct VariantReader {
 }
 
 impl VariantReader {
-    /// A reader that starts with `first`, a subscription to `copy` of `stream`, or to its sub stream for a small tile.
+    /// A reader that starts with `first`, a subscription to the [`first_variant`] of `stream`, or to its `copy`.
     pub(super) fn new(stream: Stream, protocol: Protocol, mut first: Subscription, wanted: Wanted) -> Self {
         let status = Some(first.current_status());
-        let small = first.rendition().variant() == Variant::Low;
+        let why = match first.rendition().variant() {
+            Variant::Low if wanted.is_low() => VariantReason::Requested,
+            Variant::Low => VariantReason::SmallSize,
+            Variant::Copy | Variant::H264 => VariantReason::Untouched,
+        };
+        let is_chosen = why == VariantReason::SmallSize;
         let mut reader = Self {
             stream,
             protocol,
-            wanted: Wanted::Family(None),
+            asked: wanted.clone(),
+            wanted,
+            no_low: None,
+            is_changed: true,
             camera: None,
             low: false,
-            sub: SubStream { shown: None, is_chosen: small, is_unplayable: false },
+            sub: SubStream { shown: None, is_chosen, is_unplayable: false },
             source: first,
-            why: if small { VariantReason::SmallSize } else { VariantReason::Untouched },
+            why,
             next: None,
             standby: None,
             status,
             begun: false,
             between_epochs: true,
         };
-        reader.want(wanted);
+        reader.update_wanted();
         reader
     }
 
-    /// Sets what the viewer wants, for the next [`Self::choose`]. Where the stream has no `low` that the viewer plays, the automatic
-    /// choice replaces it.
+    /// Sets what the viewer wants, for the next [`Self::follow`]. The relay's choice replaces a `low` that the viewer cannot get.
     pub(super) fn want(&mut self, wanted: Wanted) {
-        self.wanted = match wanted {
-            Wanted::Choice(VariantChoice::Low, playable) if !self.stream.has_low() || self.sub.is_unplayable => {
-                Wanted::Choice(VariantChoice::Auto, playable)
-            }
-            wanted => wanted,
-        };
+        self.asked = wanted;
+        self.update_wanted();
+    }
+
+    fn update_wanted(&mut self) {
+        let missing = self.asked.is_low().then(|| self.why_not_low()).flatten();
+        self.wanted = if missing.is_some() { self.asked.automatic() } else { self.asked.clone() };
+        // Clients of before this choice, which ask by the codec, do not know the reasons.
+        self.no_low = missing.filter(|_| self.asked.is_low_quality());
+        self.is_changed = true;
+    }
+
+    /// Why a viewer that asked for `low` does not get it.
+    fn why_not_low(&self) -> Option<VariantReason> {
+        let has_sub = self.stream.has_sub();
+        match self.sub {
+            _ if !self.stream.has_low() => Some(VariantReason::NoLow),
+            SubStream { is_unplayable: true, .. } if has_sub => Some(VariantReason::LowNotPlayable),
+            _ => None,
+        }
     }
 
     /// The rendition that is sent, or awaited.
@@ -128,6 +156,11 @@ impl VariantReader {
         self.rendition().variant()
     }
 
+    /// The reason for the variant that is sent, or awaited. `None` while another one is to replace it.
+    pub(super) fn settled_reason(&self) -> Option<VariantReason> {
+        self.next.is_none().then_some(self.why)
+    }
+
     /// The message that announces the epoch of `init`, as number `epoch` of the session.
     pub(super) fn ready(&self, init: &InitSegment, epoch: u32, audio: bool) -> Ready {
         let tracks = vec![init.track(self.rendition().frame_rate())];
@@ -136,6 +169,9 @@ impl VariantReader {
 
     /// The variant that will be sent. `None` until the source runs and the camera's format is known.
     pub(super) fn expected_variant(&self) -> Option<Variant> {
+        if self.starts_low() {
+            return (self.stream.rendition(Variant::Low).status() == Status::Live).then_some(Variant::Low);
+        }
         let copy = self.stream.rendition(Variant::Copy);
         let init = (copy.status() == Status::Live).then(|| copy.init())??;
         Some(self.wanted.select(&CameraFormat::of(&init)?).0)
@@ -171,13 +207,13 @@ impl VariantReader {
         self.sub.shown = shown;
     }
 
-    /// Chooses the variant again if the link's verdict `low`, or the verdict on the size, has changed. The sub stream counts only if
-    /// it is `available`.
+    /// Chooses the variant again if the viewer's wish, the link's verdict `low`, or the verdict on the size has changed. The sub
+    /// stream replaces the main stream for its size only if it is `available`.
     pub(super) fn follow(&mut self, low: bool, available: bool) {
-        let SubStream { shown, is_chosen, is_unplayable } = self.sub;
+        let SubStream { shown, is_chosen, is_unplayable, .. } = self.sub;
         let fills = |shown| is_filled_by_sub(&self.stream, &self.wanted, shown, is_chosen);
         let small = available && !is_unplayable && shown.is_some_and(fills);
-        if low != self.low || small != is_chosen {
+        if self.is_changed || low != self.low || small != is_chosen {
             self.sub.is_chosen = small;
             self.choose(low);
         }
@@ -210,16 +246,24 @@ impl VariantReader {
     pub(super) fn choose(&mut self, low: bool) {
         let (variant, why) = match &self.camera {
             _ if low => (Variant::Low, VariantReason::SlowLink),
+            _ if self.starts_low() => (Variant::Low, VariantReason::Requested),
             _ if self.sub.is_chosen => (Variant::Low, VariantReason::SmallSize),
             Some(camera) => self.wanted.select(camera),
             // The format decides, once `copy` runs.
             None => (Variant::Copy, VariantReason::Untouched),
         };
+        let why = self.no_low.filter(|_| variant != Variant::Low).unwrap_or(why);
         let up = self.low && !low && why != VariantReason::Requested;
-        self.low = low;
-        self.next = None;
+        (self.low, self.is_changed) = (low, false);
+        let given_up = self.next.take();
         if variant == self.variant() {
             self.why = why;
+            let is_offline =
+                |next: NextVariant| matches!(next.subscription.rendition().status(), Status::Offline { .. });
+            if given_up.is_some_and(is_offline) {
+                // The viewer was told the status of a variant that it does not await any more.
+                self.status = Some(self.source.current_status());
+            }
             return;
         }
         // Steps up only at a new key frame: the GOP so far, sent at once, exceeds what the link was seen to carry.
@@ -232,6 +276,11 @@ impl VariantReader {
         } else if matches!(status, Status::Offline { .. }) {
             self.status = Some(status);
         }
+    }
+
+    /// Whether the viewer chose `low`, and the camera's format does not matter for it.
+    fn starts_low(&self) -> bool {
+        self.wanted.is_low() && self.stream.has_sub()
     }
 
     fn switch(&mut self) {
@@ -288,7 +337,7 @@ impl VariantReader {
     fn refuse_sub(&mut self) -> Option<VideoEvent> {
         debug!(rendition = self.rendition().label(), "a viewer does not play the sub stream; it gets the main stream");
         (self.sub.is_unplayable, self.sub.is_chosen) = (true, false);
-        self.want(self.wanted.clone());
+        self.update_wanted();
         self.choose(false);
         self.poll_status()
     }
@@ -347,13 +396,15 @@ fn is_filled_by_sub(stream: &Stream, wanted: &Wanted, shown: Size, sent: bool) -
     stream.has_sub() && wanted.is_automatic() && fills(size(), shown, sent)
 }
 
-/// The variant with which the reader of a viewer starts whose video is `shown` at that size.
+/// The variant with which the reader of a viewer starts whose video is `shown` at that size: the sub stream, if the viewer chose
+/// `low` or its tile is small, and otherwise `copy`.
 pub(super) fn first_variant(stream: &Stream, wanted: &Wanted, shown: Option<Size>) -> Variant {
     let sub = stream.rendition(Variant::Low);
     let is_offline = || matches!(sub.status(), Status::Offline { .. });
     let is_playable = || sub.init().and_then(|init| CameraFormat::of(&init)).is_none_or(|format| wanted.plays(&format));
-    let small = shown.is_some_and(|shown| is_filled_by_sub(stream, wanted, shown, false));
-    if small && !is_offline() && is_playable() { Variant::Low } else { Variant::Copy }
+    let small = shown.is_some_and(|shown| is_filled_by_sub(stream, wanted, shown, false)) && !is_offline();
+    let asked = wanted.is_low() && stream.has_sub();
+    if (small || asked) && is_playable() { Variant::Low } else { Variant::Copy }
 }
 
 #[cfg(test)]

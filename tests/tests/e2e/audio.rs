@@ -40,7 +40,9 @@ async fn camera_and_relay(mount: Mount) -> (Camera, Relay) {
 async fn watch(relay: &Relay, stream: &str, variant: VariantChoice, tracks: &[TrackKind]) -> Viewer {
     let mut viewer = Viewer::v1(relay, stream).await;
     let codecs = PLAYS_H264.map(str::to_owned).to_vec();
-    viewer.send(&ClientMessage::Play(Play { codecs, variant, tracks: tracks.to_vec(), size: None })).await;
+    viewer
+        .send(&ClientMessage::Play(Play { codecs, variant, tracks: tracks.to_vec(), size: None, quality: None }))
+        .await;
     viewer
 }
 

@@ -32,6 +32,7 @@ mod oidc;
 mod package;
 mod plain_client;
 mod processes;
+mod quality;
 mod reload;
 mod service;
 mod snapshots;

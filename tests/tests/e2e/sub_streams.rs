@@ -37,7 +37,7 @@ async fn relay(camera: &Camera, options: &str) -> Relay {
 
 fn play(codecs: &[&str], variant: VariantChoice, size: Option<Size>) -> ClientMessage {
     let codecs = codecs.iter().map(|&codec| codec.to_owned()).collect();
-    ClientMessage::Play(Play { codecs, variant, tracks: vec![TrackKind::Video], size })
+    ClientMessage::Play(Play { codecs, variant, tracks: vec![TrackKind::Video], size, quality: None })
 }
 
 /// A viewer of `yard` whose tile has this size.

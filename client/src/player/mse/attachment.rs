@@ -5,6 +5,7 @@
 use std::rc::Rc;
 
 use js_sys::ArrayBuffer;
+use sightline_protocol::codec::codec_of;
 use web_sys::HtmlVideoElement;
 
 use super::MseSignal;
@@ -27,6 +28,13 @@ use crate::time::Moment;
 /// Audio that is this much later than its video, in seconds, for this long is not coming. It takes a moment to start.
 const AUDIO_LATE: f64 = 1.0;
 const AUDIO_LOST_MS: f64 = 4_000.0;
+
+/// Whether the SourceBuffer must be told of the new MIME type. WebKitGTK has no `changeType`, and takes another profile or level of
+/// the same codec by its init segment alone.
+fn needs_change(before: &str, now: &str, can_change: bool) -> bool {
+    let sample_entry = |mime| codec_of(mime).split('.').next().map(str::to_owned);
+    before != now && (can_change || sample_entry(before) != sample_entry(now))
+}
 
 /// The initial decoder margin, in seconds: the time that a decoder needs before a frame is presented. Software decoders take a
 /// few milliseconds and one screen refresh. WebKit's pipeline takes more, and stalls for long when it underruns. Audio adds the
@@ -154,7 +162,9 @@ impl Attachment {
         signal: &Rc<dyn Fn(MseSignal)>,
     ) -> Result<(), DomError> {
         match &self.buffer {
-            Some(buffer) if self.mime != init.mime => buffer.change_type(&init.mime)?,
+            Some(buffer) if needs_change(&self.mime, &init.mime, buffer.can_change_type()) => {
+                buffer.change_type(&init.mime)?;
+            }
             Some(_) => {}
             None => {
                 let generation = self.generation;
@@ -264,5 +274,19 @@ impl Attachment {
             showing,
             seeking,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needs_change;
+
+    #[test]
+    fn another_level_needs_no_change_where_the_browser_has_none() {
+        let mime = |codec: &str| format!("video/mp4; codecs=\"{codec}\"");
+        let case = |now: &str, can_change| needs_change(&mime("avc1.42C01E"), &mime(now), can_change);
+        assert!(case("avc1.42C015", true) && !case("avc1.42C015", false), "another level");
+        assert!(case("hvc1.1.6.L93.90", true) && case("hvc1.1.6.L93.90", false), "another codec");
+        assert!(!case("avc1.42C01E", true), "the same");
     }
 }

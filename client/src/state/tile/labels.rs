@@ -2,11 +2,11 @@
 
 use sightline_protocol::codec::VideoCodec;
 use sightline_protocol::message::{StreamState, VariantReason};
-use sightline_protocol::stream::Variant;
+use sightline_protocol::stream::{Quality, Variant};
 
 use super::{Cause, Failure, Tile, TileEvent};
 use crate::state::log::Level;
-use crate::state::{Phase, Protocol};
+use crate::state::{Phase, Protocol, quality_label};
 
 /// The message for a stale video.
 pub(super) const NO_NEW_VIDEO: &str = "No new video arrives.";
@@ -62,7 +62,7 @@ impl Tile {
             Err(_) => video_info.codec.clone(),
         };
         Some(match video_info.variant {
-            Variant::Copy => format!("{family} · untouched"),
+            Variant::Copy => format!("{family} · untouched{}", because(video_info.why.filter(|&why| is_no_low(why)))),
             Variant::H264 if self.fell_back => {
                 format!("{family} · transcoded — this browser failed to decode the camera's codec")
             }
@@ -78,6 +78,22 @@ impl Tile {
         Some(if selected { protocol.to_string() } else { format!("{protocol} — {why}") })
     }
 
+    /// The selected quality, and in a few words what decided the variant.
+    fn quality_value(&self) -> String {
+        let video_info = self.video_info.as_ref();
+        let decided = match (self.quality, video_info.map(|video_info| (video_info.variant, video_info.why))) {
+            (_, None) => None,
+            // The choice is obeyed at the variant's next key frame.
+            (Quality::High, Some((Variant::Low, _))) => Some("starting"),
+            (Quality::Low, Some((Variant::Copy | Variant::H264, why))) if !why.is_some_and(is_no_low) => {
+                Some("starting")
+            }
+            (_, Some((_, why))) => why.and_then(in_few_words),
+        };
+        let chosen = quality_label(self.quality);
+        decided.map_or_else(|| chosen.to_owned(), |decided| format!("{chosen} · {decided}"))
+    }
+
     /// The statistics: names and values.
     pub fn statistics(&self) -> Vec<(&'static str, String)> {
         let video_info = self.video_info.as_ref();
@@ -87,6 +103,7 @@ impl Tile {
             ("Protocol", known(self.protocol_label())),
             ("Codec", known(video_info.map(|video_info| video_info.codec.clone()))),
             ("Variant", known(video_info.map(|video_info| video_info.variant.to_string()))),
+            ("Quality", self.quality_value()),
             ("Resolution", known(size.map(|size| format!("{}×{}", size.width, size.height)))),
             ("Frame rate", figure(sample.map(|sample| sample.frames), 0, "fps")),
             ("Bit rate", known(sample.map(|sample| bit_rate(sample.bits)))),
@@ -128,6 +145,9 @@ impl Tile {
                 let what = [self.codec_label(), self.video_label(), Some(codec.clone())];
                 let what: Vec<_> = what.into_iter().flatten().collect();
                 (Level::Info, format!("Epoch {}: {}.", self.epoch, what.join(" · ")))
+            }
+            TileEvent::Reason(why) => {
+                (Level::Info, sentence(&format!("Quality {}: {why}", quality_label(self.quality))))
             }
             TileEvent::Presented { first_frame_ms: Some(ms) } => {
                 (Level::Info, format!("First frame after {ms:.0} ms."))
@@ -178,6 +198,25 @@ pub(super) fn disconnected(cause: Cause) -> String {
 
 fn because(why: Option<VariantReason>) -> String {
     why.map(|why| format!(" — {why}")).unwrap_or_default()
+}
+
+/// Whether this is the reason for another variant than the chosen `low`.
+fn is_no_low(why: VariantReason) -> bool {
+    matches!(why, VariantReason::NoLow | VariantReason::LowNotPlayable)
+}
+
+/// What decided the variant, for one line of the statistics. None where the choice itself did.
+fn in_few_words(why: VariantReason) -> Option<&'static str> {
+    Some(match why {
+        VariantReason::Requested => return None,
+        VariantReason::Untouched => "main",
+        VariantReason::NotPlayable => "codec",
+        VariantReason::BFrames => "B-frames",
+        VariantReason::SlowLink => "slow link",
+        VariantReason::SmallSize => "small tile",
+        VariantReason::NoLow => "no low",
+        VariantReason::LowNotPlayable => "not playable",
+    })
 }
 
 fn known(value: Option<String>) -> String {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::state::Phase;
 use sightline_protocol::message::{OfflineReason, Ready, Size, StreamState, Track, TrackKind, VariantReason};
-use sightline_protocol::stream::Variant;
+use sightline_protocol::stream::{Quality, Variant};
 
 fn name(text: &str) -> StreamName {
     text.parse().unwrap()
@@ -311,7 +311,8 @@ fn statistics_have_units_and_mark_unknown_values() {
         tile.statistics().into_iter().chain(tile.details()).find(|(known, _)| *known == name).unwrap().1
     };
     let unknown = tile([]);
-    assert!(unknown.statistics().iter().all(|(_, value)| value == "–"), "{:?}", unknown.statistics());
+    let figures = unknown.statistics().into_iter().filter(|(name, _)| *name != "Quality");
+    assert!(figures.into_iter().all(|(_, value)| value == "–"), "{:?}", unknown.statistics());
     let sample = Sample { bits: 1.25e6, frames: 25.0, buffered: 0.18, decoded: 900, dropped: 2, ..Sample::default() };
     let mut events = live();
     events.extend([
@@ -356,4 +357,32 @@ fn events_are_logged_as_sentences() {
         (Level::Error, "No."),
     ];
     assert_eq!(lines.iter().map(|(level, text)| (*level, text.as_str())).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn statistics_name_the_quality_and_what_decided_it() {
+    let mut tile = tile(live());
+    let value = |tile: &Tile| tile.statistics().into_iter().find(|(name, _)| *name == "Quality").unwrap().1;
+    assert_eq!(value(&Tile::new(name("yard"))), "Auto");
+    assert_eq!(value(&tile), "Auto · main");
+    let low = |why| TileEvent::Ready(ready(Variant::Low, why, "avc1.42C01F"));
+    for (why, words) in [(VariantReason::SmallSize, "Auto · small tile"), (VariantReason::SlowLink, "Auto · slow link")]
+    {
+        tile.apply(low(why), 0.0);
+        assert_eq!(value(&tile), words);
+    }
+    tile.quality = Quality::High;
+    assert_eq!(value(&tile), "High · starting", "the main stream has no key frame yet");
+    tile.apply(TileEvent::Ready(copy()), 0.0);
+    assert_eq!(value(&tile), "High · main");
+    tile.quality = Quality::Low;
+    assert_eq!(value(&tile), "Low · starting");
+    tile.apply(TileEvent::Reason(VariantReason::NoLow), 0.0);
+    assert_eq!(value(&tile), "Low · no low");
+    let label = tile.codec_label().unwrap();
+    assert!(label.starts_with("H.265 · untouched — this stream has no low quality"), "{label}");
+    let (_, line) = tile.log_line(&TileEvent::Reason(VariantReason::NoLow)).unwrap();
+    assert!(line.starts_with("Quality Low: this stream has no low quality"), "{line}");
+    tile.apply(low(VariantReason::Requested), 0.0);
+    assert_eq!(value(&tile), "Low");
 }

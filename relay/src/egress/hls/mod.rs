@@ -37,7 +37,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
 use sightline_protocol::address::{Address, BadAddress};
-use sightline_protocol::stream::{StreamName, Variant};
+use sightline_protocol::stream::{InvalidQuality, Quality, StreamName, Variant};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -180,20 +180,33 @@ async fn serve(
 ) -> Result<HlsResponse, HlsError> {
     let link = link.as_deref();
     let peer = peer.map(|Extension(ConnectInfo(peer))| peer.address);
+    let query = query.as_deref().unwrap_or_default();
     let from = Requester { link, client: context.viewers.client(peer, &headers) };
     match address {
-        Ok(Address::HlsIndex(stream)) => index(&*context.stream(&stream)?, context.low_kbps, link).await,
+        Ok(Address::HlsIndex(stream)) => {
+            let quality = Quality::in_query(query)?.unwrap_or_default();
+            index(&*context.stream(&stream)?, context.low_kbps, quality, link).await
+        }
         Ok(Address::HlsFile { stream, variant, file }) => {
-            serve_file(&*context.stream(&stream)?, (&variant, &file), query.as_deref().unwrap_or_default(), from).await
+            serve_file(&*context.stream(&stream)?, (&variant, &file), query, from).await
         }
         Ok(_) | Err(BadAddress::Unknown) => Err(HlsError::UnknownAddress),
         Err(BadAddress::Name(error)) => Err(HlsError::BadName(error)),
     }
 }
 
-/// The multivariant playlist, once the camera's format is known. Subscribes to `copy`, the source of all variants.
-async fn index(packagers: &StreamPackagers, low_kbps: u32, link: Option<&QueryToken>) -> Result<HlsResponse, HlsError> {
-    let packager = packagers.copy();
+/// The multivariant playlist of a quality, once the camera's format is known. Subscribes to `copy`, the source of all variants,
+/// or to the sub stream if that alone is listed.
+async fn index(
+    packagers: &StreamPackagers,
+    low_kbps: u32,
+    quality: Quality,
+    link: Option<&QueryToken>,
+) -> Result<HlsResponse, HlsError> {
+    // A stream without `low` lists what there is.
+    let only_low = quality == Quality::Low && packagers.stream.has_low();
+    let is_sub = packagers.stream.has_sub();
+    let packager = if only_low && is_sub { packagers.packager(Variant::Low.as_str())? } else { packagers.copy() };
     let lease = packager.lease();
     let camera = lease.until(Instant::now() + SOURCE_START_TIMEOUT, |state| {
         let init = state.window.as_ref().and_then(Window::init).filter(|_| state.status == Status::Live);
@@ -208,13 +221,18 @@ async fn index(packagers: &StreamPackagers, low_kbps: u32, link: Option<&QueryTo
     });
     let camera = camera.await.map_err(|error| wait_error(error, &packager.read(|state| state.status.clone())))??;
     // Players that switch at the next media sequence number need aligned segments (`lead`), which a sub stream does not have.
-    let has_low = packagers.stream.has_low() && !packagers.stream.has_sub();
+    let has_low = packagers.stream.has_low() && !is_sub && quality != Quality::High;
     let low = camera.size.filter(|_| has_low).map(|size| LowVariant::of(size, low_kbps));
     let known = |variant| {
         let info = packagers.stream.rendition(variant).info(Instant::now());
         MeasuredVariant { codec: info.codec, size: info.size, bit_rate: info.bit_rate, frame_rate: info.frame_rate }
     };
-    Ok(HlsResponse::multivariant(with_token(multivariant::multivariant(&camera, low, known), link)))
+    let text = if only_low {
+        multivariant::low_only(&camera, low, known)
+    } else {
+        multivariant::multivariant(&camera, low, known)
+    };
+    Ok(HlsResponse::multivariant(with_token(text, link)))
 }
 
 /// A playlist, init segment, segment or part of a variant, by its name.
@@ -319,6 +337,12 @@ fn offline(status: &Status) -> Option<HlsError> {
             retry: retry_at.saturating_duration_since(Instant::now()),
         }),
         Status::Idle | Status::Starting | Status::Live => None,
+    }
+}
+
+impl From<InvalidQuality> for HlsError {
+    fn from(_: InvalidQuality) -> Self {
+        Self::BadRequest(InvalidQuality::MESSAGE)
     }
 }
 

@@ -64,9 +64,24 @@ pub(super) fn multivariant(
         entries.push(format!("{line}\n{variant}/{}\n", FileName::Playlist));
         least = average * STEP_TENTHS / 10;
     }
-    entries.push(format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS\n"));
+    entries.push(header());
     entries.reverse();
     entries.concat()
+}
+
+fn header() -> String {
+    format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS\n")
+}
+
+/// The playlist of a viewer that chose the quality `low`: that variant alone. `camera` is the main stream, or the sub stream
+/// that is `low`.
+pub(super) fn low_only(
+    camera: &CameraInfo,
+    low: Option<LowVariant>,
+    known: impl Fn(Variant) -> MeasuredVariant,
+) -> String {
+    let (_, line) = stream_inf(camera, low, Variant::Low, &known(Variant::Low), 0);
+    format!("{}{line}\n{}/{}\n", header(), Variant::Low, FileName::Playlist)
 }
 
 /// The listed average bandwidth of a variant, at least `least`, and its tag.
@@ -165,6 +180,17 @@ mod tests {
                 assert!(values.len() >= 2 && values.windows(2).all(|pair| pair[0] > pair[1]), "{name} in {text}");
             }
         }
+    }
+
+    #[test]
+    fn quality_low_lists_that_variant_alone() {
+        let text = low_only(&camera("avc1.64001F", false), Some(LOW), |_| MeasuredVariant::default());
+        let lines: Vec<&str> = text.lines().skip(3).collect();
+        assert_eq!(lines[1..], ["low/media.m3u8"]);
+        assert!(lines[0].contains("RESOLUTION=640x360") && lines[0].contains("CODECS=\"avc1.64001E\""), "{text}");
+        let measured = |_| MeasuredVariant { codec: Some("hvc1.1.6.L63.90".to_owned()), ..MeasuredVariant::default() };
+        let text = low_only(&camera("hvc1.1.6.L63.90", false), None, measured);
+        assert!(text.contains("CODECS=\"hvc1.1.6.L63.90\"") && text.ends_with("\nlow/media.m3u8\n"), "{text}");
     }
 
     #[test]

@@ -96,7 +96,22 @@ async fn camera_format_decides_the_offered_variants() {
         let rendition = packagers.stream.rendition(Variant::Copy);
         rendition.start_epoch(InitSegment { reordering, ..(*media_of::init()).clone() });
         media_of::fragments(30, 0.0).for_each(|fragment| rendition.publish(fragment, clock::unix_ms()));
-        let text = text(index(&packagers, 360, None).await).await;
+        let text = text(index(&packagers, 360, Quality::Auto, None).await).await;
         assert_eq!((text.contains("copy/"), text.contains("h264/")), (copy, h264), "{reordering:?}: {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn quality_limits_the_offered_variants() {
+    let context = context();
+    let packagers = context.stream(&"cam".parse().unwrap()).unwrap();
+    let rendition = packagers.stream.rendition(Variant::Copy);
+    let size = Some(sightline_protocol::message::Size { width: 1920, height: 1080 });
+    rendition.start_epoch(InitSegment { size, ..(*media_of::init()).clone() });
+    media_of::fragments(30, 0.0).for_each(|fragment| rendition.publish(fragment, clock::unix_ms()));
+    for (quality, copy, low) in [(Quality::Auto, true, true), (Quality::High, true, false), (Quality::Low, false, true)]
+    {
+        let text = text(index(&packagers, 360, quality, None).await).await;
+        assert_eq!((text.contains("copy/"), text.contains("low/")), (copy, low), "{quality:?}: {text}");
     }
 }

@@ -1,9 +1,11 @@
 use sightline_protocol::codec::Family;
 use sightline_protocol::message::OfflineReason;
+use sightline_protocol::stream::{Quality, VariantChoice};
 use tokio::time::Instant;
 
 use super::*;
-use crate::egress::test_stream::{H264, H265, publish, start_epoch, stream, stream_with_sub};
+use crate::egress::select::Choice;
+use crate::egress::test_stream::{H264, H265, publish, start_epoch, stream, stream_with_sub, stream_without_low};
 
 fn reader(stream: &Stream, wanted: Wanted) -> VariantReader {
     let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
@@ -13,7 +15,11 @@ fn reader(stream: &Stream, wanted: Wanted) -> VariantReader {
 }
 
 fn plays_h264(choice: VariantChoice) -> Wanted {
-    Wanted::Choice(choice, vec![H264.parse().unwrap()])
+    Wanted::Choice(Choice::new(choice, Quality::Auto), vec![H264.parse().unwrap()])
+}
+
+fn in_quality(quality: Quality) -> Wanted {
+    Wanted::Choice(Choice::new(VariantChoice::Auto, quality), vec![H264.parse().unwrap()])
 }
 
 /// A camera that a viewer plays untouched, after its first frame.
@@ -107,7 +113,7 @@ fn family_selects_copy_whatever_its_order() {
         (Some(Family::H264), H265, Variant::H264),
     ] {
         let stream = stream();
-        let mut reader = reader(&stream, Wanted::Family(family));
+        let mut reader = reader(&stream, Wanted::Family(family, Quality::Auto));
         start_epoch(&stream, Variant::Copy, codec, true);
         publish(&stream, Variant::Copy, 0, true);
         events(&mut reader, true);
@@ -198,9 +204,90 @@ fn sub_stream_replaces_only_the_automatic_choice() {
     let first = |wanted, shown| first_variant(&stream, &wanted, shown);
     assert_eq!(first(plays_h264(VariantChoice::Auto), None), Variant::Copy, "a client that says no size");
     assert_eq!(first(plays_h264(VariantChoice::Copy), Some(SMALL)), Variant::Copy);
-    assert_eq!(first(Wanted::Family(None), Some(SMALL)), Variant::Copy, "the plain dialect");
+    assert_eq!(first(Wanted::Family(None, Quality::Auto), Some(SMALL)), Variant::Copy, "the plain dialect");
     assert_eq!(first_variant(&self::stream(), &plays_h264(VariantChoice::Auto), Some(SMALL)), Variant::Copy);
     let (reason, message) = (OfflineReason::Failed, "it is off".into());
     stream.rendition(Variant::Low).fail(Status::Offline { reason, message, retry_at: Instant::now() });
     assert_eq!(first(plays_h264(VariantChoice::Auto), Some(SMALL)), Variant::Copy);
+}
+
+#[test]
+fn quality_low_starts_with_the_sub_stream_and_keeps_it() {
+    for (wanted, shown) in [
+        (in_quality(Quality::Low), Some(LARGE)),
+        (in_quality(Quality::Low), None),
+        (plays_h264(VariantChoice::Low), Some(LARGE)),
+        (Wanted::Family(None, Quality::Low), None),
+    ] {
+        let stream = stream_with_sub();
+        assert_eq!(first_variant(&stream, &wanted, shown), Variant::Low, "{wanted:?}");
+        let first = stream.subscribe(Variant::Low, Protocol::Mse);
+        let mut reader = VariantReader::new(stream.clone(), Protocol::Mse, first, wanted.clone());
+        reader.set_shown(shown);
+        reader.follow(false, true);
+        start_epoch(&stream, Variant::Low, H264, false);
+        publish(&stream, Variant::Low, 0, true);
+        assert_eq!(events(&mut reader, true), ["idle", "epoch of low", "0", "live"], "{wanted:?}");
+        assert_eq!((reader.why, reader.expected_variant()), (VariantReason::Requested, Some(Variant::Low)));
+        assert!(!stream.rendition(Variant::Copy).subscribers().borrow().any(), "the main stream is not read");
+    }
+    let stream = stream();
+    assert_eq!(first_variant(&stream, &in_quality(Quality::Low), None), Variant::Copy, "the source of the transcode");
+}
+
+#[test]
+fn quality_changes_at_a_key_frame_and_high_ignores_size_and_link() {
+    let (stream, mut reader) = small_tile(H264, in_quality(Quality::Auto));
+    events(&mut reader, true);
+    reader.want(in_quality(Quality::High));
+    reader.follow(false, true);
+    publish(&stream, Variant::Low, 40, false);
+    start_epoch(&stream, Variant::Copy, H264, false);
+    assert_eq!(events(&mut reader, true), ["40"], "until the main stream has a key frame");
+    assert_eq!(reader.settled_reason(), None);
+    publish(&stream, Variant::Copy, 0, true);
+    assert_eq!(events(&mut reader, true), ["live", "epoch of copy", "0"]);
+    assert_eq!((reader.settled_reason(), reader.may_choose_low()), (Some(VariantReason::Untouched), false));
+    reader.want(in_quality(Quality::Low));
+    reader.follow(false, true);
+    assert_eq!(events(&mut reader, true), ["live", "epoch of low", "0", "40"]);
+    reader.want(in_quality(Quality::Auto));
+    reader.follow(false, true);
+    assert_eq!((events(&mut reader, true), reader.why), (vec![], VariantReason::SmallSize), "the same variant");
+    assert!(!stream.rendition(Variant::Copy).subscribers().borrow().any(), "nor is the main stream started");
+}
+
+#[test]
+fn missing_low_quality_is_replaced_with_its_reason() {
+    for (wanted, why) in [
+        (in_quality(Quality::Low), VariantReason::NoLow),
+        // Clients that know no quality know no such reason.
+        (plays_h264(VariantChoice::Low), VariantReason::Untouched),
+    ] {
+        let without = stream_without_low();
+        let mut reader = reader(&without, wanted);
+        start_epoch(&without, Variant::Copy, H264, false);
+        publish(&without, Variant::Copy, 0, true);
+        events(&mut reader, true);
+        assert_eq!((reader.variant(), reader.why), (Variant::Copy, why));
+    }
+    let (stream, mut reader) = small_tile(H265, in_quality(Quality::Low));
+    start_epoch(&stream, Variant::Copy, H264, false);
+    publish(&stream, Variant::Copy, 0, true);
+    assert_eq!(events(&mut reader, true), ["idle", "live", "epoch of copy", "0"]);
+    assert_eq!(reader.why, VariantReason::LowNotPlayable);
+}
+
+#[test]
+fn choice_taken_back_yields_the_status_of_what_is_sent() {
+    let (stream, mut reader) = running();
+    events(&mut reader, true);
+    let (reason, message) = (OfflineReason::Failed, "no encoder".into());
+    stream.rendition(Variant::Low).fail(Status::Offline { reason, message, retry_at: Instant::now() });
+    reader.want(in_quality(Quality::Low));
+    reader.follow(false, true);
+    assert_eq!(events(&mut reader, true), ["offline"]);
+    reader.want(in_quality(Quality::Auto));
+    reader.follow(false, true);
+    assert_eq!(events(&mut reader, true), ["live"]);
 }

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use sha1::{Digest, Sha1};
 use sightline_protocol::SUBPROTOCOL_PARAMETER;
+use sightline_protocol::stream::{InvalidQuality, Quality};
 use tracing::debug;
 
 use crate::net::origin;
@@ -31,6 +32,8 @@ pub(crate) struct Handshake {
     protocols: Vec<String>,
     /// The subprotocol in the query.
     queried: Option<String>,
+    /// The quality in the query.
+    quality: Result<Option<Quality>, InvalidQuality>,
     headers: HeaderMap,
     peer: Option<IpAddr>,
     encrypted: bool,
@@ -50,6 +53,11 @@ impl Handshake {
     /// The address of the connection's peer.
     pub(super) fn peer(&self) -> Option<IpAddr> {
         self.peer
+    }
+
+    /// The quality that the address names.
+    pub(super) fn quality(&self) -> Result<Option<Quality>, InvalidQuality> {
+        self.quality
     }
 
     /// Whether the client selects the subprotocol `name`, by the header or by the query.
@@ -114,8 +122,10 @@ impl<S: Sync> FromRequestParts<S> for Handshake {
         let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(NotWebSocket)?;
         let protocols = values(&parts.headers, SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
         let queried = parts.uri.query().and_then(queried).map(str::to_owned);
+        let quality = Quality::in_query(parts.uri.query().unwrap_or_default());
         let (peer, encrypted) = (peer_address(&parts.extensions), is_encrypted(&parts.extensions));
-        Ok(Self { on_upgrade, accept, protocols, queried, headers: parts.headers.clone(), peer, encrypted })
+        let headers = parts.headers.clone();
+        Ok(Self { on_upgrade, accept, protocols, queried, quality, headers, peer, encrypted })
     }
 }
 

@@ -111,6 +111,7 @@ pub(crate) async fn handle(
 ) -> Response {
     let v1 = handshake.selects(SUBPROTOCOL);
     let client = context.viewers.client(handshake.peer(), handshake.headers());
+    let quality = handshake.quality();
     let foreign = handshake.foreign_origin(&context.allowed_origins);
     let running = context.sessions.token();
     let subject = Subject::of(expiry.as_deref());
@@ -132,11 +133,16 @@ pub(crate) async fn handle(
                     format!("there is no stream named {name}; the relay's configuration names those there are");
                 return Err(ViewerFault::new(close::UNKNOWN_STREAM, message).into());
             };
+            let quality = quality.map_err(|error| ViewerFault::bad_request(error.to_string()))?;
             let stream = stream.for_client(client);
             let acquired = context.viewers.acquire(name, client);
             let _permit = acquired.map_err(|full| ViewerFault::new(close::TOO_MANY, full.to_string()))?;
             subject.log_start(name, "viewer started");
-            if v1 { v1::run(&mut socket, &stream).await } else { plain::run(&mut socket, &stream).await }
+            if v1 {
+                v1::run(&mut socket, &stream, quality).await
+            } else {
+                plain::run(&mut socket, &stream, quality).await
+            }
         };
         let ended = tokio::select! {
             biased;

@@ -1,6 +1,6 @@
 //! The plain dialect, the original contract that existing clients use:
 //!
-//! 1. The client may send the text `h264` first.
+//! 1. The client may send the text `h264` first. `?quality=low` in its address asks for the variant `low`.
 //! 2. The relay sends `codec:hevc` or `codec:h264`, the stream's actual codec.
 //! 3. The relay sends the init segment and the fragments, on a timeline of the viewer's own that starts at 0 ([`Timeline`]).
 //!    Concatenated, they are a playable file.
@@ -18,7 +18,7 @@ use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::close;
 use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::message::GapReason;
-use sightline_protocol::stream::Variant;
+use sightline_protocol::stream::Quality;
 use tokio::time::timeout;
 use tokio_websockets::Message;
 
@@ -26,7 +26,7 @@ use super::session::ViewerFault;
 use super::{SessionEnd, Socket};
 use crate::egress::SOURCE_START_TIMEOUT;
 use crate::egress::select::Wanted;
-use crate::egress::variant_reader::{VariantReader, VideoEvent};
+use crate::egress::variant_reader::{VariantReader, VideoEvent, first_variant};
 use crate::hub::Stream;
 use crate::hub::rendition::{Protocol, Status};
 use timeline::Timeline;
@@ -38,11 +38,16 @@ const TOLERATED_LAG: Duration = Duration::from_secs(1);
 /// The same limit while frames with an earlier presentation time are still to come.
 const TOLERATED_LAG_MAX: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Result<Infallible, SessionEnd> {
+pub(super) async fn run(
+    socket: &mut Socket,
+    stream: &Stream,
+    quality: Option<Quality>,
+) -> Result<Infallible, SessionEnd> {
+    let quality = quality.unwrap_or_default();
     // Starts the source while waiting for the client's first message.
-    let copy = stream.subscribe(Variant::Copy, Protocol::Plain);
+    let first = stream.subscribe(first_variant(stream, &Wanted::Family(None, quality), None), Protocol::Plain);
     let wish = requested_codec(socket).await?;
-    let mut video = VariantReader::new(stream.clone(), Protocol::Plain, copy, Wanted::Family(wish));
+    let mut video = VariantReader::new(stream.clone(), Protocol::Plain, first, Wanted::Family(wish, quality));
     let init = tokio::select! {
         started = first_epoch(&mut video) => started?,
         ended = wait_for_close(socket) => return Err(ended),

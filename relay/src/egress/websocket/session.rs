@@ -16,13 +16,13 @@ use bytes::Bytes;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::codec::VideoCodec;
-use sightline_protocol::message::{Ack, ClientMessage, GapReason, Ping, Play, Pong, ServerMessage};
-use sightline_protocol::stream::{Variant, VariantChoice};
+use sightline_protocol::message::{Ack, ClientMessage, GapReason, Ping, Play, Pong, ServerMessage, VariantReason};
+use sightline_protocol::stream::{Quality, Variant, VariantChoice};
 
 use super::abr_controller::{AbrController, PingRequest};
 use super::send_window::SendDecision;
 use super::variant_selector::{Level, Rates};
-use crate::egress::select::Wanted;
+use crate::egress::select::{Choice, Wanted};
 use crate::egress::variant_reader::{self, VariantReader, VideoEvent};
 use crate::hub::Stream;
 use crate::hub::rendition::{InFlightBytes, Protocol, Status, Subscription};
@@ -41,6 +41,8 @@ struct VideoTrack {
     reader: VariantReader,
     /// The codecs that the viewer plays.
     playable: Vec<VideoCodec>,
+    /// The variant and the quality that it chose.
+    choice: (VariantChoice, Quality),
     /// An init segment that waits for its first fragment.
     init: Option<Arc<InitSegment>>,
     /// Number of init segments sent.
@@ -78,12 +80,12 @@ impl Session {
         let mut audio = AudioTrack::default();
         audio.want(&play.tracks, &stream);
         let in_flight_bytes = InFlightBytes::new(first.rendition().clone());
-        let wanted = Wanted::Choice(play.variant, playable.clone());
-        let mut reader = VariantReader::new(stream.clone(), Protocol::Mse, first, wanted);
+        let mut reader = VariantReader::new(stream.clone(), Protocol::Mse, first, wanted(play));
         reader.set_shown(play.size);
         let video = VideoTrack {
             reader,
             playable,
+            choice: (play.variant, play.quality.unwrap_or_default()),
             init: None,
             epoch: 0,
             start: None,
@@ -192,13 +194,14 @@ impl Session {
             }
             ClientMessage::Resume => self.resume(now),
             ClientMessage::Resize { size } => self.video.reader.set_shown(Some(size)),
-            ClientMessage::Switch { variant } => self.want(variant, now),
+            ClientMessage::Quality { quality } => self.set_quality(quality, now),
+            ClientMessage::Switch { variant } => self.want((variant, self.video.choice.1), now),
             ClientMessage::Tracks { tracks } => self.audio.want(&tracks, &self.stream),
             ClientMessage::Play(play) => {
                 self.audio.want(&play.tracks, &self.stream);
                 self.video.playable = playable(&play);
                 self.video.reader.set_shown(play.size);
-                self.want(play.variant, now);
+                self.want((play.variant, play.quality.unwrap_or(self.video.choice.1)), now);
             }
         }
         Ok(())
@@ -215,10 +218,30 @@ impl Session {
         self.audio.rewind();
     }
 
-    fn want(&mut self, variant: VariantChoice, now: Now) {
-        self.video.reader.want(Wanted::Choice(variant, self.video.playable.clone()));
-        self.abr.set_may_use_low(self.video.reader.may_choose_low(), now.time);
-        self.video.reader.choose(self.abr.level() == Level::Low);
+    /// Follows the viewer's choice of quality. A variant that stays gets no `ready`, so the viewer is told its new reason.
+    fn set_quality(&mut self, quality: Quality, now: Now) {
+        let before = self.settled();
+        self.want((self.video.choice.0, quality), now);
+        let has_begun = self.video.epoch > 0 && self.video.init.is_none();
+        if let (Some((variant, old)), Some((same, why))) = (before, self.settled())
+            && has_begun
+            && variant == same
+            && old != why
+        {
+            self.message(ServerMessage::Reason { why });
+        }
+    }
+
+    /// The variant that is sent, and its reason, unless another one is awaited.
+    fn settled(&self) -> Option<(Variant, VariantReason)> {
+        Some((self.video.reader.variant(), self.video.reader.settled_reason()?))
+    }
+
+    fn want(&mut self, choice: (VariantChoice, Quality), now: Now) {
+        self.video.choice = choice;
+        let choice = Choice::new(choice.0, choice.1);
+        self.video.reader.want(Wanted::Choice(choice, self.video.playable.clone()));
+        self.choose_level(now);
     }
 
     /// Follows the decisions for the full variant or `low`, by the link and by the tile's size, and keeps `low` running while the
@@ -343,7 +366,11 @@ impl Session {
 
 /// The variant that a viewer gets first which sent `play`.
 pub(super) fn first_variant(stream: &Stream, play: &Play) -> Variant {
-    variant_reader::first_variant(stream, &Wanted::Choice(play.variant, playable(play)), play.size)
+    variant_reader::first_variant(stream, &wanted(play), play.size)
+}
+
+fn wanted(play: &Play) -> Wanted {
+    Wanted::Choice(Choice::new(play.variant, play.quality.unwrap_or_default()), playable(play))
 }
 
 /// The codecs that the viewer plays. Ignores codecs that the relay never sends.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sightline_protocol::close;
 use sightline_protocol::message::{ClientMessage, ErrorKind, Play, ServerMessage};
-use sightline_protocol::stream::Variant;
+use sightline_protocol::stream::{Quality, Variant};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_websockets::Message;
 
@@ -36,10 +36,16 @@ pub(super) fn error(code: u16, message: &str) -> String {
     ServerMessage::Error { kind, message: message.to_owned() }.to_json()
 }
 
-pub(super) async fn run(socket: &mut Socket, stream: &Stream) -> Result<Infallible, SessionEnd> {
+/// Serves a viewer. `quality` is that of the address, for a `play` without one.
+pub(super) async fn run(
+    socket: &mut Socket,
+    stream: &Stream,
+    quality: Option<Quality>,
+) -> Result<Infallible, SessionEnd> {
     // Starts the source while the viewer sends its `play`, unless that says which of two it is.
     let copy = (!stream.has_sub()).then(|| stream.subscribe(Variant::Copy, Protocol::Mse));
-    let play = first_message(socket).await?;
+    let mut play = first_message(socket).await?;
+    play.quality = play.quality.or(quality);
     let first = || stream.subscribe(session::first_variant(stream, &play), Protocol::Mse);
     serve(socket, Session::new(stream.clone(), copy.unwrap_or_else(first), &play)).await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use sightline_protocol::codec::{Family, VideoCodec};
-use sightline_protocol::stream::{StreamName, Variant, VariantChoice};
+use sightline_protocol::stream::{StreamName, Variant};
 use str0m::change::SdpOffer;
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::crypto::from_feature_flags;
@@ -32,6 +32,7 @@ use super::stun::{self, IceCredentials};
 use super::{BoundPort, address, answer, ice_links, sdp_fragment};
 use crate::access::{Expiry, Subject};
 use crate::config::Announced;
+use crate::egress::select::Choice;
 use crate::hub::{Hub, Stream};
 use crate::limits::permit::Permit;
 use crate::net::escaped::Escaped;
@@ -60,7 +61,7 @@ pub(super) struct Offer {
     pub(super) permit: Permit,
     pub(super) name: StreamName,
     pub(super) sdp: String,
-    pub(super) choice: VariantChoice,
+    pub(super) choice: Choice,
     /// The local address of its HTTP connection.
     pub(super) reached: Option<IpAddr>,
     /// The address by which the viewer counts.
@@ -115,7 +116,7 @@ impl Endpoint {
         let (mut negotiated, sdp) = self.negotiate(&offer.sdp, offer.reached)?;
         let playable = payload::playable(&negotiated.payloads);
         let takes_h264 = payload::has(&negotiated.payloads, Family::H264);
-        let choice = if takes_h264 { offer.choice } else { VariantChoice::Auto };
+        let choice = if takes_h264 { offer.choice } else { Choice::default() };
         if !takes_h264 {
             wait_for_h265(stream, &playable).await?;
         }

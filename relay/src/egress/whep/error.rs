@@ -3,7 +3,7 @@
 use axum::http::header::{ALLOW, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use sightline_protocol::stream::{InvalidStreamName, StreamName};
+use sightline_protocol::stream::{InvalidQuality, InvalidStreamName, StreamName};
 
 use crate::limits::viewers::TooManyViewers;
 
@@ -31,6 +31,9 @@ pub(super) enum WhepError {
     /// The path contains no valid stream name.
     #[error("{0}")]
     BadName(InvalidStreamName),
+    /// The query names an unknown quality.
+    #[error("{0}")]
+    BadQuality(#[from] InvalidQuality),
     /// The path names no session of that stream; it may have ended.
     #[error("there is no such session; it has ended, or its address is not right")]
     UnknownSession,
@@ -81,7 +84,9 @@ pub(super) enum WhepError {
 impl WhepError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::BadName(_) | Self::NotSdp(_) | Self::NotFragment | Self::CutOff => StatusCode::BAD_REQUEST,
+            Self::BadName(_) | Self::BadQuality(_) | Self::NotSdp(_) | Self::NotFragment | Self::CutOff => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Foreign(_) => StatusCode::FORBIDDEN,
             Self::TurnedOff | Self::UnknownStream(_) | Self::UnknownSession => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,

@@ -8,13 +8,13 @@ use sightline_media::fmp4::decoder_config::DecoderConfig;
 use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::codec::{Family, VideoCodec};
 use sightline_protocol::message::{GapReason, Ready};
-use sightline_protocol::stream::{Variant, VariantChoice};
+use sightline_protocol::stream::Variant;
 use tracing::debug;
 
 use super::annex_b;
 use super::rtp_time::{CLOCK_RATE, to_90_khz};
-use crate::egress::select::{CameraFormat, Wanted};
-use crate::egress::variant_reader::{VariantReader, VideoEvent};
+use crate::egress::select::{CameraFormat, Choice, Wanted};
+use crate::egress::variant_reader::{VariantReader, VideoEvent, first_variant};
 use crate::hub::Stream;
 use crate::hub::rendition::{Event, Protocol, Status};
 use crate::hub::ring::Step;
@@ -58,14 +58,11 @@ pub(super) struct FrameReader {
 
 impl FrameReader {
     /// A reader for a viewer that plays `playable`. Starts the source.
-    pub(super) fn new(stream: Stream, choice: VariantChoice, playable: Vec<VideoCodec>) -> Self {
-        let copy = stream.subscribe(Variant::Copy, Protocol::WebRtc);
-        let choice = match choice {
-            // WebRTC sends `copy` only to a viewer that plays it, which is the automatic choice.
-            VariantChoice::Copy => VariantChoice::Auto,
-            other => other,
-        };
-        let video = VariantReader::new(stream, Protocol::WebRtc, copy, Wanted::Choice(choice, playable));
+    pub(super) fn new(stream: Stream, choice: Choice, playable: Vec<VideoCodec>) -> Self {
+        // WebRTC sends `copy` only to a viewer that plays it.
+        let wanted = Wanted::Choice(choice.without_copy(), playable);
+        let first = stream.subscribe(first_variant(&stream, &wanted, None), Protocol::WebRtc);
+        let video = VariantReader::new(stream, Protocol::WebRtc, first, wanted);
         Self { video, epoch: None }
     }
 
@@ -157,7 +154,7 @@ pub(super) async fn camera_fits(stream: &Stream, playable: &[VideoCodec]) -> Opt
         match copy.event().await {
             Event::Step(Step::Init(init)) => {
                 let camera = CameraFormat::of(&init)?;
-                let (variant, _) = Wanted::Choice(VariantChoice::Auto, playable.to_vec()).select(&camera);
+                let (variant, _) = Wanted::Choice(Choice::default(), playable.to_vec()).select(&camera);
                 return Some(camera.codec.family() == Family::H265 && variant == Variant::Copy);
             }
             Event::Status(Status::Offline { .. }) => return None,

@@ -17,7 +17,7 @@ use axum::routing::{MethodRouter, post};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use sightline_protocol::address::{self, Address, BadAddress};
-use sightline_protocol::stream::{StreamName, VariantChoice};
+use sightline_protocol::stream::{Quality, StreamName, VariantChoice};
 use tokio::time::timeout;
 
 use super::demux::SessionId;
@@ -27,6 +27,7 @@ use super::inbox::InboxMessage;
 use super::{Whep, sdp_fragment};
 use crate::access::{Expiry, QueryToken};
 use crate::egress::address::Requested;
+use crate::egress::select::Choice;
 use crate::net::origin;
 use crate::net::peer::{PeerInfo, is_encrypted};
 
@@ -86,20 +87,23 @@ async fn preflight() -> Response {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-/// `?codec=auto|h265|h264`, as in the page, and `low`.
+/// `?codec=auto|h265|h264|low` and `?quality=auto|high|low`, as in the page.
 #[derive(Debug, Default, Deserialize)]
 struct VariantQuery {
     codec: Option<String>,
+    quality: Option<String>,
 }
 
 impl VariantQuery {
-    fn choice(&self) -> VariantChoice {
-        match self.codec.as_deref() {
+    fn choice(&self) -> Result<Choice, WhepError> {
+        let codec = match self.codec.as_deref() {
             Some("h265") => VariantChoice::Copy,
             Some("h264") => VariantChoice::H264,
             Some("low") => VariantChoice::Low,
             _ => VariantChoice::Auto,
-        }
+        };
+        let quality: Option<Quality> = self.quality.as_deref().map(str::parse).transpose()?;
+        Ok(Choice::new(codec, quality.unwrap_or_default()))
     }
 }
 
@@ -116,6 +120,7 @@ async fn create(
     let address = address?;
     let name = address.stream();
     let stream = endpoint.stream(name)?;
+    let choice = wish.choice()?;
     let path = request.uri().path().to_owned();
     let sent = request.headers().clone();
     let text = body(request, SDP).await?;
@@ -125,7 +130,7 @@ async fn create(
     let stream = stream.for_client(client);
     let permit = whep.viewers.acquire(name, client)?;
     let reached = peer.and_then(|peer| peer.local);
-    let (name, choice, expiry) = (name.clone(), wish.choice(), expiry.map(|axum::Extension(expiry)| expiry));
+    let (name, expiry) = (name.clone(), expiry.map(|axum::Extension(expiry)| expiry));
     let offer = Offer { permit, name, sdp, choice, reached, client, expiry };
     let answer = endpoint.create(&stream, offer).await?;
     let mut headers = HeaderMap::new();

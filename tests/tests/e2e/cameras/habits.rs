@@ -237,7 +237,15 @@ fn g726_becomes_aac() {
         let scene = Scene::open(&rows).await;
         let mut viewer = Viewer::v1(&scene.relay, "g726-auto").await;
         let (codecs, tracks) = (PLAYS_BOTH.map(str::to_owned).to_vec(), vec![TrackKind::Video, TrackKind::Audio]);
-        viewer.send(&ClientMessage::Play(Play { codecs, variant: VariantChoice::Auto, tracks, size: None })).await;
+        viewer
+            .send(&ClientMessage::Play(Play {
+                codecs,
+                variant: VariantChoice::Auto,
+                tracks,
+                size: None,
+                quality: None,
+            }))
+            .await;
         let mut tracks = Tracks::default();
         tracks.until_audio(&mut viewer, START).await;
         tracks.record(&mut viewer, Duration::from_secs(3)).await;

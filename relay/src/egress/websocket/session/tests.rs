@@ -23,6 +23,7 @@ impl Driver {
             variant: VariantChoice::Auto,
             tracks: vec![TrackKind::Video],
             size: None,
+            quality: None,
         };
         let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
         Self { session: Session::new(stream.clone(), copy, &play), stream, ms: 0 }
@@ -32,7 +33,7 @@ impl Driver {
     fn of_small_tile() -> Self {
         let stream = stream_with_sub();
         let (tracks, size) = (vec![TrackKind::Video], Some(Size { width: 16, height: 16 }));
-        let play = Play { codecs: vec![H264.to_owned()], variant: VariantChoice::Auto, tracks, size };
+        let play = Play { codecs: vec![H264.to_owned()], variant: VariantChoice::Auto, tracks, size, quality: None };
         let first = stream.subscribe(first_variant(&stream, &play), Protocol::Mse);
         Self { session: Session::new(stream.clone(), first, &play), stream, ms: 0 }
     }
@@ -202,6 +203,49 @@ fn requested_variant_is_switched_to() {
     assert_eq!(driver.written(), ["live", "ready 2 low", "init", "0"]);
     let ready = driver.session.video.reader.ready(&driver.stream.rendition(Variant::Low).init().unwrap(), 2, false);
     assert_eq!(ready.why, VariantReason::Requested);
+}
+
+#[test]
+fn quality_is_switched_to_and_a_variant_that_stays_gets_its_new_reason() {
+    let mut driver = Driver::of_small_tile();
+    for variant in [Variant::Low, Variant::Copy] {
+        start_epoch(&driver.stream, variant, H264, false);
+        publish(&driver.stream, variant, 0, true);
+    }
+    assert_eq!(driver.written(), ["idle", "ready 1 low", "init", "0", "live"]);
+    let mut choose = |quality| {
+        driver.receive(ClientMessage::Quality { quality }).unwrap();
+        driver.written()
+    };
+    assert_eq!(choose(Quality::Low), [r#"{"type":"reason","why":"requested"}"#]);
+    assert_eq!(choose(Quality::Low), [""; 0]);
+    assert_eq!(choose(Quality::Auto), [r#"{"type":"reason","why":"small_size"}"#]);
+    assert_eq!(choose(Quality::High), ["live", "ready 2 copy", "init", "0"]);
+    assert_eq!(choose(Quality::Auto), ["live", "ready 3 low", "init", "0"]);
+    driver.receive(ClientMessage::Quality { quality: Quality::High }).unwrap();
+    driver.receive(ClientMessage::Switch { variant: VariantChoice::Low }).unwrap();
+    assert_eq!(driver.written(), ["live", "ready 4 copy", "init", "0"], "the quality prevails");
+}
+
+#[test]
+fn high_quality_stays_on_a_slow_link() {
+    let mut driver = Driver::new();
+    driver.written();
+    driver.receive(ClientMessage::Quality { quality: Quality::High }).unwrap();
+    // A link that carries two frames of three: `low` is chosen for Auto.
+    let (mut sent, mut gaps) = (2, 0);
+    for n in 0..200 {
+        driver.publish(n % 25 == 0);
+        let written = driver.written();
+        sent += written.iter().filter(|message| message.parse::<u64>().is_ok()).count() as u64;
+        gaps += written.iter().filter(|message| message.starts_with("gap")).count();
+        let arrived = driver.ms / 60;
+        let at = Some((arrived * 60) as f64);
+        driver.receive(ClientMessage::Ack(Ack { received: arrived.clamp(2, sent), at, lag_ms: None })).unwrap();
+        assert_eq!(driver.session.video.reader.variant(), Variant::Copy);
+        assert!(!driver.session.video.reader.is_low_chosen());
+    }
+    assert!(gaps > 0, "it skips instead");
 }
 
 #[test]

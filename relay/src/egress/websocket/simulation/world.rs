@@ -108,8 +108,13 @@ impl World {
     fn join(&self) -> Session {
         let stream = self.source.stream.clone();
         let copy = stream.subscribe(Variant::Copy, Protocol::Mse);
-        let play =
-            Play { variant: VariantChoice::Auto, codecs: vec![CODEC.to_string()], tracks: Vec::new(), size: None };
+        let play = Play {
+            variant: VariantChoice::Auto,
+            codecs: vec![CODEC.to_string()],
+            tracks: Vec::new(),
+            size: None,
+            quality: None,
+        };
         Session::new(stream, copy, &play)
     }
 

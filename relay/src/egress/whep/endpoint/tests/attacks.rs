@@ -71,7 +71,7 @@ impl Scene {
         let name: StreamName = "cam".parse().unwrap();
         let permit = Permits::default().acquire([(Scope::Total, 1, ())]).unwrap();
         let sdp = offer(&[section("video", 0, "96", "recvonly", &h264(96, "42e01f"))]);
-        let (choice, stream) = (VariantChoice::Auto, self.endpoint.stream(&name).unwrap());
+        let (choice, stream) = (Choice::default(), self.endpoint.stream(&name).unwrap());
         let offer =
             Offer { permit, name: name.clone(), sdp: sdp.clone(), choice, reached: None, client: None, expiry: None };
         let answer = self.endpoint.create(&stream, offer).await.unwrap_or_else(|error| panic!("{error}"));

@@ -110,7 +110,9 @@ fn sound_of_the_main_stream_is_in_step_with_either_stream() {
         let codecs = PLAYS_H264.map(str::to_owned).to_vec();
         let tracks = vec![TrackKind::Video, TrackKind::Audio];
         let size = Some(SUB_SIZE);
-        viewer.send(&ClientMessage::Play(Play { codecs, variant: VariantChoice::Auto, tracks, size })).await;
+        viewer
+            .send(&ClientMessage::Play(Play { codecs, variant: VariantChoice::Auto, tracks, size, quality: None }))
+            .await;
         let mut tracks = Tracks::default();
         tracks.until_audio(&mut viewer, START).await;
         tracks.record(&mut viewer, Duration::from_secs(5)).await;

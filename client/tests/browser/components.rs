@@ -63,7 +63,10 @@ fn events() -> (Rc<RefCell<Vec<Event>>>, Callback<Event>) {
 #[wasm_bindgen_test]
 async fn sidebar_sends_the_selection() {
     let (sent, on_event) = events();
-    let row = |name: &str| Row { name: name.into(), phase: Phase::Live, protocol: None, quality: None };
+    let row = |name: &str| {
+        let (name, title) = (name.into(), name.into());
+        Row { name, title, phase: Phase::Live, protocol: None, quality: None }
+    };
     let props = sidebar::SidebarProps {
         protocol: Protocol::Auto,
         hints: Protocol::ALL.map(|protocol| format!("hint of {protocol}")),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sightline_protocol::stream::Variant;
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, Login, Mount};
+use sightline_tests::namespace;
 use sightline_tests::outcome::skip;
 use sightline_tests::relay::{Relay, Setup, binary};
 use sightline_tests::run::{until, within};
@@ -128,6 +129,24 @@ fn check_takes_a_file_and_prints_json() {
         assert!(codec.starts_with("avc1.") && stream(0)["error"].is_null(), "{text}");
         assert_eq!(stream(1)["ok"].as_bool(), Some(false));
         assert!(stream(1)["error"].as_str().is_some_and(|error| error.contains("cannot be reached")), "{text}");
+    });
+}
+
+/// In a network without a name server.
+#[test]
+fn host_name_that_does_not_resolve_is_named_as_the_cause_by_each_reader() {
+    namespace::within_network(TEST, async || {
+        let stream = |name: &str, source: &str| format!("[streams.{name}]\nsource = \"{source}\"\n");
+        let config = stream("direct", "rtsp://admin:S3cret@no-such-camera.lan/x")
+            + &stream("ffmpeg", "rtsp://admin:S3cret@no-such-camera.lan/x")
+            + "reader = \"ffmpeg\"\n"
+            + &stream("http", "http://no-such-camera.lan/x.ts")
+            + &stream("at", "rtsp://admin:p@S3/cret@camera/a");
+        let (status, table) = Setup::config(config).run("check", CHECK).await;
+        assert_eq!(status.code(), Some(1), "{table}");
+        let sentence = "the host name in the source's address does not resolve";
+        assert_eq!(table.matches(sentence).count(), 4, "{table}");
+        assert!(!table.contains("S3") && !table.contains("cret"), "{table}");
     });
 }
 

@@ -158,12 +158,13 @@ struct Fault {
 async fn fault(browser: &Browser) -> Fault {
     let script = "
         const tile = document.querySelector('article.tile');
-        const text = selector => tile.querySelector(selector)?.textContent ?? null;
+        const text = selector => tile?.querySelector(selector)?.textContent ?? null;
+        // The page has no tile until its program has started.
         return {
-            state: tile.dataset.state,
+            state: tile?.dataset.state ?? 'none',
             title: text('.tile-title'),
             line: text('.tile-fault .tile-age'),
-            can_retry: tile.querySelector('.tile-retry') !== null,
+            can_retry: !!tile?.querySelector('.tile-retry'),
         };
     ";
     serde_json::from_value(browser.script(script, vec![]).await).expect("a fault")

@@ -112,16 +112,17 @@ fn qualities(props: &SidebarProps) -> Html {
         let onchange = props.on_event.reform(move |_| Event::Choose(Choice::Quality(quality)));
         let checked = props.quality == quality;
         html! {
-            <label class="option">
+            <label class="chip" title={quality_hint(quality)}>
                 <input type="radio" name="quality" value={quality.as_str()} {checked} {onchange} />
-                <span><strong>{ quality_label(quality) }</strong><small>{ quality_hint(quality) }</small></span>
+                <span>{ quality_label(quality) }</span>
             </label>
         }
     };
     html! {
-        <fieldset>
+        <fieldset class="chips">
             <legend>{ "Quality" }</legend>
             { for Quality::ALL.map(option) }
+            <small>{ quality_hint(props.quality) }</small>
         </fieldset>
     }
 }
@@ -183,10 +184,8 @@ fn stream(props: &SidebarProps, n: usize) -> Html {
     let protocols = std::iter::once((String::new(), "like all".to_owned()))
         .chain(Protocol::ALL.map(|protocol| (protocol.as_str().to_owned(), protocol.to_string())));
     let protocols = options(protocols, protocol.map(Protocol::as_str).unwrap_or_default());
-    // Beside the protocol's "Auto", a bare "Auto" would be ambiguous.
-    let qualities = std::iter::once((String::new(), "Quality: all".to_owned())).chain(
-        Quality::ALL.map(|quality| (quality.as_str().to_owned(), format!("{} quality", quality_label(quality)))),
-    );
+    let qualities = std::iter::once((String::new(), "Quality: all".to_owned()))
+        .chain(Quality::ALL.map(|quality| (quality.as_str().to_owned(), quality_label(quality).to_owned())));
     let qualities = options(qualities, quality.map(Quality::as_str).unwrap_or_default());
     let quality_title = Quality::ALL.map(|quality| format!("{}: {}", quality_label(quality), quality_hint(quality)));
     html! {

@@ -292,13 +292,16 @@ mod browser {
                 browser.wait_live("yard", START).await;
                 browser.key(&[], 'b').await;
                 says(browser, "Auto · main").await;
+                let scrolls =
+                    browser.script("return document.scrollingElement.scrollHeight > innerHeight", vec![]).await;
+                assert_eq!(scrolls, json!(false), "{engine}: a long sidebar scrolls by itself");
                 let opened = browser.script(OPENED, vec![]).await;
                 switches(browser).await;
                 says(browser, "High · main").await;
                 browser.screenshot(&format!("quality-{engine}")).await;
                 assert_eq!(browser.script(OPENED, vec![]).await, opened, "{engine}: the same connection");
                 // The setting persists. That of all streams does not replace it.
-                browser.click(".option:has([name=quality][value=low])").await;
+                browser.click(".chip:has([name=quality][value=low])").await;
                 browser.reload().await;
                 plays(browser, "copy", MAIN).await;
                 choose(browser, "").await;
@@ -307,7 +310,7 @@ mod browser {
                 // The address prevails until the user selects.
                 browser.open(&relay.url("/?protocol=mse&statistics&quality=high")).await;
                 plays(browser, "copy", MAIN).await;
-                browser.click(".option:has([name=quality][value=low])").await;
+                browser.click(".chip:has([name=quality][value=low])").await;
                 plays(browser, "low", SUB).await;
                 says(browser, "Low").await;
             })

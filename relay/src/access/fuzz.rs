@@ -32,7 +32,7 @@ pub fn tokens(data: &[u8]) {
     claims(line());
     if let Ok(uri) = Uri::try_from(line()) {
         for method in ["GET", "POST", "DELETE"] {
-            reaches_its_stream(method, uri.path());
+            reaches_its_stream(method, uri.path(), uri.query());
         }
         let given = token::in_query(&uri).unwrap_or_default();
         assert!(
@@ -40,7 +40,10 @@ pub fn tokens(data: &[u8]) {
             "nobody signed it"
         );
         if is_public(uri.path()) {
-            assert!(!uri.path().starts_with("/hls/") && !uri.path().starts_with("/ws/"), "it is a camera's");
+            assert!(
+                !["/hls/", "/ws/", "/go2rtc/"].iter().any(|start| uri.path().starts_with(start)),
+                "it is a camera's"
+            );
         }
     }
     if let Ok(value) = HeaderValue::from_bytes(line()) {
@@ -57,12 +60,15 @@ pub fn tokens(data: &[u8]) {
 }
 
 /// A permission for the stream that a handler finds at the address allows it; a permission for another stream does not.
-fn reaches_its_stream(method: &str, path: &str) {
-    let Ok(address) = Address::read(method, path) else { return };
+fn reaches_its_stream(method: &str, path: &str, query: Option<&str>) {
+    let Ok(address) = Address::of_request(method, path, query) else { return };
     let stream = address.stream();
-    assert!(Permissions::Streams(vec![stream.clone()]).reach(method, path));
+    assert!(Permissions::Streams(vec![stream.clone()]).reach(method, path, query));
     let other = if stream.as_str() == "yard" { "gate" } else { "yard" };
-    assert!(!Permissions::Streams(vec![other.parse().expect("a name")]).reach(method, path), "{path:?} is {stream:?}");
+    assert!(
+        !Permissions::Streams(vec![other.parse().expect("a name")]).reach(method, path, query),
+        "{path:?} is {stream:?}"
+    );
 }
 
 fn claims(claims: &[u8]) {
@@ -76,5 +82,5 @@ fn claims(claims: &[u8]) {
     let Ok(said) = serde_json::from_slice::<Value>(claims) else { return };
     let named = |name: &str| said["streams"].as_array().is_some_and(|names| names.iter().any(|other| other == name));
     assert_eq!(permissions == Permissions::All, named("*"));
-    assert_eq!(permissions.reach("GET", "/hls/yard/index.m3u8"), named("yard") || named("*"));
+    assert_eq!(permissions.reach("GET", "/hls/yard/index.m3u8", None), named("yard") || named("*"));
 }

@@ -3,10 +3,11 @@ use std::path::{Path, PathBuf};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 12] = [
+const TARGETS: [(&str, Target); 13] = [
     ("codecs", super::codecs),
     ("config", super::config),
     ("fmp4", super::fmp4),
+    ("go2rtc", super::go2rtc),
     ("hls", super::hls),
     ("nal", super::nal),
     ("nut", super::nut),

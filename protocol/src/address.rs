@@ -8,11 +8,17 @@
 //! | `/api/streams/{stream}/snapshot.jpg` | one frame as JPEG |
 //! | `/whep/{stream}`, with any method but `PATCH` and `DELETE` | its WHEP endpoint |
 //! | `/whep/{stream}/{session}`, with `PATCH` and `DELETE` | a WHEP session |
+//! | `/go2rtc/api/ws?src={stream}` | its WebSocket in the API of go2rtc |
+//! | `/go2rtc/api/frame.jpeg?src={stream}` | one frame as JPEG, in the same API |
+//! | `/go2rtc/api/streams?src={stream}` | its description in the same API |
 //!
 //! A path is percent-decoded once, as a whole, and then parsed from the right. So an address means the same whether a proxy
 //! decodes, encodes or keeps it. Each address has one meaning: `index.m3u8` is no file of a variant, and a WHEP session differs
 //! from an endpoint by its method. A stream `a/copy` beside `a` has `/hls/a/copy/index.m3u8` and `/hls/a/copy/copy/media.m3u8`;
 //! the variant `copy` of `a` has `/hls/a/copy/media.m3u8`.
+//!
+//! The API of go2rtc names the stream in the query, which is decoded as a form (URL standard,
+//! application/x-www-form-urlencoded). The first `src` counts.
 
 use std::fmt;
 
@@ -24,6 +30,9 @@ const HLS: &str = "/hls/";
 const WHEP: &str = "/whep/";
 const STREAMS: &str = "/api/streams/";
 const SNAPSHOT: &str = "snapshot.jpg";
+const GO2RTC: &str = "/go2rtc/api/";
+/// The parameter that names the stream in the API of go2rtc.
+const SRC: &str = "src";
 /// The multivariant playlist.
 const INDEX: &str = "index.m3u8";
 
@@ -54,6 +63,37 @@ pub enum Address {
         /// The session's name.
         session: String,
     },
+    /// A resource in the API of go2rtc.
+    Go2rtc {
+        /// The stream.
+        stream: StreamName,
+        /// The resource.
+        resource: Go2rtcResource,
+    },
+}
+
+/// A resource of a stream in the API of go2rtc.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Go2rtcResource {
+    /// The WebSocket.
+    WebSocket,
+    /// One frame as JPEG.
+    Frame,
+    /// The stream's description.
+    Description,
+}
+
+impl Go2rtcResource {
+    const ALL: [Self; 3] = [Self::WebSocket, Self::Frame, Self::Description];
+
+    /// The last segment of its path.
+    fn segment(self) -> &'static str {
+        match self {
+            Self::WebSocket => "ws",
+            Self::Frame => "frame.jpeg",
+            Self::Description => "streams",
+        }
+    }
 }
 
 /// Why a path is not an address of a stream.
@@ -68,7 +108,19 @@ pub enum BadAddress {
 }
 
 impl Address {
-    /// Parses a request's method and raw path.
+    /// Parses a request's method, raw path and raw query.
+    ///
+    /// # Errors
+    /// See [`BadAddress`].
+    pub fn of_request(method: &str, path: &str, query: Option<&str>) -> Result<Self, BadAddress> {
+        let segment = path.strip_prefix(GO2RTC);
+        match Go2rtcResource::ALL.into_iter().find(|resource| Some(resource.segment()) == segment) {
+            Some(resource) => Ok(Self::Go2rtc { stream: source(query.unwrap_or_default())?, resource }),
+            None => Self::read(method, path),
+        }
+    }
+
+    /// Parses a request's method and raw path. The addresses with the stream in the query are unknown to it.
     ///
     /// # Errors
     /// See [`BadAddress`].
@@ -107,9 +159,16 @@ impl Address {
             | Self::HlsFile { stream, .. }
             | Self::Snapshot(stream)
             | Self::Whep(stream)
-            | Self::WhepSession { stream, .. } => stream,
+            | Self::WhepSession { stream, .. }
+            | Self::Go2rtc { stream, .. } => stream,
         }
     }
+}
+
+/// The stream that a query names.
+fn source(query: &str) -> Result<StreamName, BadAddress> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(SRC)?.strip_prefix('='));
+    Ok(decode(&value.ok_or(BadAddress::Unknown)?.replace('+', " "))?.parse()?)
 }
 
 impl fmt::Display for Address {
@@ -119,6 +178,11 @@ impl fmt::Display for Address {
             Self::HlsIndex(stream) | Self::HlsFile { stream, .. } => (HLS, stream),
             Self::Snapshot(stream) => (STREAMS, stream),
             Self::Whep(stream) | Self::WhepSession { stream, .. } => (WHEP, stream),
+            Self::Go2rtc { stream, resource } => {
+                let prefix = GO2RTC.trim_start_matches('/');
+                // A form encodes every character that a path segment does, and more of them are encoded without harm.
+                return write!(f, "{prefix}{}?{SRC}={}", resource.segment(), encode_segment(stream.as_str()));
+            }
         };
         write!(f, "{}{}", prefix.trim_start_matches('/'), stream.to_path())?;
         match self {
@@ -129,6 +193,7 @@ impl fmt::Display for Address {
                 write!(f, "/{}/{}", encode_segment(variant), encode_segment(file))
             }
             Self::WhepSession { session, .. } => write!(f, "/{}", encode_segment(session)),
+            Self::Go2rtc { .. } => Ok(()),
         }
     }
 }

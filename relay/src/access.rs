@@ -146,7 +146,8 @@ impl Access {
     /// Adds what handlers read of a request's admission.
     fn grant(&self, grant: Grant, request: &mut Request) {
         let Grant { permissions, credential, until, by_cookie } = grant;
-        let scope = SessionScope::of(request.method().as_str(), request.uri().path(), &permissions);
+        let scope =
+            SessionScope::of(request.method().as_str(), request.uri().path(), request.uri().query(), &permissions);
         let extensions = request.extensions_mut();
         extensions.insert(permissions);
         extensions.insert(Expiry::new(SessionGrant { credential, scope }, until, now(), self.shared.clone()));
@@ -168,7 +169,9 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
     let configured = access.shared.configured();
     let client = access.client(request.extensions(), request.headers());
     let admission = match configured.authenticate(request.method(), request.uri(), request.headers(), client).await {
-        Admission::Admitted(grant) if !grant.permissions.reach(request.method().as_str(), path) => {
+        Admission::Admitted(grant)
+            if !grant.permissions.reach(request.method().as_str(), path, request.uri().query()) =>
+        {
             let by_provider = matches!(grant.credential, Credential::Provider { .. });
             Admission::Refused(if by_provider { Refusal::OtherStreamOfSignIn } else { Refusal::OtherStream })
         }
@@ -198,7 +201,7 @@ pub(crate) async fn guard(State(access): State<Access>, mut request: Request, ne
         Admission::Refused(why) if page && configured.password.is_some() => {
             login::form(&login::return_to(&request), login::refusal_text(&why))
         }
-        Admission::Refused(why) if path.starts_with("/ws/") => {
+        Admission::Refused(why) if is_websocket(path) => {
             request.extensions_mut().insert(Unauthorized(why));
             next.run(request).await
         }
@@ -238,6 +241,11 @@ fn is_public(path: &str) -> bool {
     PUBLIC.contains(&path) || path.strip_prefix('/').is_some_and(|name| name.contains('.') && !name.contains('/'))
 }
 
+/// Whether `path` serves WebSockets, inside which refusals are reported.
+fn is_websocket(path: &str) -> bool {
+    path.starts_with("/ws/") || path == "/go2rtc/api/ws"
+}
+
 /// Seconds since 1970 by the system's current clock. The issuer of a token used its own clock, and this machine may have set
 /// its clock since the relay started.
 fn now() -> u64 {
@@ -266,7 +274,9 @@ mod tests {
         for path in ["/healthz", "/login", "/hls.js", "/client-0a1b_bg.wasm"] {
             assert!(is_public(path), "{path}");
         }
-        for path in ["/", "/api/streams", "/hls/cam/copy/1.m4s", "/metrics", "//hls.js", "/ws/mse/x", "/login/"] {
+        for path in
+            ["/", "/api/streams", "/hls/cam/copy/1.m4s", "/metrics", "//hls.js", "/ws/mse/x", "/login/", "/go2rtc/x.js"]
+        {
             assert!(!is_public(path), "{path}");
         }
     }

@@ -18,7 +18,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::access::{self, Access, ByCookie, Permissions};
 use crate::clock;
 use crate::egress::snapshot::{self, Snapshots};
-use crate::egress::{hls, websocket, whep};
+use crate::egress::{go2rtc, hls, websocket, whep};
 use crate::hub::Hub;
 use crate::limits::requests::RequestLimiter;
 use crate::net::host::HostPolicy;
@@ -83,6 +83,7 @@ pub(crate) fn router(
         .cache_control(CacheControl::Long)
         .into_router()
         .layer(middleware::from_fn(for_other_pages));
+    let go2rtc = go2rtc::router(context.clone(), whep.clone(), snapshots.clone());
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/ws/mse/{*stream}", get(websocket::handle))
@@ -90,6 +91,7 @@ pub(crate) fn router(
         .merge(hls::router(hls))
         .merge(whep::router(whep))
         .merge(snapshot::router(snapshots))
+        .merge(go2rtc)
         .merge(api)
         .merge(client)
         .route("/login", get(access::login::redirect_to_page).post(access::login::log_in).with_state(access.clone()))

@@ -12,6 +12,7 @@
 //! | [`viewer`] | WebSocket messages of a viewer | messages round-trip |
 //! | [`page`] | messages to the page | messages round-trip |
 //! | [`whep`] | offers and candidates | |
+//! | [`go2rtc`] | messages and queries of go2rtc's players | names round-trip; no refusal ends another protocol |
 //! | [`hls`] | names and queries | names round-trip |
 //! | [`tokens`] | tokens, in each form that a request can carry | a token grants what its patterns match by definition, and nothing else |
 //! | [`config`] | a configuration | an accepted configuration has streams |
@@ -30,6 +31,7 @@ use sightline_protocol::message::ServerMessage;
 pub use crate::access::fuzz::tokens;
 pub use crate::cli::fuzz::import;
 pub use crate::config::fuzz::config;
+pub use crate::egress::go2rtc::fuzz::go2rtc;
 pub use crate::egress::hls::fuzz::hls;
 pub use crate::egress::websocket::fuzz::viewer;
 pub use crate::egress::whep::fuzz::whep;

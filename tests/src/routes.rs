@@ -2,7 +2,7 @@
 
 /// Every address that reveals a camera, `cam`, and its method. An authorized response of `/api/events` does not end, so a
 /// separate test covers it.
-pub const GUARDED: [(&str, &str); 22] = [
+pub const GUARDED: [(&str, &str); 26] = [
     ("GET", "/"),
     ("GET", "/?stream=cam"),
     ("GET", "/test"),
@@ -25,5 +25,15 @@ pub const GUARDED: [(&str, &str); 22] = [
     ("GET", "/hls/site/cam%201/index.m3u8"),
     ("GET", "/hls/site/cam%201/copy/1.m4s"),
     ("POST", "/whep/site/cam%201"),
+    ("GET", "/go2rtc/api/ws?src=cam"),
+    ("GET", "/go2rtc/api/frame.jpeg?src=cam"),
+    ("GET", "/go2rtc/api/streams?src=cam"),
+    ("GET", "/go2rtc/api/streams"),
     ("GET", "/what/there/is/not"),
 ];
+
+/// Whether the address serves WebSockets. The relay rejects a request that is no opening handshake there before it checks
+/// credentials, and reports refusals inside the WebSocket.
+pub fn is_websocket(path: &str) -> bool {
+    path.starts_with("/ws/") || path.starts_with("/go2rtc/api/ws")
+}

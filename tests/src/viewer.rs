@@ -1,4 +1,4 @@
-//! A viewer without a browser: both dialects of `/ws/mse/{stream}`, and misbehaviour that browsers cannot produce.
+//! A viewer without a browser: both dialects of `/ws/mse/{stream}`, the API of go2rtc, and misbehaviour that browsers cannot produce.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -76,6 +76,12 @@ impl Viewer {
     pub async fn plain(relay: &Relay, stream: &str) -> Self {
         let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
         Self::open(connection, relay, stream, false).await
+    }
+
+    /// Opens a session of go2rtc's API with this query.
+    pub async fn go2rtc(relay: &Relay, query: &str) -> Self {
+        let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
+        Self::open_at(connection, relay, &format!("/go2rtc/api/ws?{query}"), None, None).await
     }
 
     /// As [`Self::plain`], over an existing connection.
@@ -182,16 +188,16 @@ impl Viewer {
     ) -> Self {
         // An invalid name is sent unchanged.
         let path = stream.parse::<StreamName>().map_or(stream.to_owned(), |name| name.to_path().into_owned());
-        Self::open_at(connection, relay, &path, protocols, header).await
+        Self::open_at(connection, relay, &format!("/ws/mse/{path}"), protocols, header).await
     }
 
     /// As [`Self::v1`] or [`Self::plain`], with this query in the address.
     pub async fn with_query(relay: &Relay, stream: &str, v1: bool, query: &str) -> Self {
         let connection = TcpStream::connect(relay.address()).await.expect("the relay listens");
-        Self::open_at(connection, relay, &format!("{stream}?{query}"), v1.then_some(SUBPROTOCOL), None).await
+        Self::open_at(connection, relay, &format!("/ws/mse/{stream}?{query}"), v1.then_some(SUBPROTOCOL), None).await
     }
 
-    /// Opens a session at a path and query below `/ws/mse/`.
+    /// Opens a session at a path and query.
     async fn open_at(
         connection: impl Connection + 'static,
         relay: &Relay,
@@ -199,7 +205,7 @@ impl Viewer {
         protocols: Option<&str>,
         header: Option<(&'static str, &str)>,
     ) -> Self {
-        let address = format!("ws://{}/ws/mse/{path}", relay.address());
+        let address = format!("ws://{}{path}", relay.address());
         let mut request = address.into_client_request().expect("an address");
         let protocols_header = protocols.map(|protocols| ("Sec-WebSocket-Protocol", protocols));
         for (name, value) in protocols_header.into_iter().chain(header) {

@@ -46,6 +46,32 @@ fn names_that_look_like_routes_are_unambiguous() {
 }
 
 #[test]
+fn go2rtc_address_names_its_stream_in_the_query() {
+    let at = |path, query| Address::of_request("GET", path, query);
+    let frame = |stream: &str| Ok(Address::Go2rtc { stream: name(stream), resource: Go2rtcResource::Frame });
+    for (query, expected) in [
+        ("src=yard", "yard"),
+        ("token=a.b.c&src=yard&w=320", "yard"),
+        ("src=yard&src=gate", "yard"),
+        ("src=site/cam+1", "site/cam 1"),
+        ("src=site%2Fcam%201%2F%C3%BC", "site/cam 1/ü"),
+        ("src=a%2Bb", "a+b"),
+    ] {
+        assert_eq!(at("/go2rtc/api/frame.jpeg", Some(query)), frame(expected), "{query}");
+    }
+    for query in [None, Some(""), Some("src"), Some("source=yard"), Some("%73rc=yard")] {
+        assert_eq!(at("/go2rtc/api/ws", query), Err(BadAddress::Unknown), "{query:?}");
+    }
+    for query in ["src=", "src=rtsp://192.0.2.1/", "src=a%252Fb", "src=../gate", "src=%ff"] {
+        assert!(matches!(at("/go2rtc/api/streams", Some(query)), Err(BadAddress::Name(_))), "{query}");
+    }
+    for path in ["/go2rtc/api/ws/", "/go2rtc/api/stream.mjpeg", "/go2rtc/", "/api/ws", "/go2rtc/api/%77s"] {
+        assert_eq!(at(path, Some("src=yard")), Err(BadAddress::Unknown), "{path}");
+    }
+    assert_eq!(at("/ws/mse/yard", Some("src=gate")), Ok(Address::WebSocket(name("yard"))), "the path alone");
+}
+
+#[test]
 fn other_paths_are_unknown() {
     for path in [
         "",
@@ -146,6 +172,14 @@ proptest! {
         let prefix = [WEBSOCKET, HLS, WHEP].into_iter().find(|prefix| path.starts_with(prefix)).unwrap();
         let slashes_encoded = format!("{prefix}{}", path[prefix.len()..].replace('/', "%2F"));
         prop_assert_eq!(Address::read(method, &slashes_encoded), Ok(address));
+    }
+
+    #[test]
+    fn go2rtc_address_round_trips(stream in names(), resource in 0..Go2rtcResource::ALL.len()) {
+        let address = Address::Go2rtc { stream, resource: Go2rtcResource::ALL[resource] };
+        let text = format!("/{address}");
+        let (path, query) = text.split_once('?').unwrap();
+        prop_assert_eq!(Address::of_request("GET", path, Some(query)), Ok(address));
     }
 
     #[test]

@@ -196,7 +196,9 @@ impl CredentialSet {
         if let Some((oidc, token)) = self.oidc.as_ref().and_then(|oidc| Some((oidc, oidc::cloudflare_token(headers)?)))
         {
             match oidc.verify(token, now).await.and_then(|verified| self.of_provider(verified)) {
-                Ok(grant) if grant.permissions.reach(method.as_str(), uri.path()) => return Admission::Admitted(grant),
+                Ok(grant) if grant.permissions.reach(method.as_str(), uri.path(), uri.query()) => {
+                    return Admission::Admitted(grant);
+                }
                 Ok(grant) => limited = Some(grant),
                 Err(refusal) => why = refusal,
             }

@@ -33,7 +33,7 @@ pub fn tokens(data: &[u8]) {
     claims(line());
     if let Ok(uri) = Uri::try_from(line()) {
         for method in ["GET", "POST", "DELETE"] {
-            reaches_its_stream(method, uri.path());
+            reaches_its_stream(method, uri.path(), uri.query());
         }
         let given = token::in_query(&uri).unwrap_or_default();
         assert!(
@@ -41,7 +41,10 @@ pub fn tokens(data: &[u8]) {
             "nobody signed it"
         );
         if is_public(uri.path()) {
-            assert!(!uri.path().starts_with("/hls/") && !uri.path().starts_with("/ws/"), "it is a camera's");
+            assert!(
+                !["/hls/", "/ws/", "/go2rtc/"].iter().any(|start| uri.path().starts_with(start)),
+                "it is a camera's"
+            );
         }
     }
     if let Ok(value) = HeaderValue::from_bytes(line()) {
@@ -58,10 +61,10 @@ pub fn tokens(data: &[u8]) {
 }
 
 /// A permission for the stream that a handler finds at the address allows it; a permission for another stream does not.
-fn reaches_its_stream(method: &str, path: &str) {
-    let Ok(address) = Address::read(method, path) else { return };
+fn reaches_its_stream(method: &str, path: &str, query: Option<&str>) {
+    let Ok(address) = Address::of_request(method, path, query) else { return };
     let stream = address.stream();
-    let permitted = |stream: StreamName| Permissions::Streams(vec![stream.into()]).reach(method, path);
+    let permitted = |stream: StreamName| Permissions::Streams(vec![stream.into()]).reach(method, path, query);
     assert!(permitted(stream.clone()));
     let other = if stream.as_str() == "yard" { "gate" } else { "yard" };
     assert!(!permitted(other.parse().expect("a name")), "{path:?} is {stream:?}");
@@ -79,7 +82,7 @@ fn claims(claims: &[u8]) {
     let patterns: Vec<_> = said["streams"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     assert_eq!(permissions == Permissions::All, patterns.contains(&"*"));
     let permits_yard = patterns.iter().any(|text| text.parse::<StreamPattern>().is_ok() && matches(text, "yard"));
-    assert_eq!(permissions.reach("GET", "/hls/yard/index.m3u8"), permits_yard);
+    assert_eq!(permissions.reach("GET", "/hls/yard/index.m3u8", None), permits_yard);
 }
 
 /// Matches by the definition of `*`, for a short `name`.

@@ -6,7 +6,8 @@ use sightline_protocol::stream::{StreamName, StreamPattern};
 use super::PAGES;
 
 /// Routes that reveal only permitted streams.
-const COMMON: [&str; 4] = ["/api/streams", "/api/events", "/api/time", "/api/mse/test"];
+const COMMON: [&str; 6] =
+    ["/api/streams", "/api/events", "/api/time", "/api/mse/test", "/go2rtc/", "/go2rtc/api/streams"];
 
 /// The permissions of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +45,14 @@ impl Permissions {
         }
     }
 
-    /// Whether the request is permitted. The stream's address is parsed as its handler does ([`Address::read`]), so that both
+    /// Whether the request is permitted. The stream's address is parsed as its handler does ([`Address::of_request`]), so that both
     /// see the same stream. An address without a stream is permitted only if it is listed here, so that a new route reveals
     /// nothing.
-    pub(super) fn reach(&self, method: &str, path: &str) -> bool {
+    pub(super) fn reach(&self, method: &str, path: &str, query: Option<&str>) -> bool {
         if *self == Self::All {
             return true;
         }
-        match Address::read(method, path) {
+        match Address::of_request(method, path, query) {
             Ok(address) => self.cover(address.stream()),
             Err(_) => PAGES.contains(&path) || COMMON.contains(&path),
         }
@@ -82,7 +83,7 @@ mod tests {
             "/whep/yard",
             "/api/streams/yard/snapshot.jpg",
         ] {
-            assert!(yard.reach("GET", path), "{path}");
+            assert!(yard.reach("GET", path, None), "{path}");
         }
         for path in [
             "/ws/mse/gate",
@@ -111,8 +112,24 @@ mod tests {
             "/api/else",
             "",
         ] {
-            assert!(!yard.reach("GET", path), "{path}");
-            assert!(Permissions::All.reach("GET", path), "{path}");
+            assert!(!yard.reach("GET", path, None), "{path}");
+            assert!(Permissions::All.reach("GET", path, None), "{path}");
+        }
+    }
+
+    #[test]
+    fn stream_of_a_go2rtc_address_is_in_its_query() {
+        let yard = permissions(&["yard"]);
+        for path in ["/go2rtc/api/ws", "/go2rtc/api/frame.jpeg", "/go2rtc/api/streams"] {
+            assert!(yard.reach("GET", path, Some("src=yard")), "{path}");
+            for query in ["src=gate", "src=gate&src=yard", "src=%67ate&token=yard", "src=yard2", "src=+yard"] {
+                assert_eq!(yard.reach("GET", path, Some(query)), query == "src=+yard" && path.ends_with("/streams"));
+            }
+        }
+        assert!(yard.reach("GET", "/go2rtc/api/streams", None), "the permitted streams");
+        assert!(yard.reach("GET", "/go2rtc/", None));
+        for path in ["/go2rtc/api/ws", "/go2rtc/api/frame.jpeg", "/go2rtc/api/else"] {
+            assert!(!yard.reach("GET", path, None), "{path}");
         }
     }
 
@@ -128,7 +145,7 @@ mod tests {
                 ("POST", format!("/whep/{name}")),
                 ("DELETE", format!("/whep/{name}/1")),
             ] {
-                assert!(studio.reach(method, &path), "{method} {path}");
+                assert!(studio.reach(method, &path, None), "{method} {path}");
             }
         }
         for name in
@@ -140,12 +157,14 @@ mod tests {
                 ("GET", format!("/api/streams/{name}/snapshot.jpg")),
                 ("POST", format!("/whep/{name}")),
             ] {
-                assert!(!studio.reach(method, &path), "{method} {path}");
+                assert!(!studio.reach(method, &path, None), "{method} {path}");
             }
         }
         // The playlist's name and the session's are no part of the stream's name.
-        assert!(!studio.reach("GET", "/hls/studio/index.m3u8") && !studio.reach("DELETE", "/whep/studio/1"));
-        assert!(!studio.reach("GET", "/metrics"));
+        assert!(
+            !studio.reach("GET", "/hls/studio/index.m3u8", None) && !studio.reach("DELETE", "/whep/studio/1", None)
+        );
+        assert!(!studio.reach("GET", "/metrics", None));
         let names = |patterns: &[&str]| patterns.iter().map(|text| text.parse().unwrap()).collect::<Permissions>();
         assert_eq!((names(&["yard", "*"]), names(&[])), (Permissions::All, Permissions::Streams(vec![])));
     }
@@ -162,9 +181,12 @@ mod tests {
     fn a_session_is_of_the_stream_before_it() {
         let (yard, inner) = (permissions(&["yard"]), permissions(&["yard/id"]));
         for method in ["PATCH", "DELETE"] {
-            assert!(yard.reach(method, "/whep/yard/id") && !inner.reach(method, "/whep/yard/id"), "{method}");
+            assert!(
+                yard.reach(method, "/whep/yard/id", None) && !inner.reach(method, "/whep/yard/id", None),
+                "{method}"
+            );
         }
-        assert!(!yard.reach("POST", "/whep/yard/id") && inner.reach("POST", "/whep/yard/id"));
+        assert!(!yard.reach("POST", "/whep/yard/id", None) && inner.reach("POST", "/whep/yard/id", None));
     }
 
     #[test]
@@ -174,12 +196,12 @@ mod tests {
             for path in
                 [format!("/ws/mse/{name}"), format!("/hls/{name}/index.m3u8"), format!("/hls/{name}/copy/media.m3u8")]
             {
-                assert!(site.reach("GET", &path), "{path}");
+                assert!(site.reach("GET", &path, None), "{path}");
             }
-            assert!(site.reach("POST", &format!("/whep/{name}")), "{name}");
+            assert!(site.reach("POST", &format!("/whep/{name}"), None), "{name}");
         }
         for name in ["site/cam%25201/%C3%BC", "site", "site/cam%201", "site/cam+1/%C3%BC", "site//cam%201/%C3%BC"] {
-            assert!(!site.reach("GET", &format!("/ws/mse/{name}")), "{name}");
+            assert!(!site.reach("GET", &format!("/ws/mse/{name}"), None), "{name}");
         }
     }
 }

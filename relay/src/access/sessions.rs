@@ -49,8 +49,8 @@ pub(super) struct OpenSessionGuard {
 
 impl SessionScope {
     /// The scope of a request.
-    pub(super) fn of(method: &str, path: &str, permissions: &Permissions) -> Self {
-        match Address::read(method, path) {
+    pub(super) fn of(method: &str, path: &str, query: Option<&str>, permissions: &Permissions) -> Self {
+        match Address::of_request(method, path, query) {
             Ok(address) => Self::Stream(address.stream().clone()),
             Err(_) => Self::Listing(permissions.clone()),
         }
@@ -123,7 +123,7 @@ mod tests {
         let permissions =
             |patterns: &[&str]| patterns.iter().map(|text| text.parse().unwrap()).collect::<Permissions>();
         let (before, fewer) = (permissions(&["studio/*", "gate"]), permissions(&["studio/a", "gate"]));
-        let scope = |path| SessionScope::of("GET", path, &before);
+        let scope = |path| SessionScope::of("GET", path, None, &before);
         for (path, stays) in
             [("/ws/mse/studio/a", true), ("/ws/mse/gate", true), ("/ws/mse/studio/b", false), ("/api/events", false)]
         {

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use crate::access::Access;
 use crate::limits::requests::RequestLimiter;
 
-/// Weight of a WHEP offer: parsing it, and the session's keys, take as long as answering as many playlists. A client may send 80 a
+/// Weight of a WHEP offer, and of a WebSocket of go2rtc's API, which takes one: parsing it, and the session's keys, take as long as answering as many playlists. A client may send 80 a
 /// second, and 160 at once: more than the viewers that it may have.
 const OFFER: u16 = 25;
 
@@ -19,8 +19,9 @@ pub(super) async fn limit(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_offer = request.method() == Method::POST && request.uri().path().starts_with("/whep/");
-    let weight = if is_offer { OFFER } else { 1 };
+    let path = request.uri().path();
+    let takes_offer = request.method() == Method::POST && path.starts_with("/whep/") || path == "/go2rtc/api/ws";
+    let weight = if takes_offer { OFFER } else { 1 };
     match limiter.count(access.client(request.extensions(), request.headers()), weight) {
         Ok(()) => next.run(request).await,
         Err(refused) => {

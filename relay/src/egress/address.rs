@@ -1,6 +1,6 @@
 //! Extracts a stream's address from a request.
 //!
-//! The access check (`access/permissions.rs`) parses the same path with the same function. A difference in decoding can
+//! The access check (`access/permissions.rs`) parses the same path and query with the same function. A difference in decoding can
 //! therefore not let a token for one stream open another. Routers must not be nested: `Router::nest` strips the path.
 
 use std::convert::Infallible;
@@ -16,6 +16,6 @@ impl<S: Sync> FromRequestParts<S> for Requested {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(Address::read(parts.method.as_str(), parts.uri.path())))
+        Ok(Self(Address::of_request(parts.method.as_str(), parts.uri.path(), parts.uri.query())))
     }
 }

@@ -1,7 +1,9 @@
 //! Egress: reads fragments at a cursor in a rendition's ring and sends them in each protocol's form. WebSocket and WHEP read
-//! through one [`variant_reader`]; HLS packages each variant for all its viewers; a snapshot is one frame.
+//! through one [`variant_reader`]; HLS packages each variant for all its viewers; a snapshot is one frame. [`go2rtc`] offers three of
+//! them in another API.
 
 pub(crate) mod address;
+pub mod go2rtc;
 pub mod hls;
 pub mod snapshot;
 pub mod websocket;

@@ -9,6 +9,7 @@
 //! The frame comes from the ring; a source without viewers is started for it. FFmpeg decodes it, in at most [`PROCESSES`] processes at
 //! a time. All requests of the same form share an image while it is the newest, and for [`FRESH`].
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -66,10 +67,14 @@ struct Form {
 }
 
 impl Form {
-    /// Ignores other parameters, such as an access token.
     fn parse(query: &str) -> Result<Self, SnapshotError> {
+        Self::of(form_urlencoded::parse(query.as_bytes()))
+    }
+
+    /// Ignores other parameters, such as an access token.
+    fn of<'a>(parameters: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Result<Self, SnapshotError> {
         let mut form = Self { format: StillFormat { width: None, quality: QUALITY }, at: At::NewestKeyFrame };
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        for (name, value) in parameters {
             match &*name {
                 "width" => {
                     let width = value.parse().ok().filter(|width| WIDTHS.contains(width));
@@ -123,7 +128,7 @@ struct Image {
 
 /// An error response; the body is one sentence.
 #[derive(Debug, thiserror::Error)]
-enum SnapshotError {
+pub(super) enum SnapshotError {
     #[error("there is no such address; /api/streams/NAME/snapshot.jpg exists for every stream")]
     UnknownAddress,
     #[error("{0}")]
@@ -187,24 +192,38 @@ async fn serve(
         Err(BadAddress::Name(error)) => return Err(SnapshotError::BadName(error)),
     };
     let form = Form::parse(query.as_deref().unwrap_or_default())?;
-    // Requests wait for the one before: for a source that sends nothing, the last of many would wait for hours.
-    let images = snapshots.images(name)?;
-    let image = timeout(ANSWER_LIMIT, images.image(form, &snapshots)).await;
-    let Image { etag, bytes, .. } = image.map_err(|_| SnapshotError::Late)??;
-    let is_known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
-    // A client keeps it, and asks each time whether it is still the newest.
-    let caching = [(ETAG, etag), (CACHE_CONTROL, "private, no-cache".to_owned())];
-    Ok(if is_known {
-        (StatusCode::NOT_MODIFIED, caching).into_response()
-    } else {
-        (caching, [(CONTENT_TYPE, "image/jpeg")], bytes).into_response()
-    })
+    snapshots.respond(name, form, &headers).await
 }
 
 impl Snapshots {
     /// The route's state for the streams of `hub`. `launcher` starts FFmpeg.
     pub fn new(hub: Arc<Hub>, launcher: Launcher, allowed_origins: Arc<[String]>) -> Self {
         Self { hub, launcher, allowed_origins, processes: Arc::new(Semaphore::new(PROCESSES)), streams: Arc::default() }
+    }
+
+    /// Answers a request for an image of the stream `name` with these parameters, at another address than the route's.
+    pub(super) async fn answer<'a>(
+        &self,
+        name: StreamName,
+        parameters: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+        headers: &HeaderMap,
+    ) -> Result<Response, SnapshotError> {
+        self.respond(name, Form::of(parameters)?, headers).await
+    }
+
+    async fn respond(&self, name: StreamName, form: Form, headers: &HeaderMap) -> Result<Response, SnapshotError> {
+        // Requests wait for the one before: for a source that sends nothing, the last of many would wait for hours.
+        let images = self.images(name)?;
+        let image = timeout(ANSWER_LIMIT, images.image(form, self)).await;
+        let Image { etag, bytes, .. } = image.map_err(|_| SnapshotError::Late)??;
+        let is_known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
+        // A client keeps it, and asks each time whether it is still the newest.
+        let caching = [(ETAG, etag), (CACHE_CONTROL, "private, no-cache".to_owned())];
+        Ok(if is_known {
+            (StatusCode::NOT_MODIFIED, caching).into_response()
+        } else {
+            (caching, [(CONTENT_TYPE, "image/jpeg")], bytes).into_response()
+        })
     }
 
     fn images(&self, name: StreamName) -> Result<Arc<StreamImages>, SnapshotError> {

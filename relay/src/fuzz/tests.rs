@@ -3,11 +3,12 @@ use std::path::{Path, PathBuf};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 13] = [
+const TARGETS: [(&str, Target); 14] = [
     ("codecs", super::codecs),
     ("config", super::config),
     ("import", super::import),
     ("fmp4", super::fmp4),
+    ("go2rtc", super::go2rtc),
     ("hls", super::hls),
     ("nal", super::nal),
     ("nut", super::nut),

@@ -69,6 +69,8 @@ pub enum Protocol {
     Mse,
     /// WebSocket without a subprotocol.
     Plain,
+    /// WebSocket in the API of go2rtc.
+    Go2rtc,
     /// WebRTC.
     WebRtc,
     /// HLS; all HLS viewers share one subscription.
@@ -77,13 +79,14 @@ pub enum Protocol {
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 4] = [Self::Mse, Self::Plain, Self::WebRtc, Self::Hls];
+    pub const ALL: [Self; 5] = [Self::Mse, Self::Plain, Self::Go2rtc, Self::WebRtc, Self::Hls];
 
     /// The protocol's label in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mse => "mse",
             Self::Plain => "plain",
+            Self::Go2rtc => "go2rtc",
             Self::WebRtc => "webrtc",
             Self::Hls => "hls",
         }

@@ -22,6 +22,7 @@ use crate::net::peer::PeerInfo;
 
 mod bodies;
 mod credentials;
+mod go2rtc;
 mod hosts;
 mod http2;
 mod http2_attacks;

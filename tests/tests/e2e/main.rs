@@ -21,6 +21,7 @@ mod decoder_delay;
 mod direct;
 mod events;
 mod flow;
+mod go2rtc;
 mod harness;
 mod hls;
 mod http;

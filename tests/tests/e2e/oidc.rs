@@ -13,7 +13,7 @@ use sightline_tests::http::{Response, send};
 use sightline_tests::nginx::Nginx;
 use sightline_tests::provider::{Provider, Signer, claims, config, key_set};
 use sightline_tests::relay::{Relay, Setup};
-use sightline_tests::routes::GUARDED;
+use sightline_tests::routes::{GUARDED, is_websocket};
 use sightline_tests::run::{until, within};
 use sightline_tests::tls::{Files, Identity};
 use sightline_tests::viewer::{PLAYS_H264, Viewer};
@@ -91,7 +91,7 @@ fn oidc_login_opens_everything_and_no_login_nothing() {
 
         for (method, path) in GUARDED {
             // The relay rejects a request that is no opening handshake before it checks credentials.
-            let refused = if path.starts_with("/ws/") { 426 } else { 401 };
+            let refused = if is_websocket(path) { 426 } else { 401 };
             let nothing = ask(&relay, method, path, &[]).await;
             assert_eq!(nothing.status, refused, "{method} {path}: {}", nothing.text());
             assert!(!nothing.text().contains("<form"), "there is no password: {}", nothing.text());

@@ -38,7 +38,7 @@ async fn camera_and_relay() -> (&'static Camera, Relay) {
 }
 
 /// ffprobe's report on a file, as `key=value` of its only video stream.
-async fn probe(file: &Path) -> String {
+pub(crate) async fn probe(file: &Path) -> String {
     let mut command = Command::new("ffprobe");
     command.args(["-v", "error", "-count_frames", "-select_streams", "v"]);
     command.args(["-show_entries", "stream=codec_name,codec_tag_string,width,height,nb_read_frames", "-of", "compact"]);

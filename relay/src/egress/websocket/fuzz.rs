@@ -6,7 +6,7 @@ use futures_util::{FutureExt, StreamExt};
 use sightline_protocol::message::ClientMessage;
 
 use super::abr_controller::AbrController;
-use super::socket::websocket_stream;
+use super::socket::{MESSAGE_MAX, websocket_stream};
 use super::variant_selector::Rates;
 use super::{plain, session, v1};
 
@@ -19,7 +19,7 @@ const RATES: Rates = Rates { full: 500_000.0, low: 45_000.0 };
 
 /// See [`crate::fuzz`].
 pub fn viewer(data: &[u8]) {
-    let mut socket = websocket_stream(tokio::io::join(data, tokio::io::sink()));
+    let mut socket = websocket_stream(tokio::io::join(data, tokio::io::sink()), MESSAGE_MAX);
     let mut abr = AbrController::default();
     let mut now = Duration::ZERO;
     abr.set_may_use_low(true, now);

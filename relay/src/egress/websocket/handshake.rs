@@ -73,13 +73,13 @@ impl Handshake {
     /// a browser fails a connection that confirms a subprotocol it did not offer (RFC 6455, section 4.1).
     pub(super) fn accept<F>(
         self,
-        protocol: &'static str,
+        protocol: Option<&'static str>,
         session: impl FnOnce(Upgraded) -> F + Send + 'static,
     ) -> Response
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let confirmed = self.offers(protocol);
+        let confirmed = protocol.filter(|protocol| self.offers(protocol));
         tokio::spawn(async move {
             match self.on_upgrade.await {
                 Ok(upgraded) => session(upgraded).await,
@@ -90,7 +90,7 @@ impl Handshake {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);
-        if confirmed {
+        if let Some(protocol) = confirmed {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
         }
         (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()

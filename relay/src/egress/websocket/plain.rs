@@ -23,27 +23,41 @@ use tokio::time::timeout;
 use tokio_websockets::Message;
 
 use super::session::ViewerFault;
-use super::{SessionEnd, Socket};
+use super::socket::MESSAGE_MAX;
+use super::{Dialect, SessionEnd, Socket, Viewer};
 use crate::egress::SOURCE_START_TIMEOUT;
 use crate::egress::select::Wanted;
 use crate::egress::variant_reader::{VariantReader, VideoEvent, first_variant};
 use crate::hub::Stream;
 use crate::hub::rendition::{Protocol, Status};
-use timeline::Timeline;
+
+pub(in crate::egress) use timeline::Timeline;
 
 /// Time to wait for the client's `h264`.
 const REQUEST_WAIT: Duration = Duration::from_millis(300);
 /// A viewer with a longer lag resumes at a key frame. The socket is the only measure of a plain viewer's link.
-const TOLERATED_LAG: Duration = Duration::from_secs(1);
+pub(in crate::egress) const TOLERATED_LAG: Duration = Duration::from_secs(1);
 /// The same limit while frames with an earlier presentation time are still to come.
-const TOLERATED_LAG_MAX: Duration = Duration::from_secs(2);
+pub(in crate::egress) const TOLERATED_LAG_MAX: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(
-    socket: &mut Socket,
-    stream: &Stream,
-    quality: Option<Quality>,
-) -> Result<Infallible, SessionEnd> {
-    let quality = quality.unwrap_or_default();
+/// See the [module](self).
+pub(super) struct Plain;
+
+impl Dialect for Plain {
+    const NAME: &'static str = "plain";
+    const MESSAGE_MAX: usize = MESSAGE_MAX;
+
+    fn error(fault: &ViewerFault) -> String {
+        format!("error:{}", fault.message)
+    }
+
+    async fn run(&mut self, socket: &mut Socket, viewer: &Viewer) -> Result<Infallible, SessionEnd> {
+        let _permit = viewer.permit()?;
+        run(socket, &viewer.stream, viewer.quality.unwrap_or_default()).await
+    }
+}
+
+async fn run(socket: &mut Socket, stream: &Stream, quality: Quality) -> Result<Infallible, SessionEnd> {
     // Starts the source while waiting for the client's first message.
     let first = stream.subscribe(first_variant(stream, &Wanted::Family(None, quality), None), Protocol::Plain);
     let wish = requested_codec(socket).await?;

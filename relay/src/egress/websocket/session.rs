@@ -28,7 +28,8 @@ use crate::hub::Stream;
 use crate::hub::rendition::{InFlightBytes, Protocol, Status, Subscription};
 use audio::{AudioTrack, VideoStart};
 
-pub(super) use interface::{Now, SessionAction, SessionInput, ViewerFault};
+pub(in crate::egress) use interface::ViewerFault;
+pub(super) use interface::{Now, SessionAction, SessionInput};
 
 /// A viewer without any message for this long, not even a pong, is gone, whatever its socket says.
 const VIEWER_TIMEOUT: Duration = Duration::from_secs(12);

@@ -23,8 +23,8 @@ use super::session::ViewerFault;
 use super::{CloseReason, SessionEnd};
 use crate::limits::rate_limiter::RateLimiter;
 
-/// Maximum size of a viewer's message, ten times the longest list of codecs.
-const MESSAGE_MAX: usize = 16 * 1024;
+/// Maximum size of a viewer's message in Sightline's own dialects, ten times the longest list of codecs.
+pub(super) const MESSAGE_MAX: usize = 16 * 1024;
 /// Messages at once, in seconds of their rate: a link delivers everything at once after a stall.
 const BURST_SECONDS: f64 = 2.0;
 /// Time limit to write one message. The kernel's buffers come first, so the viewer has read nothing for even longer.
@@ -38,7 +38,7 @@ const FRAME_MAX: usize = sightline_media::fmp4::demuxer::SEGMENT_BYTES_MAX;
 const RETIME_FAILED: &str = "a decode time on the viewer's timeline does not fit the fragment";
 
 /// A viewer's socket with limits on message size, message rate and write time.
-pub(super) struct Socket {
+pub(in crate::egress) struct Socket {
     inner: WebSocketStream<Metered<TokioIo<Upgraded>>>,
     /// The fragment that is being written without the library. Nothing else may be sent before it.
     pending: PendingFrame,
@@ -54,15 +54,16 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(upgraded: Upgraded, messages_per_second: usize) -> Self {
-        let inner = websocket_stream(Metered::new(TokioIo::new(upgraded)));
+    /// A socket that takes messages of at most `message_max` bytes.
+    pub(super) fn new(upgraded: Upgraded, messages_per_second: usize, message_max: usize) -> Self {
+        let inner = websocket_stream(Metered::new(TokioIo::new(upgraded)), message_max);
         let rate = messages_per_second as f64;
         let rate_limiter = RateLimiter::new(rate, rate * BURST_SECONDS);
         let (pending, began) = (PendingFrame::default(), Instant::now());
         Self { inner, pending, refused: None, sent: 0, bytes: 0, messages_per_second, rate_limiter, began }
     }
 
-    pub(super) async fn send_init(&mut self, bytes: Bytes) -> Result<(), CloseReason> {
+    pub(in crate::egress) async fn send_init(&mut self, bytes: Bytes) -> Result<(), CloseReason> {
         self.count(bytes.len());
         self.send(Message::binary(bytes)).await
     }
@@ -79,7 +80,7 @@ impl Socket {
     }
 
     /// Sends a fragment with the media times of `retiming`.
-    pub(super) async fn send_retimed(
+    pub(in crate::egress) async fn send_retimed(
         &mut self,
         fragment: &WebSocketFrame,
         retiming: Retiming,
@@ -107,7 +108,7 @@ impl Socket {
         Ok(connection.flush().await?)
     }
 
-    pub(super) async fn send_text(&mut self, text: String) -> Result<(), CloseReason> {
+    pub(in crate::egress) async fn send_text(&mut self, text: String) -> Result<(), CloseReason> {
         self.send(Message::text(text)).await
     }
 
@@ -122,7 +123,7 @@ impl Socket {
     }
 
     /// The next text or binary message. Cancel-safe, except for a close or invalid bytes, which end the session.
-    pub(super) async fn receive(&mut self) -> Result<Message, SessionEnd> {
+    pub(in crate::egress) async fn receive(&mut self) -> Result<Message, SessionEnd> {
         loop {
             // The library queues a pong for each ping. Flushing before each read bounds that queue.
             self.inner.flush().await.map_err(|error| ended_by(&error))?;
@@ -188,9 +189,12 @@ impl Socket {
 }
 
 /// The server side of a WebSocket after its handshake.
-pub(super) fn websocket_stream<T: AsyncRead + AsyncWrite + Unpin>(connection: T) -> WebSocketStream<T> {
+pub(super) fn websocket_stream<T: AsyncRead + AsyncWrite + Unpin>(
+    connection: T,
+    message_max: usize,
+) -> WebSocketStream<T> {
     ServerBuilder::new()
-        .limits(Limits::default().max_payload_len(Some(MESSAGE_MAX)))
+        .limits(Limits::default().max_payload_len(Some(message_max)))
         .config(Config::default().frame_size(FRAME_MAX))
         .serve(connection)
 }

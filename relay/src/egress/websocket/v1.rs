@@ -6,14 +6,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use sightline_protocol::close;
 use sightline_protocol::message::{ClientMessage, ErrorKind, Play, ServerMessage};
 use sightline_protocol::stream::{Quality, Variant};
+use sightline_protocol::{SUBPROTOCOL, close};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_websockets::Message;
 
 use super::session::{self, Now, Session, SessionAction, SessionInput, ViewerFault};
-use super::{CloseReason, SessionEnd, Socket};
+use super::socket::MESSAGE_MAX;
+use super::{CloseReason, Dialect, SessionEnd, Socket, Viewer};
 use crate::clock;
 use crate::hub::Stream;
 use crate::hub::rendition::Protocol;
@@ -24,8 +25,26 @@ const PLAY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval of pings: short enough to detect a dead link in seconds and to keep tunnels from closing an idle one.
 const PING: Duration = Duration::from_secs(5);
 
+/// See the [module](self).
+pub(super) struct V1;
+
+impl Dialect for V1 {
+    const NAME: &'static str = SUBPROTOCOL;
+    const SUBPROTOCOL: Option<&'static str> = Some(SUBPROTOCOL);
+    const MESSAGE_MAX: usize = MESSAGE_MAX;
+
+    fn error(fault: &ViewerFault) -> String {
+        error(fault.code, &fault.message)
+    }
+
+    async fn run(&mut self, socket: &mut Socket, viewer: &Viewer) -> Result<Infallible, SessionEnd> {
+        let _permit = viewer.permit()?;
+        run(socket, &viewer.stream, viewer.quality).await
+    }
+}
+
 /// The error message that precedes a close with `code`.
-pub(super) fn error(code: u16, message: &str) -> String {
+fn error(code: u16, message: &str) -> String {
     let kind = match code {
         close::UNKNOWN_STREAM => ErrorKind::UnknownStream,
         close::FORBIDDEN => ErrorKind::Forbidden,
@@ -37,11 +56,7 @@ pub(super) fn error(code: u16, message: &str) -> String {
 }
 
 /// Serves a viewer. `quality` is that of the address, for a `play` without one.
-pub(super) async fn run(
-    socket: &mut Socket,
-    stream: &Stream,
-    quality: Option<Quality>,
-) -> Result<Infallible, SessionEnd> {
+async fn run(socket: &mut Socket, stream: &Stream, quality: Option<Quality>) -> Result<Infallible, SessionEnd> {
     // Starts the source while the viewer sends its `play`, unless that says which of two it is.
     let copy = (!stream.has_sub()).then(|| stream.subscribe(Variant::Copy, Protocol::Mse));
     let mut play = first_message(socket).await?;

@@ -34,7 +34,7 @@ use crate::net::peer::{PeerInfo, is_encrypted};
 /// Maximum size of an offer: a browser's with every codec and a dozen candidates has 8 KiB.
 const OFFER_MAX: usize = 64 * 1024;
 /// Maximum lines. Parsing compares lines with each other: 2000 take 20 ms. Browsers' longest offers have 300.
-const LINES_MAX: usize = 512;
+pub(super) const LINES_MAX: usize = 512;
 /// Maximum number of bytes to read of a body that is too long. A peer that is still sending when the connection closes does not
 /// read the response.
 const DRAIN_MAX: usize = 4 * 1024 * 1024;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`http`], [`error`], [`ice_links`], [`sdp_fragment`] | requests and responses |
 //! | [`endpoint`] | creates and finds sessions |
+//! | [`signalling`] | sessions for offers over another connection than HTTP |
 //! | [`payload`], [`answer`] | the viewer's codecs, and the SDP answer |
 //! | [`network`], [`ice_tcp`], [`demux`], [`inbox`], [`address`] | one port for all viewers, and the session of each packet |
 //! | [`paths`], [`consent`], [`stun`] | the viewer's addresses, and which of them get packets |
@@ -38,6 +39,7 @@ mod payload;
 mod rtp_time;
 mod sdp_fragment;
 mod session;
+mod signalling;
 mod stun;
 #[cfg(test)]
 pub(crate) mod test_viewer;
@@ -59,6 +61,7 @@ use network::Port;
 
 pub(crate) use http::router;
 pub(crate) use ice_tcp::ConnectionGate;
+pub(in crate::egress) use signalling::{Negotiation, OfferingViewer};
 
 /// The default port, different from those of MediaMTX and go2rtc, which may run on the same machine.
 const DEFAULT_PORT: u16 = 8190;

@@ -12,9 +12,10 @@ pub(super) fn upgrade(path: &str, credentials: &str) -> String {
 }
 
 /// A masked text frame with the mask 0 (RFC 6455, section 5.2).
-fn text_frame(text: &str) -> Vec<u8> {
+pub(super) fn text_frame(text: &str) -> Vec<u8> {
     let length = u16::try_from(text.len()).expect("a short text").to_be_bytes();
-    [&[0x81, 0x80 | 126, length[0], length[1], 0, 0, 0, 0], text.as_bytes()].concat()
+    let head = if text.len() < 126 { vec![0x80 | length[1]] } else { vec![0x80 | 126, length[0], length[1]] };
+    [&[0x81], &head[..], &[0; 4], text.as_bytes()].concat()
 }
 
 #[tokio::test(start_paused = true)]

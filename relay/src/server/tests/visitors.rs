@@ -19,7 +19,7 @@ const FOREIGN: &str = "Origin: https://evil.example\r\n";
 const PLAIN: &str = "Connection: close\r\n";
 
 /// Method, address and header lines of a request to each route, and the route's name in the table.
-const ROUTES: [(&str, &str, &str, &str); 19] = [
+const ROUTES: [(&str, &str, &str, &str); 23] = [
     ("GET", "/", PLAIN, "the page"),
     ("GET", "/test", PLAIN, "the test page"),
     ("GET", "/sightline-player.js", PLAIN, "the client's files"),
@@ -38,6 +38,10 @@ const ROUTES: [(&str, &str, &str, &str); 19] = [
     ("POST", "/whep/cam0", PLAIN, "`POST /whep/cam0`, no offer"),
     ("PATCH", "/whep/cam0/1", PLAIN, "`PATCH /whep/cam0/1`, no session"),
     ("DELETE", "/whep/cam0/1", PLAIN, "`DELETE /whep/cam0/1`, no session"),
+    ("GET", "/go2rtc/", PLAIN, "`/go2rtc/`"),
+    ("GET", "/go2rtc/api/streams", PLAIN, "`/go2rtc/api/streams`"),
+    ("GET", "/go2rtc/api/frame.jpeg?src=cam0", PLAIN, "`/go2rtc/api/frame.jpeg?src=cam0`, no camera"),
+    ("GET", "/go2rtc/api/ws?src=cam0", UPGRADE, "`/go2rtc/api/ws?src=cam0`, an upgrade"),
     ("GET", "/not/there", PLAIN, "no route"),
 ];
 

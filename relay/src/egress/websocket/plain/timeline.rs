@@ -32,7 +32,7 @@ const STRETCH_MS: u64 = 80;
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Timeline {
+pub(in crate::egress) struct Timeline {
     /// Ticks of [`STRETCH_MS`]. `None` if frames are not shortened.
     stretch: Option<u64>,
     /// The newest durations of the source, newest first.
@@ -53,7 +53,7 @@ pub(super) struct Timeline {
 
 impl Timeline {
     /// A timeline for the fragments of this init segment. `usual` is their usual duration, if it is known.
-    pub(super) fn new(init: &InitSegment, usual: Option<u64>) -> Self {
+    pub(in crate::egress) fn new(init: &InitSegment, usual: Option<u64>) -> Self {
         let in_order = init.reordering != Reordering::Present;
         Self {
             stretch: in_order.then_some(u64::from(init.timescale) * STRETCH_MS / 1000),
@@ -69,7 +69,7 @@ impl Timeline {
 
     /// The retiming of the next fragment. `None` for a leading picture, which must not be sent. The first fragment, and the
     /// first after a skip, must hold a key frame.
-    pub(super) fn retime(&mut self, head: &FragmentHead) -> Option<Retiming> {
+    pub(in crate::egress) fn retime(&mut self, head: &FragmentHead) -> Option<Retiming> {
         let shown = (head.decode_time as i64).wrapping_add(head.composition_offset);
         match self.source_end {
             Some(end) if end == head.decode_time => {}
@@ -119,7 +119,7 @@ impl Timeline {
 
     /// Whether every frame with an earlier presentation time has been retimed. With B-frames, a later frame comes first in
     /// decode order, and skipping the following ones would leave a gap.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::egress) fn is_whole(&self) -> bool {
         // Half a frame, because durations vary.
         self.presentation_end.saturating_sub(self.decode_end as i64) <= self.duration / 2
     }

@@ -43,17 +43,17 @@ pub(in crate::egress::websocket) enum SessionAction {
 
 /// Why a viewer is refused: a close code and a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::egress::websocket) struct ViewerFault {
-    pub(in crate::egress::websocket) code: u16,
-    pub(in crate::egress::websocket) message: String,
+pub(in crate::egress) struct ViewerFault {
+    pub(in crate::egress) code: u16,
+    pub(in crate::egress) message: String,
 }
 
 impl ViewerFault {
-    pub(in crate::egress::websocket) fn new(code: u16, message: impl Into<String>) -> Self {
+    pub(in crate::egress) fn new(code: u16, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
-    pub(in crate::egress::websocket) fn bad_request(message: impl Into<String>) -> Self {
+    pub(in crate::egress) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(close::BAD_REQUEST, message)
     }
 

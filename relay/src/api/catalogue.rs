@@ -64,5 +64,6 @@ pub(crate) fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> S
     // A wall may read nothing but the sub stream.
     let main = stream.rendition(Variant::Copy).status();
     let status = if stream.has_sub() && main == Status::Idle { stream.rendition(Variant::Low).status() } else { main };
-    StreamInfo { name: name.clone(), state: status.to_wire(now), b_frames, notes, reader, audio, variants }
+    let relay = stream.relay().map(ToString::to_string);
+    StreamInfo { name: name.clone(), state: status.to_wire(now), b_frames, notes, reader, relay, audio, variants }
 }

@@ -73,11 +73,13 @@ pub enum Protocol {
     WebRtc,
     /// HLS; all HLS viewers share one subscription.
     Hls,
+    /// Other relays of the cluster; all of them share one subscription.
+    Cluster,
 }
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 4] = [Self::Mse, Self::Plain, Self::WebRtc, Self::Hls];
+    pub const ALL: [Self; 5] = [Self::Mse, Self::Plain, Self::WebRtc, Self::Hls, Self::Cluster];
 
     /// The protocol's label in metrics.
     pub fn name(self) -> &'static str {
@@ -86,6 +88,7 @@ impl Protocol {
             Self::Plain => "plain",
             Self::WebRtc => "webrtc",
             Self::Hls => "hls",
+            Self::Cluster => "cluster",
         }
     }
 }

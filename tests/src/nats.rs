@@ -49,6 +49,11 @@ impl Nats {
         }
     }
 
+    /// Its port, the same after every [`Self::restart`].
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its address, the same after every [`Self::restart`].
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)

@@ -183,7 +183,10 @@ fn explain(error: &str) -> String {
                         system does not trust it"
                 .to_owned()
         }
-        other => format!("no NATS server of cluster.servers answers ({other}); the relay keeps trying"),
+        other => format!(
+            "no NATS server of cluster.servers answers ({other}); check the addresses, and for tls:// the certificate and \
+             cluster.ca_file"
+        ),
     }
 }
 

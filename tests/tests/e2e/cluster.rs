@@ -14,6 +14,7 @@ use sightline_tests::peer::Peer;
 use sightline_tests::process::Process;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{say, until, within};
+use sightline_tests::tls::{Files, Identity};
 use sightline_tests::tracks::Tracks;
 use sightline_tests::viewer::{Event, PLAYS_H264, Viewer, is_init};
 use str0m::format::Codec;
@@ -308,6 +309,35 @@ fn wrong_credentials_are_one_line_of_the_log_and_local_viewers_play() {
         let right = Setup::config(format!("{}{right}", camera.config())).start().await;
         let connected = async || (metric(&right, "sightline_cluster_connections").await == 2.0).then_some(());
         until("two connections", SOON, connected).await;
+    });
+}
+
+#[test]
+fn tls_needs_a_trusted_certificate_and_a_token_admits() {
+    within(TEST, async || {
+        let files = Files::new(&Identity::new());
+        let (certificate, key) = (files.certificate(), files.key());
+        let lines = format!("authorization {{ token: hush }}\ntls {{ cert_file: {certificate:?}, key_file: {key:?} }}");
+        let Some(nats) = Nats::start(&lines).await else { return };
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let token = folder.path().join("token");
+        std::fs::write(&token, "hush\n").expect("a temporary directory");
+        let section = |name: &str, more: &str| {
+            let server = format!("tls://localhost:{}", nats.port());
+            format!("[cluster]\nservers = [\"{server}\"]\nname = \"{name}\"\ntoken_file = {token:?}\n{more}")
+        };
+        let camera = Camera::start(&[H264]).await;
+        let trusted = format!("ca_file = {certificate:?}\n");
+        let _origin = Setup::config(format!("{}{}", camera.config(), section("a", &trusted))).start().await;
+        let edge = Setup::config(format!("{EDGE}{}", section("b", &trusted))).start().await;
+        lists(&edge, &["cam"]).await;
+        let mut viewer = Viewer::playing(&edge, "cam", &PLAYS_H264).await;
+        fragments(&mut viewer, 30, START).await;
+
+        let other = Setup::config(format!("{EDGE}{}", section("c", ""))).start().await;
+        let told = async || other.log().contains("the certificate and cluster.ca_file").then_some(());
+        until("the line of the log", SOON, told).await;
+        assert_eq!(metric(&other, "sightline_cluster_connections").await, 0.0);
     });
 }
 

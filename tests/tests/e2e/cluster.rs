@@ -22,6 +22,8 @@ use str0m::format::Codec;
 const H264: Mount = Mount { path: "cam", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
 const H265: Mount = Mount { path: "cam", kind: Kind::H265, mark: Rgb(0x20, 0x40, 0xc0) };
 
+const MONITORING: &str = include_str!("../../../docs/monitoring.md");
+
 const TEST: Duration = Duration::from_secs(120);
 /// A cold source: a camera, and an encoder, on a busy machine.
 const START: Duration = Duration::from_secs(30);
@@ -113,6 +115,11 @@ fn camera_of_one_relay_plays_through_another_with_the_same_frames() {
         assert_eq!((origin.ffmpegs().len(), edge.ffmpegs().len()), (0, 0));
         assert_eq!(metric(&edge, "sightline_cluster_gaps_total").await, 0.0);
         assert_eq!(metric(&origin, "sightline_cluster_interests").await, 1.0);
+        let metrics = edge.get("/metrics").await.text();
+        let names = metrics.lines().filter(|line| line.starts_with("sightline_cluster_"));
+        let names: Vec<_> = names.filter_map(|line| line.split(' ').next()).collect();
+        let undocumented: Vec<_> = names.iter().filter(|name| !MONITORING.contains(**name)).collect();
+        assert!(names.len() == 10 && undocumented.is_empty(), "{names:?}, not in docs/monitoring.md: {undocumented:?}");
     });
 }
 
@@ -338,6 +345,41 @@ fn tls_needs_a_trusted_certificate_and_a_token_admits() {
         let told = async || other.log().contains("the certificate and cluster.ca_file").then_some(());
         until("the line of the log", SOON, told).await;
         assert_eq!(metric(&other, "sightline_cluster_connections").await, 0.0);
+    });
+}
+
+/// The users of `docs/cluster.md`.
+#[test]
+fn permissions_of_the_server_decide_which_streams_an_edge_shows() {
+    within(TEST, async || {
+        let users = r#"authorization { users: [
+            { user: site, password: s, permissions: {
+                publish: ["sightline.presence.site", "sightline.media.site.>", "_INBOX.>"],
+                subscribe: ["sightline.interest.site.>", "sightline.join.site.>", "sightline.clock.site"] } }
+            { user: edge, password: e, permissions: {
+                publish: ["sightline.interest.site.yard.*", "sightline.join.site.yard.*", "sightline.clock.site"],
+                subscribe: ["sightline.presence.*", "sightline.media.site.yard.*", "_INBOX.>"] } }
+        ] }"#;
+        let Some(nats) = Nats::start(users).await else { return };
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let section = |name: &str, password: &str, more: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, password).expect("a temporary directory");
+            nats.section(name, &format!("user = \"{name}\"\npassword_file = {path:?}\n{more}"))
+        };
+        let camera = Camera::start(&[H264]).await;
+        let streams = ["yard", "gate"].map(|name| camera.stream(name, "cam", "")).concat();
+        let site = format!("{}{streams}{}", camera.config_of([]), section("site", "s", "serve = false\n"));
+        let _site = Setup::config(site).start().await;
+        let edge = Setup::config(format!("{EDGE}{}", section("edge", "e", "publish = false\n"))).start().await;
+        lists(&edge, &["gate", "yard"]).await;
+        let mut viewer = Viewer::playing(&edge, "yard", &PLAYS_H264).await;
+        fragments(&mut viewer, 30, START).await;
+        assert!(!edge.log().contains("Permissions Violation"), "{}", edge.log());
+        let mut other = Viewer::playing(&edge, "gate", &PLAYS_H264).await;
+        offline(&mut other, "NATS permits both relays their subjects", SOON).await;
+        assert!(edge.log().contains("Permissions Violation"), "{}", edge.log());
+        assert_eq!(other.received(), 0);
     });
 }
 

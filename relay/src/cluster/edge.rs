@@ -29,6 +29,9 @@ const CLOCK_TICKS: u64 = 10;
 /// Measurements of the clock of a relay that appears, so that the first viewer's frames have the right age.
 const FIRST_MEASUREMENTS: usize = 5;
 
+/// Maximum number of subjects with a partial announcement. Any relay that may publish can invent subjects.
+const CHUNKED_MAX: usize = 4096;
+
 /// The message for viewers of a stream that its relay does not have any more.
 const GONE: &str = "the relay that read this camera does not announce it any more";
 
@@ -99,6 +102,9 @@ impl Edge {
     }
 
     fn take(&mut self, message: &Message, epoch: u64) {
+        if self.chunks.len() >= CHUNKED_MAX {
+            self.chunks.clear();
+        }
         let chunks = self.chunks.entry(message.subject.to_string()).or_default();
         let announcement = match chunks.push(&message.payload) {
             Ok(None) => return,

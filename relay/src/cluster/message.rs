@@ -200,6 +200,7 @@ pub(super) fn json(message: &impl Serialize) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const H264: &[u8] = include_bytes!("../../../media/src/fmp4/init/fixtures/h264.init.mp4");
 
@@ -241,6 +242,21 @@ mod tests {
     fn cut_off_init_message_is_an_error() {
         for payload in [&b""[..], b"\0\0\0\x08{}", b"\0\0\0\x02{}", b"\xff\xff\xff\xff"] {
             assert!(read_init(&Bytes::from_static(payload), TrackKind::Video).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_init_message_is_read_without_a_panic(
+            at in 0usize..900, byte in any::<u8>(), length in 0usize..900,
+        ) {
+            let init = InitSegment::parse(Bytes::from_static(H264), TrackKind::Video, 3).unwrap();
+            let mut payload = write_init(&init, 5, None).to_vec();
+            if let Some(damaged) = payload.get_mut(at) {
+                *damaged = byte;
+            }
+            payload.truncate(length);
+            let _ = read_init(&payload.into(), TrackKind::Video);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a relay that joins a rendition needs first: the init segment and the newest GOP, with the numbers under which they were
+//! The init segment and the newest GOP of a rendition, for relays that join, with the numbers under which they were
 //! published. Of audio, in which every fragment is a key frame, the last seconds, so that they cover the video's GOP. Pure.
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use sightline_protocol::message::TrackKind;
 /// The duration of audio: the longest usual key frame interval, and a margin.
 const AUDIO: Duration = Duration::from_secs(5);
 
-/// What was published, with its number.
+/// A published item with its number.
 pub(super) type Numbered<T> = (u64, Arc<T>);
 
 /// See the [module](self).

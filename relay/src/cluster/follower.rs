@@ -2,7 +2,7 @@
 //! again after each.
 //!
 //! The answer to a join (the *snapshot*) has the messages of the newest GOP under the numbers with which they were published.
-//! Messages that arrive before it wait. If the snapshot contains what was lost, the gap is closed and viewers notice nothing;
+//! Messages that arrive before it wait. If the snapshot contains the lost messages, the gap is closed and viewers notice nothing;
 //! otherwise the snapshot begins a new epoch. Pure.
 
 use std::collections::VecDeque;
@@ -17,12 +17,12 @@ const WAITING_MAX: usize = 512;
 /// Maximum number of messages of a snapshot: minutes between two key frames.
 const SNAPSHOT_MAX: u32 = 65_536;
 
-/// What to do.
+/// An instruction to the caller.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Action {
     /// The source has this status.
     Status(StreamState),
-    /// Publish what the message has: an init segment or a fragment.
+    /// Publish the init segment or the fragment of this message.
     Publish(Packet),
     /// Join again, because this number of messages is missing.
     Rejoin(u64),
@@ -54,7 +54,7 @@ struct Joining {
 }
 
 impl Follower {
-    /// Expects a snapshot. What an earlier one has delivered is forgotten.
+    /// Expects a snapshot. Forgets the messages of an incomplete one.
     pub(super) fn join(&mut self) {
         let waiting = self.joining.take().map(|joining| joining.waiting).unwrap_or_default();
         self.joining = Some(Joining { waiting, ..Joining::default() });
@@ -65,7 +65,7 @@ impl Follower {
         self.joining.is_some()
     }
 
-    /// Forgets the position: whatever comes next is a new epoch.
+    /// Forgets the position: the next message starts a new epoch.
     pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
@@ -193,7 +193,7 @@ mod tests {
         packets.into_iter().flat_map(|packet| follower.answered(packet)).collect()
     }
 
-    /// What is published: numbers, with `i` for an init segment; and `r` for each new join.
+    /// The published numbers, with `i` for an init segment; and `r` for each new join.
     fn text(actions: &[Action]) -> String {
         let text = |action: &Action| match action {
             Action::Status(_) => "s".to_owned(),
@@ -270,11 +270,11 @@ mod tests {
         assert_eq!(text(&follower.published(fragment(4))), "");
         assert_eq!(text(&answer(&mut follower, snapshot(1, 2, 4)[..2].to_vec())), "");
         follower.join();
-        assert_eq!(text(&answer(&mut follower, snapshot(1, 2, 4))), "s i1 2 3 4", "what waited is still there");
+        assert_eq!(text(&answer(&mut follower, snapshot(1, 2, 4))), "s i1 2 3 4", "waiting messages are kept");
     }
 
     proptest! {
-        /// Whatever is lost, the fragments after an init segment have consecutive numbers.
+        /// With any messages lost, the fragments after an init segment have consecutive numbers.
         #[test]
         fn no_loss_leaves_a_gap_in_an_epoch(lost in prop::collection::vec(any::<bool>(), 1..200)) {
             let mut follower = Follower::default();

@@ -37,7 +37,7 @@ impl<K: Ord + Clone> Interests<K> {
         is_last
     }
 
-    /// Ends what has expired at `now`. Returns the keys in which no relay is interested any more.
+    /// Ends the interests that have expired at `now`. Returns the keys in which no relay is interested any more.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<K> {
         self.relays.values_mut().for_each(|relays| relays.retain(|_, expires| *expires > now));
         let ended = self.relays.iter().filter(|(_, relays)| relays.is_empty()).map(|(key, _)| key.clone());

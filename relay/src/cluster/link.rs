@@ -43,7 +43,7 @@ pub(super) struct Link {
     state: watch::Receiver<LinkState>,
 }
 
-/// What the connections of a relay share: the last problem, which is logged once.
+/// The last problem of the connections of a relay, which is logged once.
 #[derive(Debug, Default)]
 pub(super) struct LinkLog {
     last: Mutex<Option<String>>,

@@ -122,7 +122,7 @@ pub(super) struct Snapshot {
     pub(super) messages: u32,
 }
 
-/// What is not part of the bytes of an init segment.
+/// Properties of an init segment that are not part of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct InitHead {
     /// [`Announcement::epoch`].
@@ -170,7 +170,7 @@ pub(super) fn write_init(init: &InitSegment, epoch: u64, audio: Option<SourceAud
     payload.freeze()
 }
 
-/// Reads what [`write_init`] wrote: the init segment, and the source's audio.
+/// Reads a payload of [`write_init`]: the init segment, and the source's audio.
 pub(super) fn read_init(payload: &Bytes, kind: TrackKind) -> Result<(InitSegment, Option<SourceAudio>), MessageError> {
     let (length, rest) = payload.split_first_chunk::<4>().ok_or(MessageError::Truncated)?;
     let length = u32::from_be_bytes(*length) as usize;

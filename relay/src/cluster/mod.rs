@@ -8,10 +8,10 @@
 //! | --- | --- |
 //! | [`subject`], [`wire`], [`message`] | the messages |
 //! | [`link`] | the connections to the NATS server |
-//! | [`presence`] | who announces what, and under which names it is listed |
+//! | [`presence`] | the relays and their streams, and the names under which they are listed |
 //! | [`interests`] | which renditions other relays want |
 //! | [`origin`], [`publisher`], [`backlog`] | announces and publishes this relay's streams |
-//! | [`edge`], [`remote`], [`follower`] | lists and follows those of others |
+//! | [`edge`], [`remote`], [`follower`] | lists and follows the streams of other relays |
 //! | [`clocks`], [`clock_offset`] | the difference of their clocks |
 //! | [`stats`] | counters |
 

@@ -43,7 +43,7 @@ struct Relay {
     streams: BTreeMap<StreamName, AnnouncedStream>,
 }
 
-/// What has changed, for the log.
+/// A change, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
     /// A relay is there, with this number of streams.
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(presence.announce(a(), at(7)), Some(Change::Appeared("a".into(), 1)));
         assert_eq!(list(&mut presence, &[]), ["yard a"]);
         assert_eq!(presence.announce(announcement("a", 2, &[]), at(8)), Some(Change::Restarted("a".into())));
-        assert_eq!(list(&mut presence, &[]), [""; 0], "a relay that is there says what it has");
+        assert_eq!(list(&mut presence, &[]), [""; 0], "the relay is there, and does not announce it");
         assert_eq!(presence.expire(at(3608)), [Change::Away("a".into()), Change::Forgotten("a".into())]);
     }
 

@@ -1,6 +1,6 @@
 //! Brings one rendition of another relay into the hub, while it has subscribers here.
 //!
-//! It is interested in the rendition as long as viewers of this relay are. It joins at the newest key frame, publishes what comes,
+//! It is interested in the rendition as long as viewers of this relay are. It joins at the newest key frame, publishes the messages,
 //! and joins again after a gap. While the NATS server or the other relay is away, the rendition is offline with the reason; it goes
 //! on by itself when they return, so that viewers stay connected.
 
@@ -40,7 +40,7 @@ const JOIN_INTERVAL: Duration = Duration::from_millis(250);
 /// Nominal time until the next attempt, for viewers. Attempts follow the state of the other relay.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What all remote renditions share.
+/// Shared by all remote renditions.
 #[derive(Debug)]
 pub(super) struct Context {
     /// This relay's name.
@@ -249,7 +249,7 @@ impl RemoteRendition {
         self.context.media.client.publish(subject, json(&self.interest(target, ends))).await
     }
 
-    /// Tells the other relay that nobody watches here. If it is not told, the interest expires.
+    /// Ends the interest. If the message is lost, the interest expires.
     async fn end_interest(&self) {
         let target = self.target.borrow().clone();
         if self.context.media.away().is_none() {
@@ -297,7 +297,10 @@ impl RemoteRendition {
             self.publish_fragment(packet, target)
         };
         if let Err(error) = published {
-            let message = format!("what relay {} sends cannot be read: {error}", target.relay);
+            let message = format!(
+                "the media of relay {} cannot be read: {error}; run the same release on all relays",
+                target.relay
+            );
             self.show_offline(OfflineReason::Failed, &message);
         }
     }

@@ -6,7 +6,7 @@
 //! | `interest.RELAY.STREAM.RENDITION` | a relay with viewers | the relay | [`Interest`](super::message::Interest), as JSON |
 //! | `join.RELAY.STREAM.RENDITION` | a relay with viewers, as a request | the relay | the same; the answer has media |
 //! | `clock.RELAY` | any, as a request | the relay | the answer has its clock |
-//! | `media.RELAY.STREAM.RENDITION` | the relay | those with viewers | messages of [`wire`](super::wire) |
+//! | `media.RELAY.STREAM.RENDITION` | the relay | relays with viewers | messages of [`wire`](super::wire) |
 //!
 //! A name of a relay is one token. A name of a stream is percent-encoded into one. So permissions of the NATS server decide which
 //! relay may show which stream.

@@ -1,4 +1,4 @@
-//! Relays that show each other's streams by way of a NATS server: every protocol, outages, and what each part costs.
+//! Relays that show each other's streams by way of a NATS server: every protocol, outages, and added delay.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ const TEST: Duration = Duration::from_secs(120);
 /// A cold source: a camera, and an encoder, on a busy machine.
 const START: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
-/// What an outage may cost: the relay restarts the camera's source, and a NATS server takes a second to be found again.
+/// The time limit of a recovery: the relay restarts the camera's source, and a NATS server takes a second to be found again.
 const RECOVERY: Duration = Duration::from_secs(15);
 /// Configuration of a relay without cameras.
 const EDGE: &str = "[ingest]\nlinger_seconds = 1\n";
@@ -139,7 +139,7 @@ fn two_edges_share_a_camera_connection_and_an_encoder_until_none_watches() {
         }
         assert_eq!((origin.encoders().len(), camera.viewers("cam")), (1, Viewers { total: 1, now: 1 }));
         assert_eq!((one.ffmpegs().len(), other.ffmpegs().len()), (0, 0));
-        // At first also the camera's own stream, whose format decides the variant.
+        // At first also the camera's own stream: its format decides the variant.
         let both = async || (metric(&origin, "sightline_cluster_interests").await == 2.0).then_some(());
         until("one rendition for each edge", SOON, both).await;
         drop(viewers);

@@ -10,10 +10,10 @@ TEST=(
     chromium chromium-driver firefox-esr webkit2gtk-driver xvfb xauth
     python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
     gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-    nginx=nginx caddy=caddy ip=iproute2 nft=nftables libfaketime
+    nginx=nginx caddy=caddy nats-server=nats-server ip=iproute2 nft=nftables libfaketime
 )
 # The tests start these programs themselves. The packages' services stay disabled.
-NOT_RUN=(nginx caddy)
+NOT_RUN=(nginx caddy nats-server)
 # A virtual sound card. These packages conflict with PipeWire's audio.
 SOUND=(pulseaudio=pulseaudio parec=pulseaudio-utils gstreamer1.0-pulseaudio)
 LINT=(shellcheck=shellcheck)

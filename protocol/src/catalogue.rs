@@ -44,6 +44,9 @@ pub struct StreamInfo {
     /// The reader of its source. Absent until the source has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reader: Option<ReaderInfo>,
+    /// The relay of the cluster that reads the source. Absent if it is the one that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<String>,
     /// The audio. Absent if there is none, and until the source has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<AudioInfo>,

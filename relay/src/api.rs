@@ -22,7 +22,6 @@ use crate::egress::{go2rtc, hls, websocket, whep};
 use crate::hub::Hub;
 use crate::limits::requests::RequestLimiter;
 use crate::net::host::HostPolicy;
-use crate::net::rejections::Rejections;
 
 mod access_log;
 mod body;
@@ -30,7 +29,7 @@ pub(crate) mod catalogue;
 mod events;
 mod headers;
 mod hosts;
-mod metrics;
+pub(crate) mod metrics;
 mod requests;
 
 /// The client's page.
@@ -49,7 +48,7 @@ pub struct Options {
 pub(crate) fn router(
     context: websocket::WebSocketContext,
     (hls, whep, snapshots): (hls::HlsContext, whep::Whep, Snapshots),
-    access: Access,
+    (access, metrics): (Access, metrics::Sources),
     (hosts, limiter): (HostPolicy, RequestLimiter),
     options: Options,
 ) -> Router {
@@ -70,7 +69,7 @@ pub(crate) fn router(
         .route("/api/time", get(time))
         .route("/api/{*rest}", get(unknown))
         .with_state(context.hub.clone())
-        .route("/metrics", get(metrics::metrics).with_state((context.hub.clone(), access.rejections().clone())))
+        .route("/metrics", get(metrics::metrics).with_state(metrics))
         .route("/api/events", get(events::events).with_state(events))
         // Responses change from one second to the next.
         .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, HeaderValue::from_static("no-store")));
@@ -113,9 +112,9 @@ pub(crate) fn router(
 }
 
 /// The routes of the metrics' own listener: `/metrics`, without credentials.
-pub(crate) fn metrics_router(hub: Arc<Hub>, rejections: Rejections, hosts: HostPolicy) -> Router {
+pub(crate) fn metrics_router(sources: metrics::Sources, hosts: HostPolicy) -> Router {
     Router::new()
-        .route("/metrics", get(metrics::metrics).with_state((hub, rejections)))
+        .route("/metrics", get(metrics::metrics).with_state(sources))
         .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .layer(middleware::from_fn_with_state(hosts, hosts::own_host))
 }

@@ -13,6 +13,7 @@ use sightline_protocol::stream::StreamName;
 
 pub use access::{Credentials, Password};
 pub use allow::AllowRule;
+pub use cluster::{Cluster, ClusterLogin, ClusterSecret};
 pub use encoding::{Encoder, Encoding};
 pub use label::Label;
 pub use limits::Limits;
@@ -25,6 +26,7 @@ pub use webrtc::{Announced, IceServer, Webrtc};
 
 mod access;
 mod allow;
+mod cluster;
 mod document;
 #[cfg(test)]
 mod documented;
@@ -100,6 +102,8 @@ pub struct Config {
     pub webrtc: Webrtc,
     /// Limits of connections, viewers and transcodes.
     pub limits: Limits,
+    /// The other relays. Without it, the relay is alone.
+    pub cluster: Option<Cluster>,
     /// The streams, in the order of the file.
     pub streams: IndexMap<StreamName, Source>,
 }
@@ -135,6 +139,16 @@ pub enum ConfigError {
     /// The file of the token key cannot be used.
     #[error("cannot take the key of access tokens from {0:?}: {1}")]
     TokenKey(PathBuf, String),
+    /// A file of credentials for the NATS servers cannot be used.
+    #[error("cannot take the credentials for NATS from {key} {path:?}: {problem}")]
+    Cluster {
+        /// The file's configuration key.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 impl Config {
@@ -157,6 +171,7 @@ impl Config {
             config.password = Some(password);
         }
         config.tls = config.tls.map(|tls| tls.beside(path));
+        config.cluster = config.cluster.map(|cluster| cluster.read(path)).transpose()?;
         config.oidc = config.oidc.map(|oidc| oidc.beside(path));
         config.token_key = token_key_file.as_deref().map(TokenKey::read).transpose()?;
         Ok(config)
@@ -216,6 +231,7 @@ struct File {
     ingest: Ingest,
     webrtc: webrtc::WebrtcSection,
     limits: limits::LimitsSection,
+    cluster: Option<cluster::ClusterSection>,
     #[serde(deserialize_with = "streams::unique")]
     streams: IndexMap<StreamName, StreamConfig>,
     mediamtx: Option<Pattern>,
@@ -236,6 +252,7 @@ impl Default for File {
             ingest: Ingest::default(),
             webrtc: webrtc::WebrtcSection::default(),
             limits: limits::LimitsSection::default(),
+            cluster: None,
             streams: IndexMap::new(),
             mediamtx: None,
         }
@@ -341,7 +358,7 @@ impl File {
                 streams.insert(name, source);
             }
         }
-        if streams.is_empty() {
+        if streams.is_empty() && !self.cluster.as_ref().is_some_and(cluster::ClusterSection::serves) {
             return Err("it names no stream; add one, such as [streams.cam0] with source = \"rtsp://…\"".to_owned());
         }
         for (name, source) in &streams {
@@ -380,6 +397,7 @@ impl File {
             ring_bytes: self.ingest.ring_mib << 20,
             webrtc: self.webrtc.resolve()?,
             limits: self.limits.resolve()?,
+            cluster: self.cluster.map(cluster::ClusterSection::resolve).transpose()?,
             streams,
         })
     }

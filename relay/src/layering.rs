@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// Each crate's sources, relative to the relay's folder, and its top-level modules from the lowest to the highest.
 const CRATES: [(&str, &[&str]); 3] = [
-    ("src", &["clock", "config", "net", "limits", "hub", "ingest", "access", "egress", "api", "server", "cli"]),
+    (
+        "src",
+        &["clock", "config", "net", "limits", "hub", "ingest", "cluster", "access", "egress", "api", "server", "cli"],
+    ),
     ("../media/src", &["nal", "g726", "nut", "fmp4"]),
     ("../client/src", &["time", "codec_probe", "state", "browser", "transport", "player", "session", "ui"]),
 ];

@@ -7,6 +7,7 @@
 //! | [`api`] | HTTP requests | catalogue, events, metrics, the client's files |
 //! | [`egress`] | a cursor in the hub | WebSocket messages, HLS, RTP |
 //! | [`access`] | HTTP requests | requests that may watch |
+//! | [`cluster`] | fragments in the hub; messages of a NATS server | the same; fragments of other relays in the hub |
 //! | [`ingest`] | a source, through FFmpeg or RTSP | fragments in the hub |
 //! | [`hub`] | fragments | fragments, to any number of readers |
 //! | [`limits`] | connections, viewers, transcodes | permits |
@@ -24,6 +25,7 @@ pub mod cli;
 #[path = "../build/client.rs"]
 mod client_build;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod egress;
 #[cfg(any(test, fuzzing))]

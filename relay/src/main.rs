@@ -9,8 +9,9 @@ use sightline_relay::ingest::process;
 use tracing_subscriber::EnvFilter;
 
 /// The log filter without RUST_LOG. mp4-atom warns of every box that it skips, and h2 of every
-/// connection that cancels requests without a pause, so that a stranger would fill the disk.
-const LOG: &str = "info,memory_serve=warn,mp4_atom=error,h2=error";
+/// connection that cancels requests without a pause, so that a stranger would fill the disk. The
+/// module `cluster` says what async_nats logs, once.
+const LOG: &str = "info,memory_serve=warn,mp4_atom=error,h2=error,async_nats=off";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);

@@ -16,6 +16,7 @@ use tracing::info;
 
 use crate::access::{self, Access, oidc};
 use crate::api;
+use crate::cluster;
 use crate::config::{Config, Credentials, KeySource};
 use crate::egress::snapshot::Snapshots;
 use crate::egress::{hls, websocket, whep};
@@ -176,8 +177,12 @@ impl Relay {
         let mut supervisor = Supervisor::new(hub.clone(), settings, shutdown.clone());
         supervisor.set(self.config.streams.clone()).await;
         let (listen, provider) = (self.address(), self.config.oidc.is_some());
-        let Application { router, metrics, access, whep, sessions } =
-            Application::new(self.config, self.webrtc, hub, launcher, (&limits, &limiter), &shutdown);
+        let (cluster, linger) = (self.config.cluster.clone(), self.config.linger);
+        let Application { router, metrics, access, whep, sessions, cluster: stats } =
+            Application::new(self.config, self.webrtc, hub.clone(), launcher, (&limits, &limiter), &shutdown);
+        if let (Some(config), Some(stats)) = (cluster, stats) {
+            tokio::spawn(cluster::run(config, hub, linger, stats, shutdown.clone()));
+        }
         let reload = Reload { supervisor, limits: limits.clone(), access, listen, provider };
         let streams = tokio::spawn(reload.run(changes, shutdown.clone()));
         if let Some(listener) = self.metrics {
@@ -234,6 +239,8 @@ struct Application {
     access: Access,
     whep: whep::Whep,
     sessions: TaskTracker,
+    /// Counts of the cluster, if the relay is part of one.
+    cluster: Option<Arc<cluster::stats::Stats>>,
 }
 
 impl Application {
@@ -263,7 +270,9 @@ impl Application {
         let gate = whep::ConnectionGate::new(limiter.clone(), rejections.clone());
         let origins = allowed_origins.clone();
         let whep = whep::Whep::start(webrtc, hub.clone(), origins, viewers.clone(), gate, shutdown.clone());
-        let metrics = api::metrics_router(hub.clone(), rejections.clone(), metrics_hosts);
+        let cluster = config.cluster.is_some().then(Arc::default);
+        let sources = api::metrics::Sources { hub: hub.clone(), rejections: rejections.clone(), cluster };
+        let metrics = api::metrics_router(sources.clone(), metrics_hosts);
         let snapshots = Snapshots::new(hub.clone(), launcher, allowed_origins.clone());
         let context = websocket::WebSocketContext {
             hub,
@@ -276,7 +285,9 @@ impl Application {
         let oidc = config.oidc.map(|oidc| oidc::OidcVerifier::start(oidc, shutdown.clone()));
         let access = Access::new(&credentials, oidc, limits.clone(), rejections);
         let requests = RequestLimiter::new(limits.clone());
-        let router = api::router(context, (hls, whep.clone(), snapshots), access.clone(), (hosts, requests), options);
-        Self { router, metrics, access, whep, sessions }
+        let cluster = sources.cluster.clone();
+        let protected = (access.clone(), sources);
+        let router = api::router(context, (hls, whep.clone(), snapshots), protected, (hosts, requests), options);
+        Self { router, metrics, access, whep, sessions, cluster }
     }
 }

@@ -14,6 +14,7 @@
 //! | [`recording`] | recordings with the parameter sets of cameras, as sources |
 //! | [`relay`] | the relay under test: start, stop, kill, restart, inspect |
 //! | [`impaired_link`] | an impaired link between browser and relay: delays, throttles, stalls, cuts, resets |
+//! | [`nats`] | a NATS server between relays |
 //! | [`nginx`], [`caddy`] | a proxy between browser and relay |
 //! | [`namespace`] | a network namespace of one test, with packet filters |
 //! | [`landlock`] | what of Landlock the kernel supports |
@@ -54,6 +55,7 @@ pub mod landlock;
 pub mod lines;
 pub mod machine_load;
 pub mod namespace;
+pub mod nats;
 pub mod nginx;
 pub mod outcome;
 pub mod peer;

@@ -242,6 +242,11 @@ impl Process {
         let _ = kill_process(pid(self.pid), Signal::STOP);
     }
 
+    /// Lets a suspended process go on.
+    pub fn resume(&self) {
+        let _ = kill_process(pid(self.pid), Signal::CONT);
+    }
+
     /// Kills it.
     pub fn kill(&self) {
         let _ = kill_process(pid(self.pid), Signal::KILL);

@@ -184,6 +184,11 @@ impl Files {
         self.path("cert.pem")
     }
 
+    /// The file with the key.
+    pub fn key(&self) -> PathBuf {
+        self.path("key.pem")
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

@@ -65,6 +65,7 @@ pub(crate) fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> S
     // A wall may read nothing but the sub stream.
     let main = stream.rendition(Variant::Copy).status();
     let status = if stream.has_sub() && main == Status::Idle { stream.rendition(Variant::Low).status() } else { main };
+    let relay = stream.relay().map(ToString::to_string);
     let Label { title, group } = stream.label().clone();
     StreamInfo {
         name: name.clone(),
@@ -74,6 +75,7 @@ pub(crate) fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> S
         b_frames,
         notes,
         reader,
+        relay,
         audio,
         variants,
     }

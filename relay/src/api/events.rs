@@ -96,7 +96,7 @@ impl Listener {
 #[derive(Debug, Clone, PartialEq)]
 enum CatalogueEvent {
     All(Catalogue),
-    One(StreamInfo),
+    One(Box<StreamInfo>),
 }
 
 impl CatalogueEvent {
@@ -116,7 +116,10 @@ fn catalogue_events(last_sent: &mut Option<Vec<StreamInfo>>, catalogue: Catalogu
     match last_sent.replace(now.clone()) {
         Some(before) if names(&before) == names(&now) => {
             let changed = catalogue.streams.into_iter().zip(before.iter().zip(&now));
-            changed.filter(|(_, (before, now))| before != now).map(|(stream, _)| CatalogueEvent::One(stream)).collect()
+            changed
+                .filter(|(_, (before, now))| before != now)
+                .map(|(stream, _)| CatalogueEvent::One(Box::new(stream)))
+                .collect()
         }
         _ => vec![CatalogueEvent::All(catalogue)],
     }

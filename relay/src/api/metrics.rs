@@ -20,6 +20,7 @@ use sightline_protocol::catalogue::ReaderName;
 use sightline_protocol::message::{GapReason, TrackKind};
 use sightline_protocol::stream::StreamName;
 
+use crate::cluster::stats::Stats;
 use crate::hub::rendition::{Protocol, Rendition, RenditionStats, Status};
 use crate::hub::{Hub, Stream};
 use crate::net::rejections::Rejections;
@@ -35,14 +36,21 @@ const STATES: [&str; 4] = ["idle", "starting", "live", "offline"];
 const REASONS: [(GapReason, &str); 3] =
     [(GapReason::Behind, "behind"), (GapReason::Overrun, "overrun"), (GapReason::Paused, "paused")];
 
-/// Collects the metrics of a hub, and the counts of rejections.
-#[derive(Debug)]
-struct Relay(Arc<Hub>, Rejections);
+/// What metrics are read from.
+#[derive(Debug, Clone)]
+pub(crate) struct Sources {
+    /// The renditions.
+    pub(crate) hub: Arc<Hub>,
+    /// The counts of rejections.
+    pub(crate) rejections: Rejections,
+    /// The counts of the cluster, if the relay is part of one.
+    pub(crate) cluster: Option<Arc<Stats>>,
+}
 
 /// Responds with all metrics.
-pub(super) async fn metrics(State((hub, rejections)): State<(Arc<Hub>, Rejections)>) -> Response {
+pub(super) async fn metrics(State(sources): State<Sources>) -> Response {
     let mut registry = Registry::with_prefix("sightline");
-    registry.register_collector(Box::new(Relay(hub, rejections)));
+    registry.register_collector(Box::new(sources));
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => ([(CONTENT_TYPE, TEXT)], text).into_response(),
@@ -51,9 +59,9 @@ pub(super) async fn metrics(State((hub, rejections)): State<(Arc<Hub>, Rejection
     }
 }
 
-impl Collector for Relay {
+impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let streams = self.0.streams();
+        let streams = self.hub.streams();
         let renditions: Vec<_> =
             streams.values().flat_map(|stream| stream.renditions().chain([stream.audio()])).cloned().collect();
         let mut all = Encode { encoder: &mut encoder, renditions: &renditions };
@@ -92,7 +100,10 @@ impl Collector for Relay {
         )?;
         let help = "From a frame's publication to a viewer's acknowledgement";
         all.histogram("delivery_latency", help, RenditionStats::delivery_latency)?;
-        rejected(&mut encoder, &self.1)?;
+        rejected(&mut encoder, &self.rejections)?;
+        if let Some(stats) = &self.cluster {
+            cluster(&mut encoder, stats)?;
+        }
         process(&mut encoder, Totals::read())
     }
 }
@@ -232,6 +243,29 @@ fn rejected(encoder: &mut DescriptorEncoder<'_>, rejections: &Rejections) -> fmt
         ConstCounter::new(total).encode(family.encode_family(&[("method", method.name())])?)?;
     }
     Ok(())
+}
+
+/// The relay's part of a cluster.
+fn cluster(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
+    let mut gauge = |name, help, value: u64| {
+        let gauge = ConstGauge::new(value as f64);
+        gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+    };
+    gauge("cluster_connections", "Connections to the NATS server: 2 when all is well", stats.connections())?;
+    gauge("cluster_relays", "Other relays that are heard", stats.relays())?;
+    gauge("cluster_remote_streams", "Listed streams of other relays", stats.remote_streams())?;
+    gauge("cluster_interests", "Renditions that other relays show, counted for each relay", stats.interests())?;
+    let ((sent, sent_bytes), (received, received_bytes)) = (stats.sent_total(), stats.received_total());
+    let mut counter = |name, help, unit: Option<Unit>, value: u64| {
+        let counter = ConstCounter::new(value);
+        counter.encode(encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?)
+    };
+    counter("cluster_sent_messages", "NATS messages of media sent", None, sent)?;
+    counter("cluster_sent", "Bytes of these messages", Some(Unit::Bytes), sent_bytes)?;
+    counter("cluster_received_messages", "NATS messages of media received", None, received)?;
+    counter("cluster_received", "Bytes of these messages", Some(Unit::Bytes), received_bytes)?;
+    counter("cluster_joins", "Requests for the newest frames of another relay's rendition", None, stats.joins())?;
+    counter("cluster_gaps", "Gaps in what another relay sent; each leads to a join", None, stats.gaps())
 }
 
 /// Metrics of the relay's own process, without its FFmpeg processes.

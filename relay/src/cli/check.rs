@@ -217,6 +217,7 @@ mod tests {
             b_frames: None,
             notes: vec![],
             reader: None,
+            relay: None,
             audio: None,
             variants: vec![],
         }

@@ -7,7 +7,7 @@ use super::{Config, File, document};
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
 
 /// All tables of the file: the name in the document, and the TOML header.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 13] = [
     ("", ""),
     ("tls", "[tls]"),
     ("access", "[access]"),
@@ -18,6 +18,7 @@ const TABLES: [(&str, &str); 12] = [
     ("webrtc", "[webrtc]"),
     ("webrtc.ice_servers", "[[webrtc.ice_servers]]"),
     ("limits", "[limits]"),
+    ("cluster", "[cluster]"),
     ("streams.NAME", "[streams.NAME]"),
     ("mediamtx", "[mediamtx]"),
 ];
@@ -45,7 +46,7 @@ fn every_key_has_a_row_and_every_row_a_key() {
     let qualified = |table: &str, key: String| if table.is_empty() { key } else { format!("{table}.{key}") };
     let keys = TABLES.iter().flat_map(|(table, header)| keys(header).into_iter().map(|key| qualified(table, key)));
     // Tables have no row of their own; their keys have.
-    let tables = ["tls", "access", "oidc", "metrics", "ingest", "webrtc", "limits", "streams", "mediamtx"];
+    let tables = ["tls", "access", "oidc", "metrics", "ingest", "webrtc", "limits", "cluster", "streams", "mediamtx"];
     let keys: BTreeSet<String> = keys.filter(|key| !tables.contains(&key.as_str())).collect();
     let rows = DOCUMENT.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0));
     // Other tables of the document list arguments and environment variables.

@@ -24,6 +24,7 @@ impl Config {
             silence,
             ring_bytes,
             webrtc,
+            cluster,
             // A reload changes these.
             password: _,
             token_key: _,
@@ -50,6 +51,9 @@ impl Config {
             ("ingest.linger_seconds", *linger != new.linger),
             ("ingest.silence_seconds", *silence != new.silence),
             ("ingest.ring_mib", *ring_bytes != new.ring_bytes),
+            ("[cluster]", *cluster != new.cluster),
+            ("[cluster]", *cluster != new.cluster),
+            ("[cluster]", *cluster != new.cluster),
             ("webrtc.enabled", webrtc.enabled != new.webrtc.enabled),
             ("webrtc.listen", webrtc.listen != new.webrtc.listen),
             ("webrtc.udp", webrtc.udp != new.webrtc.udp),

@@ -35,6 +35,21 @@ pub struct Stream {
     audio_buffer: Arc<AudioBuffer>,
     audio: Arc<Rendition>,
     reader: Arc<SourceReader>,
+    /// The relay of the cluster that reads the source; `None` for this one.
+    relay: Option<Arc<str>>,
+}
+
+/// A stream that another relay of the cluster reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteStream {
+    /// Its name on this relay.
+    pub name: StreamName,
+    /// The name of the other relay.
+    pub relay: Arc<str>,
+    /// Whether [`Variant::Low`] is offered there as a transcode.
+    pub has_low: bool,
+    /// Whether [`Variant::Low`] is the camera's sub stream there.
+    pub has_sub: bool,
 }
 
 impl Stream {
@@ -51,7 +66,13 @@ impl Stream {
             audio_buffer: Arc::default(),
             audio: Rendition::audio(name.clone(), limits, changes.clone()),
             reader: Arc::new(SourceReader::new(changes.clone())),
+            relay: None,
         }
+    }
+
+    /// The relay of the cluster that reads the source; `None` for this one.
+    pub fn relay(&self) -> Option<&Arc<str>> {
+        self.relay.as_ref()
     }
 
     /// The same renditions for a client, by the prefix by which limits count it; `None` counts for no client.
@@ -136,8 +157,18 @@ pub struct Hub {
     limits: RingLimits,
     has_low: bool,
     changes: Changes,
-    /// Replaced as a whole, so that a reader sees exactly one configuration.
-    streams: RwLock<Arc<IndexMap<StreamName, Stream>>>,
+    streams: RwLock<Streams>,
+}
+
+/// The streams of a hub.
+#[derive(Debug, Default)]
+struct Streams {
+    /// Those of the configuration, in its order.
+    configured: IndexMap<StreamName, Stream>,
+    /// Those of other relays.
+    remote: IndexMap<StreamName, Stream>,
+    /// Both. Replaced as a whole, so that a reader sees exactly one configuration.
+    all: Arc<IndexMap<StreamName, Stream>>,
 }
 
 impl Hub {
@@ -148,16 +179,41 @@ impl Hub {
         hub
     }
 
-    /// Replaces the streams, in this order. A stream that keeps its name keeps its renditions.
+    /// Replaces the streams of the configuration, in this order. A stream that keeps its name keeps its renditions.
     pub fn set(&self, streams: impl IntoIterator<Item = (StreamName, StreamOptions)>) {
-        let before = self.streams();
-        let stream = |(name, StreamOptions { has_sub, label }): (StreamName, StreamOptions)| {
-            let stream = before.get(&name).cloned();
-            let stream = stream.unwrap_or_else(|| Stream::new(&name, self.limits, self.has_low, &self.changes));
-            (name, Stream { has_sub, label: Arc::new(label), ..stream })
-        };
-        let streams = streams.into_iter().map(stream).collect();
-        *self.streams.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(streams);
+        self.replace(|all| {
+            let before = std::mem::take(&mut all.configured);
+            let stream = |(name, StreamOptions { has_sub, label }): (StreamName, StreamOptions)| {
+                let stream = before.get(&name).cloned();
+                let stream = stream.unwrap_or_else(|| Stream::new(&name, self.limits, self.has_low, &self.changes));
+                (name, Stream { has_sub, label: Arc::new(label), ..stream })
+            };
+            all.configured = streams.into_iter().map(stream).collect();
+        });
+    }
+
+    /// Replaces the streams of other relays. They follow those of the configuration, which keep their names: a remote stream of
+    /// the same name is not listed. A stream that keeps its name keeps its renditions.
+    pub fn set_remote(&self, streams: impl IntoIterator<Item = RemoteStream>) {
+        self.replace(|all| {
+            let before = std::mem::take(&mut all.remote);
+            let stream = |RemoteStream { name, relay, has_low, has_sub }: RemoteStream| {
+                let stream = before.get(&name).cloned();
+                let stream = stream.unwrap_or_else(|| Stream::new(&name, self.limits, has_low, &self.changes));
+                (name, Stream { has_low, has_sub, relay: Some(relay), ..stream })
+            };
+            all.remote = streams.into_iter().map(stream).collect();
+        });
+    }
+
+    fn replace(&self, change: impl FnOnce(&mut Streams)) {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut streams);
+        let Streams { configured, remote, .. } = &*streams;
+        let remote = remote.iter().filter(|(name, _)| !configured.contains_key(*name));
+        let all = configured.iter().chain(remote).map(|(name, stream)| (name.clone(), stream.clone())).collect();
+        streams.all = Arc::new(all);
+        drop(streams);
         self.changes.notify();
     }
 
@@ -173,6 +229,38 @@ impl Hub {
 
     /// All streams by name.
     pub fn streams(&self) -> Arc<IndexMap<StreamName, Stream>> {
-        self.streams.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.streams.read().unwrap_or_else(PoisonError::into_inner).all.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(name: &str, has_low: bool) -> RemoteStream {
+        RemoteStream { name: name.parse().unwrap(), relay: "b".into(), has_low, has_sub: false }
+    }
+
+    fn names(hub: &Hub) -> Vec<String> {
+        hub.streams().keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn remote_streams_follow_the_configured_ones_and_never_replace_them() {
+        let hub = Hub::new(["yard".parse().unwrap()], RingLimits::default(), true);
+        let yard = hub.stream(&"yard".parse().unwrap()).unwrap();
+        hub.set_remote([remote("gate", false), remote("yard", false)]);
+        assert_eq!(names(&hub), ["yard", "gate"]);
+        let gate = hub.stream(&"gate".parse().unwrap()).unwrap();
+        assert!(hub.stream(&"yard".parse().unwrap()).unwrap().is(&yard) && yard.relay().is_none());
+        assert!(gate.relay().is_some_and(|relay| **relay == *"b") && !gate.has_low());
+        hub.set_remote([remote("gate", true)]);
+        let again = hub.stream(&"gate".parse().unwrap()).unwrap();
+        assert!(again.is(&gate) && again.has_low(), "its viewers continue");
+        hub.set(["gate", "door"].map(|name| (name.parse().unwrap(), StreamOptions::default())));
+        assert_eq!(names(&hub), ["gate", "door"]);
+        assert!(!hub.stream(&"gate".parse().unwrap()).unwrap().is(&gate), "another source");
+        hub.set([]);
+        assert!(hub.stream(&"gate".parse().unwrap()).unwrap().is(&gate));
     }
 }

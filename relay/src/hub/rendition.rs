@@ -75,11 +75,13 @@ pub enum Protocol {
     WebRtc,
     /// HLS; all HLS viewers share one subscription.
     Hls,
+    /// Other relays of the cluster; all of them share one subscription.
+    Cluster,
 }
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 5] = [Self::Mse, Self::Plain, Self::Go2rtc, Self::WebRtc, Self::Hls];
+    pub const ALL: [Self; 6] = [Self::Mse, Self::Plain, Self::Go2rtc, Self::WebRtc, Self::Hls, Self::Cluster];
 
     /// The protocol's label in metrics.
     pub fn name(self) -> &'static str {
@@ -89,6 +91,7 @@ impl Protocol {
             Self::Go2rtc => "go2rtc",
             Self::WebRtc => "webrtc",
             Self::Hls => "hls",
+            Self::Cluster => "cluster",
         }
     }
 }

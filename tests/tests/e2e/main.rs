@@ -15,6 +15,7 @@ mod bad_input;
 mod browser;
 mod cameras;
 mod check;
+mod cluster;
 mod command_line;
 mod confinement;
 mod decoder_delay;

@@ -12,7 +12,7 @@ use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::message::{GapReason, NewTrack, ServerMessage, TrackKind};
 
 use crate::hub::Stream;
-use crate::hub::rendition::{Protocol, Purpose, Subscription};
+use crate::hub::rendition::{AudioForm, Protocol, Purpose, Subscription};
 use crate::hub::ring::Step;
 
 /// A viewer with a longer lag in audio skips to the newest audio.
@@ -43,7 +43,7 @@ impl AudioTrack {
     pub(super) fn want(&mut self, tracks: &[TrackKind], stream: &Stream) {
         let wanted = tracks.contains(&TrackKind::Audio);
         if wanted != self.source.is_some() {
-            self.source = wanted.then(|| stream.audio().subscribe(Purpose::View(Protocol::Mse)));
+            self.source = wanted.then(|| stream.audio(AudioForm::AsIs).subscribe(Purpose::View(Protocol::Mse)));
             self.init = None;
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct WebRtcEngine {
     report: Report,
     attempts: Attempts,
     peer: Option<Peer>,
+    /// Whether sound is on.
+    listening: bool,
     /// Since when the current connection is established.
     connected: Option<Moment>,
     received: Received,
@@ -56,6 +58,7 @@ impl WebRtcEngine {
             attempts: Attempts::new(report.clone(), sender, now),
             report,
             peer: None,
+            listening: false,
             connected: None,
             received: Received::default(),
             measured: now,
@@ -72,6 +75,7 @@ impl WebRtcEngine {
         }
         match input {
             Input::Connect => self.connect(now),
+            Input::Listen(audio) => self.listen(audio, now),
             Input::Peer(generation, event) if self.attempts.is_present(generation) => self.peer(event, now),
             Input::Online | Input::Retry | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
             Input::Tick => self.tick(now),
@@ -86,7 +90,30 @@ impl WebRtcEngine {
         self.playback.start_over(now);
         self.close();
         self.attempts.begin(now);
-        match Peer::open(&self.playback.video, self.endpoint.clone(), self.attempts.event_sender(Input::Peer)) {
+        self.open(now);
+    }
+
+    /// Turns sound on or off, which takes another connection: WHEP has no second offer. The last frame covers the change.
+    fn listen(&mut self, audio: bool, now: Moment) {
+        // Within the user's gesture, or the browser pauses the video.
+        self.playback.video.set_muted(!audio);
+        let changed = std::mem::replace(&mut self.listening, audio) != audio;
+        match (self.peer.is_some(), self.connected.is_some()) {
+            (true, true) if changed => {
+                self.playback.start_over(now);
+                self.close();
+                self.attempts.replace(now);
+                self.open(now);
+            }
+            (true, false) if changed => self.connect(now),
+            _ => {}
+        }
+        (self.report)(TileEvent::Listening(audio));
+    }
+
+    fn open(&mut self, now: Moment) {
+        let offer = (self.endpoint.clone(), self.listening);
+        match Peer::open(&self.playback.video, offer, self.attempts.event_sender(Input::Peer)) {
             Ok(peer) => {
                 self.peer = Some(peer);
                 self.playback.play(now);

@@ -109,7 +109,7 @@ async fn first_audio_section_with_opus_sends_in_the_stream_of_the_video() {
         let audio = negotiated.audio.map(|audio| (audio.track.mid.to_string(), audio.pt));
         assert_eq!(audio, expected.map(|mid| (mid.to_owned(), 111.into())), "{answer}");
         let sending = answered(&answer).into_iter().filter(|section| section.contains("a=sendonly"));
-        let streams: Vec<&str> = sending.map(|section| stream_of(section)).collect();
+        let streams: Vec<&str> = sending.map(stream_of).collect();
         assert_eq!(streams.len(), 1 + usize::from(expected.is_some()), "{answer}");
         assert!(streams.iter().all(|stream| *stream == streams[0]), "{answer}");
         assert_eq!(answer.matches("a=msid:").count(), streams.len(), "{answer}");

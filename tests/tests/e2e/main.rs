@@ -40,4 +40,5 @@ mod timing;
 mod tls;
 mod unbreakable;
 mod whep;
+mod whep_audio;
 mod wire;

@@ -63,6 +63,11 @@ impl AudioSender {
         self.packets.follow(&self.stream);
     }
 
+    /// Whether a packet was sent.
+    pub(super) fn has_begun(&self) -> bool {
+        self.packets.last.is_some()
+    }
+
     /// The next fragment. Pending before [`Self::start`], and without sound. Cancel-safe.
     pub(super) async fn next(&mut self) -> Arc<Fragment> {
         self.packets.next().await

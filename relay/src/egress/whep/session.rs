@@ -38,6 +38,11 @@ const CANDIDATES_MAX: usize = 64;
 /// frames.
 const PLAYOUT_DELAY_MAX: Duration = Duration::from_millis(400);
 
+/// The least delay of frames while the viewer gets sound, which is at least this late: an Opus packet holds 20 ms, FFmpeg writes it
+/// with the next one, and a receiver buffers two packets and its sound card. Chromium aligns the tracks in small steps over ten
+/// seconds, to within 30 ms; so it begins near the end.
+const PLAYOUT_DELAY_WITH_AUDIO: Duration = Duration::from_millis(100);
+
 /// The result of negotiation with the viewer.
 pub(super) struct Negotiated {
     pub(super) rtc: Rtc,
@@ -277,9 +282,11 @@ impl WhepSession {
         };
         self.sent += 1;
         let time = MediaTime::from_90khz(time);
-        let most = MediaTime::from_90khz(PLAYOUT_DELAY_MAX.as_millis() as u64 * CLOCK_RATE / 1000);
+        let has_audio = self.audio.as_ref().is_some_and(AudioSender::has_begun);
+        let least = if has_audio { PLAYOUT_DELAY_WITH_AUDIO } else { Duration::ZERO };
+        let delay = |limit: Duration| MediaTime::from_90khz(limit.as_millis() as u64 * CLOCK_RATE / 1000);
         writer
-            .playout_delay(MediaTime::from_90khz(0), most)
+            .playout_delay(delay(least), delay(PLAYOUT_DELAY_MAX))
             .write(pt, session.wallclock(time.into()), time, frame.bytes)
             .map_err(rtc_error)
     }

@@ -12,6 +12,7 @@ use sightline_protocol::message::GapReason;
 use sightline_protocol::stream::VariantChoice;
 use str0m::media::{Frequency, MediaTime, Pt};
 use str0m::{Rtc, RtcError};
+use tokio::time::Instant;
 
 use super::rtp_time::{RtpClock, SessionTime};
 use super::track::Track;
@@ -21,6 +22,10 @@ use crate::hub::ring::Step;
 
 /// A viewer with a longer lag resumes at the newest packet. Its receiver would play older ones late, or drop them.
 const TOLERATED_LAG: Duration = Duration::from_millis(500);
+
+/// The interval of packets of an encoder that keeps pace with the source, at least. One that starts works off the audio buffer first, in
+/// a burst: a receiver that got it would expect such delays for a while, and play sound that much later.
+const PACED: Duration = Duration::from_millis(10);
 
 /// Whether a viewer of this choice may get the sound of `stream`. A source that has not run yet may have sound. A camera's sub
 /// stream is on another timeline than the sound.
@@ -97,6 +102,10 @@ struct PacketReader {
     source: Option<Subscription>,
     /// The init segment of the current epoch.
     init: Option<Arc<InitSegment>>,
+    /// When the newest fragment of the epoch arrived.
+    arrived: Option<Instant>,
+    /// Whether the encoder keeps pace with the source.
+    is_paced: bool,
     /// The RTP time of the newest packet.
     last: Option<u64>,
 }
@@ -115,8 +124,16 @@ impl PacketReader {
         loop {
             source.skip_if_behind(TOLERATED_LAG, GapReason::Behind);
             match source.event().await {
-                Event::Step(Step::Init(init)) => self.init = Some(init),
-                Event::Step(Step::Fragment(fragment)) => return fragment,
+                Event::Step(Step::Init(init)) => {
+                    (self.init, self.arrived, self.is_paced) = (Some(init), None, false);
+                }
+                Event::Step(Step::Fragment(fragment)) => {
+                    let before = self.arrived.replace(Instant::now());
+                    self.is_paced |= before.is_some_and(|before| before.elapsed() >= PACED);
+                    if self.is_paced {
+                        return fragment;
+                    }
+                }
                 Event::Step(Step::Pending | Step::Overrun(_)) | Event::Status(_) => {}
             }
         }
@@ -228,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reader_begins_with_the_newest_packet_once_it_is_subscribed() {
+    async fn reader_begins_after_the_burst_of_a_starting_encoder() {
         let stream = test_stream::stream();
         let opus = stream.audio(AudioForm::Opus);
         opus.start_epoch(init(1));
@@ -241,9 +258,15 @@ mod tests {
         assert_eq!(opus.subscribers().borrow().viewers(), 0);
         packets.is_started = true;
         packets.follow(&stream);
-        assert_eq!(packets.next().await.head.decode_time, 2 * PACKET);
-        opus.publish(fragment(3 * PACKET), 0.0);
-        assert_eq!(packets.next().await.head.decode_time, 3 * PACKET);
+        for decode_time in [3 * PACKET, 4 * PACKET] {
+            assert!(timeout(Duration::from_millis(1), packets.next()).await.is_err(), "a burst");
+            opus.publish(fragment(decode_time), 0.0);
+        }
+        assert!(timeout(Duration::from_millis(20), packets.next()).await.is_err(), "a burst");
+        for decode_time in [5 * PACKET, 6 * PACKET] {
+            opus.publish(fragment(decode_time), 0.0);
+            assert_eq!(packets.next().await.head.decode_time, decode_time);
+        }
         assert_eq!(packets.init.as_ref().map(|init| init.timeline), Some(1));
     }
 

@@ -15,7 +15,7 @@ use super::sound::{ACCEPTABLE_MS, LIVE, LOOKS, SWITCH, WATCH_FOR_DARKNESS, audio
 
 /// Chromium aligns the tracks from the second report of each on, by half of their distance every three seconds (libwebrtc,
 /// `StreamSynchronization`).
-const ALIGNED: Duration = Duration::from_secs(10);
+const ALIGNED: Duration = Duration::from_secs(20);
 /// The bound of the offset between frame and sound, in ms, for the median of [`LOOKS`]. Chromium is content with 30 ms (the same), by
 /// its own estimate, which does not know the refresh of the screen and the last period of the sound card. What the relay sends is in
 /// sync within 40 ms (test `whep_audio`).

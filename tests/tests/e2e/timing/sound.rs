@@ -21,7 +21,7 @@ pub(super) const SWITCH: Duration = Duration::from_secs(3);
 /// The bound of the offset between frame and sound, in ms, for the median of [`LOOKS`]. ITU-R BT.1359 calls 45 ms detectable.
 const SYNC_MS: f64 = 40.0;
 /// The bound of the offset in any sample. The same recommendation calls 90 ms the limit of acceptability.
-pub(super) const ACCEPTABLE_MS: f64 = 90.0;
+const ACCEPTABLE_MS: f64 = 90.0;
 pub(super) const LOOKS: usize = 3;
 
 /// `data-audio`, and whether the element is muted.

@@ -27,6 +27,7 @@
 //! | [`viewer`] | a viewer without a browser, for both WebSocket dialects |
 //! | [`slow`] | the same viewer behind a tunnel and a slow link |
 //! | [`peer`] | a WebRTC viewer without a browser |
+//! | [`rtp_sync`], [`ogg`] | its sound and frames by the sender reports; Opus packets as a file |
 //! | [`stun`] | its STUN messages, from any socket |
 //! | [`browser`] | Chromium, Firefox and WebKitGTK by WebDriver, and the state of their pages |
 //! | [`known_delay`] | a page with frames of known age, to measure the error of the latency probe |
@@ -57,6 +58,7 @@ pub mod machine_load;
 pub mod namespace;
 pub mod nats;
 pub mod nginx;
+pub mod ogg;
 pub mod outcome;
 pub mod peer;
 pub mod playlist;
@@ -66,6 +68,7 @@ pub mod quarantine;
 pub mod recording;
 pub mod relay;
 pub mod routes;
+pub mod rtp_sync;
 pub mod run;
 pub mod scripted_camera;
 pub mod slow;

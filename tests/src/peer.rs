@@ -1,11 +1,11 @@
 //! A WebRTC viewer without a browser, with configurable offer and feedback.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::Codec;
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, SenderFeedback};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 use tokio::net::UdpSocket;
@@ -13,6 +13,7 @@ use tokio::net::UdpSocket;
 use crate::http;
 use crate::relay::Relay;
 use crate::stun::IceSession;
+use crate::viewer::unix_ms;
 
 /// The time limit of connecting: some round trips on loopback, on a busy machine.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -24,6 +25,8 @@ pub struct Picture {
     pub codec: Codec,
     /// Its RTP time, in ticks of 90 kHz.
     pub time: u64,
+    /// Its arrival, in milliseconds since the Unix epoch.
+    pub at: f64,
     /// Its bytes in Annex B format.
     pub bytes: Vec<u8>,
 }
@@ -42,6 +45,37 @@ impl Picture {
     }
 }
 
+/// A received packet of sound.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// Its RTP time, in ticks of 48 kHz.
+    pub time: u64,
+    /// Opus.
+    pub bytes: Vec<u8>,
+}
+
+/// A received sender report (RFC 3550, section 6.4.1).
+#[derive(Debug, Clone, Copy)]
+pub struct Report {
+    /// The kind of its track.
+    pub kind: MediaKind,
+    /// The NTP time minus the RTP time, in seconds since the Unix epoch: the moment at which the track's RTP time was 0.
+    pub origin: f64,
+}
+
+impl Report {
+    fn new(kind: MediaKind, feedback: &SenderFeedback) -> Self {
+        let info = feedback.sender_info;
+        let ntp = info.ntp_time.duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+        Self { kind, origin: ntp - info.rtp_time.numer() as f64 / rate(kind) }
+    }
+}
+
+/// Ticks per second of a track's RTP times.
+pub(crate) fn rate(kind: MediaKind) -> f64 {
+    if kind.is_audio() { 48_000.0 } else { 90_000.0 }
+}
+
 /// See the [module](self).
 pub struct Peer {
     rtc: Rtc,
@@ -52,10 +86,14 @@ pub struct Peer {
     pub ice: IceSession,
     /// All frames since the start.
     pub pictures: Vec<Picture>,
+    /// All packets of sound since the start.
+    pub packets: Vec<Packet>,
+    /// All sender reports since the start.
+    pub reports: Vec<Report>,
 }
 
 impl Peer {
-    /// Offers these codecs to `path` and connects.
+    /// Offers these codecs to `path` and connects: with Opus, a section for sound before that for video.
     ///
     /// # Panics
     /// When that fails.
@@ -71,14 +109,27 @@ impl Peer {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
         let config = Rtc::builder().clear_codecs();
         let config = config.enable_h264(codecs.contains(&Codec::H264)).enable_h265(codecs.contains(&Codec::H265));
+        let config = config.enable_opus(codecs.contains(&Codec::Opus), false);
         let mut rtc = config.build(Instant::now());
         let address = socket.local_addr().expect("it is bound");
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("an address"));
         let mut changes = rtc.sdp_api();
+        if codecs.contains(&Codec::Opus) {
+            changes.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+        }
         let mid = changes.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = changes.apply().expect("there is something to offer");
         let ice = accept(&mut rtc, relay, path, &offer.to_sdp_string(), pending).await;
-        let mut peer = Self { rtc, socket, mid, connected: false, ice, pictures: Vec::new() };
+        let mut peer = Self {
+            rtc,
+            socket,
+            mid,
+            connected: false,
+            ice,
+            pictures: Vec::new(),
+            packets: Vec::new(),
+            reports: Vec::new(),
+        };
         peer.run(CONNECT, |_, peer| !peer.connected).await;
         assert!(peer.connected, "not connected within {CONNECT:?}");
         peer
@@ -125,12 +176,19 @@ impl Peer {
                     let _ = self.socket.send_to(&packet.contents, packet.destination).await;
                 }
                 Output::Event(Event::Connected) => self.connected = true,
+                Output::Event(Event::SenderFeedback(feedback)) => {
+                    let kind = if feedback.mid == self.mid { MediaKind::Video } else { MediaKind::Audio };
+                    self.reports.push(Report::new(kind, &feedback));
+                }
+                Output::Event(Event::MediaData(media)) if media.mid != self.mid => {
+                    self.packets.push(Packet { time: media.time.numer(), bytes: media.data.to_vec() });
+                }
                 Output::Event(Event::MediaData(media)) => {
                     let (codec, time) = (media.params.spec().codec, media.time.numer());
                     // In H.265, str0m returns each fragment of a frame as separate media data.
                     match self.pictures.last_mut().filter(|last| last.time == time) {
                         Some(last) => last.bytes.extend_from_slice(&media.data),
-                        None => self.pictures.push(Picture { codec, time, bytes: media.data.to_vec() }),
+                        None => self.pictures.push(Picture { codec, time, at: unix_ms(), bytes: media.data.to_vec() }),
                     }
                 }
                 Output::Event(_) => {}

@@ -1,4 +1,4 @@
-//! Receives one video track over WebRTC, negotiated by WHEP (draft-ietf-wish-whep).
+//! Receives video, and sound if wanted, over WebRTC, negotiated by WHEP (draft-ietf-wish-whep).
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -65,13 +65,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Connects to a WHEP endpoint.
+    /// Connects to a WHEP endpoint. With `audio`, offers to receive sound beside video.
     ///
     /// # Errors
     /// If the browser cannot create a connection.
     pub fn open(
         video: &HtmlVideoElement,
-        endpoint: String,
+        (endpoint, audio): (String, bool),
         on_event: impl Fn(PeerEvent) + Clone + 'static,
     ) -> Result<Self, DomError> {
         let connection = RtcPeerConnection::new()?;
@@ -81,6 +81,9 @@ impl Peer {
         // The least delay that the network allows (W3C webrtc-extensions, jitterBufferTarget).
         let _ =
             Reflect::set(&transceiver.receiver(), &JsValue::from_str("jitterBufferTarget"), &JsValue::from_f64(0.0));
+        if audio {
+            let _ = connection.add_transceiver_with_str_and_init("audio", &init);
+        }
         let channel = connection.create_data_channel(SUBPROTOCOL);
         let ready = {
             let on_event = on_event.clone();
@@ -102,11 +105,12 @@ impl Peer {
             })
         };
         let track = {
-            let video = video.clone();
+            let (video, stream) = (video.clone(), MediaStream::new()?);
             Listener::new(&connection, "track", move |event| {
                 let event: RtcTrackEvent = event.unchecked_into();
-                if let Ok(stream) = MediaStream::new() {
-                    stream.add_track(&event.track());
+                stream.add_track(&event.track());
+                // Setting it again would start over.
+                if video.src_object().as_ref() != Some(&stream) {
                     video.set_src_object(Some(&stream));
                 }
             })

@@ -38,9 +38,14 @@ impl Attempts {
 
     /// Begins an attempt and ignores all earlier ones.
     pub(super) fn begin(&mut self, now: Moment) {
+        self.replace(now);
+        (self.report)(TileEvent::Connecting);
+    }
+
+    /// Replaces the current attempt, which works, by another one.
+    pub(super) fn replace(&mut self, now: Moment) {
         self.end();
         self.since = now;
-        (self.report)(TileEvent::Connecting);
     }
 
     /// Ends the attempt, and cancels a planned one.

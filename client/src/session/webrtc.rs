@@ -36,6 +36,8 @@ pub(super) struct WebRtcEngine {
     report: Report,
     attempts: Attempts,
     peer: Option<Peer>,
+    /// Whether sound is on.
+    listening: bool,
     /// Since when the current connection is established.
     connected: Option<Moment>,
     received: Received,
@@ -61,6 +63,7 @@ impl WebRtcEngine {
             attempts: Attempts::new(report.clone(), sender, now),
             report,
             peer: None,
+            listening: false,
             connected: None,
             received: Received::default(),
             measured: now,
@@ -82,6 +85,7 @@ impl WebRtcEngine {
                 // A session has one quality. The last frame stays while the next one starts.
                 self.connect(now);
             }
+            Input::Listen(audio) => self.listen(audio, now),
             Input::Peer(generation, event) if self.attempts.is_present(generation) => self.peer(event, now),
             Input::Online | Input::Retry | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
             Input::Tick => self.tick(now),
@@ -96,9 +100,32 @@ impl WebRtcEngine {
         self.playback.start_over(now);
         self.close();
         self.attempts.begin(now);
+        self.open(now);
+    }
+
+    /// Turns sound on or off, which takes another connection: WHEP has no second offer. The last frame covers the change.
+    fn listen(&mut self, audio: bool, now: Moment) {
+        // Within the user's gesture, or the browser pauses the video.
+        self.playback.video.set_muted(!audio);
+        let changed = std::mem::replace(&mut self.listening, audio) != audio;
+        match (self.peer.is_some(), self.connected.is_some()) {
+            (true, true) if changed => {
+                self.playback.start_over(now);
+                self.close();
+                self.attempts.replace(now);
+                self.open(now);
+            }
+            (true, false) if changed => self.connect(now),
+            _ => {}
+        }
+        (self.report)(TileEvent::Listening(audio));
+    }
+
+    fn open(&mut self, now: Moment) {
         // The address has a query already.
         let endpoint = format!("{}&quality={}", self.endpoint, self.quality.as_str());
-        match Peer::open(&self.playback.video, endpoint, self.attempts.event_sender(Input::Peer)) {
+        let offer = (endpoint, self.listening);
+        match Peer::open(&self.playback.video, offer, self.attempts.event_sender(Input::Peer)) {
             Ok(peer) => {
                 self.peer = Some(peer);
                 self.playback.play(now);

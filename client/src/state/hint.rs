@@ -26,7 +26,8 @@ impl App {
             Protocol::WebRtc if !abilities.webrtc => "This browser has no WebRTC.".to_owned(),
             Protocol::WebRtc if self.webrtc == Some(false) => "This relay has WebRTC turned off.".to_owned(),
             Protocol::WebRtc => {
-                "Over UDP or TCP to one port, about 0.1 s behind, without sound; does not pass tunnels that carry HTTP only.".to_owned()
+                "Over UDP or TCP to one port, about 0.1 s behind; does not pass tunnels that carry HTTP only."
+                    .to_owned()
             }
             Protocol::Hls if abilities.native_hls => {
                 "Over plain HTTP, through everything; some seconds behind.".to_owned()

@@ -7,7 +7,7 @@ use sightline_protocol::{SUBPROTOCOL, VERSION};
 use tokio::time::Instant;
 
 use crate::config::Label;
-use crate::hub::rendition::Status;
+use crate::hub::rendition::{AudioForm, Status};
 use crate::hub::{Hub, Stream};
 
 /// The note of a source that has sent video but no key frame yet.
@@ -52,14 +52,14 @@ pub(crate) fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> S
     let notes = note.map(str::to_owned).into_iter().chain(fallback).chain(awaits).collect();
     let b_frames = reordering.map(|reordering| reordering == Reordering::Present);
     let audio = stream.audio_buffer().audio().map(|source| {
-        let sent = stream.audio().info(now);
+        let [sent, opus] = AudioForm::ALL.map(|form| stream.audio(form).info(now));
         AudioInfo {
             source: source.codec.to_string(),
             sample_rate: source.sample_rate,
             channels: source.channels,
-            codec: sent.codec,
-            bit_rate: sent.bit_rate,
-            listeners: sent.viewers,
+            codec: sent.codec.or(opus.codec),
+            bit_rate: sent.bit_rate.or(opus.bit_rate),
+            listeners: sent.viewers + opus.viewers,
         }
     });
     // A wall may read nothing but the sub stream.

@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use sightline_protocol::catalogue::ReaderName;
-use sightline_protocol::message::{GapReason, TrackKind};
+use sightline_protocol::message::GapReason;
 use sightline_protocol::stream::StreamName;
 
 use crate::cluster::stats::Stats;
@@ -63,7 +63,7 @@ impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let streams = self.hub.streams();
         let renditions: Vec<_> =
-            streams.values().flat_map(|stream| stream.renditions().chain([stream.audio()])).cloned().collect();
+            streams.values().flat_map(|stream| stream.renditions().chain(stream.audio_renditions())).cloned().collect();
         let mut all = Encode { encoder: &mut encoder, renditions: &renditions };
 
         all.viewers()?;
@@ -114,11 +114,7 @@ struct Encode<'a, 'b> {
 }
 
 fn labels(rendition: &Rendition) -> [(&'static str, String); 2] {
-    let variant = match rendition.kind() {
-        TrackKind::Audio => "audio".to_owned(),
-        TrackKind::Video => rendition.variant().to_string(),
-    };
-    [("stream", rendition.stream().to_string()), ("variant", variant)]
+    [("stream", rendition.stream().to_string()), ("variant", rendition.name().to_owned())]
 }
 
 impl Encode<'_, '_> {

@@ -219,7 +219,7 @@ fn remote_stream(listed: &Listed) -> RemoteStream {
 }
 
 fn say_gone(stream: &Stream) {
-    for rendition in stream.renditions().chain([stream.audio()]) {
+    for rendition in stream.renditions().chain(stream.audio_renditions()) {
         let (reason, retry_at) = (OfflineReason::NotFound, Instant::now());
         rendition.stop(Status::Offline { reason, message: GONE.into(), retry_at });
     }

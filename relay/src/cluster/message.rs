@@ -15,10 +15,12 @@ pub(super) enum RenditionId {
     H264,
     Low,
     Audio,
+    /// The audio as Opus.
+    Opus,
 }
 
 impl RenditionId {
-    pub(super) const ALL: [Self; 4] = [Self::Copy, Self::H264, Self::Low, Self::Audio];
+    pub(super) const ALL: [Self; 5] = [Self::Copy, Self::H264, Self::Low, Self::Audio, Self::Opus];
 
     /// The name in subjects.
     pub(super) const fn as_str(self) -> &'static str {
@@ -27,23 +29,14 @@ impl RenditionId {
             Self::H264 => "h264",
             Self::Low => "low",
             Self::Audio => "audio",
-        }
-    }
-
-    /// The variant. `None` for the audio.
-    pub(super) const fn variant(self) -> Option<Variant> {
-        match self {
-            Self::Copy => Some(Variant::Copy),
-            Self::H264 => Some(Variant::H264),
-            Self::Low => Some(Variant::Low),
-            Self::Audio => None,
+            Self::Opus => "opus",
         }
     }
 
     /// The kind of its track.
     pub(super) const fn kind(self) -> TrackKind {
         match self {
-            Self::Audio => TrackKind::Audio,
+            Self::Audio | Self::Opus => TrackKind::Audio,
             _ => TrackKind::Video,
         }
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::message::{GapReason, TrackKind};
+use sightline_protocol::stream::Variant;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::debug;
@@ -21,7 +22,7 @@ use super::stats::Stats;
 use super::wire::{Kind, Packet};
 use crate::config::DEFAULT_RING_BYTES;
 use crate::hub::Stream;
-use crate::hub::rendition::{Event, Protocol, Rendition, Status, Subscription};
+use crate::hub::rendition::{AudioForm, Event, Protocol, Rendition, Status, Subscription};
 use crate::hub::ring::Step;
 
 /// A cursor with a longer lag skips to the newest key frame.
@@ -41,7 +42,13 @@ pub(super) struct Publisher {
 
 /// The rendition `id` of `stream`.
 pub(super) fn rendition(stream: &Stream, id: RenditionId) -> &Arc<Rendition> {
-    id.variant().map_or_else(|| stream.audio(), |variant| stream.rendition(variant))
+    match id {
+        RenditionId::Copy => stream.rendition(Variant::Copy),
+        RenditionId::H264 => stream.rendition(Variant::H264),
+        RenditionId::Low => stream.rendition(Variant::Low),
+        RenditionId::Audio => stream.audio(AudioForm::AsIs),
+        RenditionId::Opus => stream.audio(AudioForm::Opus),
+    }
 }
 
 impl Publisher {

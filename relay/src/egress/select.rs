@@ -60,6 +60,11 @@ impl Choice {
         Self { codec, ..self }
     }
 
+    /// Whether the viewer is sent `low`, where the stream has it.
+    pub(super) fn is_low(self) -> bool {
+        self.codec == VariantChoice::Low
+    }
+
     /// Whether the relay may follow the tile's size and the link.
     fn is_automatic(self) -> bool {
         self == Self::default()
@@ -96,7 +101,7 @@ impl Wanted {
     /// Whether the viewer chose `low`, by its quality or its codec.
     pub(super) fn is_low(&self) -> bool {
         match self {
-            Self::Choice(choice, _) => choice.codec == VariantChoice::Low,
+            Self::Choice(choice, _) => choice.is_low(),
             Self::Family(_, quality) => *quality == Quality::Low,
         }
     }

@@ -26,6 +26,8 @@ pub struct AudioBuffer {
 struct BufferState {
     /// The source's audio format, now or in its last run.
     audio: Option<SourceAudio>,
+    /// Whether it is known what audio the source has, if any.
+    described: bool,
     /// Whether FFmpeg could not copy the audio.
     refused: bool,
     run: Option<Arc<AudioRun>>,
@@ -55,9 +57,22 @@ impl AudioBuffer {
         self.lock().audio.clone()
     }
 
+    /// Whether the source has audio, or may have it: it is unknown before the source first runs.
+    pub fn may_have_audio(&self) -> bool {
+        let state = self.lock();
+        state.audio.is_some() || !(state.described || state.refused)
+    }
+
+    /// Begins another source, of which nothing is known. If its audio is not `offered`, it counts as a source without audio.
+    pub fn reset(&self, offered: bool) {
+        let mut state = self.lock();
+        (state.audio, state.described) = (None, !offered);
+    }
+
     /// Sets the audio format of the running source; `None` if it has no audio.
     pub fn describe(&self, audio: Option<SourceAudio>) {
-        self.lock().audio = audio;
+        let mut state = self.lock();
+        (state.audio, state.described) = (audio, true);
     }
 
     /// Records that FFmpeg cannot copy the source's audio. The relay does not try again while it runs.
@@ -213,6 +228,24 @@ mod tests {
                 Err(_) => return (got, false),
             }
         }
+    }
+
+    #[test]
+    fn source_may_have_audio_until_it_is_known_to_have_none() {
+        let audio_buffer = AudioBuffer::default();
+        assert!(audio_buffer.may_have_audio(), "it has not run yet");
+        audio_buffer.describe(None);
+        assert!(!audio_buffer.may_have_audio());
+        audio_buffer.reset(true);
+        assert!(audio_buffer.may_have_audio(), "another source");
+        audio_buffer.refuse();
+        assert!(!audio_buffer.may_have_audio());
+
+        let audio_buffer = self::audio_buffer();
+        assert!(audio_buffer.may_have_audio());
+        audio_buffer.reset(false);
+        assert!(!audio_buffer.may_have_audio(), "audio = \"off\"");
+        assert_eq!(audio_buffer.audio(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use sightline_protocol::stream::{StreamName, Variant};
 
 use audio_buffer::AudioBuffer;
 use changes::Changes;
-use rendition::{Protocol, Rendition, Subscription};
+use rendition::{AudioForm, Protocol, Rendition, Subscription};
 use ring::RingLimits;
 use source_reader::SourceReader;
 
@@ -34,6 +34,7 @@ pub struct Stream {
     label: Arc<Label>,
     audio_buffer: Arc<AudioBuffer>,
     audio: Arc<Rendition>,
+    opus: Arc<Rendition>,
     reader: Arc<SourceReader>,
     /// The relay of the cluster that reads the source; `None` for this one.
     relay: Option<Arc<str>>,
@@ -64,7 +65,8 @@ impl Stream {
             has_sub: false,
             label: Arc::default(),
             audio_buffer: Arc::default(),
-            audio: Rendition::audio(name.clone(), limits, changes.clone()),
+            audio: Rendition::audio(name.clone(), AudioForm::AsIs, limits, changes.clone()),
+            opus: Rendition::audio(name.clone(), AudioForm::Opus, limits, changes.clone()),
             reader: Arc::new(SourceReader::new(changes.clone())),
             relay: None,
         }
@@ -95,9 +97,17 @@ impl Stream {
         &self.audio_buffer
     }
 
-    /// The audio of every variant, in a codec that browsers play.
-    pub fn audio(&self) -> &Arc<Rendition> {
-        &self.audio
+    /// The audio of every variant, in this form.
+    pub fn audio(&self, form: AudioForm) -> &Arc<Rendition> {
+        match form {
+            AudioForm::AsIs => &self.audio,
+            AudioForm::Opus => &self.opus,
+        }
+    }
+
+    /// The renditions of the audio, one for each form.
+    pub fn audio_renditions(&self) -> impl Iterator<Item = &Arc<Rendition>> {
+        AudioForm::ALL.into_iter().map(|form| self.audio(form))
     }
 
     /// The rendition of `variant`.

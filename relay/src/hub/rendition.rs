@@ -11,7 +11,7 @@ use std::time::Duration;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::{InitSegment, Reordering};
 use sightline_protocol::catalogue::VariantInfo;
-use sightline_protocol::message::{GapReason, OfflineReason, StreamState, TrackKind};
+use sightline_protocol::message::{GapReason, OfflineReason, StreamState};
 use sightline_protocol::stream::{StreamName, Variant};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -96,6 +96,28 @@ impl Protocol {
     }
 }
 
+/// A form of a source's audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AudioForm {
+    /// AAC and Opus unchanged, other codecs as AAC: what Media Source Extensions play.
+    AsIs,
+    /// Opus: what WebRTC plays.
+    Opus,
+}
+
+impl AudioForm {
+    /// All forms.
+    pub const ALL: [Self; 2] = [Self::AsIs, Self::Opus];
+
+    /// The form's name in metrics and log lines, in place of a variant's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AsIs => "audio",
+            Self::Opus => "opus",
+        }
+    }
+}
+
 /// Subscriptions to a rendition, by purpose and protocol.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SubscriberCounts {
@@ -134,8 +156,9 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Rendition {
     stream: StreamName,
-    kind: TrackKind,
     variant: Variant,
+    /// The form of audio. `None` for video.
+    audio_form: Option<AudioForm>,
     ring: RwLock<Ring>,
     /// Notified after a publication and after a change of status.
     published: watch::Sender<()>,
@@ -150,19 +173,24 @@ pub struct Rendition {
 impl Rendition {
     /// An idle rendition of video.
     pub fn new(stream: StreamName, variant: Variant, limits: RingLimits, changes: Changes) -> Arc<Self> {
-        Self::idle(stream, TrackKind::Video, variant, limits, changes)
+        Self::idle(stream, (variant, None), limits, changes)
     }
 
     /// An idle rendition of audio. Audio belongs to the source, as [`Variant::Copy`] does, and accompanies every variant.
-    pub fn audio(stream: StreamName, limits: RingLimits, changes: Changes) -> Arc<Self> {
-        Self::idle(stream, TrackKind::Audio, Variant::Copy, limits, changes)
+    pub fn audio(stream: StreamName, form: AudioForm, limits: RingLimits, changes: Changes) -> Arc<Self> {
+        Self::idle(stream, (Variant::Copy, Some(form)), limits, changes)
     }
 
-    fn idle(stream: StreamName, kind: TrackKind, variant: Variant, limits: RingLimits, changes: Changes) -> Arc<Self> {
+    fn idle(
+        stream: StreamName,
+        (variant, audio_form): (Variant, Option<AudioForm>),
+        limits: RingLimits,
+        changes: Changes,
+    ) -> Arc<Self> {
         Arc::new(Self {
             stream,
-            kind,
             variant,
+            audio_form,
             ring: RwLock::new(Ring::new(limits)),
             published: watch::Sender::new(()),
             status: watch::Sender::new(Status::default()),
@@ -176,20 +204,17 @@ impl Rendition {
 
     /// The rendition's name in log lines. A `String`, because the log quotes and escapes it: names may have spaces and quotes.
     pub(crate) fn label(&self) -> String {
-        match self.kind {
-            TrackKind::Video => format!("{}/{}", self.stream, self.variant),
-            TrackKind::Audio => format!("{}/audio", self.stream),
-        }
+        format!("{}/{}", self.stream, self.name())
+    }
+
+    /// The rendition's name within its stream: the variant of video, the form of audio.
+    pub fn name(&self) -> &'static str {
+        self.audio_form.map_or_else(|| self.variant.as_str(), AudioForm::name)
     }
 
     /// The name of the stream.
     pub fn stream(&self) -> &StreamName {
         &self.stream
-    }
-
-    /// Whether the rendition is video or audio.
-    pub fn kind(&self) -> TrackKind {
-        self.kind
     }
 
     /// The rendition's counters.

@@ -1,11 +1,11 @@
-//! A source's audio: from its reader, through an FFmpeg of its own, into the form that browsers play.
+//! A source's audio: from its reader, through an FFmpeg of its own, into the forms that browsers play.
 //!
 //! The direct reader writes into the [`AudioBuffer`] itself. An FFmpeg that reads the source copies the audio, whatever its codec,
 //! into a pipe in place of its standard input: it needs no other input, and a pipe needs no clean-up. [`AudioIntake`] always reads
 //! that pipe into the [`AudioBuffer`], because an FFmpeg that cannot write its audio stops writing video as well.
 //!
-//! While a viewer listens, an FFmpeg of the audio reads the audio buffer and writes fragments ([`run`]). So audio costs nothing
-//! without listeners, an audio failure does not affect video, and no codec has to be known before the source is opened.
+//! While a viewer listens, an FFmpeg of the audio reads the audio buffer and writes fragments ([`run`]): one FFmpeg for each
+//! [`AudioForm`](crate::hub::rendition::AudioForm) with a listener. So audio costs nothing without listeners, an audio failure does not affect video, and no codec has to be known before the source is opened.
 
 use std::io;
 use std::process::Stdio;
@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::confinement::Confinement;
+use super::ffmpeg::audio::AudioOutput;
 use super::outcome::{RunOutcome, STDERR_GRACE};
 use super::publisher::READ;
 use super::{Settings, ffmpeg, stderr};
@@ -105,11 +106,12 @@ impl Drop for AudioIntake<'_> {
     }
 }
 
-/// Brings the audio of `audio_buffer`, which the source of `copy` fills, into `rendition`, until it ends or `idle` does.
+/// Brings the audio of `audio_buffer`, which the source of `copy` fills, into `rendition`, as this output, until it ends or `idle`
+/// does.
 pub(super) async fn run(
     rendition: &Arc<Rendition>,
     settings: &Settings,
-    (copy, audio_buffer, encode): (&Arc<Rendition>, &Arc<AudioBuffer>, bool),
+    (copy, audio_buffer, output): (&Arc<Rendition>, &Arc<AudioBuffer>, AudioOutput),
     idle: impl Future<Output = ()>,
 ) -> RunOutcome {
     tokio::pin!(idle);
@@ -119,7 +121,7 @@ pub(super) async fn run(
         listener = audio_buffer.listen() => listener,
         () = &mut idle => return RunOutcome::Idle,
     };
-    let args = ffmpeg::audio::convert(&listener.run().audio, encode);
+    let args = ffmpeg::audio::convert(&listener.run().audio, output);
     let mut child = match settings.launcher.start(&args, &Confinement::of_pipes(None), Stdio::piped()) {
         Ok(child) => child,
         Err(error) => {

@@ -67,11 +67,12 @@ use tracing::{error, info, warn};
 use crate::config::{Audio, Config, Encoding, Source};
 use crate::hub::Stream;
 use crate::hub::audio_buffer::AudioBuffer;
-use crate::hub::rendition::{Rendition, Status, SubscriberCounts};
+use crate::hub::rendition::{AudioForm, Rendition, Status, SubscriberCounts};
 use crate::hub::source_reader::{CurrentReader, Fallback, SourceReader};
 use crate::limits::LiveLimits;
 use crate::limits::permit::Permit;
 use crate::limits::transcodes::{TooManyTranscodes, TranscodeLimiter};
+use ffmpeg::audio::AudioOutput;
 use frame_order::FrameOrder;
 use outcome::RunOutcome;
 use process::Launcher;
@@ -132,8 +133,8 @@ enum Input {
     Source(Source, Arc<AudioBuffer>, Arc<SourceReader>),
     /// FFmpeg reads what this rendition publishes.
     Rendition(Arc<Rendition>),
-    /// FFmpeg reads the audio buffer, which the source of this rendition fills. The flag makes it encode codecs that it could copy.
-    Audio(Arc<Rendition>, Arc<AudioBuffer>, bool),
+    /// FFmpeg reads the audio buffer, which the source of this rendition fills.
+    Audio(Arc<Rendition>, Arc<AudioBuffer>, AudioOutput),
 }
 
 impl Input {
@@ -161,6 +162,8 @@ pub fn start(
 ) {
     let copy = stream.rendition(Variant::Copy);
     let amend = source.amend_sps;
+    let with_audio = source.audio != Audio::Off;
+    stream.audio_buffer().reset(with_audio);
     for rendition in stream.renditions() {
         let input = match (rendition.variant(), source.of_sub()) {
             (Variant::Copy, _) => Input::Source(source.clone(), stream.audio_buffer().clone(), stream.reader().clone()),
@@ -170,9 +173,10 @@ pub fn start(
         let rendition = rendition.clone();
         tasks.spawn(keep_supervised(rendition, input, amend, settings.clone(), shutdown.clone()));
     }
-    if source.audio != Audio::Off {
-        let input = Input::Audio(copy.clone(), stream.audio_buffer().clone(), source.audio == Audio::Aac);
-        tasks.spawn(keep_supervised(stream.audio().clone(), input, amend, settings.clone(), shutdown.clone()));
+    for form in AudioForm::ALL.into_iter().filter(|_| with_audio) {
+        let output = AudioOutput { form, encode: source.audio == Audio::Aac };
+        let input = Input::Audio(copy.clone(), stream.audio_buffer().clone(), output);
+        tasks.spawn(keep_supervised(stream.audio(form).clone(), input, amend, settings.clone(), shutdown.clone()));
     }
 }
 

@@ -70,8 +70,8 @@ impl Run<'_> {
                 }
                 self.read_source(&source, audio_buffer, order, idle).await
             }
-            Input::Audio(copy, audio_buffer, encode) => {
-                audio::run(self.rendition, self.settings, (copy, audio_buffer, *encode), idle).await
+            Input::Audio(copy, audio_buffer, output) => {
+                audio::run(self.rendition, self.settings, (copy, audio_buffer, *output), idle).await
             }
             Input::Rendition(from) => {
                 let mut from = from.subscribe(Purpose::Transcode);

@@ -99,7 +99,7 @@ fn options(source: &Source) -> StreamOptions {
 }
 
 fn say_gone(stream: &Stream) {
-    stream.renditions().chain([stream.audio()]).for_each(|rendition| rendition.stop(gone(GONE)));
+    stream.renditions().chain(stream.audio_renditions()).for_each(|rendition| rendition.stop(gone(GONE)));
 }
 
 /// Tells viewers of the variants that `after` does not offer any more.

@@ -44,4 +44,5 @@ mod timing;
 mod tls;
 mod unbreakable;
 mod whep;
+mod whep_audio;
 mod wire;

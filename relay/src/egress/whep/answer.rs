@@ -1,7 +1,9 @@
-//! Adapts the SDP answer to players (RFC 8829, section 5.3): one section sends, and no other announces media.
+//! Adapts the SDP answer to players (RFC 8829, section 5.3): one section for video and at most one for sound send, in one stream,
+//! and no other announces media.
 //!
-//! str0m answers each section with the opposite direction. Audio that is never sent would become `sendonly` with a stream of
-//! its own. A player would get a track for it, and `video.srcObject = event.streams[0]` in `ontrack` would use the last stream.
+//! str0m answers each section with the opposite direction. Media that is never sent would become `sendonly` with a stream of its
+//! own. A player would get a track for it, and `video.srcObject = event.streams[0]` in `ontrack` would use the last stream.
+//! Browsers play tracks of one stream in sync.
 //!
 //! Pure: text in, text out.
 
@@ -11,7 +13,7 @@ const TRANSPORT: [&str; 6] = ["c=", "a=mid:", "a=ice-ufrag:", "a=ice-pwd:", "a=f
 /// The role of a section in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// Sends video.
+    /// Sends video or sound.
     Sends,
     /// Not media: a data channel.
     Other,
@@ -28,12 +30,12 @@ struct MediaSection<'a> {
     role: Role,
 }
 
-/// Lets str0m's `answer` send the section `sent` only.
+/// Lets str0m's `answer` send the sections `video` and `audio` only, in the stream of `video`.
 ///
 /// Another media section becomes `inactive` and loses its stream. A section without a common codec is rejected: port 0, outside
 /// the bundle (RFC 8843, section 7.3.3). The candidates move to the first section that is not rejected, which describes the
 /// transport (RFC 8843, section 9.2).
-pub(super) fn send_only(answer: &str, sent: &str) -> String {
+pub(super) fn send_only(answer: &str, video: &str, audio: Option<&str>) -> String {
     let mut lines = answer.lines().peekable();
     let session: Vec<&str> = std::iter::from_fn(|| lines.next_if(|line| !line.starts_with("m="))).collect();
     let mut sections: Vec<MediaSection<'_>> = Vec::new();
@@ -44,11 +46,11 @@ pub(super) fn send_only(answer: &str, sent: &str) -> String {
         }
     }
     for section in &mut sections {
-        section.role = section.find_role(sent);
+        section.role = section.find_role(&[Some(video), audio]);
     }
     let rejected: Vec<&str> =
         sections.iter().filter(|s| s.role == Role::Rejected).filter_map(MediaSection::mid).collect();
-    let stream = sections.iter().find(|s| s.role == Role::Sends).and_then(|s| s.value("a=msid:"));
+    let stream = sections.iter().find(|s| s.mid() == Some(video)).and_then(|s| s.value("a=msid:"));
     let stream = stream.and_then(|msid| msid.split(' ').next()).unwrap_or("*");
     let mut candidates: Vec<&str> =
         sections.iter().flat_map(|section| &section.lines).copied().filter(|line| is_candidate(line)).collect();
@@ -65,7 +67,7 @@ pub(super) fn send_only(answer: &str, sent: &str) -> String {
         }
     }
     for section in &sections {
-        section.write(&mut push);
+        section.write(stream, &mut push);
         if section.role != Role::Rejected {
             candidates.drain(..).for_each(&mut push);
         }
@@ -74,11 +76,11 @@ pub(super) fn send_only(answer: &str, sent: &str) -> String {
 }
 
 impl<'a> MediaSection<'a> {
-    fn find_role(&self, sent: &str) -> Role {
+    fn find_role(&self, sent: &[Option<&str>]) -> Role {
         let media = self.lines.first().is_some_and(|line| line.starts_with("m=audio ") || line.starts_with("m=video "));
         if !media {
             Role::Other
-        } else if self.mid() == Some(sent) {
+        } else if self.mid().is_some() && sent.contains(&self.mid()) {
             Role::Sends
         } else if self.value("a=rtpmap:").is_none() || self.port() == Some("0") {
             Role::Rejected
@@ -100,12 +102,15 @@ impl<'a> MediaSection<'a> {
         self.lines.iter().find_map(|line| line.strip_prefix(start))
     }
 
-    /// Writes the section in its role, without candidates.
-    fn write(&self, push: &mut impl FnMut(&str)) {
+    /// Writes the section in its role, without candidates. Its media is in `stream`, if it sends.
+    fn write(&self, stream: &str, push: &mut impl FnMut(&str)) {
         let lines = self.lines.iter().copied().filter(|line| !is_candidate(line));
         match self.role {
             Role::Other => lines.for_each(push),
-            Role::Sends => lines.for_each(|line| push(if is_direction(line) { "a=sendonly" } else { line })),
+            Role::Sends => lines.for_each(|line| match in_stream(line, stream) {
+                Some(line) => push(&line),
+                None => push(if is_direction(line) { "a=sendonly" } else { line }),
+            }),
             Role::Inactive => {
                 let stream = |line: &str| ["a=msid:", "a=ssrc:", "a=ssrc-group:"].iter().any(|p| line.starts_with(p));
                 let lines = lines.filter(|line| !stream(line));
@@ -120,6 +125,13 @@ impl<'a> MediaSection<'a> {
             }
         }
     }
+}
+
+/// A line that names the stream of a track, `a=msid:` or `a=ssrc:`, with `stream` in its place. `None` for any other.
+fn in_stream(line: &str, stream: &str) -> Option<String> {
+    let (start, id) = line.split_once("msid:")?;
+    let (_, track) = id.split_once(' ')?;
+    Some(format!("{start}msid:{stream} {track}"))
 }
 
 fn is_candidate(line: &str) -> bool {
@@ -151,9 +163,22 @@ mod tests {
     }
 
     #[test]
+    fn video_and_sound_send_in_one_stream() {
+        let audio = AUDIO.replace("a=candidate:1 1 udp 1 192.0.2.1 8190 typ host\r\n", "");
+        let audio = audio.replace("a=ssrc:1 cname:c\r\n", "a=ssrc:1 cname:c\r\na=ssrc:1 msid:audio t0\r\n");
+        let second = audio.replace("mid:0", "mid:2");
+        let answer = send_only(&[SESSION, &audio, VIDEO, &second, DATA].concat(), "1", Some("0"));
+        let [first, video, second, _] = sections(&answer)[..] else { panic!("{answer}") };
+        assert_eq!(first, audio.replace("msid:audio", "msid:one"));
+        assert!(video.contains("a=sendonly\r\na=msid:one t1\r\n"), "{video}");
+        assert!(second.contains("a=inactive\r\n") && !second.contains("msid"), "{second}");
+        assert!(answer.starts_with(&SESSION.replace(" WMS audio one two", "WMS one")), "{answer}");
+    }
+
+    #[test]
     fn only_one_section_sends() {
         let second = VIDEO.replace("mid:1", "mid:2").replace("one t1", "two t2");
-        let answer = send_only(&[SESSION, AUDIO, VIDEO, &second, DATA].concat(), "1");
+        let answer = send_only(&[SESSION, AUDIO, VIDEO, &second, DATA].concat(), "1", None);
         let [audio, video, second, data] = sections(&answer)[..] else { panic!("{answer}") };
         assert_eq!(video, VIDEO.replace("sendrecv", "sendonly"));
         for section in [audio, second] {
@@ -168,7 +193,7 @@ mod tests {
     #[test]
     fn section_without_a_common_codec_is_rejected_and_has_no_candidates() {
         let audio = AUDIO.replace("SAVPF 111", "SAVPF 0").replace("a=rtpmap:111 opus/48000/2\r\n", "");
-        let answer = send_only(&[SESSION, &audio, VIDEO].concat(), "1");
+        let answer = send_only(&[SESSION, &audio, VIDEO].concat(), "1", None);
         let [audio, video] = sections(&answer)[..] else { panic!("{answer}") };
         assert_eq!(
             audio,

@@ -10,7 +10,7 @@ use sightline_protocol::stream::{StreamName, Variant};
 use str0m::change::SdpOffer;
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::crypto::from_feature_flags;
-use str0m::media::{Direction, Mid};
+use str0m::media::{Direction, Mid, Pt};
 use str0m::rtp::Extension;
 use str0m::{Candidate, Rtc, RtcConfig};
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::audio::{self, AudioSender, NegotiatedAudio};
 use super::demux::{self, SessionId, Ufrags};
 use super::error::WhepError;
 use super::frame_reader::{self, FrameReader};
@@ -29,6 +30,7 @@ use super::paths::Paths;
 use super::payload::{self, Payload};
 use super::session::{self, Negotiated, WhepSession};
 use super::stun::{self, IceCredentials};
+use super::track::Track;
 use super::{BoundPort, address, answer, ice_links, sdp_fragment};
 use crate::access::{Expiry, Subject};
 use crate::config::Announced;
@@ -39,6 +41,8 @@ use crate::net::escaped::Escaped;
 
 /// An extension id that str0m does not use; the answer takes the offer's.
 const PLAYOUT_DELAY_ID: u8 = 7;
+/// The interval of sender reports for video is one second, too. Receivers align the tracks once they have two of each.
+const AUDIO_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Time limit for a viewer without H.264 to learn the camera's format.
 const FORMAT_WAIT: Duration = Duration::from_secs(8);
 
@@ -113,7 +117,8 @@ impl Endpoint {
         if !lock(&self.sessions).has_room(offer.client, Instant::now()) {
             return Err(WhepError::Full);
         }
-        let (mut negotiated, sdp) = self.negotiate(&offer.sdp, offer.reached)?;
+        let sound = audio::is_possible(stream, offer.choice);
+        let (mut negotiated, sdp) = self.negotiate(&offer.sdp, offer.reached, sound)?;
         let playable = payload::playable(&negotiated.payloads);
         let takes_h264 = payload::has(&negotiated.payloads, Family::H264);
         let choice = if takes_h264 { offer.choice } else { Choice::default() };
@@ -140,7 +145,8 @@ impl Endpoint {
         }
         let guard = SessionGuard { sessions: self.sessions.clone(), id };
         let paths = Paths::new(guard, IceCredentials::new(ours, theirs, self.crypto.clone()), self.port.udp.clone());
-        self.spawn(WhepSession::new(negotiated, frames, paths, inbox, offer.expiry), offer.name, offer.permit);
+        let audio = negotiated.audio.take().map(|negotiated| AudioSender::new(negotiated, stream.clone()));
+        self.spawn(WhepSession::new(negotiated, frames, audio, paths, inbox, offer.expiry), offer.name, offer.permit);
         Ok(Answer { id, ufrag, sdp, variant })
     }
 
@@ -159,8 +165,13 @@ impl Endpoint {
         });
     }
 
-    /// Negotiates with the viewer's offer.
-    pub(super) fn negotiate(&self, offer: &str, reached: Option<IpAddr>) -> Result<(Negotiated, String), WhepError> {
+    /// Negotiates with the viewer's offer. `sound` says whether the stream may have sound.
+    pub(super) fn negotiate(
+        &self,
+        offer: &str,
+        reached: Option<IpAddr>,
+        sound: bool,
+    ) -> Result<(Negotiated, String), WhepError> {
         let offer =
             SdpOffer::from_sdp_string(offer).map_err(|error| WhepError::NotSdp(one_line(&error.to_string())))?;
         let mut config = RtcConfig::new()
@@ -169,6 +180,7 @@ impl Endpoint {
             .set_ice_lite(true)
             .set_local_ice_credentials(stun::random_credentials())
             .set_extension(PLAYOUT_DELAY_ID, Extension::PlayoutDelay)
+            .set_rtcp_report_interval_audio(AUDIO_REPORT_INTERVAL)
             .set_send_buffer_video(session::RESEND);
         *config.codec_config() = payload::offered_by_us();
         let mut rtc = config.build(std::time::Instant::now());
@@ -193,12 +205,17 @@ impl Endpoint {
                 WhepError::NoCodec("it takes H.264 or H.265")
             });
         };
+        let audio = mids.iter().filter(|_| sound).find_map(|&mid| Some((mid, audio_payload(&mut rtc, mid)?)));
+        let audio_mid = audio.map(|(mid, _)| mid);
         for other in mids {
+            let sends = other == mid || Some(other) == audio_mid;
             // Takes effect at once. No new offer is needed, because the answer contains the direction.
-            rtc.sdp_api().set_direction(other, if other == mid { Direction::SendOnly } else { Direction::Inactive });
+            rtc.sdp_api().set_direction(other, if sends { Direction::SendOnly } else { Direction::Inactive });
         }
-        let answer = answer::send_only(&answer, &mid);
-        Ok((Negotiated { rtc, mid, payloads, local }, answer))
+        let answer = answer::send_only(&answer, &mid, audio_mid.as_deref());
+        let video = Track::new(&mut rtc, mid).ok_or(WhepError::NoVideo)?;
+        let audio = audio.and_then(|(mid, pt)| Some(NegotiatedAudio { track: Track::new(&mut rtc, mid)?, pt }));
+        Ok((Negotiated { rtc, video, payloads, audio, local }, answer))
     }
 
     /// The inbox of a session of that stream, and its user fragments.
@@ -213,6 +230,13 @@ impl Endpoint {
         lock(&self.sessions).remove(id);
         inbox.send(InboxMessage::Delete).await.map_err(|_| WhepError::UnknownSession)
     }
+}
+
+/// The payload type of Opus in section `mid`, if sound can be sent in it.
+fn audio_payload(rtc: &mut Rtc, mid: Mid) -> Option<Pt> {
+    let media = rtc.media(mid)?;
+    let sends = media.kind().is_audio() && media.direction().is_sending();
+    payload::opus(rtc.writer(mid).filter(|_| sends)?.payload_params())
 }
 
 /// Waits until the camera's format is known. Fails unless it is H.265 that the viewer plays.

@@ -11,11 +11,12 @@ use sightline_protocol::message::{GapReason, Ready};
 use sightline_protocol::stream::Variant;
 use tracing::debug;
 
-use super::annex_b;
 use super::rtp_time::{CLOCK_RATE, to_90_khz};
+use super::{annex_b, audio};
 use crate::egress::select::{CameraFormat, Choice, Wanted};
 use crate::egress::variant_reader::{VariantReader, VideoEvent, first_variant};
 use crate::hub::Stream;
+use crate::hub::audio_buffer::AudioBuffer;
 use crate::hub::rendition::{Event, Protocol, Status};
 use crate::hub::ring::Step;
 
@@ -25,8 +26,8 @@ const TOLERATED_LAG: Duration = Duration::from_secs(1);
 /// The next media.
 #[derive(Debug)]
 pub(super) enum Media {
-    /// Frames of this codec follow, on a new timeline or, for a replay, on the `same` one.
-    Epoch { codec: VideoCodec, same: bool },
+    /// Frames of this codec follow, on the source's `timeline`. A replay repeats the `same` epoch.
+    Epoch { codec: VideoCodec, timeline: u32, same: bool },
     /// The frames of a fragment. FFmpeg and the relay write one frame per fragment.
     Frames(Vec<RtpFrame>),
 }
@@ -54,6 +55,8 @@ struct SentEpoch {
 pub(super) struct FrameReader {
     video: VariantReader,
     epoch: Option<SentEpoch>,
+    /// The stream's audio, if the viewer may get it.
+    audio: Option<Arc<AudioBuffer>>,
 }
 
 impl FrameReader {
@@ -61,9 +64,10 @@ impl FrameReader {
     pub(super) fn new(stream: Stream, choice: Choice, playable: Vec<VideoCodec>) -> Self {
         // WebRTC sends `copy` only to a viewer that plays it.
         let wanted = Wanted::Choice(choice.without_copy(), playable);
+        let audio = audio::is_possible(&stream, choice).then(|| stream.audio_buffer().clone());
         let first = stream.subscribe(first_variant(&stream, &wanted, None), Protocol::WebRtc);
         let video = VariantReader::new(stream, Protocol::WebRtc, first, wanted);
-        Self { video, epoch: None }
+        Self { video, epoch: None, audio }
     }
 
     /// The variant that will be sent. `None` until the source runs and the camera's format is known.
@@ -71,10 +75,11 @@ impl FrameReader {
         self.video.expected_variant()
     }
 
-    /// The message that announces the current epoch, as number `epoch` of the session. Sessions have no audio.
+    /// The message that announces the current epoch, as number `epoch` of the session.
     pub(super) fn ready(&self, epoch: u32) -> Option<Ready> {
         let SentEpoch { init, .. } = self.epoch.as_ref()?;
-        Some(self.video.ready(init, epoch, false))
+        let audio = self.audio.as_ref().is_some_and(|audio| audio.audio().is_some());
+        Some(self.video.ready(init, epoch, audio))
     }
 
     /// The failure of an offline source.
@@ -124,8 +129,9 @@ impl FrameReader {
             debug!(rendition = self.video.rendition().label(), "ignoring an epoch without a decoder configuration");
             return None;
         };
+        let timeline = init.timeline;
         self.epoch = Some(SentEpoch { init, config });
-        Some(Media::Epoch { codec, same })
+        Some(Media::Epoch { codec, timeline, same })
     }
 
     fn frames(&self, fragment: &Fragment, lag: Duration) -> Option<Vec<RtpFrame>> {

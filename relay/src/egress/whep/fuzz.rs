@@ -28,5 +28,7 @@ static ENDPOINT: LazyLock<(Runtime, Endpoint)> = LazyLock::new(|| {
 pub fn whep(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let _ = sdp_fragment::parse(text);
-    let _ = ENDPOINT.1.negotiate(text, None);
+    for sound in [false, true] {
+        let _ = ENDPOINT.1.negotiate(text, None, sound);
+    }
 }

@@ -10,6 +10,7 @@
 //! | [`paths`], [`consent`], [`stun`] | the viewer's addresses, and which of them get packets |
 //! | [`session`] | one viewer: the loop around str0m, which implements ICE, DTLS, SRTP and SDP |
 //! | [`frame_reader`], [`annex_b`], [`rtp_time`] | from the ring to frames in RTP's form |
+//! | [`audio`], [`track`] | the stream's sound, on the clock of its video |
 //! | [`channel`] | announces epochs to the viewer |
 //! | [`pacer`], [`keyframe_limiter`], [`timeout`] | bursts, repeated GOPs, time limits |
 //!
@@ -19,6 +20,7 @@
 mod address;
 mod annex_b;
 mod answer;
+mod audio;
 mod channel;
 mod consent;
 mod demux;
@@ -44,6 +46,7 @@ mod stun;
 #[cfg(test)]
 pub(crate) mod test_viewer;
 mod timeout;
+mod track;
 
 use std::io;
 use std::net::SocketAddr;

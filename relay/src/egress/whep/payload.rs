@@ -31,7 +31,7 @@ pub(super) fn offered_by_us() -> CodecConfig {
             config.add_h264(pt, resend, mode, profile);
         }
     }
-    // No audio is sent. But a rejected audio section that comes first would take the candidates with it.
+    // The only codec of sound: every browser has it (RFC 7874, section 3).
     let (pt, _) = pair();
     config.add_config(pt, None, Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2), FormatParams::default());
     config
@@ -66,6 +66,11 @@ impl Payload {
         };
         Some(Self { pt: params.pt(), plays, fragments })
     }
+}
+
+/// The payload type of Opus, if it was negotiated.
+pub(super) fn opus<'a>(negotiated: impl IntoIterator<Item = &'a PayloadParams>) -> Option<Pt> {
+    negotiated.into_iter().find(|params| params.spec().codec == Codec::Opus).map(PayloadParams::pt)
 }
 
 fn hevc(profile: u8, level: u8) -> VideoCodec {

@@ -1,12 +1,14 @@
 //! One viewer: the thin loop around str0m, which implements WebRTC, and the policies of the other modules.
 //!
-//! Input: packets and frames. Output: packets. A frame is read from the ring after the previous one has been sent. The session
+//! Input: packets, frames and sound. Output: packets. A frame is read from the ring after the previous one has been sent. The session
 //! holds only the packets of one frame, and those for retransmission ([`RESEND`]).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use str0m::media::{MediaTime, Mid, Pt};
+use sightline_media::fmp4::Fragment;
+use str0m::media::{MediaTime, Pt};
 use str0m::net::{Protocol, Receive};
 use str0m::{Event, Input, Output, Rtc, RtcError};
 use tokio::sync::mpsc;
@@ -14,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::audio::{AudioSender, NegotiatedAudio};
 use super::channel::ReadyChannel;
 use super::frame_reader::{FrameReader, Media, RtpFrame};
 use super::inbox::InboxMessage;
@@ -21,8 +24,9 @@ use super::keyframe_limiter::KeyframeLimiter;
 use super::pacer::Pacer;
 use super::paths::Paths;
 use super::payload::{self, Payload};
-use super::rtp_time::{CLOCK_RATE, RtpClock};
+use super::rtp_time::{CLOCK_RATE, RtpClock, SessionTime};
 use super::timeout::{EndReason, SessionTimeout};
+use super::track::Track;
 use crate::access::Expiry;
 
 /// Packets kept for retransmission, more than the largest key frames have. They take a megabyte, nearly all of a viewer's
@@ -34,11 +38,19 @@ const CANDIDATES_MAX: usize = 64;
 /// frames.
 const PLAYOUT_DELAY_MAX: Duration = Duration::from_millis(400);
 
+/// The least delay of frames while the viewer gets sound, which is at least this late (130 ms in Chromium on the same machine): an Opus
+/// packet holds 20 ms, FFmpeg writes it with the next one, and the receiver buffers packets before its sound card. Chromium aligns the
+/// tracks in small steps over ten seconds, to within 30 ms; so it begins near the end.
+const PLAYOUT_DELAY_WITH_AUDIO: Duration = Duration::from_millis(100);
+
 /// The result of negotiation with the viewer.
 pub(super) struct Negotiated {
     pub(super) rtc: Rtc,
-    pub(super) mid: Mid,
+    pub(super) video: Track,
+    /// The payload types of video.
     pub(super) payloads: Vec<Payload>,
+    /// The section for sound, if the viewer offers one and the stream may have sound.
+    pub(super) audio: Option<NegotiatedAudio>,
     /// The addresses of the relay's candidates.
     pub(super) local: Vec<(Protocol, SocketAddr)>,
 }
@@ -47,6 +59,7 @@ pub(super) struct Negotiated {
 pub(super) struct WhepSession {
     negotiated: Negotiated,
     frames: FrameReader,
+    audio: Option<AudioSender>,
     paths: Paths,
     inbox: mpsc::Receiver<InboxMessage>,
     candidates: usize,
@@ -70,6 +83,7 @@ impl WhepSession {
     pub(super) fn new(
         negotiated: Negotiated,
         frames: FrameReader,
+        audio: Option<AudioSender>,
         paths: Paths,
         inbox: mpsc::Receiver<InboxMessage>,
         expiry: Option<Expiry>,
@@ -77,6 +91,7 @@ impl WhepSession {
         Self {
             negotiated,
             frames,
+            audio,
             paths,
             inbox,
             candidates: 0,
@@ -135,6 +150,7 @@ impl WhepSession {
                 None => Err(EndReason::Left),
             },
             media = self.frames.next(), if wanted => self.send(media).await,
+            fragment = next_audio(&mut self.audio) => self.send_audio(&fragment).await,
             () = sleep_until(wake) => self.input(Input::Timeout(std::time::Instant::now())),
         }
     }
@@ -160,6 +176,7 @@ impl WhepSession {
             Event::Connected => {
                 self.timeout.on_connected(now);
                 self.paths.guard.connected();
+                self.audio.iter_mut().for_each(AudioSender::start);
             }
             Event::KeyframeRequest(_) if self.keyframe_limiter.allows(self.gop_so_far(), now) => {
                 debug!(id = %self.paths.guard.id, "key frame requested: repeating the GOP");
@@ -223,10 +240,11 @@ impl WhepSession {
 
     async fn send(&mut self, media: Media) -> Result<(), EndReason> {
         match media {
-            Media::Epoch { codec, same } => {
+            Media::Epoch { codec, timeline, same } => {
+                self.audio.iter_mut().for_each(AudioSender::follow);
                 self.pt = Some(payload::choose(&self.negotiated.payloads, &codec).ok_or(EndReason::OtherCodec)?);
                 if !same {
-                    self.clock.begin_epoch();
+                    self.clock.begin_epoch(timeline);
                     self.keyframe_limiter.began(self.time());
                     self.gop = None;
                     if let Some(ready) = self.frames.ready(self.channel.epochs() + 1) {
@@ -245,20 +263,31 @@ impl WhepSession {
         }
     }
 
+    async fn send_audio(&mut self, fragment: &Fragment) -> Result<(), EndReason> {
+        let session = self.session_time();
+        let Some(audio) = &mut self.audio else { return Ok(()) };
+        audio.write(&mut self.negotiated.rtc, fragment, &self.clock, session).map_err(rtc_error)?;
+        self.flush().await.map(drop)
+    }
+
     fn write(&mut self, frame: RtpFrame) -> Result<(), EndReason> {
-        let now = self.time();
+        let session = self.session_time();
+        let now = session.elapsed();
         let time = self.clock.stamp(frame.time, frame.lag, (now.as_secs_f64() * CLOCK_RATE as f64) as i64);
         let key_frame = self.gop.map(|(key_frame, _)| key_frame).filter(|_| !frame.keyframe);
         self.gop = Some((key_frame.unwrap_or(frame.time), frame.time));
         self.pacer.sent(frame.bytes.len(), now);
-        let (Some(pt), Some(writer)) = (self.pt, self.negotiated.rtc.writer(self.negotiated.mid)) else {
+        let (Some(pt), Some(writer)) = (self.pt, self.negotiated.video.writer(&mut self.negotiated.rtc)) else {
             return Ok(());
         };
         self.sent += 1;
-        let most = MediaTime::from_90khz(PLAYOUT_DELAY_MAX.as_millis() as u64 * CLOCK_RATE / 1000);
+        let time = MediaTime::from_90khz(time);
+        let has_audio = self.audio.as_ref().is_some_and(AudioSender::has_begun);
+        let least = if has_audio { PLAYOUT_DELAY_WITH_AUDIO } else { Duration::ZERO };
+        let delay = |limit: Duration| MediaTime::from_90khz(limit.as_millis() as u64 * CLOCK_RATE / 1000);
         writer
-            .playout_delay(MediaTime::from_90khz(0), most)
-            .write(pt, std::time::Instant::now(), MediaTime::from_90khz(time), frame.bytes)
+            .playout_delay(delay(least), delay(PLAYOUT_DELAY_MAX))
+            .write(pt, session.wallclock(time.into()), time, frame.bytes)
             .map_err(rtc_error)
     }
 
@@ -271,6 +300,18 @@ impl WhepSession {
     /// The time since the session began.
     fn time(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    fn session_time(&self) -> SessionTime {
+        SessionTime { began: self.began.into_std(), now: std::time::Instant::now() }
+    }
+}
+
+/// The next fragment of sound. Pending for a viewer without sound. Cancel-safe.
+async fn next_audio(audio: &mut Option<AudioSender>) -> Arc<Fragment> {
+    match audio {
+        Some(audio) => audio.next().await,
+        None => std::future::pending().await,
     }
 }
 

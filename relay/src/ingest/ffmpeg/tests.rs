@@ -1,8 +1,10 @@
 use sightline_media::nut::{SourceAudio, SourceCodec};
 use sightline_protocol::message::Size;
 
+use super::audio::AudioOutput;
 use super::*;
 use crate::config::{Audio, Label, Reader, SourceUrl};
+use crate::hub::rendition::AudioForm;
 
 fn source(url: &str) -> Source {
     Source {
@@ -66,13 +68,20 @@ fn commands() -> String {
         ("encoded H.264", read(&encoded(Encode::H264), silence, &soft, AUDIO)),
         ("encoded H.265 without audio", read(&encoded(Encode::H265), silence, &soft, SourceOptions::default())),
     ];
-    for (name, codec, channels, encode) in [
-        ("audio, AAC", SourceCodec::Aac, 1, false),
-        ("audio, Opus", SourceCodec::Opus, 2, false),
-        ("audio, G.711", SourceCodec::Other("G.711 A-law".into()), 1, false),
-        ("audio, AAC with six channels, encoded", SourceCodec::Aac, 6, true),
+    let as_is = AudioOutput { form: AudioForm::AsIs, encode: false };
+    let opus = AudioOutput { form: AudioForm::Opus, encode: false };
+    for (name, codec, channels, output) in [
+        ("audio, AAC", SourceCodec::Aac, 1, as_is),
+        ("audio, Opus", SourceCodec::Opus, 2, as_is),
+        ("audio, G.711", SourceCodec::Other("G.711 A-law".into()), 1, as_is),
+        ("audio, AAC with six channels, encoded", SourceCodec::Aac, 6, AudioOutput { encode: true, ..as_is }),
+        ("audio for WebRTC, Opus", SourceCodec::Opus, 2, opus),
+        ("audio for WebRTC, Opus, encoded", SourceCodec::Opus, 2, AudioOutput { encode: true, ..opus }),
+        ("audio for WebRTC, Opus with six channels", SourceCodec::Opus, 6, opus),
+        ("audio for WebRTC, AAC", SourceCodec::Aac, 1, opus),
+        ("audio for WebRTC, G.711", SourceCodec::Other("G.711 A-law".into()), 1, opus),
     ] {
-        all.push((name, audio::convert(&SourceAudio { codec, sample_rate: 8000, channels }, encode)));
+        all.push((name, audio::convert(&SourceAudio { codec, sample_rate: 8000, channels }, output)));
     }
     for (name, encoder) in [
         ("transcode, libx264", Encoder::Libx264),

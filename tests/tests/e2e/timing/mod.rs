@@ -3,3 +3,4 @@
 mod faults;
 mod first_frame;
 mod sound;
+mod webrtc_sound;

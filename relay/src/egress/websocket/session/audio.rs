@@ -16,7 +16,7 @@ use sightline_media::fmp4::init::InitSegment;
 use sightline_protocol::message::{GapReason, NewTrack, ServerMessage, TrackKind};
 
 use crate::hub::Stream;
-use crate::hub::rendition::{Protocol, Purpose, Subscription};
+use crate::hub::rendition::{AudioForm, Protocol, Purpose, Subscription};
 use crate::hub::ring::Step;
 
 /// A viewer with a longer lag in audio skips to the newest audio.
@@ -70,7 +70,7 @@ struct Source {
 
 impl Source {
     fn new(stream: Stream) -> Self {
-        let subscription = stream.audio().subscribe(Purpose::View(Protocol::Mse));
+        let subscription = stream.audio(AudioForm::AsIs).subscribe(Purpose::View(Protocol::Mse));
         Self { stream, subscription, timeline: Timeline::Main, shift: 0 }
     }
 
@@ -195,7 +195,7 @@ mod tests {
     /// A stream on which audio of 20 ms is published up to `seconds`.
     fn stream_with_audio(seconds: u32) -> Stream {
         let stream = stream_with_sub();
-        stream.audio().start_epoch(InitSegment {
+        stream.audio(AudioForm::AsIs).start_epoch(InitSegment {
             bytes: Bytes::from_static(b"init"),
             codec: TrackCodec::Audio(AudioCodec::Opus),
             timescale: TIMESCALE,
@@ -205,7 +205,7 @@ mod tests {
         });
         for n in 0..50 * seconds {
             let unit = AccessUnit { bytes: b"audio", decode_time: u64::from(n) * 960, duration: 960, keyframe: true };
-            stream.audio().publish(fragment(n + 1, unit, NtpTime::from_unix(0.0)).unwrap(), 0.0);
+            stream.audio(AudioForm::AsIs).publish(fragment(n + 1, unit, NtpTime::from_unix(0.0)).unwrap(), 0.0);
         }
         stream
     }

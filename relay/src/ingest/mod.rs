@@ -170,6 +170,7 @@ pub fn start(
         let rendition = rendition.clone();
         tasks.spawn(keep_supervised(rendition, input, amend, settings.clone(), shutdown.clone()));
     }
+    stream.audio_buffer().set_encoded(source.audio == Audio::Aac);
     if source.audio != Audio::Off {
         let input = Input::Audio(copy.clone(), stream.audio_buffer().clone(), source.audio == Audio::Aac);
         tasks.spawn(keep_supervised(stream.audio().clone(), input, amend, settings.clone(), shutdown.clone()));

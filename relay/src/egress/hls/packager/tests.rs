@@ -54,6 +54,22 @@ async fn leading_window_closes_with_the_last_follower() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn window_of_audio_keeps_the_leading_window_and_uses_its_numbers() {
+    let leader = packager();
+    let rendition = Rendition::audio("cam".parse().unwrap(), RingLimits::default(), Changes::default());
+    let audio = Packager::new(rendition, Some(leader.clone()), 1 << 20, CancellationToken::new());
+    let used = |packager: &Packager| packager.read(|state| state.window.as_ref().map(Window::numbers)).unwrap().msn;
+    drop(audio.lease());
+    sleep(GRACE_AT_START / 2).await;
+    assert_eq!((viewers(&leader), viewers(&audio)), (1, 1));
+    assert_eq!((used(&leader) > FIRST, used(&audio)), (true, 0), "the clock's numbers, and none so far");
+    sleep(GRACE_AT_START * 3).await;
+    assert_eq!((viewers(&leader), viewers(&audio)), (0, 0));
+    drop(audio.lease());
+    assert_eq!(used(&audio), 0, "a window without audio has used none");
+}
+
+#[tokio::test(start_paused = true)]
 async fn reopened_window_has_higher_numbers() {
     let packager = packager();
     let first = |packager: &Packager| packager.read(|state| state.window.as_ref().map(Window::numbers)).unwrap();

@@ -49,7 +49,7 @@ async fn ask_for(viewer: &mut Viewer, tracks: &[TrackKind]) {
 }
 
 /// The lateness of the sound behind the video in seconds, by the beep and the square at the camera's whole seconds.
-async fn lateness(video: &Epoch, audio: &Epoch) -> f64 {
+pub(super) async fn lateness(video: &Epoch, audio: &Epoch) -> f64 {
     assert_eq!(video.track.timeline, audio.track.timeline);
     // The camera's clock at the beginning of the timeline.
     let origin = median(video.clock().await.iter().map(|(place, made, _)| made - place).collect());

@@ -22,6 +22,7 @@ mod events;
 mod flow;
 mod harness;
 mod hls;
+mod hls_audio;
 mod http;
 mod http2;
 mod impaired_link;

@@ -106,13 +106,27 @@ impl AudioFeed {
             return false;
         }
         let filled = self.fill(window, leader, time);
-        let Some(news) = window.follow((init, fragment), &at, leader) else { return filled };
+        let usual = if window.durations().is_none() { self.usual_duration(fragment) } else { fragment.head.duration };
+        let Some(news) = window.follow((init, fragment, usual), &at, leader) else {
+            return filled;
+        };
         if self.playing.as_ref().is_none_or(|(playing, _)| playing.bytes != init.bytes) {
             self.playing = Some((init.clone(), Silence::of(init)));
         }
         self.end = Some(MediaTime::of(init, fragment.head.decode_time + fragment.head.duration));
         self.heard = now;
         filled || news
+    }
+
+    /// The median duration of this fragment and those that wait, in ticks.
+    fn usual_duration(&self, fragment: &Fragment) -> u64 {
+        let waiting = self.held.iter().filter_map(|item| match item {
+            Item::Fragment(fragment) => Some(fragment.head.duration),
+            Item::Init(_) => None,
+        });
+        let mut durations: Vec<u64> = waiting.chain([fragment.head.duration]).collect();
+        durations.sort_unstable();
+        durations[durations.len() / 2]
     }
 
     /// Continues without audio up to `until`.
@@ -133,7 +147,8 @@ impl AudioFeed {
         let mut ticks = (start.seconds * f64::from(init.timescale)).round() as u64;
         while MediaTime::of(&init, ticks + silence.duration()).seconds <= until.seconds {
             let placed = silence.fragment(ticks).zip(leader.led_at(MediaTime::of(&init, ticks)));
-            let placed = placed.and_then(|(fragment, at)| window.follow((&init, &fragment), &at, leader));
+            let placed =
+                placed.and_then(|(fragment, at)| window.follow((&init, &fragment, silence.duration()), &at, leader));
             ticks += silence.duration();
             // A segment that was listed as a gap stays one.
             news |= placed.unwrap_or_default();

@@ -2,4 +2,5 @@
 
 mod faults;
 mod first_frame;
+mod hls_sound;
 mod sound;

@@ -16,18 +16,19 @@ use crate::egress::hls::segment::{Map, Segment};
 use crate::egress::hls::target_duration::TargetDurations;
 
 impl Window {
-    /// Appends a fragment of audio in the segment `at` of `leader`. Returns whether new media is available; `None` if the fragment
-    /// does not belong to any segment that is still open.
+    /// Appends a fragment of audio in the segment `at` of `leader`. A fragment usually has `usual` ticks. Returns whether new media
+    /// is available; `None` if the fragment does not belong to any segment that is still open.
     pub(in crate::egress::hls) fn follow(
         &mut self,
-        (init, fragment): (&Arc<InitSegment>, &Fragment),
+        (init, fragment, usual): (&Arc<InitSegment>, &Fragment, u64),
         at: &LedSegment,
         leader: &Self,
     ) -> Option<bool> {
         let (msn, time) = (at.position.msn, MediaTime::of(init, fragment.head.decode_time));
         let start = at.start + at.time.map_or(0.0, |start| time.seconds - start.seconds);
         let duration = init.time(fragment.head.duration).as_secs_f64();
-        if self.durations.is_none() && !self.begin_following(init, duration, at, start) {
+        let usual = init.time(usual).as_secs_f64();
+        if self.durations.is_none() && !self.begin_following(init, usual, at, start) {
             return None;
         }
         let mut news = false;

@@ -17,10 +17,10 @@ sed -e "s/CLIENT_JS/$(one 'sightline-client-*.js')/" -e "s/CLIENT_WASM/$(one 'si
 
 sed -i "s|<head>|&\n    <meta name=\"sightline-build\" content=\"$TRUNK_PROFILE\" />|" "$TRUNK_STAGING_DIR/index.html"
 
-# The page loads hls.js by name when a viewer needs it. Its light build omits subtitles and encryption, which cameras lack.
+# The page loads hls.js by name when a viewer needs it. Its light build plays no audio renditions.
 hls=client/node_modules/hls.js
 [ -d "$hls" ] || { echo "embed.sh: npm's packages are missing; run: ./scripts/install.sh demo" >&2; exit 1; }
 {
     printf '/*! hls.js %s, Apache-2.0 */\n' "$(sed -n 's/^  "version": "\(.*\)",*$/\1/p' $hls/package.json)"
-    grep -v '^//# sourceMappingURL=' $hls/dist/hls.light.min.js
+    grep -v '^//# sourceMappingURL=' $hls/dist/hls.min.js
 } >"$TRUNK_STAGING_DIR/hls.js"

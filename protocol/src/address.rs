@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `/ws/mse/{stream}` | the stream's WebSocket |
 //! | `/hls/{stream}/index.m3u8` | its multivariant playlist |
-//! | `/hls/{stream}/{variant}/{file}` | a variant's media playlist, init segments, segments and parts |
+//! | `/hls/{stream}/{variant}/{file}` | a variant's media playlist, init segments, segments and parts; `audio` is one, too |
 //! | `/api/streams/{stream}/snapshot.jpg` | one frame as JPEG |
 //! | `/whep/{stream}`, with any method but `PATCH` and `DELETE` | its WHEP endpoint |
 //! | `/whep/{stream}/{session}`, with `PATCH` and `DELETE` | a WHEP session |

@@ -25,6 +25,16 @@ impl Recordings {
         Self { folder: tempfile::tempdir().expect("a temporary directory") }
     }
 
+    /// H.264 of 320x180 for `seconds`, with a key frame per second, and AAC that ends after `sound` seconds.
+    pub fn sound_that_ends(&self, seconds: u32, sound: u32) -> PathBuf {
+        let recording = self.path("sound.ts");
+        let (picture, tone) = (format!("testsrc2=d={seconds}:r=25:s=320x180"), format!("sine=d={sound}:r=48000"));
+        let input = ["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &tone];
+        let output = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "25", "-c:a", "aac"];
+        ffmpeg(&[&input[..], &output].concat(), &recording);
+        recording
+    }
+
     /// H.264 without B-frames and without a VUI in its SPS, in `avcC` and before each key frame, as from some cameras. Its
     /// frames carry a picture order count (`pic_order_cnt_type` 0), as those of most cameras do. A decoder therefore cannot
     /// know that no frame is reordered.
@@ -66,7 +76,8 @@ impl Recordings {
         recording
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// The path of this file in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }

@@ -101,6 +101,24 @@ thread_local! {
     static SCRIPT: RefCell<Option<Script>> = const { RefCell::new(None) };
 }
 
+/// The controllers of hls.js for what cameras do not have.
+const UNUSED: [&str; 7] = [
+    "subtitleStreamController",
+    "subtitleTrackController",
+    "timelineController",
+    "emeController",
+    "cmcdController",
+    "iframeController",
+    "interstitialsController",
+];
+/// The controllers of a group of audio renditions.
+const AUDIO: [&str; 2] = ["audioStreamController", "audioTrackController"];
+
+/// Whether a multivariant playlist has a group of audio renditions.
+pub fn has_audio(playlist: &str) -> bool {
+    playlist.contains("#EXT-X-MEDIA:TYPE=AUDIO")
+}
+
 /// Loads the script from this address, unless it is already loaded.
 ///
 /// # Errors
@@ -152,14 +170,15 @@ pub struct HlsPlayer {
 }
 
 impl HlsPlayer {
-    /// Plays the multivariant playlist at `url`.
+    /// Plays the multivariant playlist at `url`, with its audio if `audible`. hls.js adds no audio to a video that plays, and
+    /// has no setting to leave the audio out: without its controllers it requests none.
     ///
     /// # Errors
     /// If the script throws.
     pub fn new(
         script: &Script,
         video: &HtmlVideoElement,
-        url: &str,
+        (url, audible): (&str, bool),
         on_event: impl Fn(HlsEvent) + Clone + 'static,
     ) -> Result<Self, DomError> {
         let settings = Object::new();
@@ -172,8 +191,13 @@ impl HlsPlayer {
             ("abrEwmaDefaultEstimateMax", JsValue::from_f64(50e6)),
             ("backBufferLength", JsValue::from_f64(4.0)),
             ("maxLiveSyncPlaybackRate", JsValue::from_f64(1.1)),
+            // `MediaSource.isTypeSupported` decides, as for the other protocols.
+            ("useMediaCapabilities", JsValue::FALSE),
         ] {
             Reflect::set(&settings, &JsValue::from_str(name), &value)?;
+        }
+        for name in UNUSED.iter().chain(AUDIO.iter().filter(|_| !audible)) {
+            Reflect::set(&settings, &JsValue::from_str(name), &JsValue::UNDEFINED)?;
         }
         let hls: Hls = Reflect::construct(&script.0, &Array::of1(&settings.into()))?.unchecked_into();
         let mut callbacks = Vec::new();

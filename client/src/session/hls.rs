@@ -6,7 +6,7 @@ use sightline_protocol::address::Address;
 use sightline_protocol::message::{Size, VariantReason};
 use sightline_protocol::stream::{Quality, StreamName, Variant};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::HtmlVideoElement;
+use web_sys::{HtmlMediaElement, HtmlVideoElement};
 
 use super::Report;
 use super::attempts::Attempts;
@@ -15,7 +15,7 @@ use super::input::Input;
 use super::stats::{AgeReporter, EngineStats};
 use crate::browser::error::DomError;
 use crate::browser::frame_canvas::FrameCanvas;
-use crate::browser::hls::{self, HlsLevel, HlsPlayer};
+use crate::browser::hls::{self, HlsLevel, HlsPlayer, Script};
 use crate::browser::listener::Listener;
 use crate::browser::mailbox::Sender;
 use crate::browser::media_source::Kind;
@@ -40,6 +40,9 @@ const HITCH_MS: f64 = 10_000.0;
 /// A stall that lasts this long after its detection is a connection failure. On a silent network hls.js waits for its requests
 /// to end, while TCP retransmits at growing intervals.
 const STANDSTILL_MS: f64 = 4_000.0;
+/// A player with audio that has no media after this long starts over. It needs the first segments of both playlists, and hls.js
+/// sometimes waits for one of them without end.
+const STARTED_MS: f64 = 8_000.0;
 
 /// See the module.
 pub(super) struct HlsEngine {
@@ -50,6 +53,11 @@ pub(super) struct HlsEngine {
     report: Report,
     attempts: Attempts,
     player: Option<HlsPlayer>,
+    /// When the player was started.
+    started: Moment,
+    /// hls.js, once it is loaded.
+    script: Option<Script>,
+    audio: Audio,
     /// The browser plays the playlist natively.
     native: bool,
     recovered: Option<Moment>,
@@ -60,6 +68,14 @@ pub(super) struct HlsEngine {
     time: RelayTime,
     age: AgeReporter,
     _errors: Listener,
+}
+
+#[derive(Default)]
+struct Audio {
+    /// The stream has audio.
+    offered: bool,
+    /// The user has turned audio on.
+    wanted: bool,
 }
 
 #[derive(Default)]
@@ -110,6 +126,9 @@ impl HlsEngine {
             attempts: Attempts::new(report.clone(), sender, now),
             report,
             player: None,
+            started: now,
+            script: None,
+            audio: Audio::default(),
             native: false,
             recovered: None,
             lived: false,
@@ -138,6 +157,7 @@ impl HlsEngine {
             }
             Input::Hls(generation, event) if self.attempts.is_present(generation) => self.event(event, now),
             Input::VideoError if self.native && self.playback.video.error().is_some() => self.lost(now),
+            Input::Listen(audio) => self.listen(audio, now),
             Input::Online | Input::Retry | Input::PageShown(_) if self.attempts.is_waiting() => self.connect(now),
             Input::Tick => self.tick(now),
             _ => {}
@@ -184,22 +204,18 @@ impl HlsEngine {
     fn event(&mut self, event: hls::HlsEvent, now: Moment) {
         match event {
             hls::HlsEvent::Answered(None) => self.lost(now),
-            hls::HlsEvent::Answered(Some((200, _))) => self.load(now),
+            hls::HlsEvent::Answered(Some((200, playlist))) => {
+                self.audio.offered = hls::has_audio(&playlist);
+                (self.report)(TileEvent::HasAudio(self.audio.offered));
+                self.load(now);
+            }
             hls::HlsEvent::Answered(Some((status, message))) => {
                 self.close();
                 self.attempts.refused(status, &message);
             }
             hls::HlsEvent::Loaded(Ok(script)) => {
-                match HlsPlayer::new(
-                    &script,
-                    &self.playback.video,
-                    self.playlist(),
-                    self.attempts.event_sender(Input::Hls),
-                ) {
-                    Ok(player) => self.player = Some(player),
-                    Err(error) => self.fail(Failure::Refused, format!("The HLS player does not start: {error}.")),
-                }
-                self.playback.play(now);
+                self.script = Some(script);
+                self.start_player(now);
             }
             hls::HlsEvent::Loaded(Err(message)) => self.fail(Failure::Refused, message),
             hls::HlsEvent::Level(level) => {
@@ -224,6 +240,38 @@ impl HlsEngine {
         spawn_local(async move { send(hls::HlsEvent::Loaded(hls::load(&url).await)) });
     }
 
+    /// Plays the playlist with hls.js.
+    fn start_player(&mut self, now: Moment) {
+        let Some(script) = &self.script else { return };
+        self.started = now;
+        let audible = self.audio.offered && self.audio.wanted;
+        let send = self.attempts.event_sender(Input::Hls);
+        match HlsPlayer::new(script, &self.playback.video, (self.playlist(), audible), send) {
+            Ok(player) => self.player = Some(player),
+            Err(error) => self.fail(Failure::Refused, format!("The HLS player does not start: {error}.")),
+        }
+        self.playback.play(now);
+    }
+
+    /// Turns audio on or off. hls.js requests audio from the start or not at all, so it starts over, behind the last frame.
+    fn listen(&mut self, wanted: bool, now: Moment) {
+        // Within the user's gesture, before anything that takes time.
+        self.playback.video.set_muted(!wanted);
+        let changed = std::mem::replace(&mut self.audio.wanted, wanted) != wanted;
+        if changed && self.audio.offered && self.player.is_some() {
+            if self.playback.is_visible() {
+                self.playback.start_over(now);
+                self.stall = Stall::default();
+                self.player = None;
+                self.start_player(now);
+            } else {
+                // Connects when it is visible again.
+                self.close();
+            }
+        }
+        (self.report)(TileEvent::Listening(wanted));
+    }
+
     fn recover(&mut self, details: &str, now: Moment) {
         let soon = self.recovered.is_some_and(|at| now.ms_since(at) < RECOVERED_MS);
         match &self.player {
@@ -243,6 +291,13 @@ impl HlsEngine {
         self.attempts.lost(lived_ms);
     }
 
+    /// Whether a player with audio has got no media for too long.
+    fn waits_in_vain(&self, now: Moment) -> bool {
+        let empty = self.playback.video.ready_state() < HtmlMediaElement::HAVE_CURRENT_DATA;
+        let audible = self.player.is_some() && self.audio.offered && self.audio.wanted;
+        audible && empty && self.playback.is_visible() && now.ms_since(self.started) > STARTED_MS
+    }
+
     fn fail(&mut self, failure: Failure, message: String) {
         self.close();
         self.attempts.fail(failure, message);
@@ -258,6 +313,9 @@ impl HlsEngine {
             return;
         }
         self.lived |= self.playback.has_presented();
+        if self.waits_in_vain(now) {
+            return self.lost(now);
+        }
         if self.playback.is_stale() {
             let since = *self.stall.since.get_or_insert(now);
             let hitched = self.stall.hitch.is_some_and(|hitch| now.ms_since(hitch) < HITCH_MS);

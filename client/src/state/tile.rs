@@ -105,6 +105,8 @@ pub enum TileEvent {
     RetryPlanned(f64),
     /// Whether the tile is visible; while it is not, the relay sends nothing.
     VisibilityChanged(bool),
+    /// Whether the stream has audio, over a protocol whose epochs do not tell.
+    HasAudio(bool),
     /// Whether audio is on.
     Listening(bool),
     /// Whether the browser requires a user gesture before it plays.
@@ -244,12 +246,13 @@ impl Tile {
                 let audio = ready.audio;
                 self.begin_epoch(video_info(ready), audio);
             }
-            TileEvent::VideoInfo(video_info) => self.begin_epoch(Some(video_info), false),
+            TileEvent::VideoInfo(video_info) => self.begin_epoch(Some(video_info), self.audio),
             TileEvent::Reason(why) => {
                 if let Some(video_info) = &mut self.video_info {
                     video_info.why = Some(why);
                 }
             }
+            TileEvent::HasAudio(audio) => self.audio = audio,
             TileEvent::Source(state) => self.source = state,
             TileEvent::Presented { first_frame_ms } => {
                 (self.presented, self.playback_failure) = (true, None);

@@ -4,7 +4,7 @@
 //! that all viewers share. [`capture`] estimates capture times, and [`media_times`] moves a fragment to the timeline of one
 //! viewer. [`decoder_config::DecoderConfig`] finds the NAL units of an init segment; a fragment knows its access units from the
 //! start. Both can be copied with amended parameter sets. [`writer`] writes init segments and fragments for access units without
-//! a container.
+//! a container, and [`silence`] fragments of audio without sound.
 
 pub mod boxes;
 pub mod capture;
@@ -14,6 +14,7 @@ pub mod init;
 pub mod media_times;
 mod sample_entry;
 mod samples;
+pub mod silence;
 pub mod websocket_frame;
 pub mod writer;
 

@@ -1,5 +1,5 @@
-//! Writes fragmented MP4 of one video track (ISO/IEC 14496-12, section 8.8) for sources without a container: `ftyp moov` from a
-//! sample entry, and `prft moof mdat` of each access unit.
+//! Writes fragmented MP4 of one track (ISO/IEC 14496-12, section 8.8) for sources without a container: `ftyp moov` of video from a
+//! sample entry, `prft moof mdat` of each of its access units, and `moof mdat` of an access unit of audio.
 
 use bytes::Bytes;
 use mp4_atom::{
@@ -7,7 +7,7 @@ use mp4_atom::{
     Stsd, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Vmhd,
 };
 use sightline_protocol::fragment::{FragmentHead, NtpTime};
-use sightline_protocol::message::Size;
+use sightline_protocol::message::{Size, TrackKind};
 
 use super::sample_entry::STSD;
 use super::websocket_frame::WebSocketFrame;
@@ -16,8 +16,8 @@ use super::{Fragment, boxes};
 /// Ticks per second: RTP's video clock (RFC 6184, section 8.2.1).
 pub const TIMESCALE: u32 = 90_000;
 
-/// The only track.
-const TRACK: u32 = 1;
+/// The video track.
+const TRACK: u32 = TrackKind::Video.track_id();
 /// `sample_depends_on`: no other sample, or others (ISO/IEC 14496-12, section 8.8.3.1).
 const SYNC_SAMPLE: u32 = 0x0200_0000;
 const NON_SYNC_SAMPLE: u32 = 0x0101_0000;
@@ -89,7 +89,7 @@ pub fn init(sample_entry: &[u8], size: Size) -> Result<Bytes, WriteError> {
 /// An access unit with its times, in ticks.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessUnit<'a> {
-    /// Length-prefixed NAL units.
+    /// Length-prefixed NAL units, or a frame of audio.
     pub bytes: &'a [u8],
     /// Decode time and presentation time.
     pub decode_time: u64,
@@ -104,28 +104,46 @@ pub struct AccessUnit<'a> {
 /// # Errors
 /// A size does not fit its field.
 pub fn fragment(sequence_number: u32, unit: AccessUnit<'_>, capture: NtpTime) -> Result<Fragment, WriteError> {
+    let prft = Prft { reference_track_id: TRACK, media_time: unit.decode_time, ..Prft::default() };
+    let mut boxes = Vec::new();
+    Prft { ntp_timestamp: capture.0, ..prft }.encode(&mut boxes)?;
+    with_moof(boxes, TRACK, sequence_number, unit, Some(capture))
+}
+
+/// The fragment of one access unit of audio.
+///
+/// # Errors
+/// A size does not fit its field.
+pub fn audio_fragment(sequence_number: u32, unit: AccessUnit<'_>) -> Result<Fragment, WriteError> {
+    with_moof(Vec::new(), TrackKind::Audio.track_id(), sequence_number, unit, None)
+}
+
+/// The fragment of `boxes`, then `moof mdat` of this access unit.
+fn with_moof(
+    mut boxes: Vec<u8>,
+    track_id: u32,
+    sequence_number: u32,
+    unit: AccessUnit<'_>,
+    capture: Option<NtpTime>,
+) -> Result<Fragment, WriteError> {
     let too_large = || WriteError("an access unit of 4 GiB".to_owned());
     let size = u32::try_from(unit.bytes.len()).map_err(|_| too_large())?;
     let mdat_size = u32::try_from(unit.bytes.len() + BOX_HEADER).map_err(|_| too_large())?;
-    let mut moof = moof(sequence_number, unit, size);
+    let mut moof = moof(track_id, sequence_number, unit, size);
     // The data offset depends on the length of `moof`, which the offset does not change.
     let mut measured = Vec::new();
     moof.encode(&mut measured)?;
     moof.traf[0].trun[0].data_offset = Some((measured.len() + BOX_HEADER) as i32);
-
-    let mut boxes = Vec::with_capacity(2 * measured.len());
-    let prft = Prft { reference_track_id: TRACK, media_time: unit.decode_time, ..Prft::default() };
-    Prft { ntp_timestamp: capture.0, ..prft }.encode(&mut boxes)?;
     moof.encode(&mut boxes)?;
     let start = boxes.len() + BOX_HEADER;
     let head = FragmentHead {
-        track_id: TRACK,
+        track_id,
         decode_time: unit.decode_time,
         duration: unit.duration.into(),
         samples: 1,
         keyframe: unit.keyframe,
         composition_offset: 0,
-        capture: Some(capture),
+        capture,
     };
     Ok(Fragment {
         bytes: WebSocketFrame::of(&[&boxes, &mdat_size.to_be_bytes(), b"mdat", unit.bytes]),
@@ -134,7 +152,7 @@ pub fn fragment(sequence_number: u32, unit: AccessUnit<'_>, capture: NtpTime) ->
     })
 }
 
-fn moof(sequence_number: u32, unit: AccessUnit<'_>, size: u32) -> Moof {
+fn moof(track_id: u32, sequence_number: u32, unit: AccessUnit<'_>, size: u32) -> Moof {
     let sample = TrunEntry {
         duration: Some(unit.duration),
         size: Some(size),
@@ -142,7 +160,7 @@ fn moof(sequence_number: u32, unit: AccessUnit<'_>, size: u32) -> Moof {
         cts: None,
     };
     let traf = Traf {
-        tfhd: Tfhd { track_id: TRACK, default_base_is_moof: true, ..Tfhd::default() },
+        tfhd: Tfhd { track_id, default_base_is_moof: true, ..Tfhd::default() },
         tfdt: Some(Tfdt { base_media_decode_time: unit.decode_time }),
         trun: vec![Trun { data_offset: Some(0), samples: TrunSamples::Explicit(vec![sample]) }],
         ..Traf::default()

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sightline_media::fmp4::init::{InitError, InitSegment, Reordering};
 use sightline_media::nut::{SourceAudio, SourceCodec};
 use sightline_protocol::message::{StreamState, TrackKind};
-use sightline_protocol::stream::{StreamName, Variant};
+use sightline_protocol::stream::StreamName;
 
 /// A rendition of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -30,6 +30,8 @@ struct BufferState {
     described: bool,
     /// Whether FFmpeg could not copy the audio.
     refused: bool,
+    /// Whether viewers get AAC, whatever the format is.
+    encoded: bool,
     run: Option<Arc<AudioRun>>,
     recent: VecDeque<Bytes>,
     bytes: usize,
@@ -85,6 +87,16 @@ impl AudioBuffer {
         self.lock().refused
     }
 
+    /// Sets whether viewers get AAC, whatever the format is.
+    pub fn set_encoded(&self, encoded: bool) {
+        self.lock().encoded = encoded;
+    }
+
+    /// Whether viewers get AAC, whatever the format is.
+    pub fn is_encoded(&self) -> bool {
+        self.lock().encoded
+    }
+
     /// Starts a run on `timeline` with these NUT headers.
     pub fn begin(&self, timeline: u32, head: Bytes) {
         let mut state = self.lock();
@@ -116,6 +128,20 @@ impl AudioBuffer {
         state.run = None;
         drop(state);
         self.changed.send_replace(());
+    }
+
+    /// Waits until a run has media. Cancel-safe.
+    pub async fn heard(&self) {
+        let mut changed = self.changed.subscribe();
+        while !self.is_heard() {
+            // Cannot fail: the sender lives in the audio buffer.
+            let _ = changed.changed().await;
+        }
+    }
+
+    fn is_heard(&self) -> bool {
+        let state = self.lock();
+        state.run.is_some() && state.bytes > 0
     }
 
     /// Waits for a run and returns a listener to it.

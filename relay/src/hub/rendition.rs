@@ -11,7 +11,7 @@ use std::time::Duration;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::{InitSegment, Reordering};
 use sightline_protocol::catalogue::VariantInfo;
-use sightline_protocol::message::{GapReason, OfflineReason, StreamState};
+use sightline_protocol::message::{GapReason, OfflineReason, StreamState, TrackKind};
 use sightline_protocol::stream::{StreamName, Variant};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -215,6 +215,11 @@ impl Rendition {
     /// The name of the stream.
     pub fn stream(&self) -> &StreamName {
         &self.stream
+    }
+
+    /// Whether the rendition is video or audio.
+    pub fn kind(&self) -> TrackKind {
+        if self.audio_form.is_some() { TrackKind::Audio } else { TrackKind::Video }
     }
 
     /// The rendition's counters.

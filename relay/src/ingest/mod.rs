@@ -173,6 +173,7 @@ pub fn start(
         let rendition = rendition.clone();
         tasks.spawn(keep_supervised(rendition, input, amend, settings.clone(), shutdown.clone()));
     }
+    stream.audio_buffer().set_encoded(source.audio == Audio::Aac);
     for form in AudioForm::ALL.into_iter().filter(|_| with_audio) {
         let output = AudioOutput { form, encode: source.audio == Audio::Aac };
         let input = Input::Audio(copy.clone(), stream.audio_buffer().clone(), output);

@@ -183,7 +183,15 @@ fn sound_plays_at_the_edge_on_the_timeline_of_its_video() {
         let (origin, edge) = origin_and_edge(&camera, &nats).await;
         let mut viewer = Viewer::v1(&edge, "cam").await;
         let (codecs, tracks) = (PLAYS_H264.map(str::to_owned).to_vec(), vec![TrackKind::Video, TrackKind::Audio]);
-        viewer.send(&ClientMessage::Play(Play { codecs, variant: VariantChoice::Auto, tracks, size: None, quality: None })).await;
+        viewer
+            .send(&ClientMessage::Play(Play {
+                codecs,
+                variant: VariantChoice::Auto,
+                tracks,
+                size: None,
+                quality: None,
+            }))
+            .await;
         let mut heard = Tracks::default();
         heard.until_audio(&mut viewer, START).await;
         heard.record(&mut viewer, Duration::from_secs(4)).await;

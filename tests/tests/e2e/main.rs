@@ -25,6 +25,7 @@ mod flow;
 mod go2rtc;
 mod harness;
 mod hls;
+mod hls_audio;
 mod http;
 mod http2;
 mod impaired_link;

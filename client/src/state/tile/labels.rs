@@ -168,6 +168,7 @@ impl Tile {
             }
             TileEvent::Note(level, text) => (*level, sentence(text)),
             TileEvent::FrameRate(_)
+            | TileEvent::HasAudio(_)
             | TileEvent::Age(_)
             | TileEvent::Sample(_)
             | TileEvent::Listening(_)

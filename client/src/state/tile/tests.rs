@@ -80,6 +80,28 @@ fn stale_video_is_not_live() {
 }
 
 #[test]
+fn audio_by_hls_lasts_until_the_protocol_ends() {
+    let level = || {
+        TileEvent::VideoInfo(VideoInfo {
+            variant: Variant::Copy,
+            why: None,
+            codec: "avc1.64001F".to_owned(),
+            size: None,
+            frame_rate: None,
+        })
+    };
+    let mut events = vec![TileEvent::ProtocolSelected(Protocol::Hls, "because".into()), TileEvent::HasAudio(true)];
+    events.extend([level(), TileEvent::Listening(true), level()]);
+    let heard = tile(events.clone());
+    assert!(heard.audio && heard.listening, "a change of variant keeps it");
+    events.push(TileEvent::HasAudio(false));
+    assert!(!tile(events.clone()).audio, "a camera that has returned without a microphone");
+    events.push(TileEvent::ProtocolSelected(Protocol::WebRtc, "you chose it".into()));
+    let left = tile(events);
+    assert!(!left.audio && !left.listening);
+}
+
+#[test]
 fn stale_state_ends_with_its_protocol() {
     let mut events = live();
     events.insert(0, TileEvent::ProtocolSelected(Protocol::Mse, "because".into()));

@@ -28,6 +28,7 @@ mod tests {
             include_str!("golden/restart.m3u8"),
             include_str!("golden/delta.m3u8"),
             include_str!("golden/multivariant-b-frames.m3u8"),
+            include_str!("golden/multivariant-audio.m3u8"),
         ] {
             let carried = append_token(playlist, "a.b.c");
             assert_eq!(carried.replace("?token=a.b.c", ""), playlist);

@@ -1,8 +1,28 @@
-//! The file names in a variant's playlist. Media sequence numbers are never reused, also after a restart of the relay, so
+//! The names of renditions, and the file names in their playlists. Media sequence numbers are never reused, also after a restart of the relay, so
 //! cached media is never wrong.
 
 use std::fmt;
 use std::str::FromStr;
+
+use sightline_protocol::stream::Variant;
+
+/// A rendition, by the name of its folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RenditionName {
+    /// Video, by its variant.
+    Video(Variant),
+    /// The audio of all variants.
+    Audio,
+}
+
+impl fmt::Display for RenditionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Video(variant) => variant.fmt(f),
+            Self::Audio => f.write_str("audio"),
+        }
+    }
+}
 
 /// See the [module](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

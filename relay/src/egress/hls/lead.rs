@@ -6,7 +6,10 @@
 //! transcode has a key frame each second, but not at every key frame of the camera. Its segment then starts at its next key
 //! frame, less than a second late.
 //!
-//! A camera with rare key frames does not lead: players take its transcodes, which start sooner.
+//! A camera with rare key frames does not lead its transcodes: players take these, which start sooner. It leads its audio
+//! (`audio`), which has no other video of the same times.
+
+use sightline_media::fmp4::init::InitSegment;
 
 /// Tolerance between decode times of the same frame in two variants, in seconds: timescales differ and times are rounded.
 const TOLERANCE: f64 = 0.01;
@@ -20,6 +23,16 @@ pub(super) struct MediaTime {
 }
 
 impl MediaTime {
+    /// The time of `ticks` in a track.
+    pub(super) fn of(init: &InitSegment, ticks: u64) -> Self {
+        Self { timeline: init.timeline, seconds: init.time(ticks).as_secs_f64() }
+    }
+
+    /// Whether this time is earlier. Timelines are numbered in their order.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        (self.timeline, self.seconds) < (other.timeline, other.seconds)
+    }
+
     /// Whether this time is on the same timeline and not before `start`.
     pub(super) fn is_from(&self, start: &Self) -> bool {
         self.timeline == start.timeline && self.seconds + TOLERANCE >= start.seconds
@@ -45,6 +58,18 @@ pub(super) struct Position {
     pub(super) msn: u64,
     pub(super) discontinuity: u64,
     pub(super) target_duration: u32,
+}
+
+/// A segment of the leading window as audio follows it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct LedSegment {
+    pub(super) position: Position,
+    /// The capture time of its start, in seconds since the Unix epoch.
+    pub(super) start: f64,
+    /// Its duration so far.
+    pub(super) duration: f64,
+    /// The media time of its start. `None` for a gap.
+    pub(super) time: Option<MediaTime>,
 }
 
 impl Lead {

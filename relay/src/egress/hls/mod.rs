@@ -1,9 +1,10 @@
-//! `GET /hls/{stream}/index.m3u8` and the addresses in it: Low-Latency HLS (RFC 8216bis) from the shared fragments. Video only.
+//! `GET /hls/{stream}/index.m3u8` and the addresses in it: Low-Latency HLS (RFC 8216bis) from the shared fragments of video and
+//! audio.
 //!
 //! | step | module |
 //! | --- | --- |
 //! | requests subscribe to the rendition and wait for new media | [`packager`] |
-//! | fragments become parts and segments | [`window`], [`segment`], [`target_duration`]; [`lead`] aligns variants |
+//! | fragments become parts and segments | [`window`], [`segment`], [`target_duration`]; [`lead`] aligns variants, [`audio`] their audio |
 //! | a request is parsed and decided | [`file_name`], [`reload`] |
 //! | a playlist is written | [`multivariant`], [`playlist`]; [`append_token`] appends a token |
 //! | a response, with its caching and CORS headers | [`response`], [`body`] |
@@ -11,6 +12,7 @@
 //! A viewer costs one waiting request, and waits for a few segments at most.
 
 mod append_token;
+mod audio;
 mod body;
 mod file_name;
 #[cfg(any(test, fuzzing))]
@@ -37,21 +39,23 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
 use sightline_protocol::address::{Address, BadAddress};
+use sightline_protocol::codec::AudioCodec;
 use sightline_protocol::stream::{InvalidQuality, Quality, StreamName, Variant};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::QueryToken;
 use crate::egress::SOURCE_START_TIMEOUT;
 use crate::egress::address::Requested;
-use crate::hub::rendition::Status;
+use crate::hub::rendition::{AudioForm, Status};
 use crate::hub::{Hub, Stream};
+use crate::ingest::ffmpeg::audio::converted;
 use crate::ingest::ffmpeg::low::LowVariant;
 use crate::limits::viewers::ViewerLimiter;
 use crate::net::peer::{PeerInfo, is_encrypted};
-use file_name::FileName;
-use multivariant::{CameraInfo, MeasuredVariant};
-use packager::{Packager, WaitError};
+use file_name::{FileName, RenditionName};
+use multivariant::{AudioGroup, CameraInfo, MeasuredVariant};
+use packager::{Lease, Packager, WaitError};
 use playlist::RenditionReport;
 use reload::{PlaylistReload, ReloadDecision};
 use response::{HlsError, HlsResponse};
@@ -61,6 +65,9 @@ use window::{Lookup, Window};
 const BLOCKING_TARGET_DURATIONS: u32 = 3;
 /// Maximum size of a window, relative to a rendition's ring: a playlist is longer than the ring.
 const RINGS_PER_WINDOW: usize = 2;
+/// Time that a camera which has announced audio gets to send some once its video is live: the direct reader waits up to 5 s for
+/// the camera's sender reports. Some cameras announce a microphone that they do not have.
+const AUDIO_START_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Who sent a request, as far as responses depend on it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,11 +91,11 @@ pub struct HlsContext {
     low_kbps: u32,
 }
 
-/// A stream and the packagers of its variants.
+/// A stream and the packagers of its renditions.
 #[derive(Debug)]
 struct StreamPackagers {
     stream: Stream,
-    packagers: Vec<(Variant, Arc<Packager>)>,
+    packagers: Vec<(RenditionName, Arc<Packager>)>,
 }
 
 impl HlsContext {
@@ -123,14 +130,18 @@ impl HlsContext {
 
 impl StreamPackagers {
     fn new(stream: Stream, limit: usize, shutdown: &CancellationToken) -> Self {
-        let mut packagers = Vec::<(Variant, Arc<Packager>)>::new();
+        let mut packagers = Vec::<(RenditionName, Arc<Packager>)>::new();
         for rendition in stream.renditions() {
             // The first rendition is `copy`.
             let leader = packagers.first().map(|(_, leader)| leader.clone());
             // A sub stream has a timeline and key frames of its own.
             let leader = leader.filter(|_| rendition.variant() != Variant::Low || !stream.has_sub());
-            packagers.push((rendition.variant(), Packager::new(rendition.clone(), leader, limit, shutdown.clone())));
+            let packager = Packager::new(rendition.clone(), leader, limit, shutdown.clone());
+            packagers.push((RenditionName::Video(rendition.variant()), packager));
         }
+        let leader = packagers.first().map(|(_, leader)| leader.clone());
+        let audio = Packager::new(stream.audio(AudioForm::AsIs).clone(), leader, limit, shutdown.clone());
+        packagers.push((RenditionName::Audio, audio));
         Self { stream, packagers }
     }
 
@@ -139,12 +150,11 @@ impl StreamPackagers {
         self.stream.is(stream) && self.stream.has_sub() == stream.has_sub()
     }
 
-    fn packager(&self, variant: &str) -> Result<&Arc<Packager>, HlsError> {
-        let matches = |(known, _): &&(Variant, Arc<Packager>)| known.to_string() == variant;
-        let found = self.packagers.iter().find(matches).map(|(_, packager)| packager);
-        found.ok_or_else(|| HlsError::UnknownVariant {
-            named: variant.chars().take(StreamName::MAX_LEN).collect(),
-            known: self.packagers.iter().map(|(variant, _)| variant.to_string()).collect::<Vec<_>>().join(", "),
+    fn packager(&self, name: &str) -> Result<(RenditionName, &Arc<Packager>), HlsError> {
+        let found = self.packagers.iter().find(|(known, _)| known.to_string() == name);
+        found.map(|(known, packager)| (*known, packager)).ok_or_else(|| HlsError::UnknownVariant {
+            named: name.chars().take(StreamName::MAX_LEN).collect(),
+            known: self.packagers.iter().map(|(known, _)| known.to_string()).collect::<Vec<_>>().join(", "),
         })
     }
 
@@ -195,18 +205,8 @@ async fn serve(
     }
 }
 
-/// The multivariant playlist of a quality, once the camera's format is known. Subscribes to `copy`, the source of all variants,
-/// or to the sub stream if that alone is listed.
-async fn index(
-    packagers: &StreamPackagers,
-    low_kbps: u32,
-    quality: Quality,
-    link: Option<&QueryToken>,
-) -> Result<HlsResponse, HlsError> {
-    // A stream without `low` lists what there is.
-    let only_low = quality == Quality::Low && packagers.stream.has_low();
-    let is_sub = packagers.stream.has_sub();
-    let packager = if only_low && is_sub { packagers.packager(Variant::Low.as_str())? } else { packagers.copy() };
+/// The format of the camera's video, once `packager` knows it, and a lease of that.
+async fn camera(packager: &Arc<Packager>) -> Result<(CameraInfo, Lease), HlsError> {
     let lease = packager.lease();
     let camera = lease.until(Instant::now() + SOURCE_START_TIMEOUT, |state| {
         let init = state.window.as_ref().and_then(Window::init).filter(|_| state.status == Status::Live);
@@ -220,6 +220,38 @@ async fn index(
         camera.map(Ok).or_else(|| offline(&state.status).map(Err))
     });
     let camera = camera.await.map_err(|error| wait_error(error, &packager.read(|state| state.status.clone())))??;
+    Ok((camera, lease))
+}
+
+/// The audio that viewers of a live camera can get. Waits for its first bytes if the camera has announced it.
+async fn audio_group(stream: &Stream) -> Option<AudioGroup> {
+    let source = stream.audio_buffer();
+    source.audio()?;
+    timeout(AUDIO_START_TIMEOUT, source.heard()).await.ok()?;
+    let expected = converted(&source.audio()?, source.is_encoded());
+    let sent = stream.audio(AudioForm::AsIs).info(Instant::now());
+    let codec = match (expected, sent.codec.and_then(|codec| codec.parse().ok())) {
+        (AudioCodec::Aac { .. }, Some(codec @ AudioCodec::Aac { .. })) => codec,
+        _ => expected,
+    };
+    let unplayable = matches!(stream.audio(AudioForm::AsIs).status(), Status::Offline { .. });
+    (!unplayable).then_some(AudioGroup { codec, bit_rate: sent.bit_rate })
+}
+
+/// The multivariant playlist of a quality, once the camera's format is known. Subscribes to `copy`, the source of all variants,
+/// or to the sub stream if that alone is listed. A sub stream has no audio on its timeline.
+async fn index(
+    packagers: &StreamPackagers,
+    low_kbps: u32,
+    quality: Quality,
+    link: Option<&QueryToken>,
+) -> Result<HlsResponse, HlsError> {
+    // A stream without `low` lists what there is.
+    let only_low = quality == Quality::Low && packagers.stream.has_low();
+    let is_sub = packagers.stream.has_sub();
+    let packager = if only_low && is_sub { packagers.packager(Variant::Low.as_str())?.1 } else { packagers.copy() };
+    let (camera, _lease) = camera(packager).await?;
+    let audio = if only_low && is_sub { None } else { audio_group(&packagers.stream).await };
     // Players that switch at the next media sequence number need aligned segments (`lead`), which a sub stream does not have.
     let has_low = packagers.stream.has_low() && !is_sub && quality != Quality::High;
     let low = camera.size.filter(|_| has_low).map(|size| LowVariant::of(size, low_kbps));
@@ -228,24 +260,28 @@ async fn index(
         MeasuredVariant { codec: info.codec, size: info.size, bit_rate: info.bit_rate, frame_rate: info.frame_rate }
     };
     let text = if only_low {
-        multivariant::low_only(&camera, low, known)
+        multivariant::low_only(&camera, low, audio, known)
     } else {
-        multivariant::multivariant(&camera, low, known)
+        multivariant::multivariant(&camera, low, audio, known)
     };
     Ok(HlsResponse::multivariant(with_token(text, link)))
 }
 
-/// A playlist, init segment, segment or part of a variant, by its name.
+/// A playlist, init segment, segment or part of a rendition, by its name.
 async fn serve_file(
     packagers: &StreamPackagers,
-    (variant, name): (&str, &str),
+    (rendition, name): (&str, &str),
     query: &str,
     from: Requester<'_>,
 ) -> Result<HlsResponse, HlsError> {
-    let packager = packagers.packager(variant)?;
+    let (rendition, packager) = packagers.packager(rendition)?;
     match name.parse().map_err(|file_name::UnknownFile| HlsError::UnknownAddress)? {
         FileName::Playlist => {
             let reload = PlaylistReload::parse(query).map_err(HlsError::BadRequest)?;
+            if rendition == RenditionName::Audio && packager.read(|state| state.window.is_none()) {
+                let (_, _lease) = camera(packagers.copy()).await?;
+                audio_group(&packagers.stream).await.ok_or(HlsError::NoAudio)?;
+            }
             media(packagers, packager, reload, from).await
         }
         FileName::Init(id) => {
@@ -278,7 +314,7 @@ async fn media(
         .packagers
         .iter()
         .filter(|(_, other)| !Arc::ptr_eq(other, packager))
-        .filter_map(|(variant, other)| other.read(|state| RenditionReport::of(*variant, state.window.as_ref()?)))
+        .filter_map(|(rendition, other)| other.read(|state| RenditionReport::of(*rendition, state.window.as_ref()?)))
         .collect();
     let lease = packager.lease_for(from.client);
     let known = packager.read(|state| state.window.as_ref().and_then(Window::durations));

@@ -1,23 +1,27 @@
-//! Writes the multivariant playlist (RFC 8216bis, section 4.4.6). Input: the camera's format and the variants' known
+//! Writes the multivariant playlist (RFC 8216bis, section 4.4.6). Input: the camera's format, its audio and the variants' known
 //! properties.
 //!
 //! A variant for HLS viewers alone should not run before one requests it. Until it has run, its codec string is the one that
 //! its encoder will most likely produce: players ignore a variant with a codec that they do not play.
 
-use sightline_protocol::codec::VideoCodec;
+use sightline_protocol::codec::{AudioCodec, VideoCodec};
 use sightline_protocol::message::Size;
 use sightline_protocol::stream::Variant;
 
-use super::file_name::FileName;
+use super::file_name::{FileName, RenditionName};
 use super::playlist::VERSION;
 use crate::ingest::ffmpeg::low::LowVariant;
 
+/// The GROUP-ID of the audio.
+const GROUP: &str = "audio";
 /// Ratio of a variant's peak to its average bit rate, in tenths: BANDWIDTH is the peak.
 const PEAK_TENTHS: u64 = 15;
 /// Minimum ratio between the listed bandwidths of adjacent variants, in tenths.
 const STEP_TENTHS: u64 = 11;
 /// Bits per pixel of a camera or of the relay's encoder, if none has been measured.
 const BITS_A_PIXEL: f64 = 0.1;
+/// Bits per second of audio, if none has been measured: that of the relay's encoder, and of most cameras.
+const AUDIO_BITS: u64 = 64_000;
 /// The frame rate for that estimate.
 const USUAL_RATE: f64 = 25.0;
 
@@ -27,6 +31,14 @@ pub(super) struct CameraInfo {
     pub(super) codec: VideoCodec,
     pub(super) b_frames: bool,
     pub(super) size: Option<Size>,
+}
+
+/// The group of audio renditions of all variants, with one rendition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AudioGroup {
+    pub(super) codec: AudioCodec,
+    /// Measured bits per second.
+    pub(super) bit_rate: Option<u64>,
 }
 
 /// The measured properties of a variant that has run.
@@ -55,18 +67,29 @@ pub(super) fn offered(camera: &CameraInfo, has_low: bool) -> Vec<Variant> {
 pub(super) fn multivariant(
     camera: &CameraInfo,
     low: Option<LowVariant>,
+    audio: Option<AudioGroup>,
     known: impl Fn(Variant) -> MeasuredVariant,
 ) -> String {
     let mut entries = Vec::new();
     let mut least = 0;
     for variant in offered(camera, low.is_some()).into_iter().rev() {
-        let (average, line) = stream_inf(camera, low, variant, &known(variant), least);
+        let (average, line) = stream_inf((camera, low, audio), variant, &known(variant), least);
         entries.push(format!("{line}\n{variant}/{}\n", FileName::Playlist));
         least = average * STEP_TENTHS / 10;
     }
+    entries.extend(audio.map(|_| media()));
     entries.push(header());
     entries.reverse();
     entries.concat()
+}
+
+/// The only audio rendition: players take it unless the viewer chooses none.
+fn media() -> String {
+    format!(
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{GROUP}\",NAME=\"Sound\",DEFAULT=YES,AUTOSELECT=YES,URI=\"{}/{}\"\n",
+        RenditionName::Audio,
+        FileName::Playlist
+    )
 }
 
 fn header() -> String {
@@ -78,16 +101,17 @@ fn header() -> String {
 pub(super) fn low_only(
     camera: &CameraInfo,
     low: Option<LowVariant>,
+    audio: Option<AudioGroup>,
     known: impl Fn(Variant) -> MeasuredVariant,
 ) -> String {
-    let (_, line) = stream_inf(camera, low, Variant::Low, &known(Variant::Low), 0);
-    format!("{}{line}\n{}/{}\n", header(), Variant::Low, FileName::Playlist)
+    let (_, line) = stream_inf((camera, low, audio), Variant::Low, &known(Variant::Low), 0);
+    let media = audio.map(|_| media()).unwrap_or_default();
+    format!("{}{media}{line}\n{}/{}\n", header(), Variant::Low, FileName::Playlist)
 }
 
 /// The listed average bandwidth of a variant, at least `least`, and its tag.
 fn stream_inf(
-    camera: &CameraInfo,
-    low: Option<LowVariant>,
+    (camera, low, audio): (&CameraInfo, Option<LowVariant>, Option<AudioGroup>),
     variant: Variant,
     known: &MeasuredVariant,
     least: u64,
@@ -106,10 +130,16 @@ fn stream_inf(
         _ => size.map_or(2_000_000, |size| (pixels(size) * USUAL_RATE * BITS_A_PIXEL) as u64),
     };
     let average = known.bit_rate.unwrap_or_else(usual).max(least);
+    // Both include the audio (section 4.4.6.2).
+    let with_audio = average + audio.map_or(0, |audio| audio.bit_rate.unwrap_or(AUDIO_BITS));
     let mut line = format!(
-        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={average},CODECS=\"{codec}\"",
-        average * PEAK_TENTHS / 10
+        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={with_audio},CODECS=\"{codec}",
+        with_audio * PEAK_TENTHS / 10
     );
+    match audio {
+        Some(AudioGroup { codec, .. }) => line += &format!(",{codec}\",AUDIO=\"{GROUP}\""),
+        None => line.push('"'),
+    }
     if let Some(Size { width, height }) = size {
         line += &format!(",RESOLUTION={width}x{height}");
     }
@@ -161,8 +191,19 @@ mod tests {
 
     #[test]
     fn variant_that_has_not_run_is_estimated() {
-        let text = multivariant(&camera("hvc1.1.6.L120.90", false), Some(LOW), |_| MeasuredVariant::default());
+        let text = multivariant(&camera("hvc1.1.6.L120.90", false), Some(LOW), None, |_| MeasuredVariant::default());
         assert_eq!(text, include_str!("golden/multivariant-estimated.m3u8"));
+    }
+
+    #[test]
+    fn audio_is_a_group_of_every_variant() {
+        let audio = AudioGroup { codec: AudioCodec::Aac { object_type: 2 }, bit_rate: None };
+        let camera = camera("hvc1.1.6.L120.90", false);
+        let text = multivariant(&camera, Some(LOW), Some(audio), |_| MeasuredVariant::default());
+        assert_eq!(text, include_str!("golden/multivariant-audio.m3u8"));
+        let measured = AudioGroup { codec: AudioCodec::Opus, bit_rate: Some(32_000) };
+        let text = multivariant(&camera, None, Some(measured), |_| MeasuredVariant::default());
+        assert!(text.contains(",opus\",AUDIO=\"audio\""), "{text}");
     }
 
     #[test]
@@ -172,7 +213,7 @@ mod tests {
             ..MeasuredVariant::default()
         };
         for codec in ["avc1.64001F", "hvc1.1.6.L93.90"] {
-            let text = multivariant(&camera(codec, false), Some(LOW), quiet);
+            let text = multivariant(&camera(codec, false), Some(LOW), None, quiet);
             for name in ["BANDWIDTH", "AVERAGE-BANDWIDTH"] {
                 let values =
                     text.lines().filter_map(|line| line.split([',', ':']).find_map(|part| part.strip_prefix(name)));
@@ -184,12 +225,12 @@ mod tests {
 
     #[test]
     fn quality_low_lists_that_variant_alone() {
-        let text = low_only(&camera("avc1.64001F", false), Some(LOW), |_| MeasuredVariant::default());
+        let text = low_only(&camera("avc1.64001F", false), Some(LOW), None, |_| MeasuredVariant::default());
         let lines: Vec<&str> = text.lines().skip(3).collect();
         assert_eq!(lines[1..], ["low/media.m3u8"]);
         assert!(lines[0].contains("RESOLUTION=640x360") && lines[0].contains("CODECS=\"avc1.64001E\""), "{text}");
         let measured = |_| MeasuredVariant { codec: Some("hvc1.1.6.L63.90".to_owned()), ..MeasuredVariant::default() };
-        let text = low_only(&camera("hvc1.1.6.L63.90", false), None, measured);
+        let text = low_only(&camera("hvc1.1.6.L63.90", false), None, None, measured);
         assert!(text.contains("CODECS=\"hvc1.1.6.L63.90\"") && text.ends_with("\nlow/media.m3u8\n"), "{text}");
     }
 
@@ -204,7 +245,7 @@ mod tests {
                 frame_rate: Some(24.98),
             },
         };
-        let text = multivariant(&camera("avc1.4D0028", true), Some(LOW), known);
+        let text = multivariant(&camera("avc1.4D0028", true), Some(LOW), None, known);
         assert_eq!(text, include_str!("golden/multivariant-b-frames.m3u8"));
     }
 }

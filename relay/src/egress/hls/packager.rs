@@ -3,16 +3,20 @@
 //! An HLS viewer has no connection, only requests. Each request takes a [`Lease`]; the first one starts the task. The task
 //! subscribes to the rendition once for all viewers. Some seconds after the last lease it unsubscribes and drops the window. A
 //! viewer that has left costs nothing, and a new viewer costs as much as a returning one.
+//!
+//! The packager of audio also advances with each frame of the leading window ([`AudioFeed`]).
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sightline_protocol::message::TrackKind;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+use super::audio::AudioFeed;
 use super::lead::{Lead, MediaTime};
 use super::window::{SequenceNumbers, Window};
 use crate::clock;
@@ -58,6 +62,8 @@ pub(super) struct PackagerState {
     clients: Vec<ClientGuard>,
     /// The first numbers of the next window.
     numbers: SequenceNumbers,
+    /// What waits for the leading window, of a packager of audio.
+    audio: AudioFeed,
 }
 
 /// See the [module](self).
@@ -71,6 +77,8 @@ pub(super) struct Packager {
     shutdown: CancellationToken,
     state: Mutex<PackagerState>,
     changed: watch::Sender<()>,
+    /// Notified of each fragment, for the packager of audio.
+    advanced: watch::Sender<()>,
 }
 
 /// A request in progress. Dropping it ends the request.
@@ -90,8 +98,8 @@ impl Packager {
         limit: usize,
         shutdown: CancellationToken,
     ) -> Arc<Self> {
-        let (state, changed) = (Mutex::default(), watch::Sender::new(()));
-        Arc::new(Self { rendition, leader, limit, shutdown, state, changed })
+        let (changed, advanced) = (watch::Sender::new(()), watch::Sender::new(()));
+        Arc::new(Self { rendition, leader, limit, shutdown, state: Mutex::default(), changed, advanced })
     }
 
     /// Starts the packager if it is idle, and keeps it running for the request and some seconds more.
@@ -119,7 +127,11 @@ impl Packager {
         if !state.running {
             state.running = true;
             let SequenceNumbers { msn: used, discontinuity } = state.numbers;
-            let msn = (clock::now().as_secs() * NUMBERS_PER_SECOND).max(used);
+            let msn = match self.rendition.kind() {
+                TrackKind::Video => (clock::now().as_secs() * NUMBERS_PER_SECOND).max(used),
+                // The numbers of the video, which may be below the clock's.
+                TrackKind::Audio => used,
+            };
             state.window = Some(Window::new(self.limit, SequenceNumbers { msn, discontinuity }).led_from(used));
             (state.status, state.last_fragment) = (Status::Starting, None);
             let run = PackagerTask { packager: self.clone(), stopped: false };
@@ -141,31 +153,85 @@ impl Packager {
 
     fn take(&self, event: Event, subscription: &mut Subscription) {
         let mut state = self.lock();
-        let Some(window) = state.window.as_mut() else { return };
         let changed = match event {
-            Event::Step(Step::Init(init)) => {
+            Event::Step(Step::Pending) => false,
+            Event::Step(step) => {
+                let is_fragment = matches!(step, Step::Fragment(_));
+                if is_fragment {
+                    state.last_fragment = Some(Instant::now());
+                }
+                let changed = match self.rendition.kind() {
+                    TrackKind::Video => self.take_video(&mut state, step, subscription),
+                    TrackKind::Audio => self.take_audio(&mut state, step, subscription),
+                };
+                drop(state);
+                if is_fragment {
+                    self.advanced.send_replace(());
+                }
+                changed
+            }
+            Event::Status(status) => {
+                state.status = status;
+                drop(state);
+                true
+            }
+        };
+        if changed {
+            self.changed.send_replace(());
+        }
+    }
+
+    /// Takes an item of the ring. Returns whether requests may be answered.
+    fn take_video(&self, state: &mut PackagerState, step: Step, subscription: &mut Subscription) -> bool {
+        let Some(window) = state.window.as_mut() else { return false };
+        match step {
+            Step::Init(init) => {
                 // Starts with the oldest key frame, not the newest: a playlist should be long.
                 subscription.start_at(init.timeline, Duration::ZERO);
                 window.start_epoch(init);
                 true
             }
-            Event::Step(Step::Fragment(fragment)) => {
-                let changed = window.push(fragment, clock::now().as_secs_f64(), |time| self.lead(time));
-                state.last_fragment = Some(Instant::now());
-                changed
-            }
-            Event::Step(Step::Overrun(lost)) => {
+            Step::Fragment(fragment) => window.push(fragment, clock::now().as_secs_f64(), |time| self.lead(time)),
+            Step::Overrun(lost) => {
                 debug!(rendition = self.rendition.label(), lost, "HLS packager fell behind the ring");
                 window.lost();
                 true
             }
-            Event::Step(Step::Pending) => false,
-            Event::Status(status) => {
-                state.status = status;
-                true
+            Step::Pending => false,
+        }
+    }
+
+    /// The same for audio.
+    fn take_audio(&self, state: &mut PackagerState, step: Step, subscription: &mut Subscription) -> bool {
+        match step {
+            Step::Init(init) => {
+                subscription.start_at(init.timeline, Duration::ZERO);
+                state.audio.start_epoch(init);
             }
-        };
-        drop(state);
+            Step::Fragment(fragment) => state.audio.push(fragment),
+            // A new encoder sends the seconds before a viewer came faster than they can be read: starts with what is left.
+            Step::Overrun(_) if state.window.as_ref().is_some_and(|window| window.durations().is_none()) => {
+                state.audio = AudioFeed::default();
+                subscription.rewind();
+            }
+            Step::Overrun(lost) => {
+                debug!(rendition = self.rendition.label(), lost, "HLS packager fell behind the ring");
+            }
+            Step::Pending => {}
+        }
+        self.advance(state)
+    }
+
+    /// Brings the window of audio up to the video. Returns whether new media is available.
+    fn advance(&self, state: &mut PackagerState) -> bool {
+        let (Some(leader), Some(window)) = (&self.leader, &mut state.window) else { return false };
+        let (audio, now) = (&mut state.audio, clock::now().as_secs_f64());
+        leader.read(|led| led.window.as_ref().is_some_and(|led| audio.advance(window, led, now)))
+    }
+
+    /// The leading window has a new frame.
+    fn follow(&self) {
+        let changed = self.advance(&mut self.lock());
         if changed {
             self.changed.send_replace(());
         }
@@ -236,6 +302,8 @@ impl PackagerTask {
     async fn run(mut self) {
         let packager = self.packager.clone();
         let _leader_lease = packager.leader.as_ref().map(|leader| leader.acquire(true, None));
+        let follows = packager.leader.as_ref().filter(|_| packager.rendition.kind() == TrackKind::Audio);
+        let mut advanced = follows.map(|leader| leader.advanced.subscribe());
         let mut subscription = packager.rendition.subscribe(Purpose::View(Protocol::Hls));
         info!(rendition = packager.rendition.label(), "HLS started");
         let status = subscription.current_status();
@@ -248,6 +316,7 @@ impl PackagerTask {
             }
             tokio::select! {
                 event = subscription.event() => packager.take(event, &mut subscription),
+                () = next_frame(advanced.as_mut()) => packager.follow(),
                 // During a request, any time is suitable for the next check.
                 () = sleep_until(idle_at.unwrap_or(now + GRACE)) => {}
                 () = packager.shutdown.cancelled() => break,
@@ -267,6 +336,17 @@ impl PackagerTask {
     }
 }
 
+/// Waits for a frame of the leading window. Pending without one. Cancel-safe.
+async fn next_frame(advanced: Option<&mut watch::Receiver<()>>) {
+    match advanced {
+        // Cannot fail: the packager holds its leader.
+        Some(advanced) => {
+            let _ = advanced.changed().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 impl Drop for PackagerTask {
     fn drop(&mut self) {
         if !self.stopped {
@@ -279,6 +359,7 @@ impl PackagerState {
     fn stop(&mut self) {
         self.running = false;
         self.clients.clear();
+        self.audio = AudioFeed::default();
         if let Some(window) = self.window.take() {
             self.numbers = window.numbers();
         }

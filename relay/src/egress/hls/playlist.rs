@@ -6,9 +6,8 @@
 use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
-use sightline_protocol::stream::Variant;
 
-use super::file_name::FileName;
+use super::file_name::{FileName, RenditionName};
 use super::segment::{Part, Segment};
 use super::target_duration::TargetDurations;
 use super::window::Window;
@@ -18,20 +17,20 @@ pub(super) const VERSION: u32 = 9;
 /// Distance from the end within which parts are listed, in target durations (section 4.4.4.9).
 const PARTS: f64 = 3.0;
 
-/// The newest media of another variant (section 4.4.5.4), for players that switch to it.
+/// The newest media of another rendition (section 4.4.5.4), for players that switch to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RenditionReport {
-    pub(super) variant: Variant,
+    pub(super) rendition: RenditionName,
     pub(super) last_msn: u64,
     pub(super) last_part: Option<usize>,
 }
 
 impl RenditionReport {
-    /// The report of `variant`. `None` while it lists nothing.
-    pub(super) fn of(variant: Variant, window: &Window) -> Option<Self> {
+    /// The report of `rendition`. `None` while it lists nothing.
+    pub(super) fn of(rendition: RenditionName, window: &Window) -> Option<Self> {
         window.durations()?;
         let last = window.open().or(window.listed().next_back())?;
-        Some(Self { variant, last_msn: last.msn, last_part: last.parts.len().checked_sub(1) })
+        Some(Self { rendition, last_msn: last.msn, last_part: last.parts.len().checked_sub(1) })
     }
 }
 
@@ -80,9 +79,9 @@ fn write(
     }
     let (msn, part) = window.hint();
     writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}\"", FileName::Part(msn, part))?;
-    for RenditionReport { variant, last_msn, last_part } in reports {
+    for RenditionReport { rendition, last_msn, last_part } in reports {
         let playlist = FileName::Playlist;
-        write!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{variant}/{playlist}\",LAST-MSN={last_msn}")?;
+        write!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{rendition}/{playlist}\",LAST-MSN={last_msn}")?;
         last_part.map_or(Ok(()), |part| write!(out, ",LAST-PART={part}"))?;
         writeln!(out)?;
     }
@@ -114,8 +113,9 @@ fn begin(out: &mut String, segment: &Segment, map: &mut Option<u64>) -> fmt::Res
     if segment.discontinuity {
         writeln!(out, "#EXT-X-DISCONTINUITY")?;
     }
-    // Also at the start of a delta update, which must be self-contained.
-    if map.replace(segment.map.id) != Some(segment.map.id) {
+    // Also at the start of a delta update, which must be self-contained, and for audio that continues with the same one after a
+    // discontinuity, where players may drop it.
+    if map.replace(segment.map.id) != Some(segment.map.id) || segment.discontinuity {
         writeln!(out, "#EXT-X-MAP:URI=\"{}\"", FileName::Init(segment.map.id))?;
     }
     writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{:.3}", date(segment.start))

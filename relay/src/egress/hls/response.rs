@@ -79,6 +79,9 @@ pub(super) enum HlsError {
         /// The stream's variants.
         known: String,
     },
+    /// The audio of a source that sends none.
+    #[error("the source sends no audio, or the stream's configuration has audio = \"off\"")]
+    NoAudio,
     /// Not an address of HLS.
     #[error("there is no such address; /hls/NAME/index.m3u8 exists for every stream")]
     UnknownAddress,
@@ -115,9 +118,12 @@ impl IntoResponse for HlsError {
         let status = match self {
             Self::BadRequest(_) | Self::BadName(_) => StatusCode::BAD_REQUEST,
             Self::Foreign(_) => StatusCode::FORBIDDEN,
-            Self::UnknownStream(_) | Self::UnknownVariant { .. } | Self::UnknownAddress | Self::Gone | Self::NotYet => {
-                StatusCode::NOT_FOUND
-            }
+            Self::UnknownStream(_)
+            | Self::UnknownVariant { .. }
+            | Self::NoAudio
+            | Self::UnknownAddress
+            | Self::Gone
+            | Self::NotYet => StatusCode::NOT_FOUND,
             Self::Offline { .. } | Self::Late | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         let retry = match &self {

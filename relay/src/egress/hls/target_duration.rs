@@ -34,6 +34,12 @@ impl TargetDurations {
         Self { target_duration, part_target }
     }
 
+    /// The target durations of a rendition with frames of this duration that follows one with this target duration.
+    pub(super) fn following(target_duration: u32, frame: f64) -> Self {
+        let own = Self::of(&[frame], Some(0.0));
+        Self { target_duration: own.target_duration.max(target_duration), ..own }
+    }
+
     /// Raises the target duration if a segment exceeds it.
     pub(super) fn fit(&mut self, segment: f64) {
         if segment.round() > f64::from(self.target_duration) {

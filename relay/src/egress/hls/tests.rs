@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use sightline_media::fmp4::init::{InitSegment, Reordering};
+use sightline_media::nut::{SourceAudio, SourceCodec};
 use sightline_protocol::message::OfflineReason;
 use tokio::time::sleep;
 
@@ -9,7 +11,7 @@ use super::window::tests as media_of;
 use super::*;
 use crate::clock;
 use crate::config::Limits;
-use crate::hub::rendition::Rendition;
+use crate::hub::rendition::{AudioForm, Rendition};
 use crate::hub::ring::RingLimits;
 use crate::limits::LiveLimits;
 
@@ -86,6 +88,39 @@ async fn failed_source_is_reported_and_silent_source_times_out() {
     let failed =
         media(&packagers, packager, PlaylistReload::default(), Requester::default()).await.expect_err("nothing came");
     assert!(matches!(failed, HlsError::Offline { .. }) && begun.elapsed() < Duration::from_secs(1), "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn audio_is_listed_once_the_camera_has_sent_some() {
+    let context = context();
+    let packagers = context.stream(&"cam".parse().unwrap()).unwrap();
+    let _player = packagers.copy().lease();
+    sleep(Duration::from_millis(1)).await;
+    publish(packagers.stream.rendition(Variant::Copy), 0.0).await;
+    let listed = async || {
+        let begun = Instant::now();
+        let text = text(index(&packagers, 360, Quality::Auto, None).await).await;
+        (text.contains("TYPE=AUDIO") && text.contains("AUDIO=\"audio\""), begun.elapsed(), text)
+    };
+    let (audio, waited, text) = listed().await;
+    assert!(!audio && !text.contains("mp4a") && waited.is_zero(), "a camera without audio: {text}");
+    let refused = || serve_file(&packagers, ("audio", "media.m3u8"), "", Requester::default());
+    assert_eq!(refused().await.expect_err("no audio"), HlsError::NoAudio);
+
+    let source = packagers.stream.audio_buffer();
+    source.describe(Some(SourceAudio { codec: SourceCodec::Opus, sample_rate: 48_000, channels: 2 }));
+    let (audio, waited, _) = listed().await;
+    assert_eq!((audio, waited), (false, AUDIO_START_TIMEOUT), "announced, and never sent");
+    assert_eq!(refused().await.expect_err("no audio"), HlsError::NoAudio);
+
+    source.begin(1, Bytes::from_static(b"head"));
+    source.push(Bytes::from_static(b"audio"), true);
+    let (audio, waited, text) = listed().await;
+    assert!(audio && waited.is_zero() && text.contains(",opus\""), "{text}");
+    source.set_encoded(true);
+    assert!(listed().await.2.contains(",mp4a.40.2\""));
+    packagers.stream.audio(AudioForm::AsIs).stop(offline());
+    assert!(!listed().await.0, "FFmpeg cannot play it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,11 +4,12 @@
 //! window. It holds the ring's own bytes for longer. When full, it drops the oldest segments; a segment of half the limit ends
 //! without a key frame.
 //!
-//! The window of a transcode follows that of `copy` ([`Lead`]).
+//! The window of a transcode follows that of `copy` ([`Lead`]), and so does the window of audio ([`follower`]).
 //!
 //! Nothing is listed until [`TargetDurations`] are known: until the first segment is complete, or [`GATHER_SECONDS`] of media
 //! have shown that it is a long one.
 
+mod follower;
 mod segmenter;
 
 use std::collections::VecDeque;
@@ -16,12 +17,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::lead::{Lead, MediaTime, Position};
+use super::lead::{Lead, LedSegment, MediaTime, Position};
 use super::segment::{Map, Part, Segment};
 use super::target_duration::TargetDurations;
 use sightline_media::fmp4::Fragment;
 use sightline_media::fmp4::init::InitSegment;
-use sightline_protocol::fragment::FragmentHead;
 
 /// Media after which an unfinished first segment counts as long. Most GOPs are shorter, and players wait ten seconds for a
 /// playlist.
@@ -83,6 +83,8 @@ pub(super) struct Window {
     broken: bool,
     /// The leading window's segment at the start of the open one.
     led: Option<u64>,
+    /// The end of the newest fragment.
+    reached: Option<MediaTime>,
 }
 
 impl Window {
@@ -103,6 +105,7 @@ impl Window {
             listed_from: first.msn,
             broken: false,
             led: None,
+            reached: None,
         }
     }
 
@@ -140,6 +143,7 @@ impl Window {
         leader: impl Fn(MediaTime) -> Lead,
     ) -> bool {
         let fragment = fragment.into();
+        self.reached = self.media_time(fragment.head.decode_time + fragment.head.duration);
         if self.durations.is_some() {
             return self.append(&fragment, now, &leader);
         }
@@ -251,6 +255,37 @@ impl Window {
         })
     }
 
+    /// The end of the newest frame, once something is listed.
+    pub(super) fn reached(&self) -> Option<MediaTime> {
+        self.reached.filter(|_| self.durations.is_some())
+    }
+
+    /// The segment with `time`, as a window of audio follows it.
+    pub(super) fn led_at(&self, time: MediaTime) -> Option<LedSegment> {
+        self.led_segment(self.at(time)?)
+    }
+
+    /// The complete segment `msn` as a window of audio follows it.
+    pub(super) fn complete(&self, msn: u64) -> Option<LedSegment> {
+        self.led_segment(self.find(msn)?)
+    }
+
+    /// The media time of the first segment on this timeline.
+    pub(super) fn start_of(&self, timeline: u32) -> Option<MediaTime> {
+        let mut times = self.segments.iter().chain(&self.open).filter_map(|segment| segment.time);
+        times.find(|time| time.timeline == timeline)
+    }
+
+    fn led_segment(&self, segment: &Segment) -> Option<LedSegment> {
+        let position = Position {
+            msn: segment.msn,
+            discontinuity: segment.discontinuity_sequence,
+            target_duration: self.durations?.target_duration,
+        };
+        let &Segment { start, duration, time, .. } = segment;
+        Some(LedSegment { position, start, duration, time })
+    }
+
     /// The newest segment that starts at `time` or before.
     fn at(&self, time: MediaTime) -> Option<&Segment> {
         let begun = |segment: &&Segment| segment.time.is_some_and(|start| time.is_from(&start));
@@ -328,14 +363,13 @@ impl Window {
         self.init.as_ref().map_or(0.0, |init| init.time(ticks).as_secs_f64())
     }
 
-    fn media_time(&self, head: &FragmentHead) -> Option<MediaTime> {
-        let init = self.init.as_ref()?;
-        Some(MediaTime { timeline: init.timeline, seconds: init.time(head.decode_time).as_secs_f64() })
+    fn media_time(&self, ticks: u64) -> Option<MediaTime> {
+        self.init.as_deref().map(|init| MediaTime::of(init, ticks))
     }
 
     /// The leading window's position at the start of a fragment.
     fn lead_of(&self, fragment: &Fragment, leader: &impl Fn(MediaTime) -> Lead) -> Lead {
-        self.media_time(&fragment.head).map_or(Lead::None, leader)
+        self.media_time(fragment.head.decode_time).map_or(Lead::None, leader)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Command lines of audio: out of the FFmpeg that reads the source, and into the forms that browsers play.
 
 use sightline_media::nut::{SourceAudio, SourceCodec};
+use sightline_protocol::codec::AudioCodec;
 
 use super::{extend, global};
 use crate::hub::rendition::AudioForm;
@@ -39,6 +40,8 @@ const BIT_RATE: &str = "64k";
 /// The sample rate of encoded audio. An AAC frame is 1024 samples: 21 ms at this rate, where at the 8 kHz of most telephone
 /// codecs each sound would wait 128 ms for its frame to be full. Opus in RTP has this clock (RFC 7587, section 4.1).
 const SAMPLE_RATE: &str = "48000";
+/// The audio object type of AAC-LC (ISO/IEC 14496-3, table 1.17).
+const AAC_LC: u8 = 2;
 /// More channels than browsers have loudspeakers for. Opus in RTP has no more (RFC 7587, section 4.1).
 const CHANNELS_MAX: u32 = 2;
 /// Opus without the 4 ms that the choice between speech and music takes. A packet holds 20 ms, as browsers send it: shorter ones
@@ -73,6 +76,15 @@ const OUTPUT: &[&str] = &[
     "1",
     "pipe:1",
 ];
+
+/// The codec that [`convert`] will most likely make of the source's `audio`, as it is: the object type of AAC that is copied is known only
+/// once it has run.
+pub fn converted(audio: &SourceAudio, encode: bool) -> AudioCodec {
+    match audio.codec {
+        SourceCodec::Opus if !encode => AudioCodec::Opus,
+        _ => AudioCodec::Aac { object_type: AAC_LC },
+    }
+}
 
 /// The arguments that turn the source's `audio`, in NUT on standard input, into fragments of this form. Copied are AAC and Opus,
 /// or Opus alone, unless all is to be encoded.

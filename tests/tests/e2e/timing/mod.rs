@@ -2,5 +2,6 @@
 
 mod faults;
 mod first_frame;
+mod hls_sound;
 mod sound;
 mod webrtc_sound;

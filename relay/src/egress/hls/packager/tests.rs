@@ -6,6 +6,7 @@ use tokio::time::{advance, sleep};
 use super::*;
 use crate::egress::hls::window::tests::{self, FIRST};
 use crate::hub::changes::Changes;
+use crate::hub::rendition::AudioForm;
 use crate::hub::ring::RingLimits;
 
 fn packager() -> Arc<Packager> {
@@ -51,6 +52,23 @@ async fn leading_window_closes_with_the_last_follower() {
     // Without a fragment, the packager checks again after a grace period.
     sleep(Duration::from_millis(20) + GRACE).await;
     assert_eq!((viewers(&leader), viewers(&follower)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn window_of_audio_keeps_the_leading_window_and_uses_its_numbers() {
+    let leader = packager();
+    let rendition =
+        Rendition::audio("cam".parse().unwrap(), AudioForm::AsIs, RingLimits::default(), Changes::default());
+    let audio = Packager::new(rendition, Some(leader.clone()), 1 << 20, CancellationToken::new());
+    let used = |packager: &Packager| packager.read(|state| state.window.as_ref().map(Window::numbers)).unwrap().msn;
+    drop(audio.lease());
+    sleep(GRACE_AT_START / 2).await;
+    assert_eq!((viewers(&leader), viewers(&audio)), (1, 1));
+    assert_eq!((used(&leader) > FIRST, used(&audio)), (true, 0), "the clock's numbers, and none so far");
+    sleep(GRACE_AT_START * 3).await;
+    assert_eq!((viewers(&leader), viewers(&audio)), (0, 0));
+    drop(audio.lease());
+    assert_eq!(used(&audio), 0, "a window without audio has used none");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,3 +1,5 @@
+use sightline_protocol::stream::Variant;
+
 use super::*;
 use crate::egress::hls::window::tests::{FIRST, START, empty, filled, init, push};
 
@@ -16,7 +18,7 @@ fn empty_window_has_no_playlist() {
 fn playlist_lists_segments_and_parts() {
     let window = filled(60);
     let reports = [
-        RenditionReport::of(Variant::H264, &window).unwrap(),
+        RenditionReport::of(RenditionName::Video(Variant::H264), &window).unwrap(),
         RenditionReport { last_part: None, ..report(Variant::Low) },
     ];
     let text = media(&window, false, &reports).unwrap();
@@ -24,7 +26,7 @@ fn playlist_lists_segments_and_parts() {
 }
 
 fn report(variant: Variant) -> RenditionReport {
-    RenditionReport { variant, last_msn: FIRST, last_part: Some(3) }
+    RenditionReport { rendition: RenditionName::Video(variant), last_msn: FIRST, last_part: Some(3) }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::egress::hls::segment::{Map, Part, Segment};
 /// A shorter gap is clock jitter or a frame that the camera dropped.
 const HOLE: f64 = 0.5;
 /// Duration of a gap segment, if the real one is unknown.
-const NOMINAL_GAP: f64 = 1.0;
+pub(super) const NOMINAL_GAP: f64 = 1.0;
 /// Maximum number of listed gaps, however far ahead the leading window is.
 const GAPS_MAX: u64 = 32;
 /// Tolerance for sums of floating-point durations.
@@ -30,8 +30,13 @@ impl Window {
         if self.open.is_none() {
             self.begin_segment(&fragment.head, now, position);
         }
-        let full =
-            |part: &Part, more: f64| !part.is_empty() && part.duration + more > durations.part_target + TOLERANCE;
+        self.add(fragment, duration, durations.part_target) || news
+    }
+
+    /// Appends a fragment to the open part. Returns whether a part has ended.
+    pub(super) fn add(&mut self, fragment: &Fragment, duration: f64, part_target: f64) -> bool {
+        let full = |part: &Part, more: f64| !part.is_empty() && part.duration + more > part_target + TOLERANCE;
+        let mut news = false;
         if full(&self.part, duration) {
             self.end_part();
             news = true;
@@ -78,7 +83,7 @@ impl Window {
         let discontinuity = self.map.is_none() && before.is_some();
         self.next.discontinuity += u64::from(discontinuity);
         let map = self.map.get_or_insert(Map { id: self.next.msn, init }).clone();
-        let time = self.media_time(head);
+        let time = self.media_time(head.decode_time);
         self.open = Some(Segment { discontinuity, independent: head.keyframe, time, ..self.empty(map, start) });
     }
 
@@ -114,12 +119,13 @@ impl Window {
         self.add_gap(map, start, NOMINAL_GAP);
     }
 
-    fn add_gap(&mut self, map: Map, start: f64, duration: f64) {
-        self.add(Segment { gap: true, duration, independent: true, ..self.empty(map, start) });
+    /// Appends a gap.
+    pub(super) fn add_gap(&mut self, map: Map, start: f64, duration: f64) {
+        self.add_segment(Segment { gap: true, duration, independent: true, ..self.empty(map, start) });
     }
 
     /// The next segment, without media.
-    fn empty(&self, map: Map, start: f64) -> Segment {
+    pub(super) fn empty(&self, map: Map, start: f64) -> Segment {
         Segment {
             msn: self.next.msn,
             map,
@@ -149,11 +155,11 @@ impl Window {
     pub(super) fn end_segment(&mut self) {
         self.end_part();
         if let Some(segment) = self.open.take() {
-            self.add(segment);
+            self.add_segment(segment);
         }
     }
 
-    fn add(&mut self, segment: Segment) {
+    pub(super) fn add_segment(&mut self, segment: Segment) {
         self.next.msn += 1;
         self.segments.push_back(segment);
         self.evict();

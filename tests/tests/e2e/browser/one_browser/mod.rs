@@ -3,6 +3,7 @@
 mod accessibility;
 mod bad_page;
 mod hls_players;
+mod hls_sound;
 mod proxies;
 mod quick_start;
 mod trunk_serve;

@@ -57,7 +57,7 @@ pub(super) struct HlsEngine {
     started: Moment,
     /// hls.js, once it is loaded.
     script: Option<Script>,
-    audio: Audio,
+    audio: AudioChoice,
     /// The browser plays the playlist natively.
     native: bool,
     recovered: Option<Moment>,
@@ -71,7 +71,7 @@ pub(super) struct HlsEngine {
 }
 
 #[derive(Default)]
-struct Audio {
+struct AudioChoice {
     /// The stream has audio.
     offered: bool,
     /// The user has turned audio on.
@@ -128,7 +128,7 @@ impl HlsEngine {
             player: None,
             started: now,
             script: None,
-            audio: Audio::default(),
+            audio: AudioChoice::default(),
             native: false,
             recovered: None,
             lived: false,

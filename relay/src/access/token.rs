@@ -35,7 +35,7 @@ const ALL: &str = "*";
 
 /// The claims of a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Claims {
+struct TokenClaims {
     /// Expiry in seconds since 1970.
     exp: u64,
     /// Start of validity in seconds since 1970.
@@ -91,13 +91,13 @@ impl Verifier {
 
     /// The permissions of `token` at `now`, in seconds since 1970, and its expiry.
     pub(super) fn verify(&self, token: &str, now: u64) -> Result<Verified, Refusal> {
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.rules);
+        let decoded = jsonwebtoken::decode::<TokenClaims>(token, &self.key, &self.rules);
         let TokenData { header, claims, .. } = decoded.map_err(|_| Refusal::Foreign)?;
         // No extension is supported (RFC 7515, section 4.1.11).
         if header.crit.is_some() {
             return Err(Refusal::Foreign);
         }
-        let Claims { exp, nbf, jti, streams } = claims;
+        let TokenClaims { exp, nbf, jti, streams } = claims;
         if !self.is_valid(&self.cookie, jti.as_deref()) {
             return Err(Refusal::Revoked);
         }
@@ -136,7 +136,7 @@ pub fn new_id() -> String {
 /// An error of the cryptography library, which is not expected.
 pub fn issue(key: &TokenKey, streams: &[String], until: u64, id: &str) -> Result<String, jsonwebtoken::errors::Error> {
     let streams = if streams.is_empty() { vec![ALL.to_owned()] } else { streams.to_vec() };
-    let claims = Claims { exp: until, nbf: None, jti: Some(id.to_owned()), streams };
+    let claims = TokenClaims { exp: until, nbf: None, jti: Some(id.to_owned()), streams };
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(key.reveal()))
 }
 

@@ -14,10 +14,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
-use super::link::Link;
+use super::link::NatsLink;
 use super::message::{Announcement, RenditionId};
 use super::presence::{Change, Claim, Listed, Presence};
-use super::remote::{Context, RemoteRendition, Target};
+use super::remote::{Context, RemoteRendition, RemoteTarget};
 use super::wire::Reassembler;
 use crate::hub::rendition::Status;
 use crate::hub::{Hub, RemoteStream, Stream};
@@ -40,7 +40,7 @@ const GONE: &str = "the relay that read this camera does not announce it any mor
 pub(super) struct Edge {
     context: Arc<Context>,
     hub: Arc<Hub>,
-    control: Link,
+    control: NatsLink,
     presence: Presence,
     /// The chunks of announcements, by their subjects.
     chunks: HashMap<String, Reassembler>,
@@ -57,12 +57,12 @@ pub(super) struct Edge {
 #[derive(Debug)]
 struct Remote {
     stream: Stream,
-    target: watch::Sender<Target>,
+    target: watch::Sender<RemoteTarget>,
     stop: DropGuard,
 }
 
 impl Edge {
-    pub(super) fn new(context: Arc<Context>, hub: Arc<Hub>, control: Link) -> Self {
+    pub(super) fn new(context: Arc<Context>, hub: Arc<Hub>, control: NatsLink) -> Self {
         let presence = Presence::new(context.own.clone());
         Self {
             context,
@@ -172,7 +172,7 @@ impl Edge {
         if let Some(audio) = &listed.stream.audio {
             stream.audio_buffer().describe(Some(audio.clone().into()));
         }
-        let target = Target {
+        let target = RemoteTarget {
             relay: listed.relay.clone(),
             stream: listed.stream.name.clone(),
             epoch: listed.epoch,

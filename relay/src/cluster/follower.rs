@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use sightline_protocol::message::StreamState;
 
 use super::message::Snapshot;
-use super::wire::{Kind, Packet};
+use super::wire::{Packet, PacketKind};
 
 /// Maximum number of messages that wait for a snapshot: several seconds of frames. The oldest go first, and are a gap then.
 const WAITING_MAX: usize = 512;
@@ -32,7 +32,7 @@ pub(super) enum Action {
 #[derive(Debug, Default)]
 pub(super) struct Follower {
     /// The next message, unless that is unknown.
-    next: Option<Position>,
+    next: Option<PacketPosition>,
     /// The number of the message with the epoch's init segment.
     init: u64,
     joining: Option<Joining>,
@@ -40,7 +40,7 @@ pub(super) struct Follower {
 
 /// A message's run and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Position {
+struct PacketPosition {
     run: u64,
     number: u64,
 }
@@ -48,7 +48,7 @@ struct Position {
 #[derive(Debug, Default)]
 struct Joining {
     /// The snapshot's head, and the position after it.
-    head: Option<(Snapshot, Position)>,
+    head: Option<(Snapshot, PacketPosition)>,
     messages: Vec<Packet>,
     waiting: VecDeque<Packet>,
 }
@@ -85,7 +85,7 @@ impl Follower {
             joining.waiting.push_back(packet);
             return;
         }
-        let at = Position { run: packet.run, number: packet.number };
+        let at = PacketPosition { run: packet.run, number: packet.number };
         let missing = match self.next {
             Some(next) if next == at => 0,
             // Part of the snapshot.
@@ -98,24 +98,24 @@ impl Follower {
             actions.push(Action::Rejoin(missing));
             return;
         }
-        self.next = Some(Position { number: at.number + 1, ..at });
+        self.next = Some(PacketPosition { number: at.number + 1, ..at });
         self.apply(packet, actions);
     }
 
     fn apply(&mut self, packet: Packet, actions: &mut Vec<Action>) {
         match packet.kind {
-            Kind::Status => {
+            PacketKind::Status => {
                 if let Ok(status) = serde_json::from_slice(&packet.payload) {
                     actions.push(Action::Status(status));
                 }
             }
-            Kind::Init => {
+            PacketKind::Init => {
                 self.init = packet.number;
                 actions.push(Action::Publish(packet));
             }
-            Kind::Fragment => actions.push(Action::Publish(packet)),
+            PacketKind::Fragment => actions.push(Action::Publish(packet)),
             // Of no rendition.
-            Kind::Announcement | Kind::Snapshot => {}
+            PacketKind::Announcement | PacketKind::Snapshot => {}
         }
     }
 
@@ -123,13 +123,13 @@ impl Follower {
     pub(super) fn answered(&mut self, packet: Packet) -> Vec<Action> {
         let Some(joining) = &mut self.joining else { return Vec::new() };
         match (&joining.head, packet.kind) {
-            (None, Kind::Snapshot) => {
-                let position = Position { run: packet.run, number: packet.number };
+            (None, PacketKind::Snapshot) => {
+                let position = PacketPosition { run: packet.run, number: packet.number };
                 let head = serde_json::from_slice(&packet.payload).ok();
                 joining.head =
                     head.filter(|head: &Snapshot| head.messages <= SNAPSHOT_MAX).map(|head| (head, position));
             }
-            (Some(_), Kind::Init | Kind::Fragment) => joining.messages.push(packet),
+            (Some(_), PacketKind::Init | PacketKind::Fragment) => joining.messages.push(packet),
             _ => {}
         }
         let is_complete = |(head, _): &(Snapshot, _)| joining.messages.len() >= head.messages as usize;
@@ -159,8 +159,9 @@ impl Follower {
     }
 
     /// Whether `messages` are of the present epoch and have everything from `next` on.
-    fn contains(&self, next: Position, messages: &[Packet]) -> bool {
-        let is_same_epoch = messages.first().is_some_and(|init| init.kind == Kind::Init && init.number == self.init);
+    fn contains(&self, next: PacketPosition, messages: &[Packet]) -> bool {
+        let is_same_epoch =
+            messages.first().is_some_and(|init| init.kind == PacketKind::Init && init.number == self.init);
         is_same_epoch && messages.get(1).is_some_and(|first| first.number <= next.number)
     }
 }
@@ -172,20 +173,20 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
 
-    fn packet(kind: Kind, run: u64, number: u64) -> Packet {
+    fn packet(kind: PacketKind, run: u64, number: u64) -> Packet {
         Packet { kind, run, number, payload: Bytes::new() }
     }
 
     fn fragment(number: u64) -> Packet {
-        packet(Kind::Fragment, 1, number)
+        packet(PacketKind::Fragment, 1, number)
     }
 
     /// The messages of a snapshot of run 1 up to `next`: the init segment with number `init`, and fragments from `first` on.
     fn snapshot(init: u64, first: u64, next: u64) -> Vec<Packet> {
-        let messages = std::iter::once(packet(Kind::Init, 1, init)).chain((first..next).map(fragment));
+        let messages = std::iter::once(packet(PacketKind::Init, 1, init)).chain((first..next).map(fragment));
         let messages: Vec<_> = messages.collect();
         let head = Snapshot { status: StreamState::Live, messages: messages.len() as u32 };
-        let head = Packet { payload: json(&head), ..packet(Kind::Snapshot, 1, next) };
+        let head = Packet { payload: json(&head), ..packet(PacketKind::Snapshot, 1, next) };
         std::iter::once(head).chain(messages).collect()
     }
 
@@ -197,7 +198,7 @@ mod tests {
     fn text(actions: &[Action]) -> String {
         let text = |action: &Action| match action {
             Action::Status(_) => "s".to_owned(),
-            Action::Publish(packet) if packet.kind == Kind::Init => format!("i{}", packet.number),
+            Action::Publish(packet) if packet.kind == PacketKind::Init => format!("i{}", packet.number),
             Action::Publish(packet) => packet.number.to_string(),
             Action::Rejoin(missing) => format!("r{missing}"),
         };
@@ -220,7 +221,7 @@ mod tests {
         let mut follower = following();
         assert_eq!(text(&follower.published(fragment(4))), "", "published twice");
         assert_eq!(text(&follower.published(fragment(5))), "5");
-        assert_eq!(text(&follower.published(packet(Kind::Init, 1, 6))), "i6");
+        assert_eq!(text(&follower.published(packet(PacketKind::Init, 1, 6))), "i6");
         assert_eq!(text(&follower.published(fragment(7))), "7");
     }
 
@@ -245,7 +246,7 @@ mod tests {
     #[test]
     fn another_run_is_a_new_epoch() {
         let mut follower = following();
-        assert_eq!(text(&follower.published(packet(Kind::Fragment, 2, 5))), "r1");
+        assert_eq!(text(&follower.published(packet(PacketKind::Fragment, 2, 5))), "r1");
         let other = snapshot(1, 2, 6).into_iter().map(|packet| Packet { run: 2, ..packet }).collect();
         assert_eq!(text(&answer(&mut follower, other)), "s i1 2 3 4 5");
         assert_eq!(text(&follower.published(fragment(5))), "r1");
@@ -256,10 +257,10 @@ mod tests {
         let mut follower = Follower::default();
         follower.join();
         let head = Snapshot { status: StreamState::Starting, messages: 0 };
-        let head = Packet { payload: json(&head), ..packet(Kind::Snapshot, 1, 4) };
+        let head = Packet { payload: json(&head), ..packet(PacketKind::Snapshot, 1, 4) };
         assert_eq!(follower.answered(head), [Action::Status(StreamState::Starting)]);
-        assert_eq!(text(&follower.published(packet(Kind::Init, 1, 4))), "i4");
-        let offline = Packet { payload: json(&StreamState::Idle), ..packet(Kind::Status, 1, 5) };
+        assert_eq!(text(&follower.published(packet(PacketKind::Init, 1, 4))), "i4");
+        let offline = Packet { payload: json(&StreamState::Idle), ..packet(PacketKind::Status, 1, 5) };
         assert_eq!(follower.published(offline), [Action::Status(StreamState::Idle)]);
     }
 
@@ -294,7 +295,7 @@ mod tests {
             let mut expected = None;
             for action in actions {
                 let Action::Publish(packet) = action else { continue };
-                if packet.kind == Kind::Init {
+                if packet.kind == PacketKind::Init {
                     expected = None;
                 } else {
                     prop_assert!(expected.is_none_or(|expected| expected == packet.number));

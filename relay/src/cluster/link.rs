@@ -38,7 +38,7 @@ pub(super) enum LinkState {
 
 /// See the [module](self).
 #[derive(Debug, Clone)]
-pub(super) struct Link {
+pub(super) struct NatsLink {
     pub(super) client: Client,
     state: watch::Receiver<LinkState>,
 }
@@ -64,7 +64,7 @@ impl LinkLog {
     }
 }
 
-impl Link {
+impl NatsLink {
     /// Opens a connection of this purpose. It is usually [`LinkState::Away`] at first.
     pub(super) async fn open(
         config: &Cluster,

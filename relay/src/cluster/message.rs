@@ -148,7 +148,7 @@ pub(super) enum MessageError {
     Init(#[from] InitError),
 }
 
-/// The payload of a [`Kind::Init`](super::wire::Kind::Init) message: the length of a JSON head, the head, the init segment.
+/// The payload of a [`PacketKind::Init`](super::wire::PacketKind::Init) message: the length of a JSON head, the head, the init segment.
 pub(super) fn write_init(init: &InitSegment, epoch: u64, audio: Option<SourceAudio>) -> Bytes {
     let reordering = match init.reordering {
         Reordering::Absent => ReorderingName::Absent,

@@ -43,7 +43,7 @@ use crate::clock;
 use crate::config::Cluster;
 use crate::hub::Hub;
 use edge::Edge;
-use link::{Link, LinkLog};
+use link::{LinkLog, NatsLink};
 use origin::Origin;
 use remote::Context;
 use stats::Stats;
@@ -72,8 +72,8 @@ pub(crate) async fn run(
 
 async fn serve(config: Cluster, hub: Arc<Hub>, idle_timeout: Duration, stats: Arc<Stats>) -> Result<(), String> {
     let log = Arc::new(LinkLog::default());
-    let control = Link::open(&config, "control", log.clone(), stats.clone()).await?;
-    let media = Link::open(&config, "media", log, stats.clone()).await?;
+    let control = NatsLink::open(&config, "control", log.clone(), stats.clone()).await?;
+    let media = NatsLink::open(&config, "media", log, stats.clone()).await?;
     let subjects = Subjects::new(config.subject_prefix);
     let epoch = clock::unix_ms() as u64;
     let origin = async {

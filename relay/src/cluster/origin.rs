@@ -15,12 +15,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info};
 
 use super::interests::Interests;
-use super::link::{Link, LinkState};
+use super::link::{LinkState, NatsLink};
 use super::message::{AnnouncedStream, Announcement, Interest, RenditionId, Snapshot, json};
-use super::publisher::Publisher;
+use super::publisher::RenditionPublisher;
 use super::stats::Stats;
 use super::subject::Subjects;
-use super::wire::{Kind, Packet};
+use super::wire::{Packet, PacketKind};
 use crate::clock;
 use crate::hub::{Hub, Stream};
 
@@ -30,7 +30,7 @@ const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
 const JOINS_MAX: usize = 64;
 
 /// A rendition.
-type Key = (StreamName, RenditionId);
+type PublisherKey = (StreamName, RenditionId);
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -41,11 +41,11 @@ pub(super) struct Origin {
     epoch: u64,
     subjects: Subjects,
     hub: Arc<Hub>,
-    control: Link,
-    media: Link,
+    control: NatsLink,
+    media: NatsLink,
     stats: Arc<Stats>,
-    interests: Interests<Key>,
-    publishers: HashMap<Key, Running>,
+    interests: Interests<PublisherKey>,
+    publishers: HashMap<PublisherKey, RunningPublisher>,
     /// Since when each stream is announced: milliseconds since the Unix epoch.
     since: BTreeMap<StreamName, u64>,
     /// The number of the next announcement.
@@ -54,7 +54,7 @@ pub(super) struct Origin {
 
 /// A publisher. It ends with this.
 #[derive(Debug)]
-struct Running {
+struct RunningPublisher {
     stream: Stream,
     joins: mpsc::Sender<Subject>,
     _stop: DropGuard,
@@ -66,7 +66,7 @@ impl Origin {
         name: String,
         epoch: u64,
         subjects: Subjects,
-        (hub, (control, media)): (Arc<Hub>, (Link, Link)),
+        (hub, (control, media)): (Arc<Hub>, (NatsLink, NatsLink)),
         stats: Arc<Stats>,
     ) -> Self {
         Self {
@@ -138,7 +138,7 @@ impl Origin {
         });
         let announcement = Announcement { relay: self.name.clone(), epoch: self.epoch, streams: streams.collect() };
         let payload = json(&announcement);
-        let packet = Packet { kind: Kind::Announcement, run: self.epoch, number: self.number, payload };
+        let packet = Packet { kind: PacketKind::Announcement, run: self.epoch, number: self.number, payload };
         self.number += 1;
         let client = &self.control.client;
         for chunk in packet.chunks(client.max_payload()) {
@@ -153,7 +153,7 @@ impl Origin {
         self.stats.set_interests(self.interests.count());
     }
 
-    fn stop(&mut self, key: &Key) {
+    fn stop(&mut self, key: &PublisherKey) {
         if self.publishers.remove(key).is_some() {
             info!(stream = %key.0, rendition = key.1.as_str(), "no other relay shows it any more");
         }
@@ -194,11 +194,11 @@ impl Origin {
     }
 
     /// Answers a join of a rendition that does not exist.
-    fn refuse(&self, inbox: Subject, (stream, rendition): &Key) {
+    fn refuse(&self, inbox: Subject, (stream, rendition): &PublisherKey) {
         let message = format!("relay {} has no stream {stream} with {}", self.name, rendition.as_str());
         let status = StreamState::Offline { reason: OfflineReason::NotFound, message, retry_in_ms: 1000 };
         let payload = json(&Snapshot { status, messages: 0 });
-        let packet = Packet { kind: Kind::Snapshot, run: 0, number: 0, payload };
+        let packet = Packet { kind: PacketKind::Snapshot, run: 0, number: 0, payload };
         let client = self.media.client.clone();
         tokio::spawn(async move {
             for chunk in packet.chunks(client.max_payload()) {
@@ -208,7 +208,7 @@ impl Origin {
     }
 
     /// Publishes a rendition, unless it is already published. Returns whether it exists.
-    fn start(&mut self, key: &Key) -> bool {
+    fn start(&mut self, key: &PublisherKey) -> bool {
         let offered = |stream: &Stream| {
             let is_low = key.1 == RenditionId::Low;
             stream.relay().is_none() && (!is_low || stream.has_low())
@@ -217,12 +217,12 @@ impl Origin {
             self.stop(key);
             return false;
         };
-        let runs = |running: &Running| running.stream.is(&stream) && !running.joins.is_closed();
+        let runs = |running: &RunningPublisher| running.stream.is(&stream) && !running.joins.is_closed();
         if self.publishers.get(key).is_some_and(runs) {
             return true;
         }
         info!(stream = %key.0, rendition = key.1.as_str(), "another relay shows it");
-        let publisher = Publisher {
+        let publisher = RenditionPublisher {
             client: self.media.client.clone(),
             subject: self.subjects.media(&self.name, &key.0, key.1),
             stream: stream.clone(),
@@ -239,7 +239,7 @@ impl Origin {
                 () = stopped.cancelled() => {}
             }
         });
-        self.publishers.insert(key.clone(), Running { stream, joins, _stop: stop.drop_guard() });
+        self.publishers.insert(key.clone(), RunningPublisher { stream, joins, _stop: stop.drop_guard() });
         true
     }
 

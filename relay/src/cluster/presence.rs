@@ -28,7 +28,7 @@ const RELAYS_MAX: usize = 1024;
 pub(super) struct Presence {
     /// The name of this relay.
     own: String,
-    relays: BTreeMap<String, Relay>,
+    relays: BTreeMap<String, KnownRelay>,
     /// The relay that has each plain name.
     holders: BTreeMap<StreamName, String>,
     /// The claims that were returned last.
@@ -36,7 +36,7 @@ pub(super) struct Presence {
 }
 
 #[derive(Debug)]
-struct Relay {
+struct KnownRelay {
     epoch: u64,
     heard: Instant,
     is_away: bool,
@@ -92,7 +92,7 @@ impl Presence {
         }
         let count = streams.len();
         let streams = streams.into_iter().map(|stream| (stream.name.clone(), stream)).collect();
-        let relay = Relay { epoch, heard: now, is_away: false, streams };
+        let relay = KnownRelay { epoch, heard: now, is_away: false, streams };
         match self.relays.insert(name.clone(), relay) {
             Some(before) if !before.is_away && before.epoch == epoch => None,
             Some(before) if !before.is_away => Some(Change::Restarted(name)),

@@ -19,7 +19,7 @@ use tracing::debug;
 use super::backlog::Backlog;
 use super::message::{RenditionId, Snapshot, json, write_init};
 use super::stats::Stats;
-use super::wire::{Kind, Packet};
+use super::wire::{Packet, PacketKind};
 use crate::config::DEFAULT_RING_BYTES;
 use crate::hub::Stream;
 use crate::hub::rendition::{AudioForm, Event, Protocol, Rendition, Status, Subscription};
@@ -30,7 +30,7 @@ const TOLERATED_LAG: Duration = Duration::from_secs(1);
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Publisher {
+pub(super) struct RenditionPublisher {
     pub(super) client: Client,
     pub(super) subject: String,
     pub(super) stream: Stream,
@@ -51,13 +51,19 @@ pub(super) fn rendition(stream: &Stream, id: RenditionId) -> &Arc<Rendition> {
     }
 }
 
-impl Publisher {
+impl RenditionPublisher {
     /// Publishes until it is dropped, and answers joins at these subjects.
     pub(super) async fn run(self, mut joins: mpsc::Receiver<Subject>) {
         let subscription = rendition(&self.stream, self.rendition).subscribe_for(Protocol::Cluster, None);
         let backlog = Backlog::new(self.rendition.kind(), DEFAULT_RING_BYTES);
-        let mut run =
-            Run { publisher: &self, subscription, backlog, id: rand::random(), number: 0, has_caught_up: false };
+        let mut run = PublisherRun {
+            publisher: &self,
+            subscription,
+            backlog,
+            id: rand::random(),
+            number: 0,
+            has_caught_up: false,
+        };
         loop {
             tokio::select! {
                 biased;
@@ -89,8 +95,8 @@ async fn send(client: &Client, subject: &str, packet: &Packet, stats: &Stats) {
 
 /// One run of numbers.
 #[derive(Debug)]
-struct Run<'a> {
-    publisher: &'a Publisher,
+struct PublisherRun<'a> {
+    publisher: &'a RenditionPublisher,
     subscription: Subscription,
     backlog: Backlog,
     id: u64,
@@ -100,7 +106,7 @@ struct Run<'a> {
     has_caught_up: bool,
 }
 
-impl Run<'_> {
+impl PublisherRun<'_> {
     async fn publish(&mut self, event: Event) {
         match event {
             Event::Step(Step::Init(init)) => {
@@ -132,7 +138,7 @@ impl Run<'_> {
     async fn start_epoch(&mut self, init: Arc<InitSegment>) {
         let payload = self.init_payload(&init);
         self.backlog.start_epoch(self.number, init);
-        self.send(Kind::Init, payload).await;
+        self.send(PacketKind::Init, payload).await;
     }
 
     fn init_payload(&self, init: &InitSegment) -> Bytes {
@@ -142,17 +148,17 @@ impl Run<'_> {
     async fn publish_fragment(&mut self, fragment: Arc<Fragment>) {
         let payload = fragment.bytes.payload();
         self.backlog.push(self.number, fragment);
-        self.send(Kind::Fragment, payload).await;
+        self.send(PacketKind::Fragment, payload).await;
     }
 
     async fn publish_status(&mut self, status: &Status) {
         if self.subscription.rendition().newest_keyframe().is_none() && *status != Status::Live {
             self.backlog.end_epoch();
         }
-        self.send(Kind::Status, json(&status.to_wire(Instant::now()))).await;
+        self.send(PacketKind::Status, json(&status.to_wire(Instant::now()))).await;
     }
 
-    async fn send(&mut self, kind: Kind, payload: Bytes) {
+    async fn send(&mut self, kind: PacketKind, payload: Bytes) {
         let packet = Packet { kind, run: self.id, number: self.number, payload };
         self.number += 1;
         self.publisher.send(packet).await;
@@ -164,13 +170,14 @@ impl Run<'_> {
         let packet = |kind, number, payload| Packet { kind, run: self.id, number, payload };
         let mut packets = Vec::new();
         if let Some(((number, init), fragments)) = self.backlog.newest() {
-            packets.push(packet(Kind::Init, number, self.init_payload(&init)));
+            packets.push(packet(PacketKind::Init, number, self.init_payload(&init)));
             let fragments = fragments.iter();
-            packets
-                .extend(fragments.map(|(number, fragment)| packet(Kind::Fragment, *number, fragment.bytes.payload())));
+            packets.extend(
+                fragments.map(|(number, fragment)| packet(PacketKind::Fragment, *number, fragment.bytes.payload())),
+            );
         }
         let head = Snapshot { status, messages: packets.len() as u32 };
-        packets.insert(0, packet(Kind::Snapshot, self.number, json(&head)));
+        packets.insert(0, packet(PacketKind::Snapshot, self.number, json(&head)));
         let (client, stats) = (self.publisher.client.clone(), self.publisher.stats.clone());
         tokio::spawn(async move {
             for packet in packets {

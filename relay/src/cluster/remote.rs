@@ -21,11 +21,11 @@ use tracing::{debug, info, warn};
 
 use super::clocks::Clocks;
 use super::follower::{Action, Follower};
-use super::link::Link;
+use super::link::NatsLink;
 use super::message::{Interest, RenditionId, json, read_init};
 use super::stats::Stats;
 use super::subject::Subjects;
-use super::wire::{Kind, Packet, Reassembler};
+use super::wire::{Packet, PacketKind, Reassembler};
 use crate::clock;
 use crate::hub::Stream;
 use crate::hub::audio_buffer::AudioBuffer;
@@ -46,7 +46,7 @@ pub(super) struct Context {
     /// This relay's name.
     pub(super) own: String,
     pub(super) subjects: Subjects,
-    pub(super) media: Link,
+    pub(super) media: NatsLink,
     /// How long a rendition stays without subscribers.
     pub(super) idle_timeout: Duration,
     pub(super) clocks: Clocks,
@@ -55,7 +55,7 @@ pub(super) struct Context {
 
 /// Where a stream is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct RemoteTarget {
     pub(super) relay: String,
     /// The stream's name there.
     pub(super) stream: StreamName,
@@ -72,7 +72,7 @@ pub(super) struct RemoteRendition {
     rendition: Arc<Rendition>,
     audio_buffer: Arc<AudioBuffer>,
     id: RenditionId,
-    target: watch::Receiver<Target>,
+    target: watch::Receiver<RemoteTarget>,
 }
 
 /// Why a session with the other relay ended.
@@ -93,7 +93,7 @@ impl RemoteRendition {
         context: Arc<Context>,
         stream: &Stream,
         id: RenditionId,
-        target: watch::Receiver<Target>,
+        target: watch::Receiver<RemoteTarget>,
     ) -> Self {
         let rendition = super::publisher::rendition(stream, id).clone();
         Self { context, rendition, audio_buffer: stream.audio_buffer().clone(), id, target }
@@ -159,7 +159,7 @@ impl RemoteRendition {
     }
 
     /// Why there can be no video now.
-    fn absence(&self, target: &Target) -> Option<String> {
+    fn absence(&self, target: &RemoteTarget) -> Option<String> {
         match self.context.media.away() {
             Some(why) => Some(format!("{why} (this stream is on relay {})", target.relay)),
             None if target.is_away => {
@@ -178,7 +178,7 @@ impl RemoteRendition {
     }
 
     /// Follows the rendition at `target` until it does not answer.
-    async fn session(&self, target: &Target, follower: &mut Follower) -> Result<(), SessionError> {
+    async fn session(&self, target: &RemoteTarget, follower: &mut Follower) -> Result<(), SessionError> {
         let client = &self.context.media.client;
         let subject = self.context.subjects.media(&target.relay, &target.stream, self.id);
         let mut published = client.subscribe(subject).await?;
@@ -228,7 +228,7 @@ impl RemoteRendition {
     }
 
     /// Asks for the newest GOP. Returns the answers.
-    async fn join(&self, target: &Target) -> Result<Subscriber, SessionError> {
+    async fn join(&self, target: &RemoteTarget) -> Result<Subscriber, SessionError> {
         self.context.stats.join();
         let client = &self.context.media.client;
         let inbox = client.new_inbox();
@@ -239,12 +239,12 @@ impl RemoteRendition {
         Ok(answers)
     }
 
-    fn interest(&self, target: &Target, ends: bool) -> Interest {
+    fn interest(&self, target: &RemoteTarget, ends: bool) -> Interest {
         let (relay, stream) = (self.context.own.clone(), target.stream.clone());
         Interest { relay, stream, rendition: self.id, ends }
     }
 
-    async fn send_interest(&self, target: &Target, ends: bool) -> Result<(), PublishError> {
+    async fn send_interest(&self, target: &RemoteTarget, ends: bool) -> Result<(), PublishError> {
         let subject = self.context.subjects.interest(&target.relay, &target.stream, self.id);
         self.context.media.client.publish(subject, json(&self.interest(target, ends))).await
     }
@@ -266,7 +266,7 @@ impl RemoteRendition {
     }
 
     /// Returns the number of missing messages if it has to join again.
-    fn apply(&self, actions: Vec<Action>, target: &Target) -> Option<u64> {
+    fn apply(&self, actions: Vec<Action>, target: &RemoteTarget) -> Option<u64> {
         for action in actions {
             match action {
                 Action::Rejoin(missing) => return Some(missing),
@@ -290,8 +290,8 @@ impl RemoteRendition {
         }
     }
 
-    fn publish(&self, packet: Packet, target: &Target) {
-        let published = if packet.kind == Kind::Init {
+    fn publish(&self, packet: Packet, target: &RemoteTarget) {
+        let published = if packet.kind == PacketKind::Init {
             self.start_epoch(&packet, target)
         } else {
             self.publish_fragment(packet, target)
@@ -305,7 +305,7 @@ impl RemoteRendition {
         }
     }
 
-    fn start_epoch(&self, packet: &Packet, target: &Target) -> Result<(), String> {
+    fn start_epoch(&self, packet: &Packet, target: &RemoteTarget) -> Result<(), String> {
         let (init, audio) = read_init(&packet.payload, self.id.kind()).map_err(|error| error.to_string())?;
         if audio.is_some() {
             self.audio_buffer.describe(audio);
@@ -315,7 +315,7 @@ impl RemoteRendition {
         Ok(())
     }
 
-    fn publish_fragment(&self, packet: Packet, target: &Target) -> Result<(), String> {
+    fn publish_fragment(&self, packet: Packet, target: &RemoteTarget) -> Result<(), String> {
         let head = FragmentHead::read(&packet.payload).map_err(|error| error.to_string())?;
         let ahead = self.context.clocks.offset(&target.relay);
         let capture = head.capture.map(|capture| to_this_clock(capture, ahead));
@@ -340,7 +340,7 @@ async fn next(answers: &mut Option<Subscriber>) -> Option<Message> {
 }
 
 /// Returns when the stream is not at `target` any more.
-async fn moved(mut now: watch::Receiver<Target>, target: &Target) {
+async fn moved(mut now: watch::Receiver<RemoteTarget>, target: &RemoteTarget) {
     // The sender lives as long as the task.
     let _ = now.wait_for(|now| now != target).await;
 }

@@ -3,7 +3,7 @@
 //! | bytes | field |
 //! | --- | --- |
 //! | 0 | version |
-//! | 1 | [`Kind`] |
+//! | 1 | [`PacketKind`] |
 //! | 2..10 | run: the publication that numbers the message |
 //! | 10..18 | number of the message in its run |
 //! | 18..20 | index of the chunk |
@@ -29,7 +29,7 @@ const MESSAGE_MAX: usize = 32 * 1024 * 1024;
 /// The kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum PacketKind {
     /// A relay and its streams.
     Announcement = 1,
     /// The status of a rendition.
@@ -42,7 +42,7 @@ pub(super) enum Kind {
     Snapshot = 5,
 }
 
-impl Kind {
+impl PacketKind {
     const ALL: [Self; 5] = [Self::Announcement, Self::Status, Self::Init, Self::Fragment, Self::Snapshot];
 
     fn of(byte: u8) -> Option<Self> {
@@ -53,7 +53,7 @@ impl Kind {
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Packet {
-    pub(super) kind: Kind,
+    pub(super) kind: PacketKind,
     pub(super) run: u64,
     pub(super) number: u64,
     pub(super) payload: Bytes,
@@ -106,7 +106,7 @@ pub(super) struct Reassembler {
 #[derive(Debug)]
 struct Partial {
     /// Kind, run and number.
-    message: (Kind, u64, u64),
+    message: (PacketKind, u64, u64),
     next: u16,
     chunks: u16,
     payload: BytesMut,
@@ -120,7 +120,7 @@ impl Reassembler {
         if header[0] != VERSION {
             return Err(WireError::Version(header[0]));
         }
-        let kind = Kind::of(header[1]).ok_or(WireError::Malformed)?;
+        let kind = PacketKind::of(header[1]).ok_or(WireError::Malformed)?;
         let (run, number) = (u64_at(header, 2), u64_at(header, 10));
         let [index, chunks] = [18, 20].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
         if index >= chunks {
@@ -162,7 +162,7 @@ mod tests {
 
     fn packet(number: u64, length: usize) -> Packet {
         let payload = (0..length).map(|n| (n as u64 + number) as u8).collect::<Vec<_>>().into();
-        Packet { kind: Kind::Fragment, run: 0x0102_0304_0506_0708, number, payload }
+        Packet { kind: PacketKind::Fragment, run: 0x0102_0304_0506_0708, number, payload }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One source of go2rtc: an address, or `ffmpeg:` and an input, with options after `#`.
 
-use super::draft::Input;
+use super::draft::DraftInput;
 use super::literal;
 
 /// Schemes that the relay reads.
@@ -10,23 +10,23 @@ const NEEDLESS: [&str; 5] = ["backchannel", "timeout", "audio", "async", "killsi
 
 /// A source, and the notes on what is left out of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) input: Input,
+pub(super) struct SourceAddress {
+    pub(super) input: DraftInput,
     pub(super) notes: Vec<String>,
 }
 
 /// What a source of go2rtc is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SourceKind {
     /// An input of the relay.
-    Address(Address),
+    Address(SourceAddress),
     /// `ffmpeg:NAME`, another stream of the same file, encoded.
     Stream(String),
     /// None that the relay reads. The reason is a clause.
     Other(String),
 }
 
-impl Kind {
+impl SourceKind {
     /// Reads a source.
     pub(super) fn parse(text: &str) -> Self {
         let (body, options) = text.split_once('#').unwrap_or((text, ""));
@@ -63,9 +63,9 @@ impl Kind {
         }
     }
 
-    fn address(body: &str, options: &str) -> Address {
+    fn address(body: &str, options: &str) -> SourceAddress {
         let (source, mut notes) = variables(body);
-        let mut input = Input { source, ..Input::default() };
+        let mut input = DraftInput { source, ..DraftInput::default() };
         let is_rtsp = input.source.starts_with("rtsp");
         for option in options.split('#').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
@@ -81,12 +81,13 @@ impl Kind {
                 (name, _) => notes.push(format!("the option #{name}")),
             }
         }
-        Address { input, notes }
+        SourceAddress { input, notes }
     }
 
     /// A webcam: `video=/dev/video0&video_size=1280x720`.
     fn device(query: &str) -> Self {
-        let mut input = Input { encode: true, input_options: vec!["-f".into(), "v4l2".into()], ..Input::default() };
+        let mut input =
+            DraftInput { encode: true, input_options: vec!["-f".into(), "v4l2".into()], ..DraftInput::default() };
         let mut notes = Vec::new();
         for (name, value) in query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
             match name {
@@ -103,7 +104,7 @@ impl Kind {
         if input.source.is_empty() {
             return Self::Other("the device has no name such as /dev/video0".to_owned());
         }
-        Self::Address(Address { input, notes })
+        Self::Address(SourceAddress { input, notes })
     }
 }
 
@@ -141,22 +142,26 @@ fn is_variable(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn address(text: &str) -> Address {
-        match Kind::parse(text) {
-            Kind::Address(address) => address,
+    fn address(text: &str) -> SourceAddress {
+        match SourceKind::parse(text) {
+            SourceKind::Address(address) => address,
             other => panic!("{text}: {other:?}"),
         }
     }
 
     #[test]
     fn options_become_keys_or_notes() {
-        let plain = |source: &str| Input { source: source.to_owned(), ..Input::default() };
+        let plain = |source: &str| DraftInput { source: source.to_owned(), ..DraftInput::default() };
         for (text, input, notes) in [
             ("rtsp://u:p@c/a?x=1#backchannel=0#timeout=30", plain("rtsp://u:p@c/a?x=1"), &[][..]),
-            ("rtsp://c/a#media=video#transport=udp", Input { silent: true, udp: true, ..plain("rtsp://c/a") }, &[]),
+            (
+                "rtsp://c/a#media=video#transport=udp",
+                DraftInput { silent: true, udp: true, ..plain("rtsp://c/a") },
+                &[],
+            ),
             ("ffmpeg:rtsp://c/a#video=h264#audio=aac", plain("rtsp://c/a"), &[]),
             ("ffmpeg:rtsp://c/a#video=h264#rotate=90", plain("rtsp://c/a"), &["the option #rotate"]),
-            ("ffmpeg:http://c/a.mjpeg#video=h264", Input { encode: true, ..plain("http://c/a.mjpeg") }, &[]),
+            ("ffmpeg:http://c/a.mjpeg#video=h264", DraftInput { encode: true, ..plain("http://c/a.mjpeg") }, &[]),
             ("http://c/a#header=Authorization: Bearer S3cret", plain("http://c/a"), &["the option #header"]),
             ("ffmpeg:/media/a.mp4", plain("/media/a.mp4"), &[]),
             ("rtspx://c:7441/k", plain("rtsps://c:7441/k"), &["rtspx:// is rtsps:// here"]),
@@ -164,7 +169,7 @@ mod tests {
             ("rtsp://u:${PASS:x}@c/${a b}", plain("rtsp://u:${PASS}@c/$${a b}"), &["the default of the variable PASS"]),
         ] {
             let notes = notes.iter().map(|&note| note.to_owned()).collect();
-            assert_eq!(address(text), Address { input, notes }, "{text}");
+            assert_eq!(address(text), SourceAddress { input, notes }, "{text}");
         }
         let device = address("ffmpeg:device?video=0&video_size=1280x720#video=h264").input;
         assert_eq!((device.source.as_str(), device.encode), ("/dev/video0", true));
@@ -173,7 +178,7 @@ mod tests {
 
     #[test]
     fn other_sources_say_why() {
-        assert_eq!(Kind::parse("ffmpeg:yard#audio=aac"), Kind::Stream("yard".to_owned()));
+        assert_eq!(SourceKind::parse("ffmpeg:yard#audio=aac"), SourceKind::Stream("yard".to_owned()));
         for (text, says) in [
             ("exec:ffmpeg -i rtsp://u:S3cret@c -f rtsp {output}", "starts none"),
             ("echo:python3 x.py", "starts none"),
@@ -185,7 +190,7 @@ mod tests {
             ("", "no scheme"),
             ("ffmpeg:device?audio=1", "/dev/video0"),
         ] {
-            let Kind::Other(reason) = Kind::parse(text) else { panic!("{text}") };
+            let SourceKind::Other(reason) = SourceKind::parse(text) else { panic!("{text}") };
             assert!(reason.contains(says) && !reason.contains("S3cret"), "{text}: {reason}");
         }
     }

@@ -9,7 +9,7 @@ const SUB: [&str; 2] = ["_sub", "-sub"];
 
 /// What a stream's source is, in the words of the configuration. References to variables are those of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Input {
+pub(super) struct DraftInput {
     /// `source`.
     pub(super) source: String,
     /// `input_options`.
@@ -24,7 +24,7 @@ pub(super) struct Input {
 
 /// A stream.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stream {
+pub(super) struct DraftStream {
     /// The name in the other configuration.
     pub(super) name: String,
     /// `title`.
@@ -32,7 +32,7 @@ pub(super) struct Stream {
     /// `group`.
     pub(super) group: Option<String>,
     /// The main stream.
-    pub(super) input: Input,
+    pub(super) input: DraftInput,
     /// `sub`.
     pub(super) sub: Option<String>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Stream {
 pub(super) struct Draft {
     /// The other program.
     program: &'static str,
-    streams: Vec<Stream>,
+    streams: Vec<DraftStream>,
     /// The pattern of `[mediamtx]`, and its streams.
     mediamtx: (String, Vec<String>),
     notes: Vec<String>,
@@ -55,7 +55,7 @@ impl Draft {
     }
 
     /// Adds a stream.
-    pub(super) fn add(&mut self, stream: Stream) {
+    pub(super) fn add(&mut self, stream: DraftStream) {
         self.streams.push(stream);
     }
 
@@ -155,9 +155,9 @@ impl Draft {
 ///
 /// # Errors
 /// Its name is none of a stream.
-fn section(stream: &Stream) -> Result<String, String> {
+fn section(stream: &DraftStream) -> Result<String, String> {
     let name: StreamName = stream.name.parse().map_err(|problem| format!("{problem}"))?;
-    let Input { source, input_options, udp, silent, encode } = &stream.input;
+    let DraftInput { source, input_options, udp, silent, encode } = &stream.input;
     let mut text = format!("[streams.{}]\n", key(name.as_str()));
     let mut line = |key: &str, value: &str| {
         let _ = writeln!(text, "{key} = {value}");
@@ -223,8 +223,8 @@ mod tests {
     fn sub_streams_join_the_stream_of_their_name() {
         let mut draft = Draft::new("test");
         for name in ["yard_sub", "yard", "gate", "gate-sub", "gate_sub", "roof_sub"] {
-            let input = Input { source: format!("rtsp://c/{name}"), ..Input::default() };
-            draft.add(Stream { name: name.to_owned(), input, ..Stream::default() });
+            let input = DraftInput { source: format!("rtsp://c/{name}"), ..DraftInput::default() };
+            draft.add(DraftStream { name: name.to_owned(), input, ..DraftStream::default() });
         }
         draft.pair_subs();
         let paired: Vec<_> = draft.streams.iter().map(|stream| (stream.name.as_str(), stream.sub.as_deref())).collect();

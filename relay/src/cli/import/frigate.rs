@@ -1,6 +1,6 @@
 //! Frigate's `config.yml`: `cameras`, each with inputs and their roles. An input may be a stream of Frigate's own go2rtc.
 
-use super::draft::{Draft, Input, Stream};
+use super::draft::{Draft, DraftInput, DraftStream};
 use super::yaml::Node;
 use super::{entries, go2rtc, literal};
 
@@ -22,7 +22,7 @@ pub(super) fn convert(root: &Node) -> Draft {
         let sub = sub.and_then(|path| resolve(root, camera, path, &mut Draft::default()));
         let sub = sub.map(|sub| sub.source).filter(|sub| *sub != input.source);
         let title = camera.text("friendly_name").map(literal);
-        draft.add(Stream { name: name.to_owned(), title, group: group(root, name), input, sub });
+        draft.add(DraftStream { name: name.to_owned(), title, group: group(root, name), input, sub });
     }
     let others: Vec<_> = entries(Some(root)).map(|(key, _)| key).filter(|key| !CARRIED.contains(key)).collect();
     if !others.is_empty() {
@@ -32,7 +32,7 @@ pub(super) fn convert(root: &Node) -> Draft {
 }
 
 /// The input of a role, or the first one.
-fn input(root: &Node, name: &str, camera: &Node, role: &str, draft: &mut Draft) -> Option<Input> {
+fn input(root: &Node, name: &str, camera: &Node, role: &str, draft: &mut Draft) -> Option<DraftInput> {
     let first = || inputs(camera).first()?.text("path");
     let Some(path) = input_of(camera, role).or_else(first) else {
         draft.note(name, "it has no input");
@@ -41,7 +41,7 @@ fn input(root: &Node, name: &str, camera: &Node, role: &str, draft: &mut Draft) 
     let is_udp = |node: &Node| node.get("input_args").and_then(Node::as_text) == Some("preset-rtsp-udp");
     let udp = camera.get("ffmpeg").is_some_and(is_udp) || root.get("ffmpeg").is_some_and(is_udp);
     let input = resolve(root, camera, path, draft)?;
-    Some(Input { udp: input.udp || udp, ..input })
+    Some(DraftInput { udp: input.udp || udp, ..input })
 }
 
 fn inputs(camera: &Node) -> &[Node] {
@@ -58,8 +58,8 @@ fn input_of<'a>(camera: &'a Node, role: &str) -> Option<&'a str> {
 }
 
 /// The camera's own address: Frigate's restream of it is only there while Frigate runs.
-fn resolve(root: &Node, camera: &Node, path: &str, draft: &mut Draft) -> Option<Input> {
-    let plain = |path: &str| Some(Input { source: variables(path), ..Input::default() });
+fn resolve(root: &Node, camera: &Node, path: &str, draft: &mut Draft) -> Option<DraftInput> {
+    let plain = |path: &str| Some(DraftInput { source: variables(path), ..DraftInput::default() });
     let stream = RESTREAM.iter().find_map(|start| path.strip_prefix(start));
     let Some(stream) = stream.map(|stream| stream.split(['?', '#']).next().unwrap_or_default()) else {
         return plain(path);
@@ -67,7 +67,7 @@ fn resolve(root: &Node, camera: &Node, path: &str, draft: &mut Draft) -> Option<
     let streams = root.get("go2rtc").and_then(|go2rtc| go2rtc.get("streams"));
     if let Some(sources) = streams.and_then(|streams| streams.get(stream)) {
         let input = go2rtc::input(streams, stream, sources, draft);
-        return input.map(|input| Input { source: frigate_variables(&input.source), ..input });
+        return input.map(|input| DraftInput { source: frigate_variables(&input.source), ..input });
     }
     // Frigate before 0.12: the camera's input with the role `restream`.
     input_of(camera, "restream").map_or_else(|| plain(path), plain)

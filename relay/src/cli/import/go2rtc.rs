@@ -1,7 +1,7 @@
 //! `go2rtc.yaml`: `streams`, each with one source or a list of sources.
 
-use super::address::Kind;
-use super::draft::{Draft, Input, Stream};
+use super::address::SourceKind;
+use super::draft::{Draft, DraftInput, DraftStream};
 use super::entries;
 use super::yaml::Node;
 
@@ -13,7 +13,7 @@ pub(super) fn convert(root: &Node) -> Draft {
     let streams = root.get("streams");
     for (name, sources) in entries(streams) {
         if let Some(input) = input(streams, name, sources, &mut draft) {
-            draft.add(Stream { name: name.to_owned(), input, ..Stream::default() });
+            draft.add(DraftStream { name: name.to_owned(), input, ..DraftStream::default() });
         }
     }
     draft.pair_subs();
@@ -25,19 +25,19 @@ pub(super) fn convert(root: &Node) -> Draft {
 }
 
 /// The input of the stream `name` in `streams`: the first of `sources` that the relay reads. Notes what is left out.
-pub(super) fn input(streams: Option<&Node>, name: &str, sources: &Node, draft: &mut Draft) -> Option<Input> {
+pub(super) fn input(streams: Option<&Node>, name: &str, sources: &Node, draft: &mut Draft) -> Option<DraftInput> {
     let (mut found, mut left, mut reasons) = (None, 0, Vec::new());
     for source in sources.items() {
         let source = source.as_text().unwrap_or_default();
         // A stream in its own list adds a codec of its sound.
-        if Kind::parse(source) == Kind::Stream(name.to_owned()) {
+        if SourceKind::parse(source) == SourceKind::Stream(name.to_owned()) {
             continue;
         }
         match resolve(streams, source, REFERENCES) {
-            Kind::Address(_) if found.is_some() => left += 1,
-            Kind::Address(address) => found = Some(address),
-            Kind::Stream(other) => reasons.push(format!("there is no stream {other:?} for it to encode")),
-            Kind::Other(reason) => reasons.push(reason),
+            SourceKind::Address(_) if found.is_some() => left += 1,
+            SourceKind::Address(address) => found = Some(address),
+            SourceKind::Stream(other) => reasons.push(format!("there is no stream {other:?} for it to encode")),
+            SourceKind::Other(reason) => reasons.push(reason),
         }
     }
     if found.is_none() && reasons.is_empty() {
@@ -54,13 +54,13 @@ pub(super) fn input(streams: Option<&Node>, name: &str, sources: &Node, draft: &
 }
 
 /// Follows a source that is another stream of the file.
-fn resolve(streams: Option<&Node>, source: &str, references: usize) -> Kind {
-    match Kind::parse(source) {
-        Kind::Stream(name) if references > 0 => {
+fn resolve(streams: Option<&Node>, source: &str, references: usize) -> SourceKind {
+    match SourceKind::parse(source) {
+        SourceKind::Stream(name) if references > 0 => {
             let other = streams.and_then(|streams| streams.get(&name)?.items().first()?.as_text());
             match other.map(|other| resolve(streams, other, references - 1)) {
-                Some(Kind::Address(address)) => Kind::Address(address),
-                _ => Kind::Stream(name),
+                Some(SourceKind::Address(address)) => SourceKind::Address(address),
+                _ => SourceKind::Stream(name),
             }
         }
         kind => kind,

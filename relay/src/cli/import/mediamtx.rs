@@ -1,6 +1,6 @@
 //! `mediamtx.yml`: `paths`. The relay reads RTSP cameras itself, and all other paths from MediaMTX.
 
-use super::draft::{Draft, Input, Stream};
+use super::draft::{Draft, DraftInput, DraftStream};
 use super::yaml::Node;
 use super::{entries, literal};
 
@@ -24,8 +24,9 @@ pub(super) fn convert(root: &Node) -> Draft {
                 if transport == Some("multicast") {
                     draft.note(name, "the transport multicast");
                 }
-                let input = Input { source: literal(source), udp: transport == Some("udp"), ..Input::default() };
-                draft.add(Stream { name: name.to_owned(), input, ..Stream::default() });
+                let input =
+                    DraftInput { source: literal(source), udp: transport == Some("udp"), ..DraftInput::default() };
+                draft.add(DraftStream { name: name.to_owned(), input, ..DraftStream::default() });
             }
             _ if source == "redirect" => draft.note(name, "it leads readers to another address; write that address"),
             Some(pattern) => draft.add_served(&pattern, name),

@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_websockets::Message;
 
 use super::message::{self, MSE, OFFER, ViewerMessage, about};
-use super::video::{Media, Video};
+use super::video::{Video, VideoMedia};
 use crate::access::Expiry;
-use crate::egress::websocket::{Dialect, SessionEnd, Socket, Viewer, ViewerFault};
+use crate::egress::websocket::{AdmittedViewer, Dialect, SessionEnd, Socket, ViewerFault};
 use crate::egress::whep::{Negotiation, OfferingViewer, Whep};
 use crate::net::escaped::Escaped;
 
@@ -53,8 +53,8 @@ pub(super) struct Go2rtcSession {
 }
 
 /// What the loop waits for.
-enum Input {
-    Media(Media),
+enum SocketInput {
+    Media(VideoMedia),
     Answer(Result<Negotiation, String>),
     Message(Message),
 }
@@ -65,17 +65,22 @@ impl Go2rtcSession {
         Self { whep, reached, expiry, video: None, webrtc: WebRtc::Absent, last_message: Instant::now() }
     }
 
-    async fn next(&mut self, socket: &mut Socket) -> Result<Input, SessionEnd> {
+    async fn next(&mut self, socket: &mut Socket) -> Result<SocketInput, SessionEnd> {
         let Self { video, webrtc, last_message, .. } = self;
         let idle = *last_message + IDLE_TIMEOUT;
         tokio::select! {
-            media = next_media(video, idle) => Ok(Input::Media(media?)),
-            answer = next_answer(webrtc) => Ok(Input::Answer(answer)),
-            message = socket.receive() => Ok(Input::Message(message?)),
+            media = next_media(video, idle) => Ok(SocketInput::Media(media?)),
+            answer = next_answer(webrtc) => Ok(SocketInput::Answer(answer)),
+            message = socket.receive() => Ok(SocketInput::Message(message?)),
         }
     }
 
-    async fn on_message(&mut self, message: &Message, socket: &mut Socket, viewer: &Viewer) -> Result<(), SessionEnd> {
+    async fn on_message(
+        &mut self,
+        message: &Message,
+        socket: &mut Socket,
+        viewer: &AdmittedViewer,
+    ) -> Result<(), SessionEnd> {
         self.last_message = Instant::now();
         let reply = match parse(message)? {
             ViewerMessage::Mse(_) if self.video.is_some() => about(MSE, "it is sent already; open another WebSocket"),
@@ -105,8 +110,8 @@ impl Go2rtcSession {
         Ok(socket.send_text(message::error(&reply)).await?)
     }
 
-    fn negotiate(&self, sdp: String, viewer: &Viewer) -> PendingAnswer {
-        let Viewer { stream, name, client, .. } = viewer;
+    fn negotiate(&self, sdp: String, viewer: &AdmittedViewer) -> PendingAnswer {
+        let AdmittedViewer { stream, name, client, .. } = viewer;
         let (reached, expiry, whep) = (self.reached, self.expiry.clone(), self.whep.clone());
         let viewer = OfferingViewer { stream: stream.clone(), name: name.clone(), client: *client, reached, expiry };
         Box::pin(async move { whep.negotiate(viewer, sdp).await })
@@ -121,25 +126,25 @@ impl Dialect for Go2rtcSession {
         message::error(&fault.message)
     }
 
-    async fn run(&mut self, socket: &mut Socket, viewer: &Viewer) -> Result<Infallible, SessionEnd> {
+    async fn run(&mut self, socket: &mut Socket, viewer: &AdmittedViewer) -> Result<Infallible, SessionEnd> {
         loop {
             match self.next(socket).await? {
-                Input::Media(Media::Init(init)) => {
+                SocketInput::Media(VideoMedia::Init(init)) => {
                     socket.send_text(message::mse(&init.track(None).mime)).await?;
                     socket.send_init(init.bytes.clone()).await?;
                 }
-                Input::Media(Media::Fragment(fragment, retiming)) => {
+                SocketInput::Media(VideoMedia::Fragment(fragment, retiming)) => {
                     socket.send_retimed(&fragment.bytes, retiming).await?;
                 }
-                Input::Answer(Ok(negotiation)) => {
+                SocketInput::Answer(Ok(negotiation)) => {
                     socket.send_text(message::answer(&negotiation.sdp)).await?;
                     self.webrtc = WebRtc::Agreed(negotiation);
                 }
-                Input::Answer(Err(refused)) => {
+                SocketInput::Answer(Err(refused)) => {
                     socket.send_text(message::error(&about(OFFER, refused))).await?;
                     self.webrtc = WebRtc::Refused;
                 }
-                Input::Message(message) => self.on_message(&message, socket, viewer).await?,
+                SocketInput::Message(message) => self.on_message(&message, socket, viewer).await?,
             }
         }
     }
@@ -153,7 +158,7 @@ fn parse(message: &Message) -> Result<ViewerMessage, ViewerFault> {
 }
 
 /// The next media. Without video, waits for `idle`. Cancel-safe.
-async fn next_media(video: &mut Option<Video>, idle: Instant) -> Result<Media, ViewerFault> {
+async fn next_media(video: &mut Option<Video>, idle: Instant) -> Result<VideoMedia, ViewerFault> {
     match video {
         Some(video) => video.next().await,
         None => {

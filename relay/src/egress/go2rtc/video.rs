@@ -27,7 +27,7 @@ use crate::limits::permit::Permit;
 
 /// What the viewer is sent.
 #[derive(Debug)]
-pub(super) enum Media {
+pub(super) enum VideoMedia {
     /// The MIME type, and the init segment.
     Init(Arc<InitSegment>),
     /// A fragment with its times.
@@ -57,7 +57,7 @@ impl Video {
     ///
     /// # Errors
     /// The source sends no video, or other video than the viewer can append.
-    pub(super) async fn next(&mut self) -> Result<Media, ViewerFault> {
+    pub(super) async fn next(&mut self) -> Result<VideoMedia, ViewerFault> {
         loop {
             if let Some((_, timeline)) = &self.epoch {
                 let tolerated = if timeline.is_whole() { TOLERATED_LAG } else { TOLERATED_LAG_MAX };
@@ -73,7 +73,7 @@ impl Video {
         }
     }
 
-    fn handle(&mut self, event: VideoEvent) -> Result<Option<Media>, ViewerFault> {
+    fn handle(&mut self, event: VideoEvent) -> Result<Option<VideoMedia>, ViewerFault> {
         match event {
             VideoEvent::Epoch(init) => match &self.epoch {
                 Some((sent, _)) if continues(sent, &init) => Ok(None),
@@ -81,13 +81,13 @@ impl Video {
                 None => {
                     let timeline = Timeline::new(&init, self.reader.rendition().usual_duration());
                     self.epoch = Some((init.clone(), timeline));
-                    Ok(Some(Media::Init(init)))
+                    Ok(Some(VideoMedia::Init(init)))
                 }
             },
             VideoEvent::Frame(fragment) => {
                 self.until = None;
                 let retiming = self.epoch.as_mut().and_then(|(_, timeline)| timeline.retime(&fragment.head));
-                Ok(retiming.map(|retiming| Media::Fragment(fragment, retiming)))
+                Ok(retiming.map(|retiming| VideoMedia::Fragment(fragment, retiming)))
             }
             VideoEvent::Status(Status::Offline { message, .. }) if self.epoch.is_none() => {
                 Err(fault(close::UNAVAILABLE, message))
@@ -137,8 +137,8 @@ mod tests {
     /// The decode time of the next fragment; the codec of an init segment as an error.
     async fn next(video: &mut Video) -> Result<u64, String> {
         match video.next().await.unwrap() {
-            Media::Fragment(_, retiming) => Ok(retiming.decode_time),
-            Media::Init(init) => Err(init.codec.to_string()),
+            VideoMedia::Fragment(_, retiming) => Ok(retiming.decode_time),
+            VideoMedia::Init(init) => Err(init.codec.to_string()),
         }
     }
 

@@ -45,7 +45,7 @@ pub(in crate::egress) trait Dialect: Send + 'static {
     fn run(
         &mut self,
         socket: &mut Socket,
-        viewer: &Viewer,
+        viewer: &AdmittedViewer,
     ) -> impl Future<Output = Result<Infallible, SessionEnd>> + Send;
 }
 
@@ -61,7 +61,7 @@ pub(in crate::egress) struct SocketRequest {
 }
 
 /// A viewer that may watch.
-pub(in crate::egress) struct Viewer {
+pub(in crate::egress) struct AdmittedViewer {
     /// The stream, for the viewer's client.
     pub(in crate::egress) stream: Stream,
     pub(in crate::egress) name: StreamName,
@@ -73,7 +73,7 @@ pub(in crate::egress) struct Viewer {
     viewers: ViewerLimiter,
 }
 
-impl Viewer {
+impl AdmittedViewer {
     /// Takes the viewer's permit, and logs the viewer's subject.
     ///
     /// # Errors
@@ -136,7 +136,7 @@ fn admit(
     stranger: Option<Unauthorized>,
     address: &Result<Address, String>,
     (client, quality, subject): (Option<IpAddr>, Result<Option<Quality>, InvalidQuality>, &Subject),
-) -> Result<Viewer, ViewerFault> {
+) -> Result<AdmittedViewer, ViewerFault> {
     if let Some(origin) = foreign {
         return Err(ViewerFault::new(close::FORBIDDEN, origin::refusal(&origin)));
     }
@@ -150,7 +150,7 @@ fn admit(
     };
     let quality = quality.map_err(|error| ViewerFault::bad_request(error.to_string()))?;
     let (stream, viewers) = (stream.for_client(client), context.viewers.clone());
-    Ok(Viewer { stream, name: name.clone(), quality, client, subject: subject.clone(), viewers })
+    Ok(AdmittedViewer { stream, name: name.clone(), quality, client, subject: subject.clone(), viewers })
 }
 
 /// Ends the session of a credential that has expired or was revoked.

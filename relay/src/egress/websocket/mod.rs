@@ -43,7 +43,7 @@ use crate::limits::viewers::ViewerLimiter;
 use crate::net::rejections::Rejections;
 use socket::{WRITE_TIMEOUT, with_write_timeout};
 
-pub(super) use dialect::{Dialect, SocketRequest, Viewer, serve};
+pub(super) use dialect::{AdmittedViewer, Dialect, SocketRequest, serve};
 pub(super) use handshake::Handshake;
 pub(super) use plain::{TOLERATED_LAG, TOLERATED_LAG_MAX, Timeline};
 pub(super) use session::ViewerFault;

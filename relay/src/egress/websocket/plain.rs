@@ -24,7 +24,7 @@ use tokio_websockets::Message;
 
 use super::session::ViewerFault;
 use super::socket::MESSAGE_MAX;
-use super::{Dialect, SessionEnd, Socket, Viewer};
+use super::{AdmittedViewer, Dialect, SessionEnd, Socket};
 use crate::egress::SOURCE_START_TIMEOUT;
 use crate::egress::select::Wanted;
 use crate::egress::variant_reader::{VariantReader, VideoEvent, first_variant};
@@ -51,7 +51,7 @@ impl Dialect for Plain {
         format!("error:{}", fault.message)
     }
 
-    async fn run(&mut self, socket: &mut Socket, viewer: &Viewer) -> Result<Infallible, SessionEnd> {
+    async fn run(&mut self, socket: &mut Socket, viewer: &AdmittedViewer) -> Result<Infallible, SessionEnd> {
         let _permit = viewer.permit()?;
         run(socket, &viewer.stream, viewer.quality.unwrap_or_default()).await
     }

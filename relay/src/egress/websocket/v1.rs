@@ -14,7 +14,7 @@ use tokio_websockets::Message;
 
 use super::session::{self, Now, Session, SessionAction, SessionInput, ViewerFault};
 use super::socket::MESSAGE_MAX;
-use super::{CloseReason, Dialect, SessionEnd, Socket, Viewer};
+use super::{AdmittedViewer, CloseReason, Dialect, SessionEnd, Socket};
 use crate::clock;
 use crate::hub::Stream;
 use crate::hub::rendition::Protocol;
@@ -37,7 +37,7 @@ impl Dialect for V1 {
         error(fault.code, &fault.message)
     }
 
-    async fn run(&mut self, socket: &mut Socket, viewer: &Viewer) -> Result<Infallible, SessionEnd> {
+    async fn run(&mut self, socket: &mut Socket, viewer: &AdmittedViewer) -> Result<Infallible, SessionEnd> {
         let _permit = viewer.permit()?;
         run(socket, &viewer.stream, viewer.quality).await
     }

@@ -3,7 +3,7 @@
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 
-use super::http2::{Client, LINK, request};
+use super::http2::{Http2Client, LINK, request};
 use super::*;
 use crate::config::Password;
 
@@ -63,7 +63,7 @@ async fn body_of_a_byte_a_second_is_closed_while_it_comes() {
 #[tokio::test(start_paused = true)]
 async fn body_that_never_ends_is_answered_408_over_http_2() {
     let relay = locked();
-    let client = Client::over(relay.connect_http2(CLIENT, true, LINK)).await;
+    let client = Http2Client::over(relay.connect_http2(CLIENT, true, LINK)).await;
     let kind = "content-type: application/x-www-form-urlencoded";
     // Silent after the first byte, and a byte a second.
     for pause in [3600, 1] {

@@ -14,12 +14,12 @@ use super::*;
 pub(super) const LINK: usize = 64 * 1024;
 
 /// A client's connection, which runs until it is dropped or the relay ends it.
-pub(super) struct Client {
+pub(super) struct Http2Client {
     pub(super) requests: SendRequest<Bytes>,
     pub(super) connection: tokio::task::JoinHandle<Result<(), h2::Error>>,
 }
 
-impl Client {
+impl Http2Client {
     pub(super) async fn over(stream: DuplexStream) -> Self {
         Self::with(stream, &h2::client::Builder::new()).await
     }
@@ -80,7 +80,7 @@ pub(super) async fn read_at(answer: Response<RecvStream>, rate: f64) -> Vec<u8> 
 #[tokio::test(start_paused = true)]
 async fn routes_answer_as_over_http_1() {
     let relay = locked();
-    let client = Client::to(&relay).await;
+    let client = Http2Client::to(&relay).await;
     for (path, credentials) in [
         ("/healthz", String::new()),
         ("/", String::new()),
@@ -104,7 +104,7 @@ async fn routes_answer_as_over_http_1() {
 #[tokio::test(start_paused = true)]
 async fn one_host_is_required_by_every_version_of_http() {
     let relay = TestRelay::new(|_| {});
-    let http2 = Client::over(relay.connect_http2(CLIENT, false, LINK)).await;
+    let http2 = Http2Client::over(relay.connect_http2(CLIENT, false, LINK)).await;
     for (uri, headers, expected) in [
         ("https://relay/api/streams", "", 200),
         ("https://relay/api/streams", "host: RELAY", 200),
@@ -136,7 +136,7 @@ async fn one_host_is_required_by_every_version_of_http() {
 #[tokio::test(start_paused = true)]
 async fn pages_of_other_sites_are_refused_over_http_2() {
     let relay = locked();
-    let client = Client::to(&relay).await;
+    let client = Http2Client::to(&relay).await;
     for (origin, expected) in
         [("https://relay", 503), ("http://relay", 403), ("https://evil.example", 403), ("null", 403)]
     {
@@ -149,7 +149,7 @@ async fn pages_of_other_sites_are_refused_over_http_2() {
 #[tokio::test(start_paused = true)]
 async fn websocket_is_not_offered_over_http_2() {
     let relay = locked();
-    let mut client = Client::to(&relay).await;
+    let mut client = Http2Client::to(&relay).await;
     assert!(client.get("/healthz", "").await.0 == 200 && !client.requests.is_extended_connect_protocol_enabled());
     // A client that tries all the same.
     let mut request = request("GET", "https://relay/ws/mse/cam0", &basic());
@@ -166,12 +166,12 @@ async fn websocket_is_not_offered_over_http_2() {
 #[tokio::test(start_paused = true)]
 async fn idle_connection_is_closed_and_a_silent_event_stream_is_not() {
     let relay = locked();
-    let (idle, begun) = (Client::to(&relay).await, Instant::now());
+    let (idle, begun) = (Http2Client::to(&relay).await, Instant::now());
     assert_eq!(idle.get("/healthz", "").await.0, 200);
     idle.connection.await.expect("it ends").expect("in order");
     assert!((10..15).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 
-    let watching = Client::to(&relay).await;
+    let watching = Http2Client::to(&relay).await;
     let events = watching.ask("GET", "https://relay/api/events", &basic()).await.expect("events");
     let mut body = events.into_body();
     let begun = Instant::now();
@@ -197,7 +197,7 @@ async fn handshake_without_a_request_is_closed() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_finishes_the_answer_and_ends_the_connection() {
     let relay = relay_with_a_long_catalogue();
-    let client = Client::to(&relay).await;
+    let client = Http2Client::to(&relay).await;
     let answer = client.ask("GET", "https://relay/api/streams", "").await.expect("an answer");
     relay.shutdown.cancel();
     assert!(read(answer.into_body()).await.expect("all of it").ends_with(b"}"));
@@ -207,7 +207,7 @@ async fn shutdown_finishes_the_answer_and_ends_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn phone_of_100_kbit_per_second_gets_its_answer_over_http_2() {
     let relay = relay_with_a_long_catalogue();
-    let client = Client::to(&relay).await;
+    let client = Http2Client::to(&relay).await;
     let begun = Instant::now();
     let answer = client.ask("GET", "https://relay/api/streams", "").await.expect("an answer");
     let bytes = read_at(answer, 12_500.0).await;

@@ -2,7 +2,7 @@
 
 use tokio::time::{Instant, sleep};
 
-use super::http2::{Client, LINK, request};
+use super::http2::{Http2Client, LINK, request};
 use super::slow_readers::relay_with_a_long_catalogue;
 use super::*;
 
@@ -60,7 +60,7 @@ struct Honest(tokio::task::JoinHandle<()>);
 
 impl Honest {
     async fn start(relay: &TestRelay) -> Self {
-        let client = Client::over(relay.connect_http2("192.0.2.9", true, LINK)).await;
+        let client = Http2Client::over(relay.connect_http2("192.0.2.9", true, LINK)).await;
         Self(tokio::spawn(async move {
             loop {
                 let begun = Instant::now();
@@ -89,7 +89,7 @@ async fn rapid_reset_is_closed_after_200_requests() {
     let (sent, closed) = flood(&relay, pair, LIMIT).await;
     assert!(closed && sent < LINK + 400 * pair(0).len(), "{sent} bytes");
 
-    let client = Client::to(&relay).await;
+    let client = Http2Client::to(&relay).await;
     let mut cancelled = 0;
     while let Ok(mut requests) = client.requests.clone().ready().await {
         let asked = requests.send_request(request("GET", "https://relay/api/events", ""), true);
@@ -110,7 +110,7 @@ async fn rapid_reset_is_closed_after_200_requests() {
 #[tokio::test(start_paused = true)]
 async fn page_that_is_left_may_cancel_its_requests() {
     let relay = TestRelay::new(|_| {});
-    let client = Client::to(&relay).await;
+    let client = Http2Client::to(&relay).await;
     // A person who opens and leaves a page with thirty requests every three seconds.
     for _ in 0..100 {
         let mut answers = Vec::new();
@@ -178,7 +178,7 @@ async fn head_that_never_ends_is_closed() {
 #[tokio::test(start_paused = true)]
 async fn head_over_the_limit_gets_431_and_the_connection_goes_on() {
     let relay = TestRelay::new(|_| {});
-    let client = Client::to(&relay).await;
+    let client = Http2Client::to(&relay).await;
     let long = |length| format!("x-long: {}", "y".repeat(length));
     let answer = client.ask("GET", "https://relay/healthz", &long(33_000)).await.expect("an answer");
     assert_eq!(answer.status(), 431);
@@ -233,10 +233,10 @@ async fn streams_of_one_connection_are_limited() {
 
 /// Requests a long answer on a new connection and takes `piece` bytes each `interval` until its stream is reset. Returns the time
 /// until then, and the connection.
-async fn take(relay: &TestRelay, window: u32, piece: usize, interval: Duration) -> (Duration, Client) {
+async fn take(relay: &TestRelay, window: u32, piece: usize, interval: Duration) -> (Duration, Http2Client) {
     let mut settings = h2::client::Builder::new();
     settings.initial_window_size(window);
-    let client = Client::with(relay.connect_http2(CLIENT, true, LINK), &settings).await;
+    let client = Http2Client::with(relay.connect_http2(CLIENT, true, LINK), &settings).await;
     let begun = Instant::now();
     let mut body = client.ask("GET", "https://relay/api/streams", "").await.expect("an answer").into_body();
     let mut held = 0;
@@ -277,7 +277,7 @@ async fn answer_that_is_not_read_costs_no_other_answer_of_its_connection() {
     // A browser's window of the connection has room for more than one answer.
     let mut settings = h2::client::Builder::new();
     settings.initial_connection_window_size(1 << 20);
-    let client = Arc::new(Client::with(relay.connect_http2(CLIENT, true, LINK), &settings).await);
+    let client = Arc::new(Http2Client::with(relay.connect_http2(CLIENT, true, LINK), &settings).await);
     // Events come until the end, so that the connection is never idle.
     let events = client.ask("GET", "https://relay/api/events", "").await.expect("events");
     let events = tokio::spawn(super::http2::read_at(events, f64::INFINITY));

@@ -25,12 +25,12 @@ pub(super) type Rule = (&'static str, &'static str, &'static [&'static str]);
 const CREW: Rule = ("groups", "crew", &["cam0", "cam1"]);
 
 /// An identity provider with a key file of its own.
-pub(super) struct Provider {
+pub(super) struct SigningProvider {
     signer: Signer,
     keys: PathBuf,
 }
 
-impl Provider {
+impl SigningProvider {
     /// `test` names the key file.
     pub(super) fn new(test: &str) -> Self {
         let signer = Signer::es256("a");
@@ -65,7 +65,7 @@ impl Provider {
     }
 }
 
-impl Drop for Provider {
+impl Drop for SigningProvider {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.keys);
     }
@@ -108,7 +108,7 @@ async fn refused(relay: &TestRelay, stream: &str, credentials: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn rules_for_claims_decide_the_streams_of_a_sign_in() {
-    let provider = Provider::new("rules");
+    let provider = SigningProvider::new("rules");
     let owners: Rule = ("realm_access.roles", "owner", &["*"]);
     let relay = provider.relay(&[CREW, ("email_verified", "true", &["mixer_*"]), owners, ("level", "7", &["cam3"])]);
     for (claims, streams) in [
@@ -148,7 +148,7 @@ async fn rules_for_claims_decide_the_streams_of_a_sign_in() {
 
 #[tokio::test(start_paused = true)]
 async fn sign_in_without_a_rule_gets_one_sentence_and_its_subject_one_line() {
-    let (provider, (log, _guard)) = (Provider::new("no-rule"), Log::start());
+    let (provider, (log, _guard)) = (SigningProvider::new("no-rule"), Log::start());
     let relay = provider.relay(&[CREW]);
     let long = format!("eve\r\nWARN forged {}", "x".repeat(2000));
     for claims in [
@@ -177,7 +177,7 @@ async fn sign_in_without_a_rule_gets_one_sentence_and_its_subject_one_line() {
 
 #[tokio::test(start_paused = true)]
 async fn password_and_access_token_work_beside_a_sign_in_that_no_rule_permits() {
-    let provider = Provider::new("beside");
+    let provider = SigningProvider::new("beside");
     let relay = TestRelay::new(|config| {
         config.oidc = Some(provider.oidc(&[CREW]));
         config.token_key = Some(key());
@@ -206,7 +206,7 @@ async fn password_and_access_token_work_beside_a_sign_in_that_no_rule_permits() 
 
 #[tokio::test(start_paused = true)]
 async fn reload_ends_the_sessions_that_changed_rules_no_longer_permit() {
-    let provider = Provider::new("reload");
+    let provider = SigningProvider::new("reload");
     let relay = provider.relay(&[CREW, ("groups", "guests", &["cam3"])]);
     let [crew, guest] = [["crew"], ["guests"]].map(|groups| provider.of_groups(&groups));
     let [mut first, mut second] = [watch(&relay, &crew).await, watch_stream(&relay, "cam1", &crew).await];
@@ -243,7 +243,7 @@ async fn reload_ends_the_sessions_that_changed_rules_no_longer_permit() {
 
 #[tokio::test(start_paused = true)]
 async fn reload_without_the_provider_s_section_keeps_its_rules() {
-    let (provider, (log, _guard)) = (Provider::new("kept"), Log::start());
+    let (provider, (log, _guard)) = (SigningProvider::new("kept"), Log::start());
     let relay = provider.relay(&[CREW]);
     let [crew, guest] = [["crew"], ["guests"]].map(|groups| provider.of_groups(&groups));
     reload(&relay, None).await;
@@ -254,7 +254,7 @@ async fn reload_without_the_provider_s_section_keeps_its_rules() {
 
 #[tokio::test(start_paused = true)]
 async fn websocket_of_a_sign_in_ends_30_s_after_its_token_with_a_sentence() {
-    let provider = Provider::new("end");
+    let provider = SigningProvider::new("end");
     let relay = provider.relay(&[CREW]);
     // It ended 20 s ago. A viewer without video would end after 25 s.
     let mut viewer = watch(&relay, &provider.bearer(-20, &json!({ "groups": "crew" }))).await;
@@ -269,7 +269,7 @@ async fn websocket_of_a_sign_in_ends_30_s_after_its_token_with_a_sentence() {
 
 #[tokio::test(start_paused = true)]
 async fn log_names_the_subject_of_a_viewer_and_no_token() {
-    let (provider, (log, _guard)) = (Provider::new("log"), Log::start());
+    let (provider, (log, _guard)) = (SigningProvider::new("log"), Log::start());
     let relay = TestRelay::new(|config| {
         config.oidc = Some(provider.oidc(&[CREW]));
         config.token_key = Some(key());
@@ -300,7 +300,7 @@ async fn log_names_the_subject_of_a_viewer_and_no_token() {
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_groups_are_too_long_by_default_and_judged_where_longer_heads_are_allowed() {
-    let provider = Provider::new("groups");
+    let provider = SigningProvider::new("groups");
     let groups: Vec<_> = (0..10_000).map(|n| format!("team {n}")).chain(["crew".to_owned()]).collect();
     let many = provider.bearer(600, &json!({ "groups": groups }));
     let mut connection = provider.relay(&[CREW]).connect(CLIENT);

@@ -2,13 +2,13 @@
 
 use tokio::time::sleep;
 
-use super::http2::Client;
+use super::http2::Http2Client;
 use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn requests_over_the_rate_of_a_client_get_429_by_each_version_of_http() {
     let relay = TestRelay::new(|config| config.limits.requests_per_address = 20);
-    let client = Client::to(&relay).await;
+    let client = Http2Client::to(&relay).await;
     let mut refused = 0;
     for n in 0..100 {
         let (code, text) = match n % 2 {

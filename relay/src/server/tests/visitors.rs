@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::identity::Provider;
+use super::identity::SigningProvider;
 use super::logins::{PASSWORD, basic, cookies, form, key, token};
 use super::*;
 use crate::access::token::issue;
@@ -67,7 +67,7 @@ fn bearer(stream: &str, until: u64) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn statuses_by_visitor_are_documented() {
-    let provider = Provider::new("visitors");
+    let provider = SigningProvider::new("visitors");
     let oidc = provider.oidc(&[("groups", "owners", &["*"]), ("groups", "crew", &["cam0", "studio/*"])]);
     let by_header = |groups: &str| provider.bearer(600, &serde_json::json!({ "groups": groups }));
     let by_cookie = by_header("owners").replace("Authorization: Bearer ", "Cookie: CF_Authorization=") + FOREIGN;

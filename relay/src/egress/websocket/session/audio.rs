@@ -33,7 +33,7 @@ pub(super) struct VideoStart {
 
 /// The timeline on which the viewer gets the audio.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Timeline {
+enum AudioTimeline {
     /// The main stream's, which is the audio's own.
     Main,
     /// The sub stream's with this number.
@@ -41,8 +41,8 @@ enum Timeline {
 }
 
 impl VideoStart {
-    fn audio_timeline(self) -> Timeline {
-        if self.is_sub { Timeline::Sub(self.timeline) } else { Timeline::Main }
+    fn audio_timeline(self) -> AudioTimeline {
+        if self.is_sub { AudioTimeline::Sub(self.timeline) } else { AudioTimeline::Main }
     }
 }
 
@@ -50,7 +50,7 @@ impl VideoStart {
 #[derive(Default)]
 pub(super) struct AudioTrack {
     /// The subscription to the stream's audio while it is wanted.
-    source: Option<Source>,
+    source: Option<AudioSource>,
     /// An init segment that waits for its first fragment.
     init: Option<Arc<InitSegment>>,
     /// Whether the audio has caught up with the source since its start.
@@ -60,33 +60,33 @@ pub(super) struct AudioTrack {
 }
 
 /// The stream's audio, on one timeline.
-struct Source {
+struct AudioSource {
     stream: Stream,
     subscription: Subscription,
-    timeline: Timeline,
+    timeline: AudioTimeline,
     /// Added to the audio's times, in ticks of its timescale.
     shift: i64,
 }
 
-impl Source {
+impl AudioSource {
     fn new(stream: Stream) -> Self {
         let subscription = stream.audio(AudioForm::AsIs).subscribe(Purpose::View(Protocol::Mse));
-        Self { stream, subscription, timeline: Timeline::Main, shift: 0 }
+        Self { stream, subscription, timeline: AudioTimeline::Main, shift: 0 }
     }
 
     /// The seconds to add to the audio's times, once they are known.
     fn shift(&self) -> Option<f64> {
         match self.timeline {
-            Timeline::Main => Some(0.0),
-            Timeline::Sub(_) => self.stream.sub_shift(),
+            AudioTimeline::Main => Some(0.0),
+            AudioTimeline::Sub(_) => self.stream.sub_shift(),
         }
     }
 
     /// The init segment on the viewer's timeline.
     fn on_timeline(&self, init: Arc<InitSegment>) -> Arc<InitSegment> {
         match self.timeline {
-            Timeline::Main => init,
-            Timeline::Sub(timeline) => Arc::new(InitSegment { timeline, ..InitSegment::clone(&init) }),
+            AudioTimeline::Main => init,
+            AudioTimeline::Sub(timeline) => Arc::new(InitSegment { timeline, ..InitSegment::clone(&init) }),
         }
     }
 
@@ -101,7 +101,7 @@ impl AudioTrack {
     pub(super) fn want(&mut self, tracks: &[TrackKind], stream: &Stream) {
         let wanted = tracks.contains(&TrackKind::Audio);
         if wanted != self.source.is_some() {
-            self.source = wanted.then(|| Source::new(stream.clone()));
+            self.source = wanted.then(|| AudioSource::new(stream.clone()));
             self.init = None;
         }
     }

@@ -57,7 +57,7 @@ struct SubStream {
     is_unplayable: bool,
 }
 
-/// See the [module](self).
+/// See the [module](self). Flat: each choice reads what the viewer wants, the camera's format and the present variant together.
 #[derive(Debug)]
 pub(super) struct VariantReader {
     stream: Stream,

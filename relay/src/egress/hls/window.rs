@@ -54,7 +54,7 @@ pub(super) enum Lookup {
     NotFound,
 }
 
-/// See the [module](self). Reads no clock.
+/// See the [module](self). Reads no clock. A field for each number that a playlist states, beside the segments.
 #[derive(Debug)]
 pub(super) struct Window {
     /// Maximum bytes of segments; exceeded by one fragment at most.

@@ -73,7 +73,7 @@ struct InFlight {
     waited: Duration,
 }
 
-/// See the [module](self).
+/// See the [module](self). A field for each estimate: one acknowledgement updates them together.
 #[derive(Debug)]
 pub(super) struct SendWindow {
     sent: u64,

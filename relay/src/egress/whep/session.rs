@@ -55,7 +55,7 @@ pub(super) struct Negotiated {
     pub(super) local: Vec<(Protocol, SocketAddr)>,
 }
 
-/// See the [module](self).
+/// See the [module](self). A field for each policy of the loop: they share its turns and nothing else.
 pub(super) struct WhepSession {
     negotiated: Negotiated,
     frames: FrameReader,

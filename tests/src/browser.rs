@@ -41,7 +41,7 @@ const START: Duration = Duration::from_secs(30);
 
 /// Width and height of a window. Without a GPU, compositing takes more of the CPU than decoding, in proportion to the area.
 const WINDOW: (u32, u32) = (800, 600);
-/// A window that shows up to nine tiles at once: within 500 pixels, the browser's own bars subtracted, the page scrolls as on a
+/// A window that shows up to nine tiles at once. Within 500 pixels, the browser's own bars subtracted, the page scrolls as on a
 /// phone, and pauses tiles out of sight.
 pub const WALL: (u32, u32) = (1280, 900);
 

@@ -20,7 +20,7 @@ pub fn write<'a>(packets: impl IntoIterator<Item = (u64, &'a [u8])>) -> Vec<u8> 
     pages.flat_map(|(number, (kind, end, packet))| page(number as u32, kind, end, &packet)).collect()
 }
 
-/// A page with one packet, whose last sample is at `end`.
+/// A page with one packet. Its last sample is at `end`.
 fn page(number: u32, kind: u8, end: u64, packet: &[u8]) -> Vec<u8> {
     let segments = packet.len() / SEGMENT + 1;
     let mut page =

@@ -51,7 +51,7 @@ pub struct Setup {
     demo: bool,
     /// Names and contents of other files in the relay's folder.
     files: Vec<(String, String)>,
-    /// The last words of the command line.
+    /// The last arguments of the command line.
     more: Vec<String>,
     listen: String,
     /// The program and its first arguments, if it is not [`binary`].

@@ -1,4 +1,4 @@
-//! When a WebRTC viewer presents frames and sound, by the sender reports of both tracks (RFC 3550, section 6.4.1), and what it
+//! When a WebRTC viewer presents frames and sound, by the sender reports of both tracks (RFC 3550, section 6.4.1). Reads what it
 //! then presents: the camera's clock in the frames and the beginnings of its beeps.
 
 use str0m::format::Codec;

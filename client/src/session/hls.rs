@@ -44,7 +44,7 @@ const STANDSTILL_MS: f64 = 4_000.0;
 /// sometimes waits for one of them without end.
 const STARTED_MS: f64 = 8_000.0;
 
-/// See the module. Flat, as every input may change any of it; what begins anew with a player is in [`Stall`].
+/// See the module. Flat, as every input may change any of it; the part that starts again with each player is in [`Stall`].
 pub(super) struct HlsEngine {
     urls: Urls,
     quality: Quality,

@@ -105,7 +105,7 @@ pub enum TileEvent {
     RetryPlanned(f64),
     /// Whether the tile is visible; while it is not, the relay sends nothing.
     VisibilityChanged(bool),
-    /// Whether the stream has audio, over a protocol whose epochs do not tell.
+    /// Whether the stream has audio, over a protocol that does not announce it in its epochs.
     HasAudio(bool),
     /// Whether audio is on.
     Listening(bool),

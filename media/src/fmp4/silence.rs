@@ -1,5 +1,5 @@
-//! Fragments of audio without sound, for a track whose source has stopped sending. A player of video and audio stops at the end
-//! of either.
+//! Fragments of audio without sound, for a track after its source has stopped sending. A player of video and audio stops at the
+//! end of either.
 
 use mp4_atom::{Codec, Decode, Moov};
 

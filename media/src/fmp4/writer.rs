@@ -1,5 +1,5 @@
-//! Writes fragmented MP4 of one track (ISO/IEC 14496-12, section 8.8) for sources without a container: `ftyp moov` of video from a
-//! sample entry, `prft moof mdat` of each of its access units, and `moof mdat` of an access unit of audio.
+//! Writes fragmented MP4 of one track (ISO/IEC 14496-12, section 8.8) for sources without a container. For video: `ftyp moov`
+//! from a sample entry, and `prft moof mdat` of each access unit. For audio: `moof mdat` of an access unit.
 
 use bytes::Bytes;
 use mp4_atom::{

@@ -46,7 +46,7 @@ impl StreamPattern {
         !self.0.contains(ANY)
     }
 
-    /// Whether the pattern matches `name`. Reads each of the two texts once, from left to right: with `*` as the only wildcard,
+    /// Whether the pattern matches `name`. Reads each of the two texts once, from left to right. With `*` as the only wildcard,
     /// the first occurrence of each part leaves the most text for the next ones, so no other has to be tried.
     pub fn matches(&self, name: &StreamName) -> bool {
         let mut parts = self.0.split(ANY);

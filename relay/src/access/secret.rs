@@ -1,7 +1,7 @@
 //! Compares a password that a client sent with the configured one, which may be an Argon2id hash (RFC 9106).
 //!
 //! A hash takes tens of milliseconds and megabytes on purpose. So it is computed on a blocking thread, one at a time, and only
-//! until a client has sent the right password: from then on its digest is known, and guesses are compared with that.
+//! until a client has sent the right password. From then on its digest is known, and guesses are compared with that.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,5 +1,5 @@
 //! The sessions that outlast their request (WebSocket, events, WebRTC), each with its credential and what it shows. A revoked
-//! credential ends its sessions, and a changed rule those that it no longer permits.
+//! credential ends its sessions. A changed rule ends the sessions that it no longer permits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -136,13 +136,13 @@ impl Follower {
         if joining.head.as_ref().is_some_and(is_complete) { self.finish() } else { Vec::new() }
     }
 
-    /// Goes on with the complete snapshot, then with the messages that waited for it.
+    /// Continues with the complete snapshot, then with the messages that waited for it.
     fn finish(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
         let Some(Joining { head: Some((head, position)), messages, waiting }) = self.joining.take() else {
             return actions;
         };
-        // The number of the first message to publish, if the epoch goes on.
+        // The number of the first message to publish, if the epoch continues.
         let resumed = self.next.filter(|next| next.run == position.run && self.contains(*next, &messages));
         if resumed.is_none() {
             actions.push(Action::Status(head.status));

@@ -1,8 +1,8 @@
 //! A connection to the NATS server, which connects again for ever, and its state.
 //!
-//! A relay has two: one for announcements and requests, one for media. A queue of media then delays no announcement. Each queue is
-//! bounded: a full queue of outgoing messages makes the publisher wait, so that its cursor in the ring skips to a key frame; a full
-//! queue of incoming messages loses the newest, which is a gap in the numbers.
+//! A relay has two: one for announcements and requests, one for media. A queue of media then delays no announcement. Each queue
+//! is bounded. A full queue of outgoing messages makes the publisher wait, so that its cursor in the ring skips to a key frame. A
+//! full queue of incoming messages loses the newest, which is a gap in the numbers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! Relays that show each other's streams by way of a NATS server (core NATS: nothing is stored).
 //!
 //! Each relay announces its streams. A relay with viewers for a stream of another one (an *edge*) tells that relay (the *origin*)
-//! its interest; the origin watches its own rendition as one viewer and publishes the fragments once for all edges. At the edge they
-//! enter an ordinary rendition of its hub. So a camera has one connection and a variant one encoder, however many relays show them.
+//! its interest. The origin watches its own rendition as one viewer and publishes the fragments once for all edges. At the edge
+//! they enter an ordinary rendition of its hub. So a camera has one connection and a variant one encoder, however many relays
+//! show them.
 //!
 //! | module | task |
 //! | --- | --- |

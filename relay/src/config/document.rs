@@ -6,7 +6,7 @@ use toml::de::{DeTable, Deserializer, Error};
 
 use super::references::{self, Inserted, LookUp};
 
-/// Starts of messages that name what is wrong by themselves; the key is added to all others.
+/// Starts of messages that name the key or the stream themselves; the key is added to all others.
 const NAMED: [&str; 2] = ["unknown field", "stream name"];
 
 /// Parses `text` into `T`. Returns the values that replaced references, too.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Config, KeySource, Oidc, Tls};
 
 impl Config {
-    /// The keys whose values differ in `new` and which a running relay does not take over, as in the documentation.
+    /// The keys that have other values in `new` and that a running relay does not take over, as in the documentation.
     pub fn restart_keys(&self, new: &Self) -> Vec<&'static str> {
         // Names every field, so that a new one has to be placed here.
         let Self {

@@ -20,8 +20,8 @@ impl CameraFormat {
     }
 }
 
-/// How far a sub stream may be enlarged: to be chosen, and to be kept. The difference keeps a tile whose size varies a little
-/// from switching back and forth.
+/// How far a sub stream may be enlarged: to be chosen, and to be kept. The difference keeps a tile from switching back and forth
+/// when its size varies a little.
 const ENLARGED: (f64, f64) = (1.1, 1.4);
 /// The size of a sub stream that has not run yet, as most cameras send it.
 const USUAL_SUB: Size = Size { width: 640, height: 360 };

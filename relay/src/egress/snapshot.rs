@@ -172,7 +172,7 @@ pub(crate) fn router(snapshots: Snapshots) -> axum::Router {
     axum::Router::new().route("/api/streams/{*rest}", get(serve)).layer(refuse_foreign).with_state(snapshots)
 }
 
-/// Refuses scripts of pages whose origin is not allowed. Images in pages name no origin; the browser hides their pixels.
+/// Refuses scripts of pages of an origin that is not allowed. Images in pages name no origin; the browser hides their pixels.
 async fn origins(State(allowed): State<Arc<[String]>>, request: Request, next: Next) -> Response {
     match origin::foreign(request.headers(), is_encrypted(request.extensions()), &allowed) {
         Some(foreign) => SnapshotError::Foreign(foreign).into_response(),

@@ -4,8 +4,8 @@
 //! previous one, so that the video never stops. Between epochs no video has to continue, and it switches at once. It begins
 //! with the status of its source, and so it does after a switch.
 //!
-//! A camera's sub stream is `low`. A viewer whose tile it fills, or who chose `low`, gets it from the start, without the camera's
-//! main stream. A viewer that does not play it never gets it.
+//! A camera's sub stream is `low`. A viewer with a tile that it fills, or who chose `low`, gets it from the start, without the
+//! camera's main stream. A viewer that does not play it never gets it.
 //!
 //! It holds subscriptions and no queue. [`VariantReader::poll`] reads no clock and needs no runtime; [`VariantReader::next`]
 //! waits. HLS packages each variant for all its viewers and needs no choice.
@@ -396,7 +396,7 @@ fn is_filled_by_sub(stream: &Stream, wanted: &Wanted, shown: Size, sent: bool) -
     stream.has_sub() && wanted.is_automatic() && fills(size(), shown, sent)
 }
 
-/// The variant with which the reader of a viewer starts whose video is `shown` at that size: the sub stream, if the viewer chose
+/// The variant with which a viewer's reader starts, for video `shown` at that size. It is the sub stream, if the viewer chose
 /// `low` or its tile is small, and otherwise `copy`.
 pub(super) fn first_variant(stream: &Stream, wanted: &Wanted, shown: Option<Size>) -> Variant {
     let sub = stream.rendition(Variant::Low);

@@ -1,8 +1,8 @@
 //! A source's audio: from its reader, through an FFmpeg of its own, into the forms that browsers play.
 //!
-//! The direct reader writes into the [`AudioBuffer`] itself. An FFmpeg that reads the source copies the audio, whatever its codec,
-//! into a pipe in place of its standard input: it needs no other input, and a pipe needs no clean-up. [`AudioIntake`] always reads
-//! that pipe into the [`AudioBuffer`], because an FFmpeg that cannot write its audio stops writing video as well.
+//! The direct reader writes into the [`AudioBuffer`] itself. An FFmpeg that reads the source copies the audio, whatever its
+//! codec, into a pipe in place of its standard input. It needs no other input, and a pipe needs no clean-up. [`AudioIntake`]
+//! always reads that pipe into the [`AudioBuffer`], because an FFmpeg that cannot write its audio stops writing video as well.
 //!
 //! While a viewer listens, an FFmpeg of the audio reads the audio buffer and writes fragments ([`run`]): one FFmpeg for each
 //! [`AudioForm`](crate::hub::rendition::AudioForm) with a listener. So audio costs nothing without listeners, an audio failure does not affect video, and no codec has to be known before the source is opened.

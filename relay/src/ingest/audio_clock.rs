@@ -1,10 +1,10 @@
 //! Places a camera's audio on the timeline of its video.
 //!
 //! The RTP clocks of two tracks start at random values. Sender reports give the wall-clock time of a timestamp of each track
-//! (RFC 3550, section 6.4.1), and so the distance of the clocks. Where there are none, and where the reports contradict
-//! the arrival of packets by more than [`PLAUSIBLE`], the distance follows from arrival: the least delayed packets of
-//! both tracks are taken to be equally late. If the camera delays its audio, that distance is wrong by the delay: audio is
-//! dropped until the reports have come, for [`REPORTS_WAIT`] at most.
+//! (RFC 3550, section 6.4.1), and so the distance of the clocks. Where there are none, and where the reports contradict the
+//! arrival of packets by more than [`PLAUSIBLE`], the distance follows from arrival. The least delayed packets of both tracks are
+//! taken to be equally late. If the camera delays its audio, that distance is wrong by the delay: audio is dropped until the
+//! reports have come, for [`REPORTS_WAIT`] at most.
 //!
 //! Frames stay contiguous while they are within [`TOLERANCE`] of their time: rounding and a distance that is known better do
 //! not cut the audio. A frame that would overlap the one before is dropped.

@@ -1,4 +1,4 @@
-//! Detects a camera whose RTP clock does not measure time, and substitutes arrival times.
+//! Detects a camera with an RTP clock that does not measure time, and substitutes arrival times.
 //!
 //! RTP timestamps of video count ticks of 90 kHz (RFC 6184, section 8.2.1). Some cameras count milliseconds, or ticks at another
 //! rate, or nothing. Players then show a frame for too long or too short a time, and lag or starve.

@@ -127,8 +127,8 @@ pub fn refuses_audio(line: &str) -> bool {
     AUDIO_OUTPUT.iter().any(|output| line.contains(output)) && line.contains("Could not write header")
 }
 
-/// Warnings that FFmpeg logs at the start of every healthy source. The first packets of an RTSP session have no timestamps, one
-/// fragment on a pipe is too little to estimate a frame rate, and telephone codecs do not declare their channel.
+/// Warnings that FFmpeg logs at the start of every healthy source. The first packets of an RTSP session have no timestamps. One
+/// fragment on a pipe is too little to estimate a frame rate. Telephone codecs do not declare their channel.
 const HARMLESS: &[&str] = &[
     "codec frame size is not set",
     "guessed channel layout",

@@ -172,8 +172,8 @@ fn needs_pace(source: &Source) -> bool {
     !is_paced && (source.url.is_file() || source.url.is_playlist())
 }
 
-/// How many more frames FFmpeg reads before it writes one: the muxer waits for the next, to know the duration, and where
-/// the packets of RTP are put together the parser waits for one more.
+/// How many more frames FFmpeg reads before it writes one. The muxer waits for the next, to know the duration. Where packets of
+/// RTP are put together, the parser waits for one more.
 pub fn hold(source: &Source) -> usize {
     match (source.encode, source.url.scheme()) {
         (None, Some("rtsp" | "rtsps")) => 2,

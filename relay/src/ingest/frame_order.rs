@@ -84,7 +84,7 @@ impl FrameOrder {
         Self { amend, learned: None, epoch: None }
     }
 
-    /// Drops the frames of a run that has ended. What was learned of the source stays.
+    /// Drops the frames of a run that has ended. Keeps what it has learned of the source.
     pub(super) fn end_epoch(&mut self) {
         self.epoch = None;
     }

@@ -14,8 +14,8 @@ use std::collections::VecDeque;
 
 use sightline_media::fmp4::writer::TIMESCALE;
 
-/// The number of recent intervals. Their median predicts the next: two outliers among five do not change it, and a camera that
-/// drops from 25 to 5 frames a second at dusk is followed within half a second.
+/// The number of recent intervals. Their median predicts the next. Two outliers among five do not change it. A camera that drops
+/// from 25 to 5 frames a second at dusk is followed within half a second.
 const INTERVALS: usize = 5;
 /// Used until the source has announced a frame rate or sent two frames.
 const DEFAULT_INTERVAL: i64 = TIMESCALE as i64 / 25;

@@ -1,9 +1,9 @@
 //! Runs the sources: one reader or encoder for each rendition that has subscribers, however many.
 //!
-//! For each rendition one task lives as long as its stream ([`supervise`]). It waits for a subscriber, runs the direct
-//! reader or FFmpeg, publishes the frames, restarts it when it ends or falls silent, and stops it when the rendition has had no
-//! subscriber for a while. `copy` reads the source. `h264` and `low` read the fragments of `copy`, as a viewer does, so a camera has one
-//! connection however many variants run. Where a camera has a sub stream, `low` reads that.
+//! For each rendition one task lives as long as its stream ([`supervise`]). It waits for a subscriber, runs the direct reader or
+//! FFmpeg, and publishes the frames. It restarts the source when it ends or falls silent, and stops it when the rendition has had
+//! no subscriber for a while. `copy` reads the source. `h264` and `low` read the fragments of `copy`, as a viewer does, so a
+//! camera has one connection however many variants run. Where a camera has a sub stream, `low` reads that.
 //!
 //! | module | task |
 //! | --- | --- |

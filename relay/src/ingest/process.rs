@@ -7,8 +7,8 @@
 //! | memory runs out | the kernel, which prefers FFmpeg to the relay (`OOM_SCORE`) |
 //! | SIGKILL of the relay | the kernel, as FFmpeg's parent death signal (prctl(2), Linux) |
 //!
-//! Setting the death signal between fork and exec takes unsafe code in the parent, so the relay starts itself
-//! instead: the child sets the signal for itself and then becomes FFmpeg ([`become_ffmpeg`]).
+//! Setting the death signal between fork and exec takes unsafe code in the parent, so the relay starts itself instead. The child
+//! sets the signal for itself and then becomes FFmpeg ([`become_ffmpeg`]).
 //!
 //! FFmpeg runs as the relay's account and parses what cameras send. It gets a reduced [`environment`](super::environment) and a
 //! [`Confinement`], and [`protect_memory`] keeps it out of the relay's memory.

@@ -215,8 +215,8 @@ async fn connect(source: &Source, url: &Url, with_audio: bool) -> Result<Connect
     let audio =
         audio.zip(codec).map(|(audio, codec)| Ok((audio, rtsp_audio::track(&session.streams()[audio], codec)?)));
     let audio = audio.transpose()?;
-    // The reader needs no common start of the tracks, which cameras announce wrongly, and over TCP no packet is lost before the first:
-    // GStreamer's server announces another sequence number to a viewer that joins others.
+    // The reader needs no common start of the tracks, which cameras announce wrongly. Over TCP no packet is lost before the
+    // first: GStreamer's server announces another sequence number to a viewer that joins others.
     let options = PlayOptions::default().initial_timestamp(InitialTimestampPolicy::Ignore);
     let options = options.initial_seq(InitialSequenceNumberPolicy::Ignore);
     let playing = session.play(options).await.map_err(failed)?;

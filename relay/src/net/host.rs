@@ -20,8 +20,8 @@ use std::net::IpAddr;
 use axum::http::header::{HOST, ORIGIN, VIA};
 use axum::http::{HeaderMap, HeaderName};
 
-/// Names under these suffixes point nowhere that a stranger chooses: multicast DNS (RFC 6762), loopback (RFC 6761), home
-/// networks (RFC 8375), private use (ICANN resolution 2024.07.29.06), OpenWrt's default, and Tailscale's MagicDNS.
+/// Names under these suffixes point nowhere that a stranger chooses. They are: multicast DNS (RFC 6762), loopback (RFC 6761),
+/// home networks (RFC 8375), private use (ICANN resolution 2024.07.29.06), OpenWrt's default, and Tailscale's MagicDNS.
 const PRIVATE_SUFFIXES: [&str; 6] = ["local", "localhost", "home.arpa", "internal", "lan", "ts.net"];
 /// W3C Fetch Metadata, section 2.4.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

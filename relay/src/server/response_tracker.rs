@@ -1,7 +1,7 @@
 //! The answers of one HTTP/2 connection that are not finished.
 //!
-//! HTTP/1.1 shows all of this on the connection itself. Over HTTP/2 an answer can wait for its client while the connection flows:
-//! each stream has a window of its own, which the client may never open (RFC 9113, section 5.2). And a client may ask and cancel
+//! HTTP/1.1 shows all of this on the connection itself. Over HTTP/2 an answer can wait for its client while the connection flows.
+//! Each stream has a window of its own, which the client may never open (RFC 9113, section 5.2). And a client may ask and cancel
 //! without a pause ("rapid reset", CVE-2023-44487).
 //!
 //! | the client | the connection |

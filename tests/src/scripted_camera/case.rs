@@ -39,8 +39,8 @@ pub struct Case {
     pub needs_keepalives: bool,
     /// Whether packets of a session that has ended come among its own, from before the answer to PLAY on (live555 before 2018).
     pub dead_session: bool,
-    /// Whether the sequence number in its answer to PLAY is later than that of its first packet: GStreamer's server, whose viewers
-    /// share one payloader.
+    /// Whether the sequence number in its answer to PLAY is later than that of its first packet: GStreamer's server, where all
+    /// viewers share one payloader.
     pub wrong_sequence_number: bool,
     /// Whether it refuses media in the RTSP connection.
     pub udp_only: bool,

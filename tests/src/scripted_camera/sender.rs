@@ -45,7 +45,7 @@ pub struct Sender<'a> {
     sound: Track,
     /// Frames sent.
     frames: usize,
-    /// Those that [`Self::take_sent`] has not counted.
+    /// Frames that [`Self::take_sent`] has not counted.
     uncounted: usize,
     /// Packets of an endless frame that were sent.
     parts: usize,

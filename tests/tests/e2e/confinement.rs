@@ -28,7 +28,7 @@ fn write_ffmpeg(file: &Path, commands: &[(&str, String)]) {
     fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("it can be run");
 }
 
-/// The log of a relay with this FFmpeg, whose stream `cam` has a viewer.
+/// The log of a relay with this FFmpeg and a viewer of its stream `cam`.
 async fn log_of(relay: &Relay) -> String {
     let _viewer = Viewer::playing(relay, "cam", &PLAYS_BOTH).await.watch();
     until("FFmpeg's last line", START, async || relay.log().contains("probes done").then(|| relay.log())).await

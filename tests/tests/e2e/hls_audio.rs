@@ -286,7 +286,7 @@ fn audio_that_ends_continues_as_silence() {
         assert!(samples.len() > 48_000 * 2, "{} bytes", samples.len());
         assert!(samples.iter().all(|byte| *byte == 0), "silence");
 
-        // A player of both goes on.
+        // A player of both continues.
         let url = relay.url("/hls/tape/index.m3u8");
         let ffmpeg = run("ffmpeg", &["-i", &url, "-t", "4", "-map", "0:v", "-map", "0:a", "-f", "null", "-"]).await;
         assert!(!ffmpeg.stderr.text().contains("rror"), "{}", ffmpeg.stderr.text());

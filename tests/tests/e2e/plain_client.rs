@@ -48,8 +48,8 @@ const FRAMES_PER_SECOND: f64 = 25.0;
 /// The share of frames decoded in time: on a busy machine, and by one engine alone.
 const PLAYS_ON: f64 = 0.5;
 const PLAYS_ALL: f64 = 24.0 / FRAMES_PER_SECOND;
-/// An eighth of the rate of [`BUSY`] in bytes per second, so that a camera that omits frames exceeds it, too, and the link's
-/// buffer limit: half a second at full rate.
+/// An eighth of the rate of [`BUSY`] in bytes per second. So a camera that omits frames exceeds it, too, and the link's buffer
+/// limit: half a second at full rate.
 const NARROW: u32 = 30_000;
 const NARROW_BUFFER: usize = 128 << 10;
 /// Capture times of consecutive frames differ by less, in seconds. The relay skips at least one second.

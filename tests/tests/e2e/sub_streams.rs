@@ -40,7 +40,7 @@ fn play(codecs: &[&str], variant: VariantChoice, size: Option<Size>) -> ClientMe
     ClientMessage::Play(Play { codecs, variant, tracks: vec![TrackKind::Video], size, quality: None })
 }
 
-/// A viewer of `yard` whose tile has this size.
+/// A viewer of `yard` with a tile of this size.
 async fn viewer(relay: &Relay, codecs: &[&str], size: Size) -> Viewer {
     let mut viewer = Viewer::v1(relay, "yard").await;
     viewer.send(&play(codecs, VariantChoice::Auto, Some(size))).await;

@@ -1,5 +1,5 @@
-//! Sound over WebRTC, with a viewer that is no browser: Opus in sync with its frames by the sender reports, one encoder for all
-//! viewers, and none without a viewer that takes sound.
+//! Sound over WebRTC, with a viewer that is no browser. Opus is in sync with its frames by the sender reports. One encoder serves
+//! all viewers, and none runs without a viewer that takes sound.
 
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ fn no_encoder_runs_without_a_viewer_that_takes_sound() {
         assert_eq!(relay.ffmpegs().len(), 1, "{:?}", relay.ffmpegs());
         drop(peer);
         let mut stopped = Box::pin(relay.wait_for_ffmpegs(0, STOPPED + Duration::from_secs(8)));
-        // The other viewer goes on meanwhile.
+        // The other viewer continues meanwhile.
         tokio::select! {
             _ = &mut stopped => {}
             () = silent.run(START, |_, _| true) => panic!("an encoder still runs"),

@@ -71,7 +71,7 @@ pub(crate) fn router(sockets: WebSocketContext, whep: Whep, snapshots: Snapshots
         .with_state(Go2rtc { sockets, whep, snapshots })
 }
 
-/// Refuses scripts of pages whose origin is not allowed, and lets those of the others read the answer (WHATWG Fetch, section
+/// Refuses scripts of pages of an origin that is not allowed, and lets those of the others read the answer (WHATWG Fetch, section
 /// 3.3).
 async fn cross_origin(State(allowed): State<Arc<[String]>>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();

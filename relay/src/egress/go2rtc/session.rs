@@ -60,7 +60,7 @@ enum SocketInput {
 }
 
 impl Go2rtcSession {
-    /// The session of a viewer whose connection was made to `reached`, until its credential expires.
+    /// The session of a viewer that connected to `reached`, until its credential expires.
     pub(super) fn new(whep: Whep, reached: Option<IpAddr>, expiry: Option<Expiry>) -> Self {
         Self { whep, reached, expiry, video: None, webrtc: WebRtc::Absent, last_message: Instant::now() }
     }

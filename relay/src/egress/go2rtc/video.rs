@@ -1,9 +1,9 @@
 //! The fragments of one `mse` viewer, on a timeline of its own that begins at 0.
 //!
-//! go2rtc's players append every message to one SourceBuffer, seek to 5 s behind its end, and open a new connection when this one
-//! closes, 15 s after it was opened at the earliest. Several never do so after a failed attempt by WebRTC. So a viewer stays while
-//! its source restarts: if the new init segment equals the one that it has, the timeline continues, as after a skip. Otherwise
-//! the session ends.
+//! go2rtc's players append every message to one SourceBuffer, and seek to 5 s behind its end. They open a new connection when
+//! this one closes, 15 s after it was opened at the earliest. Several never do so after a failed attempt by WebRTC. So a viewer
+//! stays while its source restarts: if the new init segment equals the one that it has, the timeline continues, as after a skip.
+//! Otherwise the session ends.
 
 use std::sync::Arc;
 

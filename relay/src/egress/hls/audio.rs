@@ -118,7 +118,7 @@ impl AudioFeed {
         filled || news
     }
 
-    /// The median duration of this fragment and those that wait, in ticks.
+    /// The median duration of this fragment and the waiting ones, in ticks.
     fn usual_duration(&self, fragment: &Fragment) -> u64 {
         let waiting = self.held.iter().filter_map(|item| match item {
             Item::Fragment(fragment) => Some(fragment.head.duration),

@@ -219,7 +219,7 @@ impl Session {
         self.audio.rewind();
     }
 
-    /// Follows the viewer's choice of quality. A variant that stays gets no `ready`, so the viewer is told its new reason.
+    /// Follows the viewer's choice of quality. A variant that stays gets no `ready`; `reason` tells the viewer its new reason.
     fn set_quality(&mut self, quality: Quality, now: Now) {
         let before = self.settled();
         self.want((self.video.choice.0, quality), now);

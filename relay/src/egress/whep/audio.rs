@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    /// The clock of a session whose first frame, one second into the timeline, came two seconds after its beginning.
+    /// The clock of a session. Its first frame, one second into the timeline, came two seconds after its beginning.
     fn clock(timeline: u32) -> RtpClock {
         let mut clock = RtpClock::default();
         clock.begin_epoch(timeline);

@@ -15,8 +15,8 @@ pub(super) const CLOCK_RATE: u64 = 90_000;
 /// Ticks per second of Opus in RTP.
 const OPUS_CLOCK_RATE: u64 = 48_000;
 
-/// Frames may be stamped this much later than they are sent: the first ones after a source has sent a late frame, and those of a
-/// burst, of 500 frames at most. GStreamer ignores reports whose RTP time is a second ahead of the media.
+/// Frames may be stamped this much later than they are sent: the first ones after a late frame of the source, and those of a
+/// burst, of 500 frames at most. GStreamer ignores reports with an RTP time a second ahead of the media.
 const WALLCLOCK_LEAD: Duration = Duration::from_millis(500);
 
 /// Timestamp interval of late frames.

@@ -38,9 +38,9 @@ const CANDIDATES_MAX: usize = 64;
 /// frames.
 const PLAYOUT_DELAY_MAX: Duration = Duration::from_millis(400);
 
-/// The least delay of frames while the viewer gets sound, which is at least this late (130 ms in Chromium on the same machine): an Opus
-/// packet holds 20 ms, FFmpeg writes it with the next one, and the receiver buffers packets before its sound card. Chromium aligns the
-/// tracks in small steps over ten seconds, to within 30 ms; so it begins near the end.
+/// The least delay of frames while the viewer gets sound, which is at least this late (130 ms in Chromium on the same machine).
+/// An Opus packet holds 20 ms, FFmpeg writes it with the next one, and the receiver buffers packets before its sound card.
+/// Chromium aligns the tracks in small steps over ten seconds, to within 30 ms; so it begins near the end.
 const PLAYOUT_DELAY_WITH_AUDIO: Duration = Duration::from_millis(100);
 
 /// The result of negotiation with the viewer.

@@ -41,8 +41,8 @@ pub(in crate::egress) struct Negotiation {
 }
 
 impl Negotiation {
-    /// Passes a candidate of the viewer on. Ignores a text that is none, an mDNS name (the viewer's packets show the address), and
-    /// a candidate for which a busy session has no room: it is a hint, and the viewer's packets show its address.
+    /// Passes a candidate of the viewer on. Ignores a text that is none, an mDNS name, and a candidate for which a busy session
+    /// has no room. A candidate is a hint: the viewer's packets show its address.
     pub(in crate::egress) fn add_candidate(&self, text: &str) {
         if let (Some(inbox), Ok(candidate)) = (&self.inbox, Candidate::from_sdp_string(text)) {
             let _ = inbox.try_send(InboxMessage::Candidate(candidate));

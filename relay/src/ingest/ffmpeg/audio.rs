@@ -9,9 +9,9 @@ use crate::hub::rendition::AudioForm;
 /// The source's first audio track, if it has any, in whatever codec it is, on the pipe that stands in for FFmpeg's
 /// standard input ([`crate::ingest::audio`]). NUT takes any codec and holds nothing back.
 ///
-/// FFmpeg refuses an output without a track, so this one has another that is always there: an attachment, for which no
-/// muxer waits, of one byte of a file that every system has. A muxer that waits for a track of pictures or sound would
-/// hold each packet until the next.
+/// FFmpeg refuses an output without a track, so this one has another that is always there. It is an attachment, for which no
+/// muxer waits, of one byte of a file that every system has. A muxer that waits for a track of pictures or sound would hold each
+/// packet until the next.
 pub(super) const COPY: &[&str] = &[
     "-map",
     "0:a:0?",
@@ -37,8 +37,8 @@ pub(super) const COPY: &[&str] = &[
 
 /// The bit rate of encoded audio: speech and the sounds of a yard are clear, and music is bearable.
 const BIT_RATE: &str = "64k";
-/// The sample rate of encoded audio. An AAC frame is 1024 samples: 21 ms at this rate, where at the 8 kHz of most telephone
-/// codecs each sound would wait 128 ms for its frame to be full. Opus in RTP has this clock (RFC 7587, section 4.1).
+/// The sample rate of encoded audio. An AAC frame is 1024 samples: 21 ms at this rate. At the 8 kHz of most telephone codecs,
+/// each sound would wait 128 ms for its frame to be full. Opus in RTP has this clock (RFC 7587, section 4.1).
 const SAMPLE_RATE: &str = "48000";
 /// The audio object type of AAC-LC (ISO/IEC 14496-3, table 1.17).
 const AAC_LC: u8 = 2;

@@ -9,8 +9,8 @@ const WIDTH_MIN: u32 = 320;
 /// Seconds between two frames of the low variant, at least: of 50 or 60 a second every other one is left out, of 30 none.
 /// A lower frame rate would save work and headers but delay every frame: FFmpeg writes a fragment when the next frame arrives.
 const FRAME_SECONDS: f64 = 0.03;
-/// How much the encoder may run ahead of its bit rate, in milliseconds: a key frame is several frames' worth of bits,
-/// and on a link that is just fast enough it takes this long.
+/// How much the encoder may run ahead of its bit rate, in milliseconds. A key frame is several frames' worth of bits, and on a
+/// link that is just fast enough it takes this long.
 const BURST_MS: u32 = 400;
 
 /// See the [module](self).

@@ -1,4 +1,4 @@
-//! The only way from an FFmpeg that reads HTTP to the network: a proxy on the loopback interface (RFC 9110, section 7.3.2), which
+//! The only way from an FFmpeg that reads HTTP to the network: a proxy on the loopback interface (RFC 9110, section 7.3.2). It
 //! connects to the source's host and to the hosts that the configuration adds.
 //!
 //! FFmpeg follows redirects and the entries of playlists to any host, and has no option against it. A source could have it fetch

@@ -21,8 +21,8 @@ use crate::ingest::publisher::Publisher;
 /// What a packet begins with: its bits, its step in time and its length.
 const HEAD: usize = 4;
 
-/// The first byte selects the codec (bit 0). Format parameters follow, up to the end of the line, and packets: bits (0: marker,
-/// 1: one was lost before it, 2: time goes back), ticks of 10 ms since the last packet, two bytes of length, the payload.
+/// The first byte selects the codec (bit 0). Format parameters follow, up to the end of the line, then packets. Each has bits (0:
+/// marker, 1: one was lost before it, 2: time goes back), ticks of 10 ms since the last packet, two bytes of length, the payload.
 pub fn rtp(data: &[u8]) {
     let Some((codec, rest)) = data.split_first() else { return };
     let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());

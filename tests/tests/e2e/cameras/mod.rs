@@ -116,7 +116,7 @@ impl Watched {
         }
     }
 
-    /// Asserts that no frame is missing between the first and the last one. The default reader may begin anew with FFmpeg.
+    /// Asserts that no frame is missing between the first and the last one. The default reader may start again with FFmpeg.
     fn is_complete(&self, what: &str, case: &Case, reader: &str) {
         let first = if reader == DIRECT { 0 } else { self.epochs.len() - 1 };
         frames::assert_complete(what, case.media, self.epochs[first..].iter().flat_map(|epoch| &epoch[1..]));

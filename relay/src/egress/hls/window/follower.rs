@@ -1,6 +1,6 @@
 //! The window of audio follows the leading window of video segment by segment.
 //!
-//! Each of its segments has the number, the discontinuity sequence number and the clock of the video's segment, and starts with
+//! Each of its segments has the number, the discontinuity sequence number and the clock of the video's segment. It starts with
 //! the first frame of audio at or after the start of that one (RFC 8216bis, section 6.2.4). Every frame of audio is independent,
 //! so a segment may start with any.
 

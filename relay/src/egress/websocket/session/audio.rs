@@ -4,9 +4,9 @@
 //! not seek. It then continues independently of video and of changes of variant. A source without audio is not announced. A
 //! viewer that falls behind skips to the newest audio.
 //!
-//! Audio comes with the main stream. While the viewer is sent the camera's sub stream, which has a timeline of its own, each
-//! fragment is moved to that timeline, by the capture times of both streams ([`Stream::sub_shift`]). The shift is taken once for each
-//! epoch: both streams run by the camera's clock.
+//! Audio comes with the main stream. The camera's sub stream has a timeline of its own. While the viewer is sent it, each
+//! fragment of audio is moved to that timeline, by the capture times of both streams ([`Stream::sub_shift`]). The shift is taken
+//! once for each epoch: both streams run by the camera's clock.
 
 use std::sync::Arc;
 use std::time::Duration;

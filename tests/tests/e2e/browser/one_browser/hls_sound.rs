@@ -1,4 +1,4 @@
-//! Sound by HLS in the page: the video goes on when the camera's sound ends, and the controls work.
+//! Sound by HLS in the page: the video continues when the camera's sound ends, and the controls work.
 
 use std::time::Duration;
 

@@ -84,8 +84,7 @@ mod tests {
     #[test]
     fn stream_name_is_one_token() {
         let subjects = Subjects::new("site.sightline".into());
-        for (name, token) in [("cam0", "cam0"), ("site/cam 1/ü", "site%2Fcam%201%2F%C3%BC"), ("a.b>", "a%2Eb%3E")]
-        {
+        for (name, token) in [("cam0", "cam0"), ("site/cam 1/ü", "site%2Fcam%201%2F%C3%BC"), ("a.b>", "a%2Eb%3E")] {
             let subject = subjects.media("north", &name.parse().unwrap(), RenditionId::Low);
             assert_eq!(subject, format!("site.sightline.media.north.{token}.low"));
         }

@@ -65,6 +65,7 @@ impl Config {
             ("[cluster]", *cluster != new.cluster),
             ("[cluster]", *cluster != new.cluster),
             ("[cluster]", *cluster != new.cluster),
+            ("[cluster]", *cluster != new.cluster),
             ("webrtc.enabled", webrtc.enabled != new.webrtc.enabled),
             ("webrtc.listen", webrtc.listen != new.webrtc.listen),
             ("webrtc.udp", webrtc.udp != new.webrtc.udp),

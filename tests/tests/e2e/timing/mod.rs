@@ -3,5 +3,6 @@
 mod faults;
 mod first_frame;
 mod hls_sound;
+mod solo;
 mod sound;
 mod webrtc_sound;

@@ -97,7 +97,7 @@ mod timing {
         within(Duration::from_secs(100), async || {
             let camera = Camera::shared(&[YARD]).await;
             let relay = Setup::config(camera.config()).start().await;
-            // The bench measures WebKitGTK (part `ways`): its software rendering fills a core.
+            // The bench measures WebKitGTK (part `protocols`): its software rendering fills a core.
             for engine in [Engine::Chromium, Engine::Firefox] {
                 let Some(browser) = Browser::start(engine).await else { continue };
                 browser.open(&relay.url("/?stream=yard&protocol=hls")).await;

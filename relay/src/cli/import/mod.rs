@@ -35,7 +35,7 @@ const FILE_BYTES: u64 = 1024 * 1024;
 
 /// Print a configuration for the cameras of a go2rtc.yaml, a mediamtx.yml or Frigate's config.yml.
 ///
-/// What cannot be carried over is told on standard error and in comments.
+/// Standard error and comments name the settings that cannot be carried over.
 #[derive(Debug, Args)]
 pub(super) struct ImportArguments {
     /// The file to read.

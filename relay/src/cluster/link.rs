@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::stats::Stats;
+use super::wire::Packet;
 use crate::config::{Cluster, ClusterLogin};
 
 /// Outgoing messages that wait for the connection: at most 16 MiB in chunks of 128 KiB, and usually a second of frames.
@@ -108,6 +109,19 @@ impl NatsLink {
         let mut state = self.state.clone();
         state.mark_unchanged();
         state
+    }
+}
+
+/// Sends a message in chunks that the server takes, and tells `sent` the length of each. A message that cannot be sent is a gap in the
+/// numbers.
+pub(super) async fn send(client: &Client, subject: &str, packet: &Packet, mut sent: impl FnMut(usize)) {
+    for chunk in packet.chunks(client.max_payload()) {
+        let length = chunk.len();
+        if let Err(error) = client.publish(subject.to_owned(), chunk).await {
+            debug!(subject, "not published: {error}");
+            return;
+        }
+        sent(length);
     }
 }
 

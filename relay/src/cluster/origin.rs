@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info};
 
 use super::interests::Interests;
-use super::link::{LinkState, NatsLink};
+use super::link::{LinkState, NatsLink, send};
 use super::message::{AnnouncedStream, Announcement, Interest, RenditionId, Snapshot, json};
 use super::publisher::RenditionPublisher;
 use super::stats::Stats;
@@ -140,10 +140,7 @@ impl Origin {
         let payload = json(&announcement);
         let packet = Packet { kind: PacketKind::Announcement, run: self.epoch, number: self.number, payload };
         self.number += 1;
-        let client = &self.control.client;
-        for chunk in packet.chunks(client.max_payload()) {
-            let _ = client.publish(self.subjects.presence(&self.name), chunk).await;
-        }
+        send(&self.control.client, &self.subjects.presence(&self.name), &packet, |_| {}).await;
     }
 
     fn expire(&mut self) {
@@ -200,11 +197,7 @@ impl Origin {
         let payload = json(&Snapshot { status, messages: 0 });
         let packet = Packet { kind: PacketKind::Snapshot, run: 0, number: 0, payload };
         let client = self.media.client.clone();
-        tokio::spawn(async move {
-            for chunk in packet.chunks(client.max_payload()) {
-                let _ = client.publish(inbox.clone(), chunk).await;
-            }
-        });
+        tokio::spawn(async move { send(&client, &inbox, &packet, |_| {}).await });
     }
 
     /// Publishes a rendition, unless it is already published. Returns whether it exists.

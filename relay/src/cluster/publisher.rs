@@ -14,9 +14,9 @@ use sightline_protocol::message::{GapReason, TrackKind};
 use sightline_protocol::stream::Variant;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::debug;
 
 use super::backlog::Backlog;
+use super::link::send;
 use super::message::{RenditionId, Snapshot, json, write_init};
 use super::stats::Stats;
 use super::wire::{Packet, PacketKind};
@@ -77,19 +77,7 @@ impl RenditionPublisher {
     }
 
     async fn send(&self, packet: Packet) {
-        send(&self.client, &self.subject, &packet, &self.stats).await;
-    }
-}
-
-/// Sends a message in chunks. A message that cannot be sent is a gap in the numbers.
-async fn send(client: &Client, subject: &str, packet: &Packet, stats: &Stats) {
-    for chunk in packet.chunks(client.max_payload()) {
-        let length = chunk.len();
-        if let Err(error) = client.publish(subject.to_owned(), chunk).await {
-            debug!(subject, "not published: {error}");
-            return;
-        }
-        stats.sent(length);
+        send(&self.client, self.subject.as_str(), &packet, |length| self.stats.sent(length)).await;
     }
 }
 
@@ -181,7 +169,7 @@ impl PublisherRun<'_> {
         let (client, stats) = (self.publisher.client.clone(), self.publisher.stats.clone());
         tokio::spawn(async move {
             for packet in packets {
-                send(&client, &inbox, &packet, &stats).await;
+                send(&client, &inbox, &packet, |length| stats.sent(length)).await;
             }
         });
     }

@@ -15,7 +15,7 @@ use sightline_protocol::fragment::{FragmentHead, NtpTime};
 use sightline_protocol::message::{OfflineReason, StreamState};
 use sightline_protocol::stream::StreamName;
 use tokio::sync::watch;
-use tokio::time::{Instant, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -30,6 +30,7 @@ use crate::clock;
 use crate::hub::Stream;
 use crate::hub::audio_buffer::AudioBuffer;
 use crate::hub::rendition::{Rendition, Status};
+use crate::ingest::unsubscribed;
 
 /// Interval of renewals of an interest: a third of the time in which it expires.
 const RENEW_INTERVAL: Duration = Duration::from_secs(2);
@@ -108,10 +109,10 @@ impl RemoteRendition {
                 _ = subscribers.wait_for(|subscribers| subscribers.any()) => {}
                 () = stop.cancelled() => return,
             }
-            let idle = idle(&rendition, self.context.idle_timeout);
+            let idle_timeout = self.context.idle_timeout;
             tokio::select! {
                 () = self.follow() => {}
-                () = idle => {}
+                () = unsubscribed(&rendition, idle_timeout) => {}
                 () = stop.cancelled() => return,
             }
             self.end_interest().await;
@@ -343,18 +344,6 @@ async fn next(answers: &mut Option<Subscriber>) -> Option<Message> {
 async fn moved(mut now: watch::Receiver<RemoteTarget>, target: &RemoteTarget) {
     // The sender lives as long as the task.
     let _ = now.wait_for(|now| now != target).await;
-}
-
-/// Returns when the rendition has had no subscriber for `idle_timeout`.
-async fn idle(rendition: &Rendition, idle_timeout: Duration) {
-    let mut subscribers = rendition.subscribers();
-    loop {
-        // The sender lives in the rendition: these do not fail.
-        let _ = subscribers.wait_for(|subscribers| !subscribers.any()).await;
-        if timeout(idle_timeout, subscribers.wait_for(|subscribers| subscribers.any())).await.is_err() {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -14,5 +14,12 @@ mod select;
 mod test_stream;
 mod variant_reader;
 
+use sightline_protocol::stream::StreamName;
+
+/// The error text for a stream that is not configured.
+fn no_stream(name: &StreamName) -> String {
+    format!("there is no stream named {name}; the relay's configuration names those there are")
+}
+
 /// Time limit for a starting source, longer than the slowest one takes.
 const SOURCE_START_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(25);

@@ -133,7 +133,7 @@ pub(super) enum SnapshotError {
     UnknownAddress,
     #[error("{0}")]
     BadName(InvalidStreamName),
-    #[error("there is no stream named {0}; the relay's configuration names those there are")]
+    #[error("{}", super::no_stream(.0))]
     UnknownStream(StreamName),
     #[error("{0}")]
     BadRequest(&'static str),

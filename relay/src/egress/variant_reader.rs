@@ -329,8 +329,7 @@ impl VariantReader {
 
     /// Whether this is the init segment of a sub stream that the viewer does not play.
     fn is_unplayable_sub(&self, init: &InitSegment) -> bool {
-        let is_sub = self.variant() == Variant::Low && self.stream.has_sub();
-        is_sub && CameraFormat::of(init).is_none_or(|format| !self.wanted.plays(&format))
+        self.stream.is_sub(self.variant()) && CameraFormat::of(init).is_none_or(|format| !self.wanted.plays(&format))
     }
 
     /// Does without the sub stream from now on.

@@ -134,6 +134,11 @@ impl Stream {
         self.has_sub
     }
 
+    /// Whether `variant` is that sub stream.
+    pub fn is_sub(&self, variant: Variant) -> bool {
+        variant == Variant::Low && self.has_sub
+    }
+
     /// The seconds to add to a time on the main stream's timeline for the same moment on the sub stream's, by the capture times of
     /// both. `None` unless both send frames.
     pub fn sub_shift(&self) -> Option<f64> {

@@ -58,7 +58,6 @@ use sightline_protocol::backoff::{Backoff, BackoffPolicy};
 use sightline_protocol::catalogue::ReaderName;
 use sightline_protocol::message::OfflineReason;
 use sightline_protocol::stream::Variant;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,7 +66,7 @@ use tracing::{error, info, warn};
 use crate::config::{Audio, Config, Encoding, Source};
 use crate::hub::Stream;
 use crate::hub::audio_buffer::AudioBuffer;
-use crate::hub::rendition::{AudioForm, Rendition, Status, SubscriberCounts};
+use crate::hub::rendition::{AudioForm, Rendition, Status};
 use crate::hub::source_reader::{CurrentReader, Fallback, SourceReader};
 use crate::limits::LiveLimits;
 use crate::limits::permit::Permit;
@@ -231,7 +230,7 @@ async fn supervise(
         let started = Instant::now();
         let run = Run { rendition: &rendition, settings: &settings, arrival_times: rewinds >= CLOCK_REWINDS };
         let idle_timeout = (!keeps_running).then_some(settings.idle_timeout);
-        let idle = idle(rendition.subscribers(), idle_timeout, &shutdown);
+        let idle = idle(&rendition, idle_timeout, &shutdown);
         // Held while it runs.
         let permit = match &input {
             Input::Rendition(_) => transcode_permit(&rendition, &settings).map(Some),
@@ -399,20 +398,24 @@ fn offline(reason: OfflineReason, message: &str, wait: Duration) -> Status {
     Status::Offline { reason, message: message.into(), retry_at: Instant::now() + wait }
 }
 
-/// Returns when the rendition has had no subscriber for `idle_timeout`, or on shutdown.
-async fn idle(
-    mut subscribers: watch::Receiver<SubscriberCounts>,
-    idle_timeout: Option<Duration>,
-    shutdown: &CancellationToken,
-) {
+/// Returns when `rendition` has had no subscriber for `idle_timeout`.
+pub(crate) async fn unsubscribed(rendition: &Rendition, idle_timeout: Duration) {
+    let mut subscribers = rendition.subscribers();
+    loop {
+        // The sender lives in the rendition: these do not fail.
+        let _ = subscribers.wait_for(|subscribers| !subscribers.any()).await;
+        if timeout(idle_timeout, subscribers.wait_for(|subscribers| subscribers.any())).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The same, or on shutdown; without a timeout on shutdown only.
+async fn idle(rendition: &Rendition, idle_timeout: Option<Duration>, shutdown: &CancellationToken) {
     let unsubscribed = async {
-        let Some(idle_timeout) = idle_timeout else { return std::future::pending().await };
-        loop {
-            // The sender lives in the rendition, which the caller holds: these do not fail.
-            let _ = subscribers.wait_for(|subscribers| !subscribers.any()).await;
-            if timeout(idle_timeout, subscribers.wait_for(|subscribers| subscribers.any())).await.is_err() {
-                return;
-            }
+        match idle_timeout {
+            Some(idle_timeout) => unsubscribed(rendition, idle_timeout).await,
+            None => std::future::pending().await,
         }
     };
     tokio::select! {

@@ -135,7 +135,7 @@ impl StreamPackagers {
             // The first rendition is `copy`.
             let leader = packagers.first().map(|(_, leader)| leader.clone());
             // A sub stream has a timeline and key frames of its own.
-            let leader = leader.filter(|_| rendition.variant() != Variant::Low || !stream.has_sub());
+            let leader = leader.filter(|_| !stream.is_sub(rendition.variant()));
             let packager = Packager::new(rendition.clone(), leader, limit, shutdown.clone());
             packagers.push((RenditionName::Video(rendition.variant()), packager));
         }

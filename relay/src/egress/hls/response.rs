@@ -66,7 +66,7 @@ impl IntoResponse for HlsResponse {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HlsError {
     /// No stream of that name is configured.
-    #[error("there is no stream named {0}; the relay's configuration names those there are")]
+    #[error("{}", crate::egress::no_stream(.0))]
     UnknownStream(StreamName),
     /// The address contains no valid stream name.
     #[error("{0}")]
@@ -95,7 +95,7 @@ pub(super) enum HlsError {
     #[error("{0}")]
     BadRequest(&'static str),
     /// The requesting page's origin is not allowed.
-    #[error("pages of {0} may not connect; add it to allowed_origins in the configuration")]
+    #[error("{}", crate::net::origin::refusal(.0))]
     Foreign(String),
     /// The source is offline.
     #[error("the source is offline: {message}")]

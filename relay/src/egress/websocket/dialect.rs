@@ -17,6 +17,7 @@ use super::session::ViewerFault;
 use super::socket::Socket;
 use super::{CloseReason, SessionEnd, WebSocketContext, with_write_timeout};
 use crate::access::{Expiry, Subject, Unauthorized};
+use crate::egress::no_stream;
 use crate::hub::Stream;
 use crate::limits::permit::Permit;
 use crate::limits::viewers::ViewerLimiter;
@@ -145,8 +146,7 @@ fn admit(
     }
     let name = address.as_ref().map_err(ViewerFault::bad_request)?.stream();
     let Some(stream) = context.hub.stream(name) else {
-        let message = format!("there is no stream named {name}; the relay's configuration names those there are");
-        return Err(ViewerFault::new(close::UNKNOWN_STREAM, message));
+        return Err(ViewerFault::new(close::UNKNOWN_STREAM, no_stream(name)));
     };
     let quality = quality.map_err(|error| ViewerFault::bad_request(error.to_string()))?;
     let (stream, viewers) = (stream.for_client(client), context.viewers.clone());

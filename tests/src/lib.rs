@@ -28,6 +28,7 @@
 //! | [`slow`] | the same viewer behind a tunnel and a slow link |
 //! | [`peer`] | a WebRTC viewer without a browser |
 //! | [`rtp_sync`], [`ogg`] | its sound and frames by the sender reports; Opus packets as a file |
+//! | [`offer`] | the WHEP offer of a viewer that never connects |
 //! | [`stun`] | its STUN messages, from any socket |
 //! | [`browser`] | Chromium, Firefox and WebKitGTK by WebDriver, and the state of their pages |
 //! | [`known_delay`] | a page with frames of known age, to measure the error of the latency probe |
@@ -58,6 +59,7 @@ pub mod machine_load;
 pub mod namespace;
 pub mod nats;
 pub mod nginx;
+pub mod offer;
 pub mod ogg;
 pub mod outcome;
 pub mod peer;

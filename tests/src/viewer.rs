@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::{SinkExt, StreamExt};
 use sightline_protocol::SUBPROTOCOL;
 use sightline_protocol::fragment::FragmentHead;
-use sightline_protocol::message::{Ack, ClientMessage, Play, Pong, Ready, ServerMessage, TrackKind};
+use sightline_protocol::message::{Ack, ClientMessage, Play, Pong, Ready, ServerMessage, Size, TrackKind};
 use sightline_protocol::stream::{StreamName, VariantChoice};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
@@ -231,11 +231,14 @@ impl Viewer {
         self.received
     }
 
-    /// Sends `play`.
+    /// Sends `play` for video.
     pub async fn play(&mut self, codecs: &[&str], variant: VariantChoice) {
-        let codecs = codecs.iter().map(|&codec| codec.to_owned()).collect();
-        let tracks = vec![TrackKind::Video];
-        self.send(&ClientMessage::Play(Play { codecs, variant, tracks, size: None, quality: None })).await;
+        self.send(&play(codecs, variant, &[TrackKind::Video], None)).await;
+    }
+
+    /// Sends `play` for video and audio, in a tile of this size.
+    pub async fn play_with_sound(&mut self, codecs: &[&str], size: Option<Size>) {
+        self.send(&play(codecs, VariantChoice::Auto, &[TrackKind::Video, TrackKind::Audio], size)).await;
     }
 
     /// Sends a message of `sightline.v1`.
@@ -492,6 +495,12 @@ impl Seen {
             Err(error) => self.losses.push(format!("no fragment: {error}")),
         }
     }
+}
+
+/// The message `play`.
+pub fn play(codecs: &[&str], variant: VariantChoice, tracks: &[TrackKind], size: Option<Size>) -> ClientMessage {
+    let codecs = codecs.iter().map(|&codec| codec.to_owned()).collect();
+    ClientMessage::Play(Play { codecs, variant, tracks: tracks.to_vec(), size, quality: None })
 }
 
 /// Whether a binary message is an init segment: it begins with `ftyp` (ISO/IEC 14496-12, section 4.3).

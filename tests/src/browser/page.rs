@@ -446,6 +446,20 @@ impl Browser {
         Rgb::median(&pixels)
     }
 
+    /// Checks at every refresh from now on that a stream's tile shows a frame.
+    pub async fn watch_for_black(&self, stream: &str) {
+        self.script(include_str!("black.js"), vec![json!(stream)]).await;
+    }
+
+    /// Asserts that no refresh since [`Self::watch_for_black`] had nothing to see.
+    ///
+    /// # Panics
+    /// With the state of the tile at each refresh that had.
+    pub async fn assert_never_black(&self) {
+        let black = self.script("return window.black", vec![]).await;
+        assert_eq!(black, json!([]), "{}: there was nothing to see for some refreshes", self.engine());
+    }
+
     /// Saves a screenshot of the window as `target/screenshots/NAME.png`.
     pub async fn screenshot(&self, name: &str) -> PathBuf {
         let png = self.answer("screenshot", self.client.screenshot()).await;

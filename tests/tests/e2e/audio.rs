@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use sightline_protocol::catalogue::ReaderName;
-use sightline_protocol::message::{ClientMessage, Play, TrackKind};
+use sightline_protocol::message::{ClientMessage, TrackKind};
 use sightline_protocol::stream::{Variant, VariantChoice};
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount, Viewers};
@@ -13,7 +13,7 @@ use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{say, within};
 use sightline_tests::stats::median;
 use sightline_tests::tracks::{Epoch, Tracks};
-use sightline_tests::viewer::{PLAYS_H264, Viewer};
+use sightline_tests::viewer::{PLAYS_H264, Viewer, play};
 
 const AAC: Mount = Mount { path: "aac", kind: Kind::WithAac, mark: Rgb(0x20, 0x40, 0xc0) };
 const OPUS: Mount = Mount { path: "opus", kind: Kind::WithOpus, mark: Rgb(0xc0, 0x40, 0x20) };
@@ -39,10 +39,7 @@ async fn camera_and_relay(mount: Mount) -> (Camera, Relay) {
 
 async fn watch(relay: &Relay, stream: &str, variant: VariantChoice, tracks: &[TrackKind]) -> Viewer {
     let mut viewer = Viewer::v1(relay, stream).await;
-    let codecs = PLAYS_H264.map(str::to_owned).to_vec();
-    viewer
-        .send(&ClientMessage::Play(Play { codecs, variant, tracks: tracks.to_vec(), size: None, quality: None }))
-        .await;
+    viewer.send(&play(&PLAYS_H264, variant, tracks, None)).await;
     viewer
 }
 

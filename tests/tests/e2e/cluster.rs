@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use sightline_protocol::fragment::FragmentHead;
-use sightline_protocol::message::{ClientMessage, Play, ServerMessage, StreamState, TrackKind};
-use sightline_protocol::stream::{Variant, VariantChoice};
+use sightline_protocol::message::{ServerMessage, StreamState};
+use sightline_protocol::stream::Variant;
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount, Viewers};
 use sightline_tests::nats::Nats;
@@ -182,16 +182,7 @@ fn sound_plays_at_the_edge_on_the_timeline_of_its_video() {
         let camera = Camera::start(&[Mount { kind: Kind::WithAac, ..H264 }]).await;
         let (origin, edge) = origin_and_edge(&camera, &nats).await;
         let mut viewer = Viewer::v1(&edge, "cam").await;
-        let (codecs, tracks) = (PLAYS_H264.map(str::to_owned).to_vec(), vec![TrackKind::Video, TrackKind::Audio]);
-        viewer
-            .send(&ClientMessage::Play(Play {
-                codecs,
-                variant: VariantChoice::Auto,
-                tracks,
-                size: None,
-                quality: None,
-            }))
-            .await;
+        viewer.play_with_sound(&PLAYS_H264, None).await;
         let mut heard = Tracks::default();
         heard.until_audio(&mut viewer, START).await;
         heard.record(&mut viewer, Duration::from_secs(4)).await;

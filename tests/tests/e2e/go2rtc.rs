@@ -7,6 +7,7 @@ use sightline_protocol::fragment::FragmentHead;
 use sightline_protocol::stream::Variant;
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, Mount};
+use sightline_tests::offer::offer;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{until, within};
 use sightline_tests::viewer::{Event, PLAYS_BOTH, Viewer, is_init};
@@ -151,7 +152,7 @@ fn two_modes_on_one_socket_do_not_disturb_each_other() {
             let refused = refusal(&mut viewer).await;
             assert!(refused.starts_with(&format!("{kind}: ")) && refused.contains(says), "{refused}");
         }
-        send(&mut viewer, "webrtc/offer", &offer()).await;
+        send(&mut viewer, "webrtc/offer", &offer(&["H264"])).await;
         let answer = text(&mut viewer, ANSWER).await;
         let sdp = answer["value"].as_str().unwrap_or_default();
         assert!(
@@ -161,7 +162,7 @@ fn two_modes_on_one_socket_do_not_disturb_each_other() {
         for candidate in ["candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host", "no candidate", ""] {
             send(&mut viewer, "webrtc/candidate", candidate).await;
         }
-        send(&mut viewer, "webrtc/offer", &offer()).await;
+        send(&mut viewer, "webrtc/offer", &offer(&["H264"])).await;
         assert!(refusal(&mut viewer).await.starts_with("webrtc/offer: a WebSocket takes one offer"));
         let fragments: Vec<_> = viewer.take_media(20, START).await.1;
         let first = FragmentHead::read(&fragments[0]).expect("a fragment").decode_time;
@@ -172,16 +173,6 @@ fn two_modes_on_one_socket_do_not_disturb_each_other() {
         let refused = refusal(&mut other).await;
         assert!(refused.starts_with("webrtc/offer: ") && refused.contains("not an SDP offer"), "{refused}");
     });
-}
-
-/// A browser's offer of H.264, reduced to the relevant lines.
-fn offer() -> String {
-    format!(
-        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n\
-         c=IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=fingerprint:sha-256 {}\r\n\
-         a=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:96 H264/90000\r\n",
-        ["AB"; 32].join(":")
-    )
 }
 
 #[test]

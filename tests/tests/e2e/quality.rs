@@ -9,6 +9,7 @@ use sightline_protocol::stream::{Quality, Variant, VariantChoice};
 use sightline_tests::browser::{Browser, Engine, Rgb, Tile, TileState, WALL};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http;
+use sightline_tests::offer::offer;
 use sightline_tests::peer::Peer;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{until, within};
@@ -16,44 +17,18 @@ use sightline_tests::slow::SlowViewer;
 use sightline_tests::viewer::{Event, PLAYS_H264, Viewer};
 use str0m::format::Codec;
 
-const MAIN: Mount = Mount { path: "main", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
-const SUB: Mount = Mount { path: "sub", kind: Kind::Sized(480, 270), mark: Rgb(0xc0, 0x40, 0x20) };
-const SUB_SIZE: Size = Size { width: 480, height: 270 };
-const MAIN_SIZE: Size = Size { width: 640, height: 360 };
-const LARGE: Size = Size { width: 1920, height: 1080 };
+use crate::sub_streams::{LARGE, MAIN, MAIN_SIZE, SUB, SUB_SIZE, gets, relay, stays};
+
 const TEST: Duration = Duration::from_secs(120);
 const START: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
 /// The sentence that names the allowed values.
 const ALLOWED: &str = "must be auto, high or low";
 
-/// A relay with the stream `yard`, which has a sub stream, and would encode no `low`.
-async fn relay(camera: &Camera) -> Relay {
-    let sub = format!("sub = \"{}\"\n", camera.url(SUB.path));
-    let stream = camera.stream("yard", MAIN.path, &sub);
-    Setup::config(format!("{}{stream}", camera.config_of([]))).start().await
-}
-
 fn play(quality: Option<Quality>, size: Option<Size>) -> ClientMessage {
     let codecs = PLAYS_H264.iter().map(|&codec| codec.to_owned()).collect();
     let (variant, tracks) = (VariantChoice::Auto, vec![TrackKind::Video]);
     ClientMessage::Play(Play { codecs, variant, tracks, size, quality })
-}
-
-/// Waits for an epoch, then for ten frames of it. Asserts its variant, reason and size.
-async fn gets(viewer: &mut Viewer, variant: Variant, why: VariantReason, size: Size) {
-    let ready = viewer.wait_ready(START).await;
-    assert_eq!((ready.variant, ready.why, ready.tracks[0].size), (variant, why, Some(size)));
-    stays(viewer).await;
-}
-
-/// Waits for ten frames of the same epoch.
-async fn stays(viewer: &mut Viewer) {
-    let before = viewer.received();
-    while viewer.received() < before + 10 {
-        let event = viewer.next(SOON).await;
-        assert!(!matches!(event, Event::Message(ServerMessage::Ready(_)) | Event::Closed(..)), "{event:?}");
-    }
 }
 
 async fn is_told(viewer: &mut Viewer, expected: VariantReason) {
@@ -68,7 +43,7 @@ async fn is_told(viewer: &mut Viewer, expected: VariantReason) {
 fn websocket_viewer_gets_the_quality_it_chose() {
     within(TEST, async || {
         let camera = Camera::start(&[MAIN, SUB]).await;
-        let relay = relay(&camera).await;
+        let relay = relay(&camera, "").await;
         let mut viewer = Viewer::v1(&relay, "yard").await;
         viewer.send(&play(Some(Quality::Low), Some(LARGE))).await;
         gets(&mut viewer, Variant::Low, VariantReason::Requested, SUB_SIZE).await;
@@ -92,7 +67,7 @@ fn websocket_viewer_gets_the_quality_it_chose() {
 fn address_of_a_websocket_names_the_quality_in_both_dialects() {
     within(TEST, async || {
         let camera = Camera::start(&[MAIN, SUB]).await;
-        let relay = relay(&camera).await;
+        let relay = relay(&camera, "").await;
         let mut viewer = Viewer::with_query(&relay, "yard", true, "quality=low").await;
         viewer.send(&play(None, None)).await;
         gets(&mut viewer, Variant::Low, VariantReason::Requested, SUB_SIZE).await;
@@ -112,7 +87,7 @@ fn high_quality_skips_on_a_slow_link_and_never_steps_down() {
     const PLENTY: f64 = 50_000.0;
     within(TEST, async || {
         let camera = Camera::start(&[BUSY, SUB]).await;
-        let relay = relay(&camera).await;
+        let relay = relay(&camera, "").await;
         let mut viewer = Viewer::v1(&relay, "yard").await;
         viewer.send(&play(Some(Quality::High), Some(SUB_SIZE))).await;
         let mut slow = SlowViewer::new(viewer, PLENTY);
@@ -127,18 +102,9 @@ fn high_quality_skips_on_a_slow_link_and_never_steps_down() {
 }
 
 /// The status of an offer of H.264, the variant of the answer, and its text.
-async fn offer(relay: &Relay, path: &str) -> (u16, String, String) {
-    let ice = format!(
-        "c=IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=fingerprint:sha-256 {}\r\n\
-         a=setup:actpass\r\na=recvonly\r\na=rtcp-mux\r\n",
-        ["AB"; 32].join(":")
-    );
-    let offer = format!(
-        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
-         m=video 9 UDP/TLS/RTP/SAVPF 96\r\n{ice}a=mid:0\r\na=rtpmap:96 H264/90000\r\n"
-    );
+async fn answer_of(relay: &Relay, path: &str) -> (u16, String, String) {
     let headers = [("Content-Type", "application/sdp")];
-    let answer = http::send(relay.address(), "POST", path, &headers, offer.into()).await.expect("an answer");
+    let answer = http::send(relay.address(), "POST", path, &headers, offer(&["H264"]).into()).await.expect("an answer");
     (answer.status, answer.header("sightline-variant").to_owned(), answer.text())
 }
 
@@ -146,7 +112,7 @@ async fn offer(relay: &Relay, path: &str) -> (u16, String, String) {
 fn whep_and_hls_take_the_quality() {
     within(TEST, async || {
         let camera = Camera::start(&[MAIN, SUB]).await;
-        let relay = relay(&camera).await;
+        let relay = relay(&camera, "").await;
         let low = relay.get("/hls/yard/index.m3u8?quality=low").await;
         assert_eq!(low.status, 200, "{}", low.text());
         let text = low.text();
@@ -156,13 +122,13 @@ fn whep_and_hls_take_the_quality() {
         peer.run(SOON, |_, peer| peer.pictures.len() < 25).await;
         assert!(peer.pictures.len() >= 25, "{} frames of the sub stream", peer.pictures.len());
         assert_eq!(camera.viewers(MAIN.path).total, 0, "the main stream is not read");
-        assert_eq!(offer(&relay, "/whep/yard?quality=low").await.1, "low");
+        assert_eq!(answer_of(&relay, "/whep/yard?quality=low").await.1, "low");
 
         let mut peer = Peer::watch(&relay, "/whep/yard?codec=low&quality=high", &[Codec::H264]).await;
         peer.run(SOON, |_, peer| peer.pictures.len() < 25).await;
         assert!(peer.pictures.len() >= 25, "{} frames of the main stream", peer.pictures.len());
         assert_eq!(camera.viewers(MAIN.path).now, 1);
-        assert_eq!(offer(&relay, "/whep/yard?quality=high").await.1, "copy");
+        assert_eq!(answer_of(&relay, "/whep/yard?quality=high").await.1, "copy");
 
         // A transcode is listed beside the main stream, unless the viewer chose.
         let relay = Setup::config(camera.config_with_low()).start().await;
@@ -189,7 +155,7 @@ fn stream_without_a_low_variant_plays_and_says_so() {
         assert!(sentence.contains("`sub`") && sentence.contains("`ingest.low`"), "{sentence}");
         let text = relay.get("/hls/main/index.m3u8?quality=low").await.text();
         assert!(text.contains("copy/media.m3u8"), "{text}");
-        assert_eq!(offer(&relay, "/whep/main?quality=low").await.1, "copy");
+        assert_eq!(answer_of(&relay, "/whep/main?quality=low").await.1, "copy");
     });
 }
 
@@ -197,7 +163,7 @@ fn stream_without_a_low_variant_plays_and_says_so() {
 fn unknown_quality_is_refused_with_the_allowed_values() {
     within(TEST, async || {
         let camera = Camera::start(&[MAIN, SUB]).await;
-        let relay = relay(&camera).await;
+        let relay = relay(&camera, "").await;
         let mut healthy = Viewer::playing(&relay, "yard", &PLAYS_H264).await;
         healthy.take_media(5, START).await;
         let healthy = healthy.watch();
@@ -212,7 +178,7 @@ fn unknown_quality_is_refused_with_the_allowed_values() {
         let (text, code, _) = viewer.wait_closed(SOON).await;
         assert_eq!(code, Some(close::BAD_REQUEST));
         assert!(["auto", "high", "low"].iter().all(|name| text.contains(name)), "{text}");
-        let (status, _, text) = offer(&relay, "/whep/yard?quality=best").await;
+        let (status, _, text) = answer_of(&relay, "/whep/yard?quality=best").await;
         assert!(status == 400 && text.contains(ALLOWED), "{status}: {text}");
         let index = relay.get("/hls/yard/index.m3u8?quality=best").await;
         assert!(index.status == 400 && index.text().contains(ALLOWED), "{}: {}", index.status, index.text());
@@ -226,18 +192,6 @@ fn unknown_quality_is_refused_with_the_allowed_values() {
 mod browser {
     use super::*;
 
-    const WATCH_FOR_BLACK: &str = r"
-        const tile = document.querySelector('article.tile');
-        const [video, canvas] = [tile.querySelector('video'), tile.querySelector('canvas')];
-        window.black = 0;
-        const look = () => {
-            const frames = video.getVideoPlaybackQuality().totalVideoFrames;
-            const isEmpty = video.videoWidth === 0 || (video.readyState < 2 && frames <= 0);
-            if (canvas.hidden && !video.seeking && isEmpty) window.black += 1;
-            requestAnimationFrame(look);
-        };
-        look();
-    ";
     /// The value of `Quality` in the statistics.
     const QUALITY: &str = "
         const names = [...document.querySelectorAll('.tile-statistics dt')];
@@ -271,20 +225,19 @@ mod browser {
     /// Auto, Low and High by the control of the tile, without a black frame.
     async fn switches(browser: &Browser) {
         plays(browser, "copy", MAIN).await;
-        browser.script(WATCH_FOR_BLACK, vec![]).await;
+        browser.watch_for_black("yard").await;
         choose(browser, "low").await;
         plays(browser, "low", SUB).await;
         choose(browser, "high").await;
         plays(browser, "copy", MAIN).await;
-        let black = browser.script("return window.black", vec![]).await;
-        assert_eq!(black, json!(0), "{}: refreshes with nothing to see", browser.engine());
+        browser.assert_never_black().await;
     }
 
     #[test]
     fn quality_of_a_tile_changes_in_place_without_a_black_frame() {
         within(Duration::from_secs(240), async || {
             let camera = Camera::start(&[MAIN, SUB]).await;
-            let relay = relay(&camera).await;
+            let relay = relay(&camera, "").await;
             Browser::each(async |browser| {
                 let engine = browser.engine();
                 browser.resize(WALL).await;
@@ -322,7 +275,7 @@ mod browser {
     fn quality_is_followed_by_every_protocol() {
         within(Duration::from_secs(300), async || {
             let camera = Camera::start(&[MAIN, SUB]).await;
-            let relay = relay(&camera).await;
+            let relay = relay(&camera, "").await;
             for (engine, protocol) in [
                 (Engine::Chromium, "webcodecs"),
                 (Engine::Chromium, "webrtc"),
@@ -351,7 +304,7 @@ mod browser {
     fn attribute_of_an_embedded_player_sets_the_quality_in_place() {
         within(TEST, async || {
             let camera = Camera::start(&[MAIN, SUB]).await;
-            let relay = relay(&camera).await;
+            let relay = relay(&camera, "").await;
             let Some(browser) = Browser::start(Engine::Chromium).await else { return };
             browser.open(&relay.url("/api/none")).await;
             let insert = "

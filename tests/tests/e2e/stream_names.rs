@@ -12,6 +12,7 @@ use sightline_protocol::stream::VariantChoice;
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http::{self, Response};
+use sightline_tests::offer::offer;
 use sightline_tests::relay::{Relay, Setup, binary};
 use sightline_tests::run::{say, until, within};
 use sightline_tests::viewer::{PLAYS_H264, Viewer};
@@ -255,22 +256,12 @@ fn metrics_api_events_and_log_escape_names() {
     });
 }
 
-/// An acceptable offer.
-fn offer() -> String {
-    let fingerprint = ["AB"; 32].join(":");
-    format!(
-        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n\
-         c=IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=fingerprint:sha-256 {fingerprint}\r\n\
-         a=setup:actpass\r\na=recvonly\r\na=rtcp-mux\r\na=mid:0\r\na=rtpmap:96 H264/90000\r\n"
-    )
-}
-
 #[test]
 fn whep_session_is_found_however_the_endpoint_was_written() {
     within(TEST, async || {
         let relay = scene().await;
         for endpoint in [PATH, "site%2Fcam%201%2F%C3%BC", "site/cam%201/u%CC%88", "site/cam%201%2F%c3%bc"] {
-            let answer = post(&relay, &format!("/whep/{endpoint}"), &offer()).await;
+            let answer = post(&relay, &format!("/whep/{endpoint}"), &offer(&["H264"])).await;
             assert_eq!(answer.status, 201, "{endpoint}: {}", answer.text());
             let base = endpoint.rsplit_once('/').map_or(String::new(), |(before, _)| format!("{before}/"));
             let session = format!("/whep/{base}{}", answer.header("location"));

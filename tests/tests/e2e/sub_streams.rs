@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sightline_protocol::message::{ClientMessage, Play, ServerMessage, Size, StreamState, TrackKind, VariantReason};
+use sightline_protocol::message::{ClientMessage, ServerMessage, Size, StreamState, TrackKind, VariantReason};
 use sightline_protocol::stream::{Variant, VariantChoice};
 use sightline_tests::browser::{Browser, Rgb, Tile, TileState, WALL};
 use sightline_tests::camera::{Camera, Kind, Mount};
@@ -10,15 +10,15 @@ use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{say, throughout, until, within};
 use sightline_tests::slow::SlowViewer;
 use sightline_tests::tracks::Tracks;
-use sightline_tests::viewer::{Event, PLAYS_BOTH, PLAYS_H264, Viewer};
+use sightline_tests::viewer::{Event, PLAYS_BOTH, PLAYS_H264, Viewer, play};
 
 use crate::audio::lateness;
 
 pub(crate) const MAIN: Mount = Mount { path: "main", kind: Kind::H264, mark: Rgb(0x20, 0x40, 0xc0) };
 pub(crate) const SUB: Mount = Mount { path: "sub", kind: Kind::Sized(480, 270), mark: Rgb(0xc0, 0x40, 0x20) };
-const SUB_SIZE: Size = Size { width: 480, height: 270 };
+pub(crate) const SUB_SIZE: Size = Size { width: 480, height: 270 };
 pub(crate) const MAIN_SIZE: Size = Size { width: 640, height: 360 };
-const LARGE: Size = Size { width: 1920, height: 1080 };
+pub(crate) const LARGE: Size = Size { width: 1920, height: 1080 };
 const TEST: Duration = Duration::from_secs(120);
 const START: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
@@ -29,26 +29,26 @@ pub(crate) fn stream(camera: &Camera, name: &str, options: &str) -> String {
 }
 
 /// A relay with one such stream, `yard`, that would encode no `low`.
-async fn relay(camera: &Camera, options: &str) -> Relay {
+pub(crate) async fn relay(camera: &Camera, options: &str) -> Relay {
     Setup::config(format!("{}{}", camera.config_of([]), stream(camera, "yard", options))).start().await
-}
-
-fn play(codecs: &[&str], variant: VariantChoice, size: Option<Size>) -> ClientMessage {
-    let codecs = codecs.iter().map(|&codec| codec.to_owned()).collect();
-    ClientMessage::Play(Play { codecs, variant, tracks: vec![TrackKind::Video], size, quality: None })
 }
 
 /// A viewer of `yard` with a tile of this size.
 async fn viewer(relay: &Relay, codecs: &[&str], size: Size) -> Viewer {
     let mut viewer = Viewer::v1(relay, "yard").await;
-    viewer.send(&play(codecs, VariantChoice::Auto, Some(size))).await;
+    viewer.send(&play(codecs, VariantChoice::Auto, &[TrackKind::Video], Some(size))).await;
     viewer
 }
 
 /// Waits for an epoch, then for ten frames of it. Asserts its variant, reason and size.
-async fn gets(viewer: &mut Viewer, variant: Variant, why: VariantReason, size: Size) {
+pub(crate) async fn gets(viewer: &mut Viewer, variant: Variant, why: VariantReason, size: Size) {
     let ready = viewer.wait_ready(START).await;
     assert_eq!((ready.variant, ready.why, ready.tracks[0].size), (variant, why, Some(size)));
+    stays(viewer).await;
+}
+
+/// Waits for ten frames of the same epoch.
+pub(crate) async fn stays(viewer: &mut Viewer) {
     let before = viewer.received();
     while viewer.received() < before + 10 {
         let event = viewer.next(SOON).await;
@@ -70,9 +70,9 @@ fn small_tile_is_sent_the_sub_stream_and_a_large_one_the_main_stream() {
             gets(&mut viewer, Variant::Copy, VariantReason::Untouched, MAIN_SIZE).await;
             viewer.send(&ClientMessage::Resize { size: SUB_SIZE }).await;
             gets(&mut viewer, Variant::Low, VariantReason::SmallSize, SUB_SIZE).await;
-            viewer.send(&play(&PLAYS_H264, VariantChoice::Copy, Some(SUB_SIZE))).await;
+            viewer.send(&play(&PLAYS_H264, VariantChoice::Copy, &[TrackKind::Video], Some(SUB_SIZE))).await;
             gets(&mut viewer, Variant::Copy, VariantReason::Requested, MAIN_SIZE).await;
-            viewer.send(&play(&PLAYS_H264, VariantChoice::Low, Some(LARGE))).await;
+            viewer.send(&play(&PLAYS_H264, VariantChoice::Low, &[TrackKind::Video], Some(LARGE))).await;
             gets(&mut viewer, Variant::Low, VariantReason::Requested, SUB_SIZE).await;
             assert_eq!(relay.encoders().len(), 0);
             camera.wait_for_viewers(MAIN.path, 0, SOON).await;
@@ -86,7 +86,7 @@ fn client_without_a_size_gets_the_main_stream() {
         let camera = Camera::start(&[MAIN, SUB]).await;
         let relay = relay(&camera, "").await;
         let mut viewer = Viewer::v1(&relay, "yard").await;
-        viewer.send(&play(&PLAYS_H264, VariantChoice::Auto, None)).await;
+        viewer.play(&PLAYS_H264, VariantChoice::Auto).await;
         gets(&mut viewer, Variant::Copy, VariantReason::Untouched, MAIN_SIZE).await;
         let mut plain = Viewer::plain(&relay, "yard").await;
         until("media of the plain dialect", SOON, async || {
@@ -105,12 +105,7 @@ fn sound_of_the_main_stream_is_in_step_with_either_stream() {
         let camera = Camera::start(&[SOUND, SUB]).await;
         let relay = relay(&camera, "").await;
         let mut viewer = Viewer::v1(&relay, "yard").await;
-        let codecs = PLAYS_H264.map(str::to_owned).to_vec();
-        let tracks = vec![TrackKind::Video, TrackKind::Audio];
-        let size = Some(SUB_SIZE);
-        viewer
-            .send(&ClientMessage::Play(Play { codecs, variant: VariantChoice::Auto, tracks, size, quality: None }))
-            .await;
+        viewer.play_with_sound(&PLAYS_H264, Some(SUB_SIZE)).await;
         let mut tracks = Tracks::default();
         tracks.until_audio(&mut viewer, START).await;
         tracks.record(&mut viewer, Duration::from_secs(5)).await;
@@ -229,18 +224,6 @@ mod browser {
     use super::*;
 
     const TILES: usize = 9;
-    const WATCH_FOR_BLACK: &str = r"
-        const tile = document.querySelector(`article[data-stream='${arguments[0]}']`);
-        const [video, canvas] = [tile.querySelector('video'), tile.querySelector('canvas')];
-        window.black = 0;
-        const look = () => {
-            const frames = video.getVideoPlaybackQuality().totalVideoFrames;
-            const isEmpty = video.videoWidth === 0 || (video.readyState < 2 && frames <= 0);
-            if (canvas.hidden && !video.seeking && isEmpty) window.black += 1;
-            requestAnimationFrame(look);
-        };
-        look();
-    ";
 
     #[test]
     fn nine_tiles_are_sub_streams_and_one_alone_is_the_main_stream() {
@@ -269,15 +252,14 @@ mod browser {
                 let engine = browser.engine();
                 let before = browser.mark("cam4").await;
                 assert!(before.is_like(SUB.mark), "{engine}: {before}");
-                browser.script(WATCH_FOR_BLACK, vec!["cam4".into()]).await;
+                browser.watch_for_black("cam4").await;
                 let begun = Instant::now();
                 browser.double_click("article[data-stream=cam4]").await;
                 let main = |tile: &Tile| tile.state == TileState::Live && tile.variant.as_deref() == Some("copy");
                 browser.wait_for_tile("cam4", &format!("{engine}: the main stream"), SOON, main).await;
                 let shown = async || browser.mark("cam4").await.is_like(MAIN.mark).then_some(());
                 until(&format!("{engine}: its first frame"), SOON, shown).await;
-                let black = browser.script("return window.black", vec![]).await;
-                assert_eq!(black, serde_json::json!(0), "{engine}: refreshes with nothing to see");
+                browser.assert_never_black().await;
                 say(&format!("{engine}: the main stream {:.1} s after a double click", begun.elapsed().as_secs_f64()));
                 browser.leave().await;
             }

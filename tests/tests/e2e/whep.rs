@@ -8,6 +8,7 @@ use sightline_protocol::stream::Variant;
 use sightline_tests::browser::{Browser, Engine, Rgb, STALL};
 use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
 use sightline_tests::http::{self, Response};
+use sightline_tests::offer::offer;
 use sightline_tests::peer::Peer;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{say, until, within};
@@ -202,22 +203,6 @@ fn key_frame_request_flood_repeats_the_gop_at_a_limited_rate() {
     });
 }
 
-/// A browser's offer, reduced to the relevant lines.
-fn offer(video: &str) -> String {
-    let ice = format!(
-        "c=IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=fingerprint:sha-256 {}\r\n\
-         a=setup:actpass\r\na=recvonly\r\na=rtcp-mux\r\n",
-        ["AB"; 32].join(":")
-    );
-    let audio = format!("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n{ice}a=mid:0\r\na=rtpmap:111 opus/48000/2\r\n");
-    let video = match video {
-        "" => String::new(),
-        codec => format!("m=video 9 UDP/TLS/RTP/SAVPF 96\r\n{ice}a=mid:1\r\na=rtpmap:96 {codec}/90000\r\n"),
-    };
-    let mids = if video.is_empty() { "0" } else { "0 1" };
-    format!("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {mids}\r\n{audio}{video}")
-}
-
 async fn send(relay: &Relay, method: &str, path: &str, kind: &str, body: impl Into<Vec<u8>>) -> Response {
     let sent = http::send(relay.address(), method, path, &[("Content-Type", kind)], body.into()).await;
     sent.unwrap_or_else(|e| panic!("{method} {path}: {e}"))
@@ -244,15 +229,19 @@ fn unanswerable_offers_are_refused_with_a_reason() {
         refused(&post(&relay, "/whep/red", "hello").await, 400, "not an SDP offer");
         refused(&post(&relay, "/whep/red", vec![0xff; 10]).await, 400, "not text");
         refused(&post(&relay, "/whep/red", "v=0\r\n".repeat(200_000)).await, 413, "64 KiB");
-        refused(&post(&relay, "/whep/red", offer("")).await, 406, "no video");
-        refused(&post(&relay, "/whep/red", offer("VP8")).await, 406, "H.264 or H.265");
-        refused(&post(&relay, "/whep/red", offer("H265")).await, 406, "camera's video cannot be sent as H.265");
-        refused(&post(&relay, "/whep/nope", offer("H264")).await, 404, "There is no stream named nope");
+        refused(&post(&relay, "/whep/red", offer(&["opus"])).await, 406, "no video");
+        refused(&post(&relay, "/whep/red", offer(&["opus", "VP8"])).await, 406, "H.264 or H.265");
+        refused(
+            &post(&relay, "/whep/red", offer(&["opus", "H265"])).await,
+            406,
+            "camera's video cannot be sent as H.265",
+        );
+        refused(&post(&relay, "/whep/nope", offer(&["opus", "H264"])).await, 404, "There is no stream named nope");
         refused(&send(&relay, "POST", "/whep/red", "application/json", "{}").await, 415, "application/sdp");
         refused(&send(&relay, "GET", "/whep/red", "text/plain", "").await, 405, "POST");
         refused(&send(&relay, "DELETE", "/whep/red/0123", "text/plain", "").await, 404, "no such session");
 
-        let answer = post(&relay, "/whep/red", offer("H264")).await;
+        let answer = post(&relay, "/whep/red", offer(&["opus", "H264"])).await;
         assert_eq!((answer.status, answer.header("content-type")), (201, "application/sdp"), "{}", answer.text());
         assert_eq!(answer.header("link"), "<stun:stun.example.org>; rel=\"ice-server\"");
         assert!(answer.text().contains("a=ice-lite") && answer.text().contains("tcptype passive"), "{}", answer.text());
@@ -278,7 +267,7 @@ fn unanswerable_offers_are_refused_with_a_reason() {
         // Pages of other sites.
         let from = async |method: &str, origin: &str| {
             let headers = [("Origin", origin), ("Content-Type", "application/sdp")];
-            http::send(relay.address(), method, "/whep/red", &headers, offer("H264").into()).await.unwrap()
+            http::send(relay.address(), method, "/whep/red", &headers, offer(&["opus", "H264"]).into()).await.unwrap()
         };
         refused(&from("POST", "https://evil.example").await, 403, "allowed_origins");
         refused(&from("OPTIONS", "https://evil.example").await, 403, "allowed_origins");
@@ -304,7 +293,7 @@ fn abandoned_sessions_are_bounded_and_expire() {
         let before = relay.resident_kib();
         let (mut made, mut full) = (0, 0);
         for _ in 0..400 {
-            let answer = post(&relay, "/whep/red", offer("H264")).await;
+            let answer = post(&relay, "/whep/red", offer(&["opus", "H264"])).await;
             if answer.status == 201 {
                 made += 1;
                 continue;
@@ -324,7 +313,7 @@ fn abandoned_sessions_are_bounded_and_expire() {
             browser.leave().await;
         }
         relay.wait_for_viewers("red", Variant::Copy, 0, GONE).await;
-        assert_eq!(post(&relay, "/whep/red", offer("H264")).await.status, 201, "there is room again");
+        assert_eq!(post(&relay, "/whep/red", offer(&["opus", "H264"])).await.status, 201, "there is room again");
     });
 }
 
@@ -383,7 +372,7 @@ fn nominated_address_that_does_not_answer_gets_no_media() {
 fn webrtc_can_be_disabled() {
     within(TEST, async || {
         let relay = Setup::config("[streams.a]\nsource = \"x\"\n[webrtc]\nenabled = false\n").start().await;
-        refused(&post(&relay, "/whep/a", offer("H264")).await, 404, "turned off");
+        refused(&post(&relay, "/whep/a", offer(&["opus", "H264"])).await, 404, "turned off");
         let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let listen = taken.local_addr().expect("it is bound");
         let config = format!("[streams.a]\nsource = \"x\"\n[webrtc]\nlisten = \"{listen}\"\n");

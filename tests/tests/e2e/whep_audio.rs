@@ -7,6 +7,7 @@ use sightline_protocol::stream::Variant;
 use sightline_tests::browser::Rgb;
 use sightline_tests::camera::{Camera, Kind, LINGER_SECONDS, Mount};
 use sightline_tests::http;
+use sightline_tests::offer::offer;
 use sightline_tests::peer::Peer;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::rtp_sync::lateness;
@@ -105,8 +106,13 @@ fn no_encoder_runs_without_a_viewer_that_takes_sound() {
         silent.run(START, |_, peer| peer.pictures.len() < 50).await;
         assert!(silent.packets.is_empty() && relay.ffmpegs().is_empty(), "{:?}", relay.ffmpegs());
         // A viewer that never connects.
-        let answer =
-            http::send(relay.address(), "POST", "/whep/aac", &[("Content-Type", "application/sdp")], OFFER.into());
+        let answer = http::send(
+            relay.address(),
+            "POST",
+            "/whep/aac",
+            &[("Content-Type", "application/sdp")],
+            offer(&["opus", "H264"]).into(),
+        );
         let answer = answer.await.expect("an answer");
         assert!(answer.status == 201 && answer.text().contains("a=sendonly"), "{}", answer.text());
         silent.run(Duration::from_secs(1), |_, _| true).await;
@@ -128,19 +134,11 @@ fn no_encoder_runs_without_a_viewer_that_takes_sound() {
     });
 }
 
-/// The offer of a viewer that leaves.
-const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
-    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n\
-    a=fingerprint:sha-256 AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\r\n\
-    a=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n\
-    m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n\
-    a=fingerprint:sha-256 AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\r\n\
-    a=setup:actpass\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:96 H264/90000\r\n";
-
-/// The directions of an answer's sections, for `OFFER`.
+/// The directions of an answer's sections, for an offer of both.
 async fn directions(relay: &Relay, path: &str) -> Vec<String> {
     let headers = [("Content-Type", "application/sdp")];
-    let answer = http::send(relay.address(), "POST", path, &headers, OFFER.into()).await.expect("an answer");
+    let answer =
+        http::send(relay.address(), "POST", path, &headers, offer(&["opus", "H264"]).into()).await.expect("an answer");
     let text = answer.text();
     text.lines().filter(|line| matches!(*line, "a=sendonly" | "a=inactive")).map(str::to_owned).collect()
 }

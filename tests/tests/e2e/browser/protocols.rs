@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use sightline_tests::browser::{Browser, Engine, Rgb, STALL, Tile, TileState};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::relay::Setup;
@@ -20,25 +19,6 @@ const HLS_FRESH_MS: f64 = 2500.0;
 /// rate.
 const HLS_STEADY_MS: f64 = 4000.0;
 const HLS_SETTLED: Duration = Duration::from_secs(20);
-
-/// Checks at every refresh that a frame is visible. A seeking video keeps its frame.
-const WATCH_FOR_BLACK: &str = r"
-    const tile = document.querySelector('article.tile');
-    const [video, canvas] = [tile.querySelector('video'), tile.querySelector('canvas')];
-    window.black = [];
-    const look = () => {
-        const { readyState, videoWidth, seeking, currentTime, error } = video;
-        // A video that waits for media keeps its last frame.
-        const frames = video.getVideoPlaybackQuality().totalVideoFrames;
-        if (canvas.hidden && !seeking && (videoWidth === 0 || (readyState < 2 && frames <= 0))) {
-            const { protocol, state } = tile.dataset;
-            const at = Math.round(performance.now());
-            window.black.push({ at, protocol, state, readyState, videoWidth, currentTime, frames, error: error?.message });
-        }
-        requestAnimationFrame(look);
-    };
-    look();
-";
 
 async fn choose(browser: &Browser, protocol: &str) {
     browser.click(&format!("[name=protocol][value={protocol}]")).await;
@@ -63,7 +43,7 @@ fn every_protocol_plays_or_gives_a_reason() {
             browser.open(&relay.url("/")).await;
             browser.wait_live(YARD.path, LIVE).await;
             browser.press("article.tile", 'b').await;
-            browser.script(WATCH_FOR_BLACK, vec![]).await;
+            browser.watch_for_black(YARD.path).await;
             comes_by(browser, engine.auto()).await;
             choose(browser, "hls").await;
             comes_by(browser, "hls").await;
@@ -77,8 +57,7 @@ fn every_protocol_plays_or_gives_a_reason() {
             }
             choose(browser, "mse").await;
             comes_by(browser, "mse").await;
-            let black = browser.script("return window.black", vec![]).await;
-            assert_eq!(black, json!([]), "{engine}: there was nothing to see for some refreshes");
+            browser.assert_never_black().await;
 
             // The setting persists and applies from the start.
             choose(browser, "hls").await;

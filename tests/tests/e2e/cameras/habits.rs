@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 
 use sightline_protocol::catalogue::ReaderName;
-use sightline_protocol::message::{ClientMessage, Play, TrackKind};
-use sightline_protocol::stream::VariantChoice;
 use sightline_tests::http::Server;
 use sightline_tests::run::{until, within};
 use sightline_tests::scripted_camera::case::{DescribedSets, Fragments, Marker, Sound, SoundCodec};
@@ -236,16 +234,7 @@ fn g726_becomes_aac() {
         let rows = [Row::new(&case, AUTO), Row::new(&case, FFMPEG)];
         let scene = Scene::open(&rows).await;
         let mut viewer = Viewer::v1(&scene.relay, "g726-auto").await;
-        let (codecs, tracks) = (PLAYS_BOTH.map(str::to_owned).to_vec(), vec![TrackKind::Video, TrackKind::Audio]);
-        viewer
-            .send(&ClientMessage::Play(Play {
-                codecs,
-                variant: VariantChoice::Auto,
-                tracks,
-                size: None,
-                quality: None,
-            }))
-            .await;
+        viewer.play_with_sound(&PLAYS_BOTH, None).await;
         let mut tracks = Tracks::default();
         tracks.until_audio(&mut viewer, START).await;
         tracks.record(&mut viewer, Duration::from_secs(3)).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sightline_tests::browser::{Browser, Engine, Rgb, Tile, TileState};
 use sightline_tests::camera::{Camera, Kind, Mount};
 use sightline_tests::http;
+use sightline_tests::offer::offer;
 use sightline_tests::relay::{Relay, Setup};
 use sightline_tests::run::{say, within};
 
@@ -35,17 +36,8 @@ async fn says(browser: &Browser, stream: &str, words: &str) {
 
 /// The variant in the response to an offer of H.264.
 async fn header(relay: &Relay, path: &str) -> String {
-    let ice = format!(
-        "c=IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=fingerprint:sha-256 {}\r\n\
-         a=setup:actpass\r\na=recvonly\r\na=rtcp-mux\r\n",
-        ["AB"; 32].join(":")
-    );
-    let offer = format!(
-        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
-         m=video 9 UDP/TLS/RTP/SAVPF 96\r\n{ice}a=mid:0\r\na=rtpmap:96 H264/90000\r\n"
-    );
     let headers = [("Content-Type", "application/sdp")];
-    let answer = http::send(relay.address(), "POST", path, &headers, offer.into()).await.expect("an answer");
+    let answer = http::send(relay.address(), "POST", path, &headers, offer(&["H264"]).into()).await.expect("an answer");
     assert_eq!(answer.status, 201, "{path}: {}", answer.text());
     answer.header("sightline-variant").to_owned()
 }

@@ -15,6 +15,8 @@ use crate::config::DEFAULT_RING_BYTES;
 
 /// Fragments needed to measure a rate: the first timestamps of an RTSP session are often bunched.
 const RATE_FRAGMENTS_MIN: usize = 12;
+/// The newest frames of which the median tells when the timeline was captured: about a second, in which few frames are lost.
+const CAPTURE_FRAMES: usize = 25;
 
 /// Longer than any interruption after which a viewer still wants the media that it missed.
 const KEEP_MEDIA: Duration = Duration::from_secs(2);
@@ -222,8 +224,9 @@ impl Ring {
         durations.get(durations.len() / 2).copied().filter(|_| durations.len() >= RATE_FRAGMENTS_MIN)
     }
 
-    /// The time at which the start of the timeline was captured, in seconds since the Unix epoch, by the frame with the least
-    /// delay. A frame counts by its presentation time: a reordered one arrives after its turn. `None` without capture times.
+    /// The time at which the start of the timeline was captured, in seconds since the Unix epoch: the median of the newest frames.
+    /// Capture times become more accurate with each frame, and frames around a lost one are not where their time says. A
+    /// frame counts by its presentation time: a reordered one arrives after its turn. `None` without capture times.
     pub fn captured_from(&self) -> Option<f64> {
         let timescale = f64::from(self.init.as_ref()?.timescale.max(1));
         let start = |fragment: &Arc<Fragment>| {
@@ -231,7 +234,9 @@ impl Ring {
             let presented = (head.decode_time as f64 + head.composition_offset as f64) / timescale;
             Some(head.capture?.unix_ms() / 1e3 - presented)
         };
-        self.fragments.iter().filter_map(start).min_by(f64::total_cmp)
+        let mut starts: Vec<f64> = self.fragments.iter().rev().filter_map(start).take(CAPTURE_FRAMES).collect();
+        starts.sort_unstable_by(f64::total_cmp);
+        starts.get(starts.len() / 2).copied()
     }
 
     /// The number of the next fragment.

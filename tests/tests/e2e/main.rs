@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | `protocol` | none of the below | no browser; several at once; `unbreakable::` in a separate process |
 //! | `browser` | contains `browser::` | decoded frames in real browsers; after `protocol`; `one_browser::` and `plain_client::` in a separate process |
-//! | `timing` | contains `timing::` | asserts milliseconds; alone, last |
+//! | `timing` | contains `timing::` | asserts milliseconds; last; alone, but for tests without a browser and tests of sound, which run beside each other |
 
 mod access;
 mod attacks;

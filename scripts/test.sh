@@ -160,7 +160,7 @@ all)
     # They wait for media most of the time, and leave the cores to each other.
     lane step "timing without a browser" 600 audio::timing:: flow::timing:: hls::timing:: sub_streams::timing:: --test-threads=5
     # Each has a sound card and a Chromium of its own, which decodes one small stream.
-    lane step "timing of sound" 900 timing::sound:: timing::hls_sound:: timing::webrtc_sound:: --test-threads=2
+    lane step "timing of sound" 900 timing::sound:: timing::hls_sound:: timing::webrtc_sound:: --test-threads=3
     lane step timing 1800 timing:: --skip audio:: --skip flow:: --skip hls::timing:: --skip sub_streams:: --skip sound:: \
         --test-threads=1
     report

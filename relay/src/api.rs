@@ -17,7 +17,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::access::{self, Access, ByCookie, Permissions};
 use crate::clock;
-use crate::egress::snapshot::{self, Snapshots};
+use crate::egress::snapshot::Snapshots;
 use crate::egress::{go2rtc, hls, websocket, whep};
 use crate::hub::Hub;
 use crate::limits::requests::RequestLimiter;
@@ -31,6 +31,7 @@ mod headers;
 mod hosts;
 pub(crate) mod metrics;
 mod requests;
+mod stream;
 
 /// The client's page.
 const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
@@ -82,6 +83,7 @@ pub(crate) fn router(
         .cache_control(CacheControl::Long)
         .into_router()
         .layer(middleware::from_fn(for_other_pages));
+    let hub = context.hub.clone();
     let go2rtc = go2rtc::router(context.clone(), whep.clone(), snapshots.clone());
     let router = Router::new()
         .route("/healthz", get(healthz))
@@ -89,7 +91,7 @@ pub(crate) fn router(
         .with_state(context)
         .merge(hls::router(hls))
         .merge(whep::router(whep))
-        .merge(snapshot::router(snapshots))
+        .route("/api/streams/{*rest}", get(stream::stream).with_state((hub, snapshots)))
         .merge(go2rtc)
         .merge(api)
         .merge(client)
@@ -184,6 +186,6 @@ async fn mse_test() -> Json<Value> {
 async fn unknown() -> impl IntoResponse {
     (
         StatusCode::NOT_FOUND,
-        "There is no such address; GET /api/streams, /api/events, /api/time and /api/mse/test exist.\n",
+        "There is no such address; GET /api/streams, /api/streams/NAME, /api/events, /api/time and /api/mse/test exist.\n",
     )
 }

@@ -81,6 +81,7 @@ mod tests {
             "/hls/yard%2Findex.m3u8",
             "/hls/yard/copy/1.m4s",
             "/whep/yard",
+            "/api/streams/yard",
             "/api/streams/yard/snapshot.jpg",
         ] {
             assert!(yard.reach("GET", path, None), "{path}");
@@ -96,7 +97,10 @@ mod tests {
             "/ws/mse/gate/yard",
             "/hls/gate/index.m3u8",
             "/api/streams/gate/snapshot.jpg",
-            "/api/streams/yard",
+            "/api/streams/gate",
+            "/api/streams/",
+            "/api/streams/yard/",
+            "/api/streams/yard/../gate",
             "/api/streams/yard/../gate/snapshot.jpg",
             "/hls//yard/index.m3u8",
             "/hls/yard/copy/index.m3u8",
@@ -141,6 +145,7 @@ mod tests {
                 ("GET", format!("/ws/mse/{name}")),
                 ("GET", format!("/hls/{name}/index.m3u8")),
                 ("GET", format!("/hls/{name}/copy/1.m4s")),
+                ("GET", format!("/api/streams/{name}")),
                 ("GET", format!("/api/streams/{name}/snapshot.jpg")),
                 ("POST", format!("/whep/{name}")),
                 ("DELETE", format!("/whep/{name}/1")),
@@ -154,6 +159,7 @@ mod tests {
             for (method, path) in [
                 ("GET", format!("/ws/mse/{name}")),
                 ("GET", format!("/hls/{name}/index.m3u8")),
+                ("GET", format!("/api/streams/{name}")),
                 ("GET", format!("/api/streams/{name}/snapshot.jpg")),
                 ("POST", format!("/whep/{name}")),
             ] {

@@ -21,6 +21,7 @@ use crate::limits::connections::ConnectionLimiter;
 use crate::net::peer::PeerInfo;
 
 mod bodies;
+mod catalogue;
 mod credentials;
 mod go2rtc;
 mod hosts;

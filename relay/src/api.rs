@@ -26,6 +26,7 @@ use crate::net::host::HostPolicy;
 mod access_log;
 mod body;
 pub(crate) mod catalogue;
+mod errors;
 mod events;
 mod headers;
 mod hosts;
@@ -54,7 +55,7 @@ pub(crate) fn router(
     options: Options,
 ) -> Router {
     let webrtc = whep.is_on();
-    let policy = headers::Policy::new(&[PAGE, access::login::FORM], &context.allowed_origins);
+    let policy = headers::Policy::new(&[PAGE, access::login::FORM, errors::PAGE], &context.allowed_origins);
     let events = events::EventsState { hub: context.hub.clone(), webrtc, shutdown: context.shutdown.clone() };
     let streams = async move |State(hub): State<Arc<Hub>>,
                               Extension(permissions): Extension<Permissions>,
@@ -99,12 +100,13 @@ pub(crate) fn router(
         .route("/logout", post(access::login::log_out).get(access::login::redirect_to_page).with_state(access.clone()))
         .layer(DefaultBodyLimit::max(body::FORM_MAX))
         .layer(middleware::from_fn_with_state(access.clone(), access::guard))
-        // Outside the guard, which responds with a page of its own.
-        .layer(middleware::from_fn_with_state(policy, headers::secure))
         .layer(middleware::from_fn(body::limit))
         .layer(middleware::from_fn_with_state(hosts, hosts::own_host))
         .layer(middleware::from_fn_with_state((access.clone(), limiter), requests::limit))
-        .layer(middleware::from_fn_with_state(access.clone(), count_rejections));
+        .layer(middleware::from_fn_with_state(access.clone(), count_rejections))
+        .layer(middleware::from_fn(errors::negotiate))
+        // Outside the guard and the errors, which respond with pages of their own.
+        .layer(middleware::from_fn_with_state(policy, headers::secure));
     let router = match options.hsts_seconds {
         Some(seconds) => router.layer(middleware::from_fn_with_state(headers::Hsts::new(seconds), headers::hsts)),
         None => router,

@@ -23,6 +23,7 @@ use crate::net::peer::PeerInfo;
 mod bodies;
 mod catalogue;
 mod credentials;
+mod errors;
 mod go2rtc;
 mod hosts;
 mod http2;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -37,6 +37,9 @@ mod stream;
 /// The client's page.
 const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
 
+/// The description of the HTTP API (OpenAPI 3.1), without the version.
+const OPENAPI: &str = include_str!("api/openapi.json");
+
 /// What the configuration says of the responses.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -69,6 +72,7 @@ pub(crate) fn router(
         .route("/api/streams", get(streams))
         .route("/api/mse/test", get(mse_test))
         .route("/api/time", get(time))
+        .route("/api/openapi.json", get(openapi))
         .route("/api/{*rest}", get(unknown))
         .with_state(context.hub.clone())
         .route("/metrics", get(metrics::metrics).with_state(metrics))
@@ -185,9 +189,11 @@ async fn mse_test() -> Json<Value> {
     }))
 }
 
+/// The description of this API. Guarded as the routes that it describes; every token may read it, since it names no stream.
+async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI.replace("{version}", VERSION))
+}
+
 async fn unknown() -> impl IntoResponse {
-    (
-        StatusCode::NOT_FOUND,
-        "There is no such address; GET /api/streams, /api/streams/NAME, /api/events, /api/time and /api/mse/test exist.\n",
-    )
+    (StatusCode::NOT_FOUND, "There is no such address; GET /api/openapi.json describes those there are.\n")
 }

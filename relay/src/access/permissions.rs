@@ -6,8 +6,15 @@ use sightline_protocol::stream::{StreamName, StreamPattern};
 use super::PAGES;
 
 /// Routes that reveal only permitted streams.
-const COMMON: [&str; 6] =
-    ["/api/streams", "/api/events", "/api/time", "/api/mse/test", "/go2rtc/", "/go2rtc/api/streams"];
+const COMMON: [&str; 7] = [
+    "/api/streams",
+    "/api/events",
+    "/api/time",
+    "/api/mse/test",
+    "/api/openapi.json",
+    "/go2rtc/",
+    "/go2rtc/api/streams",
+];
 
 /// The permissions of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,6 +31,7 @@ mod http2_attacks;
 mod http2_limits;
 mod identity;
 mod logins;
+mod openapi;
 mod operation;
 mod outside;
 mod probing;

@@ -1,5 +1,5 @@
-//! `GET /api/streams/{stream}`: one stream's entry of the catalogue. The route is shared with the stream's snapshot: a stream's name
-//! may contain slashes, so the router cannot distinguish them.
+//! `GET /api/streams/{stream}`: one stream's entry of the catalogue. The route is shared with the stream's snapshot: a stream's
+//! name may contain slashes, so the router cannot distinguish them.
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@
 //! | `/ws/mse/{stream}` | the stream's WebSocket |
 //! | `/hls/{stream}/index.m3u8` | its multivariant playlist |
 //! | `/hls/{stream}/{variant}/{file}` | a variant's media playlist, init segments, segments and parts; `audio` is one, too |
+//! | `/api/streams/{stream}` | its entry of the catalogue |
 //! | `/api/streams/{stream}/snapshot.jpg` | one frame as JPEG |
 //! | `/whep/{stream}`, with any method but `PATCH` and `DELETE` | its WHEP endpoint |
 //! | `/whep/{stream}/{session}`, with `PATCH` and `DELETE` | a WHEP session |
@@ -15,7 +16,8 @@
 //! A path is percent-decoded once, as a whole, and then parsed from the right. So an address means the same whether a proxy
 //! decodes, encodes or keeps it. Each address has one meaning: `index.m3u8` is no file of a variant, and a WHEP session differs
 //! from an endpoint by its method. A stream `a/copy` beside `a` has `/hls/a/copy/index.m3u8` and `/hls/a/copy/copy/media.m3u8`;
-//! the variant `copy` of `a` has `/hls/a/copy/media.m3u8`.
+//! the variant `copy` of `a` has `/hls/a/copy/media.m3u8`. A stream `a/snapshot.jpg` has no address of its entry: that is the
+//! snapshot of `a`.
 //!
 //! The API of go2rtc names the stream in the query, which is decoded as a form (URL standard,
 //! application/x-www-form-urlencoded). The first `src` counts.
@@ -52,6 +54,8 @@ pub enum Address {
         /// The file's name, such as `media.m3u8`.
         file: String,
     },
+    /// A stream's entry of the catalogue.
+    Stream(StreamName),
     /// One frame of a stream.
     Snapshot(StreamName),
     /// A stream's WHEP endpoint.
@@ -140,8 +144,11 @@ impl Address {
         }
         if let Some(rest) = path.strip_prefix(STREAMS) {
             let rest = decode(rest)?;
-            let stream = rest.rsplit_once('/').filter(|(_, resource)| *resource == SNAPSHOT);
-            return Ok(Self::Snapshot(stream.ok_or(BadAddress::Unknown)?.0.parse()?));
+            return match rest.rsplit_once('/') {
+                Some((stream, SNAPSHOT)) => Ok(Self::Snapshot(stream.parse()?)),
+                _ if rest.is_empty() => Err(BadAddress::Unknown),
+                _ => Ok(Self::Stream(rest.parse()?)),
+            };
         }
         let rest = decode(path.strip_prefix(WHEP).ok_or(BadAddress::Unknown)?)?;
         if !matches!(method, "PATCH" | "DELETE") {
@@ -157,6 +164,7 @@ impl Address {
             Self::WebSocket(stream)
             | Self::HlsIndex(stream)
             | Self::HlsFile { stream, .. }
+            | Self::Stream(stream)
             | Self::Snapshot(stream)
             | Self::Whep(stream)
             | Self::WhepSession { stream, .. }
@@ -176,7 +184,7 @@ impl fmt::Display for Address {
         let (prefix, stream) = match self {
             Self::WebSocket(stream) => (WEBSOCKET, stream),
             Self::HlsIndex(stream) | Self::HlsFile { stream, .. } => (HLS, stream),
-            Self::Snapshot(stream) => (STREAMS, stream),
+            Self::Stream(stream) | Self::Snapshot(stream) => (STREAMS, stream),
             Self::Whep(stream) | Self::WhepSession { stream, .. } => (WHEP, stream),
             Self::Go2rtc { stream, resource } => {
                 let prefix = GO2RTC.trim_start_matches('/');
@@ -186,7 +194,7 @@ impl fmt::Display for Address {
         };
         write!(f, "{}{}", prefix.trim_start_matches('/'), stream.to_path())?;
         match self {
-            Self::WebSocket(_) | Self::Whep(_) => Ok(()),
+            Self::WebSocket(_) | Self::Stream(_) | Self::Whep(_) => Ok(()),
             Self::HlsIndex(_) => write!(f, "/{INDEX}"),
             Self::Snapshot(_) => write!(f, "/{SNAPSHOT}"),
             Self::HlsFile { variant, file, .. } => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::access::{self, Access, ByCookie, Permissions};
 use crate::clock;
-use crate::egress::snapshot::{self, Snapshots};
+use crate::egress::snapshot::Snapshots;
 use crate::egress::{go2rtc, hls, websocket, whep};
 use crate::hub::Hub;
 use crate::limits::requests::RequestLimiter;
@@ -26,14 +26,19 @@ use crate::net::host::HostPolicy;
 mod access_log;
 mod body;
 pub(crate) mod catalogue;
+mod errors;
 mod events;
 mod headers;
 mod hosts;
 pub(crate) mod metrics;
 mod requests;
+mod stream;
 
 /// The client's page.
 const PAGE: &str = include_str!(env!("SIGHTLINE_PAGE"));
+
+/// The description of the HTTP API (OpenAPI 3.1), without the version.
+const OPENAPI: &str = include_str!("api/openapi.json");
 
 /// What the configuration says of the responses.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,7 +58,7 @@ pub(crate) fn router(
     options: Options,
 ) -> Router {
     let webrtc = whep.is_on();
-    let policy = headers::Policy::new(&[PAGE, access::login::FORM], &context.allowed_origins);
+    let policy = headers::Policy::new(&[PAGE, access::login::FORM, errors::PAGE], &context.allowed_origins);
     let events = events::EventsState { hub: context.hub.clone(), webrtc, shutdown: context.shutdown.clone() };
     let streams = async move |State(hub): State<Arc<Hub>>,
                               Extension(permissions): Extension<Permissions>,
@@ -67,6 +72,7 @@ pub(crate) fn router(
         .route("/api/streams", get(streams))
         .route("/api/mse/test", get(mse_test))
         .route("/api/time", get(time))
+        .route("/api/openapi.json", get(openapi))
         .route("/api/{*rest}", get(unknown))
         .with_state(context.hub.clone())
         .route("/metrics", get(metrics::metrics).with_state(metrics))
@@ -82,6 +88,7 @@ pub(crate) fn router(
         .cache_control(CacheControl::Long)
         .into_router()
         .layer(middleware::from_fn(for_other_pages));
+    let hub = context.hub.clone();
     let go2rtc = go2rtc::router(context.clone(), whep.clone(), snapshots.clone());
     let router = Router::new()
         .route("/healthz", get(healthz))
@@ -89,7 +96,7 @@ pub(crate) fn router(
         .with_state(context)
         .merge(hls::router(hls))
         .merge(whep::router(whep))
-        .merge(snapshot::router(snapshots))
+        .route("/api/streams/{*rest}", get(stream::stream).with_state((hub, snapshots)))
         .merge(go2rtc)
         .merge(api)
         .merge(client)
@@ -97,12 +104,13 @@ pub(crate) fn router(
         .route("/logout", post(access::login::log_out).get(access::login::redirect_to_page).with_state(access.clone()))
         .layer(DefaultBodyLimit::max(body::FORM_MAX))
         .layer(middleware::from_fn_with_state(access.clone(), access::guard))
-        // Outside the guard, which responds with a page of its own.
-        .layer(middleware::from_fn_with_state(policy, headers::secure))
         .layer(middleware::from_fn(body::limit))
         .layer(middleware::from_fn_with_state(hosts, hosts::own_host))
         .layer(middleware::from_fn_with_state((access.clone(), limiter), requests::limit))
-        .layer(middleware::from_fn_with_state(access.clone(), count_rejections));
+        .layer(middleware::from_fn_with_state(access.clone(), count_rejections))
+        .layer(middleware::from_fn(errors::negotiate))
+        // Outside the guard and the errors, which respond with pages of their own.
+        .layer(middleware::from_fn_with_state(policy, headers::secure));
     let router = match options.hsts_seconds {
         Some(seconds) => router.layer(middleware::from_fn_with_state(headers::Hsts::new(seconds), headers::hsts)),
         None => router,
@@ -181,9 +189,11 @@ async fn mse_test() -> Json<Value> {
     }))
 }
 
+/// The description of this API. Guarded as the routes that it describes; every token may read it, since it names no stream.
+async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI.replace("{version}", VERSION))
+}
+
 async fn unknown() -> impl IntoResponse {
-    (
-        StatusCode::NOT_FOUND,
-        "There is no such address; GET /api/streams, /api/events, /api/time and /api/mse/test exist.\n",
-    )
+    (StatusCode::NOT_FOUND, "There is no such address; GET /api/openapi.json describes those there are.\n")
 }

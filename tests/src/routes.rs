@@ -2,17 +2,19 @@
 
 /// Every address that reveals a camera, `cam`, and its method. An authorized response of `/api/events` does not end, so a
 /// separate test covers it.
-pub const GUARDED: [(&str, &str); 26] = [
+pub const GUARDED: [(&str, &str); 28] = [
     ("GET", "/"),
     ("GET", "/?stream=cam"),
     ("GET", "/test"),
     ("GET", "/index.html"),
     ("GET", "/api/streams"),
+    ("GET", "/api/streams/cam"),
     ("GET", "/api/streams/cam/snapshot.jpg"),
     ("GET", "/api/streams/site/cam%201/snapshot.jpg"),
     ("GET", "/metrics"),
     ("GET", "/api/time"),
     ("GET", "/api/mse/test"),
+    ("GET", "/api/openapi.json"),
     ("GET", "/ws/mse/cam"),
     ("GET", "/hls/cam/index.m3u8"),
     ("GET", "/hls/cam/copy/index.m3u8"),

@@ -32,6 +32,8 @@ fn names_that_look_like_routes_are_unambiguous() {
         ("/ws/mse/a/copy", Address::WebSocket(name("a/copy"))),
         ("/ws/mse/a/index.m3u8", Address::WebSocket(name("a/index.m3u8"))),
         ("/whep/a/b", Address::Whep(name("a/b"))),
+        ("/api/streams/a/b", Address::Stream(name("a/b"))),
+        ("/api/streams/snapshot.jpg", Address::Stream(name("snapshot.jpg"))),
         ("/api/streams/a/snapshot.jpg", Address::Snapshot(name("a"))),
         ("/api/streams/snapshot.jpg/snapshot.jpg", Address::Snapshot(name("snapshot.jpg"))),
     ] {
@@ -83,9 +85,6 @@ fn other_paths_are_unknown() {
         "/hls/index.m3u8",
         "/whep",
         "/api/streams/",
-        "/api/streams/a",
-        "/api/streams/snapshot.jpg",
-        "/api/streams/a/snapshot.png",
         "//hls/a/index.m3u8",
         "/%68ls/a/index.m3u8",
         "/hls%2Fa/index.m3u8",

@@ -126,7 +126,7 @@ pub(super) fn form(to: &str, refusal: Option<String>) -> Response {
 }
 
 /// Escapes text for HTML, also within a quoted attribute.
-fn in_html(text: &str) -> String {
+pub(crate) fn in_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
 }
 

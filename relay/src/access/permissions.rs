@@ -6,8 +6,15 @@ use sightline_protocol::stream::{StreamName, StreamPattern};
 use super::PAGES;
 
 /// Routes that reveal only permitted streams.
-const COMMON: [&str; 6] =
-    ["/api/streams", "/api/events", "/api/time", "/api/mse/test", "/go2rtc/", "/go2rtc/api/streams"];
+const COMMON: [&str; 7] = [
+    "/api/streams",
+    "/api/events",
+    "/api/time",
+    "/api/mse/test",
+    "/api/openapi.json",
+    "/go2rtc/",
+    "/go2rtc/api/streams",
+];
 
 /// The permissions of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +88,7 @@ mod tests {
             "/hls/yard%2Findex.m3u8",
             "/hls/yard/copy/1.m4s",
             "/whep/yard",
+            "/api/streams/yard",
             "/api/streams/yard/snapshot.jpg",
         ] {
             assert!(yard.reach("GET", path, None), "{path}");
@@ -96,7 +104,10 @@ mod tests {
             "/ws/mse/gate/yard",
             "/hls/gate/index.m3u8",
             "/api/streams/gate/snapshot.jpg",
-            "/api/streams/yard",
+            "/api/streams/gate",
+            "/api/streams/",
+            "/api/streams/yard/",
+            "/api/streams/yard/../gate",
             "/api/streams/yard/../gate/snapshot.jpg",
             "/hls//yard/index.m3u8",
             "/hls/yard/copy/index.m3u8",
@@ -141,6 +152,7 @@ mod tests {
                 ("GET", format!("/ws/mse/{name}")),
                 ("GET", format!("/hls/{name}/index.m3u8")),
                 ("GET", format!("/hls/{name}/copy/1.m4s")),
+                ("GET", format!("/api/streams/{name}")),
                 ("GET", format!("/api/streams/{name}/snapshot.jpg")),
                 ("POST", format!("/whep/{name}")),
                 ("DELETE", format!("/whep/{name}/1")),
@@ -154,6 +166,7 @@ mod tests {
             for (method, path) in [
                 ("GET", format!("/ws/mse/{name}")),
                 ("GET", format!("/hls/{name}/index.m3u8")),
+                ("GET", format!("/api/streams/{name}")),
                 ("GET", format!("/api/streams/{name}/snapshot.jpg")),
                 ("POST", format!("/whep/{name}")),
             ] {

@@ -17,7 +17,7 @@ mod variant_reader;
 use sightline_protocol::stream::StreamName;
 
 /// The error text for a stream that is not configured.
-fn no_stream(name: &StreamName) -> String {
+pub(crate) fn no_stream(name: &StreamName) -> String {
     format!("there is no stream named {name}; the relay's configuration names those there are")
 }
 

@@ -14,12 +14,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{RawQuery, Request, State};
+use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use bytes::Bytes;
 use sightline_protocol::address::{Address, BadAddress};
 use sightline_protocol::stream::{InvalidStreamName, StreamName, Variant};
@@ -28,7 +26,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 use url::form_urlencoded;
 
 use super::SOURCE_START_TIMEOUT;
-use super::address::Requested;
 use crate::hub::rendition::{Event, Purpose, Status, Subscription};
 use crate::hub::ring::Step;
 use crate::hub::{Hub, Stream};
@@ -128,8 +125,8 @@ struct Image {
 
 /// An error response; the body is one sentence.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SnapshotError {
-    #[error("there is no such address; /api/streams/NAME/snapshot.jpg exists for every stream")]
+pub(crate) enum SnapshotError {
+    #[error("there is no such address; /api/streams/NAME and /api/streams/NAME/snapshot.jpg exist for every stream")]
     UnknownAddress,
     #[error("{0}")]
     BadName(InvalidStreamName),
@@ -166,39 +163,30 @@ impl IntoResponse for SnapshotError {
     }
 }
 
-/// The route.
-pub(crate) fn router(snapshots: Snapshots) -> axum::Router {
-    let refuse_foreign = middleware::from_fn_with_state(snapshots.allowed_origins.clone(), origins);
-    axum::Router::new().route("/api/streams/{*rest}", get(serve)).layer(refuse_foreign).with_state(snapshots)
-}
-
-/// Refuses scripts of pages of an origin that is not allowed. Images in pages name no origin; the browser hides their pixels.
-async fn origins(State(allowed): State<Arc<[String]>>, request: Request, next: Next) -> Response {
-    match origin::foreign(request.headers(), is_encrypted(request.extensions()), &allowed) {
-        Some(foreign) => SnapshotError::Foreign(foreign).into_response(),
-        None => next.run(request).await,
-    }
-}
-
-async fn serve(
-    State(snapshots): State<Snapshots>,
-    Requested(address): Requested,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, SnapshotError> {
-    let name = match address {
-        Ok(Address::Snapshot(stream)) => stream,
-        Ok(_) | Err(BadAddress::Unknown) => return Err(SnapshotError::UnknownAddress),
-        Err(BadAddress::Name(error)) => return Err(SnapshotError::BadName(error)),
-    };
-    let form = Form::parse(query.as_deref().unwrap_or_default())?;
-    snapshots.respond(name, form, &headers).await
-}
-
 impl Snapshots {
     /// The route's state for the streams of `hub`. `launcher` starts FFmpeg.
     pub fn new(hub: Arc<Hub>, launcher: Launcher, allowed_origins: Arc<[String]>) -> Self {
         Self { hub, launcher, allowed_origins, processes: Arc::new(Semaphore::new(PROCESSES)), streams: Arc::default() }
+    }
+
+    /// Answers a request for the route's address. Refuses scripts of pages of an origin that is not allowed. Images in pages name
+    /// no origin; the browser hides their pixels.
+    pub(crate) async fn serve(
+        &self,
+        address: Result<Address, BadAddress>,
+        request: Request,
+    ) -> Result<Response, SnapshotError> {
+        let (headers, encrypted) = (request.headers(), is_encrypted(request.extensions()));
+        if let Some(foreign) = origin::foreign(headers, encrypted, &self.allowed_origins) {
+            return Err(SnapshotError::Foreign(foreign));
+        }
+        let name = match address {
+            Ok(Address::Snapshot(stream)) => stream,
+            Ok(_) | Err(BadAddress::Unknown) => return Err(SnapshotError::UnknownAddress),
+            Err(BadAddress::Name(error)) => return Err(SnapshotError::BadName(error)),
+        };
+        let form = Form::parse(request.uri().query().unwrap_or_default())?;
+        self.respond(name, form, headers).await
     }
 
     /// Answers a request for an image of the stream `name` with these parameters, at another address than the route's.

@@ -21,7 +21,9 @@ use crate::limits::connections::ConnectionLimiter;
 use crate::net::peer::PeerInfo;
 
 mod bodies;
+mod catalogue;
 mod credentials;
+mod errors;
 mod go2rtc;
 mod hosts;
 mod http2;
@@ -29,6 +31,7 @@ mod http2_attacks;
 mod http2_limits;
 mod identity;
 mod logins;
+mod openapi;
 mod operation;
 mod outside;
 mod probing;

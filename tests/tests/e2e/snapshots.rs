@@ -120,7 +120,7 @@ fn snapshot_that_cannot_be_made_is_refused_with_its_reason() {
         let relay = Setup::config(config).start().await;
         for (path, status, says) in [
             ("/api/streams/shed/snapshot.jpg", 404, "no stream named shed"),
-            ("/api/streams/yard/snapshot.png", 404, "/api/streams/NAME/snapshot.jpg"),
+            ("/api/streams/yard/snapshot.png", 404, "no stream named yard/snapshot.png"),
             ("/api/streams/yard/snapshot.jpg?width=5000", 400, "16 to 4096"),
             ("/api/streams/yard/snapshot.jpg?quality=best", 400, "1 to 100"),
             ("/api/streams/yard/snapshot.jpg?at=noon", 400, "newest-keyframe or now"),

@@ -19,7 +19,7 @@ const FOREIGN: &str = "Origin: https://evil.example\r\n";
 const PLAIN: &str = "Connection: close\r\n";
 
 /// Method, address and header lines of a request to each route, and the route's name in the table.
-const ROUTES: [(&str, &str, &str, &str); 23] = [
+const ROUTES: [(&str, &str, &str, &str); 25] = [
     ("GET", "/", PLAIN, "the page"),
     ("GET", "/test", PLAIN, "the test page"),
     ("GET", "/sightline-player.js", PLAIN, "the client's files"),
@@ -27,10 +27,12 @@ const ROUTES: [(&str, &str, &str, &str); 23] = [
     ("GET", "/login", PLAIN, "`/login`"),
     ("POST", "/logout", PLAIN, "`POST /logout`"),
     ("GET", "/api/streams", PLAIN, "`/api/streams`"),
+    ("GET", "/api/streams/cam0", PLAIN, "`/api/streams/cam0`"),
     ("GET", "/api/streams/cam0/snapshot.jpg", PLAIN, "`/api/streams/cam0/snapshot.jpg`, no camera"),
     ("GET", "/api/events", PLAIN, "`/api/events`"),
     ("GET", "/api/time", PLAIN, "`/api/time`"),
     ("GET", "/api/mse/test", PLAIN, "`/api/mse/test`"),
+    ("GET", "/api/openapi.json", PLAIN, "`/api/openapi.json`"),
     ("GET", "/metrics", PLAIN, "`/metrics`"),
     ("GET", "/ws/mse/cam0", UPGRADE, "`/ws/mse/cam0`, an upgrade"),
     ("GET", "/hls/cam0/index.m3u8", PLAIN, "`/hls/cam0/index.m3u8`, no camera"),

@@ -7,6 +7,7 @@ use sightline_media::fmp4::Fragment;
 use sightline_protocol::stream::Variant;
 use str0m::media::Frequency;
 use tokio::sync::watch;
+use tracing::debug;
 
 use super::opus_reader::OpusReader;
 use crate::egress::whep::payload::AudioPayloads;
@@ -18,6 +19,11 @@ use crate::hub::rendition::{Purpose, Subscription};
 
 /// Samples that fit into one datagram, 120 ms. A longer packet of the camera becomes several of equal length.
 const G711_PACKET_MAX: usize = 960;
+
+/// Seconds of sound from one measurement of a [`Shift`] to the next.
+const SHIFT_INTERVAL: f64 = 1.0;
+/// A measurement that differs by less, in seconds, moves no sound: below the 45 ms that viewers notice (ITU-R BT.1359).
+const SHIFT_TOLERANCE: f64 = 0.010;
 
 /// A codec of the sound that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +167,29 @@ impl Source {
     }
 }
 
+/// The distance from a timeline of the sound to that of a sub stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Shift {
+    /// Both timelines.
+    timelines: (u32, u32),
+    seconds: f64,
+    /// The time of the sound at which it was last measured, in seconds.
+    taken: f64,
+}
+
+impl Shift {
+    /// Both streams run by the camera's clock, so the distance is constant. It is known better with each frame that was less
+    /// delayed: the first frames of a stream may all be late.
+    fn next(known: Option<Self>, found: Option<Self>) -> Option<Self> {
+        match (known, found) {
+            (Some(known), Some(found)) if (found.seconds - known.seconds).abs() <= SHIFT_TOLERANCE => {
+                Some(Self { taken: found.taken, ..known })
+            }
+            (known, found) => found.or(known),
+        }
+    }
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct PacketReader {
@@ -171,8 +200,7 @@ pub(super) struct PacketReader {
     described: watch::Receiver<()>,
     /// The video of the current epoch.
     pub(super) video: Option<VideoTimeline>,
-    /// The seconds from a timeline of the sound to that of a sub stream, which are taken once: both run by the camera's clock.
-    shift: Option<((u32, u32), f64)>,
+    shift: Option<Shift>,
     /// The RTP time of the newest packet, and its clock.
     last: Option<(Frequency, u64)>,
 }
@@ -231,12 +259,15 @@ impl PacketReader {
 
     /// The packets of `sound` with their RTP times, which only grow: a clock that starts again may repeat some.
     pub(super) fn stamp<'a>(&mut self, sound: &'a Sound, clock: &RtpClock) -> Vec<(u64, &'a [u8])> {
-        let Some((timeline, shift)) = self.place(sound.timeline) else { return Vec::new() };
+        let packets = sound.packets();
+        let Some((first, _)) = packets.first() else { return Vec::new() };
+        let time = *first as f64 / f64::from(sound.timescale.max(1));
+        let Some((timeline, shift)) = self.place(sound.timeline, time) else { return Vec::new() };
         let shift = (shift * f64::from(sound.timescale)).round() as i64;
         let rate = sound.codec.clock();
         let mut last = self.last.filter(|(of, _)| *of == rate).map(|(_, last)| last);
         let mut stamped = Vec::with_capacity(1);
-        for (decode_time, packet) in sound.packets() {
+        for (decode_time, packet) in packets {
             let time = decode_time.checked_add_signed(shift).and_then(|decode_time| {
                 clock.stamp_audio(timeline, decode_time, sound.timescale, u64::from(rate.get()))
             });
@@ -249,16 +280,19 @@ impl PacketReader {
         stamped
     }
 
-    /// The timeline on which sound of `timeline` is sent, and the seconds to add to its times. Sound belongs to the main stream.
+    /// The timeline on which sound of `timeline` is sent, and the seconds to add to its `time`. Sound belongs to the main stream.
     /// Beside the sub stream, capture times relate both ([`Stream::sub_shift`]). `None` until the main stream has frames.
-    fn place(&mut self, timeline: u32) -> Option<(u32, f64)> {
+    fn place(&mut self, timeline: u32, time: f64) -> Option<(u32, f64)> {
         let Some(sub) = self.video.filter(|video| video.is_sub) else { return Some((timeline, 0.0)) };
         let timelines = (timeline, sub.number);
-        if self.shift.is_none_or(|(of, _)| of != timelines) {
+        let known = self.shift.filter(|shift| shift.timelines == timelines);
+        if known.is_none_or(|known| (time - known.taken).abs() >= SHIFT_INTERVAL) {
             let main = self.stream.rendition(Variant::Copy).init().filter(|main| main.timeline == timeline);
-            self.shift = main.and_then(|_| self.stream.sub_shift()).map(|shift| (timelines, shift));
+            let found = main.and_then(|_| self.stream.sub_shift());
+            self.shift = Shift::next(known, found.map(|seconds| Shift { timelines, seconds, taken: time }));
+            debug!(?found, shift = ?self.shift, "sound beside a sub stream");
         }
-        self.shift.map(|(_, shift)| (sub.number, shift))
+        self.shift.map(|shift| (sub.number, shift.seconds))
     }
 }
 

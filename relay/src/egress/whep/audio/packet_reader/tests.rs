@@ -193,6 +193,25 @@ fn sound_beside_a_sub_stream_waits_for_a_frame_of_its_own_run() {
     assert_eq!(times(&mut packets, &of_main(opus(96_000)), &clock(9)), [0; 0], "the main stream has no frame");
 }
 
+#[test]
+fn distance_to_a_sub_stream_is_measured_again_and_moves_sound_by_more_than_the_tolerance() {
+    let shift = |seconds, taken| Some(Shift { timelines: (1, 9), seconds, taken });
+    assert_eq!(Shift::next(None, None), None);
+    assert_eq!(Shift::next(None, shift(0.5, 3.0)), shift(0.5, 3.0));
+    assert_eq!(Shift::next(shift(0.5, 3.0), shift(0.509, 4.0)), shift(0.5, 4.0));
+    assert_eq!(Shift::next(shift(0.5, 3.0), shift(0.46, 4.0)), shift(0.46, 4.0));
+    assert_eq!(Shift::next(shift(0.5, 3.0), None), shift(0.5, 3.0), "one of both has no frame");
+
+    let stream = stream_with_pair(1500, 500);
+    let mut packets = reader(&stream);
+    packets.video = Some(VideoTimeline { number: 9, is_sub: true });
+    assert_eq!(times(&mut packets, &of_main(opus(96_000)), &clock(9)), [96_000]);
+    // A frame of the main stream that was 100 ms less delayed than the one before.
+    test_stream::publish_captured(&stream, Variant::Copy, 1600, true, Some(NtpTime::from_unix(1000.0)));
+    assert_eq!(times(&mut packets, &of_main(opus(96_000 + PACKET)), &clock(9)), [96_960], "within the interval");
+    assert_eq!(times(&mut packets, &of_main(opus(144_000)), &clock(9)), [144_000 - 4800]);
+}
+
 async fn next(packets: &mut PacketReader, wait: Duration) -> Option<Sound> {
     timeout(wait, packets.next()).await.ok()
 }

@@ -82,3 +82,4 @@ mod threat_model;
 pub mod tls;
 pub mod tracks;
 pub mod viewer;
+pub mod wav;

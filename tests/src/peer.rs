@@ -48,9 +48,11 @@ impl Picture {
 /// A received packet of sound.
 #[derive(Debug, Clone)]
 pub struct Packet {
-    /// Its RTP time, in ticks of 48 kHz.
+    /// Its codec.
+    pub codec: Codec,
+    /// Its RTP time, in ticks of its codec.
     pub time: u64,
-    /// Opus.
+    /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -59,21 +61,18 @@ pub struct Packet {
 pub struct Report {
     /// The kind of its track.
     pub kind: MediaKind,
-    /// The NTP time minus the RTP time, in seconds since the Unix epoch: the moment at which the track's RTP time was 0.
-    pub origin: f64,
+    /// Its NTP time, in seconds since the Unix epoch.
+    ntp: f64,
+    /// Its RTP time, in ticks of the track's codec.
+    time: u64,
 }
 
 impl Report {
     fn new(kind: MediaKind, feedback: &SenderFeedback) -> Self {
         let info = feedback.sender_info;
         let ntp = info.ntp_time.duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
-        Self { kind, origin: ntp - info.rtp_time.numer() as f64 / rate(kind) }
+        Self { kind, ntp, time: info.rtp_time.numer() }
     }
-}
-
-/// Ticks per second of a track's RTP times.
-pub(crate) fn rate(kind: MediaKind) -> f64 {
-    if kind.is_audio() { 48_000.0 } else { 90_000.0 }
 }
 
 /// See the [module](self).
@@ -93,7 +92,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Offers these codecs to `path` and connects: with Opus, a section for sound before that for video.
+    /// Offers these codecs to `path` and connects: with Opus, a section for sound before that for video. PCMA needs Opus.
     ///
     /// # Panics
     /// When that fails.
@@ -110,6 +109,7 @@ impl Peer {
         let config = Rtc::builder().clear_codecs();
         let config = config.enable_h264(codecs.contains(&Codec::H264)).enable_h265(codecs.contains(&Codec::H265));
         let config = config.enable_opus(codecs.contains(&Codec::Opus), false);
+        let config = config.enable_pcma(codecs.contains(&Codec::PCMA), false);
         let mut rtc = config.build(Instant::now());
         let address = socket.local_addr().expect("it is bound");
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("an address"));
@@ -133,6 +133,20 @@ impl Peer {
         peer.run(CONNECT, |_, peer| !peer.connected).await;
         assert!(peer.connected, "not connected within {CONNECT:?}");
         peer
+    }
+
+    /// Ticks per second of the RTP times of a track of this kind.
+    pub(crate) fn rate(&self, kind: MediaKind) -> f64 {
+        match self.packets.last().map(|packet| packet.codec) {
+            _ if kind.is_video() => 90_000.0,
+            Some(Codec::PCMA) => 8000.0,
+            _ => 48_000.0,
+        }
+    }
+
+    /// The NTP time minus the RTP time of a report, in seconds since the Unix epoch: the moment at which the track's RTP time was 0.
+    pub fn origin(&self, report: &Report) -> f64 {
+        report.ntp - report.time as f64 / self.rate(report.kind)
     }
 
     /// Requests a key frame, as a decoder without one does (PLI).
@@ -181,7 +195,8 @@ impl Peer {
                     self.reports.push(Report::new(kind, &feedback));
                 }
                 Output::Event(Event::MediaData(media)) if media.mid != self.mid => {
-                    self.packets.push(Packet { time: media.time.numer(), bytes: media.data.to_vec() });
+                    let (codec, time) = (media.params.spec().codec, media.time.numer());
+                    self.packets.push(Packet { codec, time, bytes: media.data.to_vec() });
                 }
                 Output::Event(Event::MediaData(media)) => {
                     let (codec, time) = (media.params.spec().codec, media.time.numer());

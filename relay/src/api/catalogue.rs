@@ -59,7 +59,7 @@ pub(crate) fn stream_info(name: &StreamName, stream: &Stream, now: Instant) -> S
             channels: source.channels,
             codec: sent.codec.or(opus.codec),
             bit_rate: sent.bit_rate.or(opus.bit_rate),
-            listeners: sent.viewers + opus.viewers,
+            listeners: sent.viewers + opus.viewers + stream.rendition(Variant::Copy).subscribers().borrow().listeners,
         }
     });
     // A wall may read nothing but the sub stream.

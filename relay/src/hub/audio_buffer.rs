@@ -4,6 +4,10 @@
 //! media since the second newest syncpoint: one to two times 32 KiB of FFmpeg's output, which are seconds, and at most
 //! [`RECENT_MAX`]. When full, it drops the oldest bytes. A listener starts with the headers and everything in the buffer, so
 //! that audio covers the video that its viewer starts with. A listener that falls out of the buffer starts again.
+//!
+//! G.711 that the relay reads itself is there in packets, too ([`g711`]).
+
+pub mod g711;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use sightline_media::nut::SourceAudio;
 use tokio::sync::watch;
+
+use g711::{G711, G711Packet};
 
 /// FFmpeg writes a syncpoint every 32 KiB, at the next frame; this is a multiple of that.
 const RECENT_MAX: usize = 256 * 1024;
@@ -20,12 +26,38 @@ const RECENT_MAX: usize = 256 * 1024;
 pub struct AudioBuffer {
     state: Mutex<BufferState>,
     changed: watch::Sender<()>,
+    /// Notified when [`AudioBuffer::known`] may have changed.
+    described: watch::Sender<()>,
+}
+
+/// The knowledge of a source's audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownAudio {
+    /// The source has not run yet.
+    Unknown,
+    /// The source has no audio.
+    Absent,
+    /// The source has audio, now or in its last run.
+    Present {
+        /// The law of its packets, if it is G.711 that viewers may get unchanged ([`g711`]).
+        g711: Option<G711>,
+    },
+}
+
+/// A piece of the media.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// The packet that the piece holds, if the relay reads G.711 itself.
+    packet: Option<G711Packet>,
 }
 
 #[derive(Debug, Default)]
 struct BufferState {
     /// The source's audio format, now or in its last run.
     audio: Option<SourceAudio>,
+    /// The law of G.711 whose packets are known.
+    g711: Option<G711>,
     /// Whether it is known what audio the source has, if any.
     described: bool,
     /// Whether FFmpeg could not copy the audio.
@@ -33,7 +65,7 @@ struct BufferState {
     /// Whether viewers get AAC, whatever the format is.
     encoded: bool,
     run: Option<Arc<AudioRun>>,
-    recent: VecDeque<Bytes>,
+    recent: VecDeque<Piece>,
     bytes: usize,
     /// The sequence number of `recent[0]`. Numbers continue across runs.
     first: u64,
@@ -51,6 +83,8 @@ pub struct AudioRun {
     pub audio: SourceAudio,
     /// The NUT headers.
     pub head: Bytes,
+    /// The law of its packets, if it is G.711 that the relay reads itself.
+    pub g711: Option<G711>,
 }
 
 impl AudioBuffer {
@@ -61,25 +95,49 @@ impl AudioBuffer {
 
     /// Whether the source has audio, or may have it: it is unknown before the source first runs.
     pub fn may_have_audio(&self) -> bool {
+        self.known() != KnownAudio::Absent
+    }
+
+    /// The knowledge of the source's audio.
+    pub fn known(&self) -> KnownAudio {
         let state = self.lock();
-        state.audio.is_some() || !(state.described || state.refused)
+        match &state.audio {
+            Some(_) => KnownAudio::Present { g711: state.g711.filter(|_| !state.encoded) },
+            None if state.described || state.refused => KnownAudio::Absent,
+            None => KnownAudio::Unknown,
+        }
+    }
+
+    /// Notifies of changes of [`Self::known`].
+    pub fn described(&self) -> watch::Receiver<()> {
+        self.described.subscribe()
     }
 
     /// Begins another source, of which nothing is known. If its audio is not `offered`, it counts as a source without audio.
     pub fn reset(&self, offered: bool) {
         let mut state = self.lock();
-        (state.audio, state.described) = (None, !offered);
+        (state.audio, state.g711, state.described) = (None, None, !offered);
+        drop(state);
+        self.described.send_replace(());
     }
 
     /// Sets the audio format of the running source; `None` if it has no audio.
     pub fn describe(&self, audio: Option<SourceAudio>) {
+        self.describe_packets(audio, None);
+    }
+
+    /// The same. With `g711`, [`Self::push_packet`] appends all media.
+    pub fn describe_packets(&self, audio: Option<SourceAudio>, g711: Option<G711>) {
         let mut state = self.lock();
-        (state.audio, state.described) = (audio, true);
+        (state.audio, state.g711, state.described) = (audio, g711, true);
+        drop(state);
+        self.described.send_replace(());
     }
 
     /// Records that FFmpeg cannot copy the source's audio. The relay does not try again while it runs.
     pub fn refuse(&self) {
         self.lock().refused = true;
+        self.described.send_replace(());
     }
 
     /// Whether [`Self::refuse`] was called.
@@ -101,16 +159,26 @@ impl AudioBuffer {
     pub fn begin(&self, timeline: u32, head: Bytes) {
         let mut state = self.lock();
         state.clear();
-        state.run = state.audio.clone().map(|audio| Arc::new(AudioRun { timeline, audio, head }));
+        let g711 = state.g711;
+        state.run = state.audio.clone().map(|audio| Arc::new(AudioRun { timeline, audio, head, g711 }));
         drop(state);
         self.changed.send_replace(());
     }
 
     /// Appends media. `sync` says whether it begins with a syncpoint.
     pub fn push(&self, bytes: Bytes, sync: bool) {
+        self.push_piece(Piece { bytes, packet: None }, sync);
+    }
+
+    /// Appends the media of one packet of G.711.
+    pub fn push_packet(&self, bytes: Bytes, sync: bool, packet: G711Packet) {
+        self.push_piece(Piece { bytes, packet: Some(packet) }, sync);
+    }
+
+    fn push_piece(&self, piece: Piece, sync: bool) {
         let mut state = self.lock();
-        state.bytes += bytes.len();
-        state.recent.push_back(bytes);
+        state.bytes += piece.bytes.len();
+        state.recent.push_back(piece);
         if sync {
             let newest = state.end() - 1;
             state.sync_before = std::mem::replace(&mut state.sync, newest);
@@ -188,7 +256,7 @@ impl BufferState {
         while excess(self)
             && let Some(gone) = self.recent.pop_front()
         {
-            self.bytes -= gone.len();
+            self.bytes -= gone.bytes.len();
             self.first += 1;
         }
     }
@@ -221,9 +289,9 @@ impl AudioListener {
                 if !same || missed {
                     return None;
                 }
-                if let Some(bytes) = state.recent.get((self.next - state.first) as usize) {
+                if let Some(piece) = state.recent.get((self.next - state.first) as usize) {
                     self.next += 1;
-                    return Some(bytes.clone());
+                    return Some(piece.bytes.clone());
                 }
             }
             let _ = self.changed.changed().await;

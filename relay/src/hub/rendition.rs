@@ -125,12 +125,14 @@ pub struct SubscriberCounts {
     viewers: [usize; Protocol::ALL.len()],
     /// Transcoders that read the rendition.
     pub transcoders: usize,
+    /// Viewers that get the source's audio in packets.
+    pub listeners: usize,
 }
 
 impl SubscriberCounts {
     /// Whether there is a subscription.
     pub fn any(self) -> bool {
-        self.viewers() + self.transcoders > 0
+        self.viewers() + self.transcoders + self.listeners > 0
     }
 
     /// Viewers of all protocols.
@@ -151,6 +153,8 @@ pub enum Purpose {
     View(Protocol),
     /// A transcoder makes another variant.
     Transcode,
+    /// A viewer gets the source's audio in packets, beside any video.
+    Listen,
 }
 
 /// See the [module](self).
@@ -413,6 +417,7 @@ impl SubscriberCounts {
         match purpose {
             Purpose::View(protocol) => &mut self.viewers[protocol as usize],
             Purpose::Transcode => &mut self.transcoders,
+            Purpose::Listen => &mut self.listeners,
         }
     }
 }

@@ -80,7 +80,8 @@ async fn play(source: &Source, url: &Url, audio_buffer: &AudioBuffer, publisher:
         Ok(Err(stopped)) => return stopped,
         Err(_) => return StopReason::Rtsp("Connection timed out".to_owned()),
     };
-    audio_buffer.describe(audio.as_ref().map(|(_, track)| track.describe()));
+    let track = audio.as_ref().map(|(_, track)| track);
+    audio_buffer.describe_packets(track.map(Track::describe), track.and_then(rtsp_audio::g711));
     let audio_index = audio.as_ref().map(|(index, _)| *index);
     let mut audio = audio.map(|(index, track)| {
         let decoder = rtsp_audio::decoder(&session.streams()[index]);

@@ -19,6 +19,7 @@ use super::publisher::StopReason;
 use super::reader::{Cause, Unsupported};
 use crate::clock;
 use crate::hub::audio_buffer::AudioBuffer;
+use crate::hub::audio_buffer::g711::{self, G711, G711Packet};
 
 /// G.722 has 16,000 samples a second, and an RTP clock of 8000 by mistake (RFC 3551, section 4.5.2).
 const G722_SAMPLE_RATE: u32 = 16_000;
@@ -73,6 +74,16 @@ pub(super) fn track(stream: &Stream, codec: Codec) -> Result<Track, StopReason> 
         channels: parameters.channels().get().into(),
         config: Bytes::copy_from_slice(parameters.extra_data()),
     })
+}
+
+/// The law of a track that viewers may get in the camera's packets.
+pub(super) fn g711(track: &Track) -> Option<G711> {
+    let law = match track.codec {
+        Codec::PcmAlaw => G711::ALaw,
+        Codec::PcmMulaw => G711::MuLaw,
+        Codec::Aac | Codec::PcmS16Be | Codec::G722 => return None,
+    };
+    (track.timescale == g711::SAMPLE_RATE && track.channels == 1).then_some(law)
 }
 
 /// Writes one run of a camera's audio into the audio buffer. Dropping it ends that run.
@@ -145,7 +156,13 @@ impl<'a> AudioWriter<'a> {
             self.audio_buffer.begin(self.timeline, self.track.head());
             self.begun = true;
         }
-        self.audio_buffer.push(written.bytes, written.sync);
+        if g711(&self.track).is_some() {
+            // The samples are the end of what is written.
+            let samples = written.bytes.slice(written.bytes.len() - samples.len()..);
+            self.audio_buffer.push_packet(written.bytes, written.sync, G711Packet { decode_time, samples });
+        } else {
+            self.audio_buffer.push(written.bytes, written.sync);
+        }
     }
 }
 
@@ -157,4 +174,22 @@ impl Drop for AudioWriter<'_> {
 
 fn seconds(timestamp: retina::Timestamp) -> f64 {
     timestamp.timestamp() as f64 / f64::from(timestamp.clock_rate().get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn track(codec: Codec, timescale: u32, channels: u32) -> Track {
+        Track { codec, timescale, sample_rate: timescale, channels, config: Bytes::new() }
+    }
+
+    #[test]
+    fn g711_in_packets_has_one_channel_and_8_khz() {
+        assert_eq!(g711(&track(Codec::PcmAlaw, 8000, 1)), Some(G711::ALaw));
+        assert_eq!(g711(&track(Codec::PcmMulaw, 8000, 1)), Some(G711::MuLaw));
+        assert_eq!(g711(&track(Codec::PcmAlaw, 16_000, 1)), None);
+        assert_eq!(g711(&track(Codec::PcmMulaw, 8000, 2)), None);
+        assert_eq!(g711(&track(Codec::PcmS16Be, 8000, 1)), None);
+    }
 }

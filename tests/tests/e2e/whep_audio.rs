@@ -1,5 +1,5 @@
-//! Sound over WebRTC, with a viewer that is no browser. Opus is in sync with its frames by the sender reports. One encoder serves
-//! all viewers, and none runs without a viewer that takes sound.
+//! Sound over WebRTC, with a viewer that is no browser. Opus and G.711 are in sync with their frames by the sender reports, also
+//! beside a sub stream. One encoder serves all viewers. None runs for a viewer of G.711, or without a viewer that takes sound.
 
 use std::time::Duration;
 
@@ -19,19 +19,26 @@ use str0m::media::MediaKind;
 const AAC: Mount = Mount { path: "aac", kind: Kind::WithAac, mark: Rgb(0x20, 0x40, 0xc0) };
 const OPUS: Mount = Mount { path: "opus", kind: Kind::WithOpus, mark: Rgb(0xc0, 0x40, 0x20) };
 const ALAW: Mount = Mount { path: "alaw", kind: Kind::WithAlaw, mark: Rgb(0x20, 0xc0, 0x40) };
+const SUB: Mount = Mount { path: "sub", kind: Kind::H264, mark: Rgb(0x80, 0x20, 0x80) };
 const MUTE: Mount = Mount { path: "mute", kind: Kind::H264, mark: Rgb(0x80, 0x80, 0x20) };
 
 const TEST: Duration = Duration::from_secs(90);
 /// A cold source: FFmpeg, RTSP, the next key frame, on a busy machine.
 const START: Duration = Duration::from_secs(20);
 const LISTENED: Duration = Duration::from_secs(6);
+/// The reports of both tracks of the camera, and some frames of both of its streams without delay.
+const SETTLED: Duration = Duration::from_secs(5);
 /// The bound between frame and sound, in seconds. ITU-R BT.1359 calls 45 ms detectable.
 const SYNC: f64 = 0.04;
 /// The bound between the clocks of two reports, in seconds: they are exact, except for the rounding of an NTP time.
 const CLOCKS: f64 = 0.002;
 /// Ticks of a packet of 20 ms.
 const PACKET: f64 = 960.0;
+/// The most samples of a packet of G.711, and a camera's least.
+const SAMPLES: std::ops::RangeInclusive<f64> = 80.0..=960.0;
 const BOTH: [Codec; 2] = [Codec::H264, Codec::Opus];
+/// As a browser offers them.
+const WITH_G711: [Codec; 3] = [Codec::H264, Codec::Opus, Codec::PCMA];
 /// The relay's idle timeout, and an FFmpeg that ends.
 const STOPPED: Duration = Duration::from_secs(LINGER_SECONDS + 5);
 
@@ -60,9 +67,14 @@ async fn assert_in_sync(peer: &Peer, from: u64, what: &str) {
         let reports = peer.reports.iter().filter(|report| report.kind == kind).count();
         assert!(reports >= 2, "{what}: {reports} reports of {kind:?}");
     }
-    let origins: Vec<f64> = peer.reports.iter().map(|report| report.origin).collect();
+    let origins: Vec<f64> = peer.reports.iter().map(|report| peer.origin(report)).collect();
     let apart = origins.iter().copied().fold(f64::MIN, f64::max) - origins.iter().copied().fold(f64::MAX, f64::min);
     assert!(apart < CLOCKS, "{what}: {:?}", peer.reports);
+}
+
+/// The ticks from each packet to the next.
+fn steps(peer: &Peer) -> Vec<f64> {
+    peer.packets.windows(2).map(|pair| pair[1].time as f64 - pair[0].time as f64).collect()
 }
 
 async fn in_sync(mount: Mount, encoder: &str) {
@@ -72,7 +84,7 @@ async fn in_sync(mount: Mount, encoder: &str) {
     peer.run(LISTENED, |_, _| true).await;
     assert_in_sync(&peer, 0, mount.path).await;
     // A camera on a busy machine leaves out pieces of sound, and its jitter moves others by some samples.
-    let steps: Vec<f64> = peer.packets.windows(2).map(|pair| pair[1].time as f64 - pair[0].time as f64).collect();
+    let steps = steps(&peer);
     assert!((median(steps.clone()) - PACKET).abs() < 1.0 && steps.iter().all(|step| *step > 0.0), "{steps:?}");
 
     let mut other = Peer::watch(&relay, &format!("/whep/{}", mount.path), &BOTH).await;
@@ -88,9 +100,48 @@ fn aac_becomes_opus_and_is_in_sync() {
     within(TEST, || in_sync(AAC, "libopus"));
 }
 
+/// A viewer that takes Opus alone gets an encode beside.
 #[test]
-fn g711_becomes_opus_and_is_in_sync() {
-    within(TEST, || in_sync(ALAW, "libopus"));
+fn g711_is_sent_without_an_encoder_and_in_sync() {
+    within(TEST, async || {
+        let (_camera, relay) = camera_and_relay(ALAW).await;
+        let mut peer = Peer::watch(&relay, "/whep/alaw", &WITH_G711).await;
+        hear(&mut peer, 10).await;
+        peer.run(LISTENED, |_, _| true).await;
+        assert!(peer.packets.iter().all(|packet| packet.codec == Codec::PCMA));
+        assert_in_sync(&peer, 0, "G.711").await;
+        let steps = steps(&peer);
+        assert!(SAMPLES.contains(&median(steps.clone())) && steps.iter().all(|step| *step > 0.0), "{steps:?}");
+        assert!(relay.ffmpegs().is_empty(), "{:?}", relay.ffmpegs());
+        assert_eq!(relay.stream("alaw").await.audio.expect("sound").listeners, 1);
+
+        let mut other = Peer::watch(&relay, "/whep/alaw", &BOTH).await;
+        hear(&mut other, 10).await;
+        assert!(other.packets.iter().all(|packet| packet.codec == Codec::Opus));
+        let encoders = relay.encoders();
+        assert!(encoders.len() == 1 && encoders[0].command.iter().any(|word| word == "libopus"), "{encoders:?}");
+        assert_eq!(relay.stream("alaw").await.audio.expect("sound").listeners, 2);
+    });
+}
+
+#[test]
+fn sound_beside_a_sub_stream_is_in_sync() {
+    within(TEST, async || {
+        let camera = Camera::start(&[ALAW, SUB]).await;
+        let sub = format!("sub = \"{}\"\n", camera.url(SUB.path));
+        let relay = Setup::config(camera.config_of([]) + &camera.stream("yard", ALAW.path, &sub)).start().await;
+        let watch = async |codecs| Peer::watch(&relay, "/whep/yard?quality=low", codecs).await;
+        let (mut g711, mut opus) = (watch(&WITH_G711[..]).await, watch(&BOTH).await);
+        tokio::join!(hear(&mut g711, 10), hear(&mut opus, 10));
+        tokio::join!(g711.run(SETTLED, |_, _| true), opus.run(SETTLED, |_, _| true));
+        let since = |peer: &Peer| peer.packets.last().map_or(0, |packet| packet.time + 1);
+        let (from_g711, from_opus) = (since(&g711), since(&opus));
+        tokio::join!(g711.run(LISTENED, |_, _| true), opus.run(LISTENED, |_, _| true));
+        assert_in_sync(&g711, from_g711, "G.711 beside a sub stream").await;
+        assert_in_sync(&opus, from_opus, "Opus beside a sub stream").await;
+        assert_eq!(relay.encoders().len(), 1, "of the sound: {:?}", relay.encoders());
+        assert_eq!((camera.viewers(ALAW.path).now, camera.viewers(SUB.path).now), (1, 1));
+    });
 }
 
 #[test]

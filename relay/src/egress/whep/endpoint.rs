@@ -10,7 +10,7 @@ use sightline_protocol::stream::{StreamName, Variant};
 use str0m::change::SdpOffer;
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::crypto::from_feature_flags;
-use str0m::media::{Direction, Mid, Pt};
+use str0m::media::{Direction, Mid};
 use str0m::rtp::Extension;
 use str0m::{Candidate, Rtc, RtcConfig};
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ use super::ice_tcp::ConnectionGate;
 use super::inbox::{Inbox, InboxMessage, SessionGuard, Sessions, inbox, lock};
 use super::network::Port;
 use super::paths::Paths;
-use super::payload::{self, Payload};
+use super::payload::{self, AudioPayloads, Payload};
 use super::session::{self, Negotiated, WhepSession};
 use super::stun::{self, IceCredentials};
 use super::track::Track;
@@ -117,7 +117,7 @@ impl Endpoint {
         if !lock(&self.sessions).has_room(offer.client, Instant::now()) {
             return Err(WhepError::Full);
         }
-        let sound = audio::is_possible(stream, offer.choice);
+        let sound = audio::is_possible(stream);
         let (mut negotiated, sdp) = self.negotiate(&offer.sdp, offer.reached, sound)?;
         let playable = payload::playable(&negotiated.payloads);
         let takes_h264 = payload::has(&negotiated.payloads, Family::H264);
@@ -205,7 +205,7 @@ impl Endpoint {
                 WhepError::NoCodec("it takes H.264 or H.265")
             });
         };
-        let audio = mids.iter().filter(|_| sound).find_map(|&mid| Some((mid, audio_payload(&mut rtc, mid)?)));
+        let audio = mids.iter().filter(|_| sound).find_map(|&mid| Some((mid, audio_payloads(&mut rtc, mid)?)));
         let audio_mid = audio.map(|(mid, _)| mid);
         for other in mids {
             let sends = other == mid || Some(other) == audio_mid;
@@ -214,7 +214,8 @@ impl Endpoint {
         }
         let answer = answer::send_only(&answer, &mid, audio_mid.as_deref());
         let video = Track::new(&mut rtc, mid).ok_or(WhepError::NoVideo)?;
-        let audio = audio.and_then(|(mid, pt)| Some(NegotiatedAudio { track: Track::new(&mut rtc, mid)?, pt }));
+        let audio =
+            audio.and_then(|(mid, payloads)| Some(NegotiatedAudio { track: Track::new(&mut rtc, mid)?, payloads }));
         Ok((Negotiated { rtc, video, payloads, audio, local }, answer))
     }
 
@@ -232,11 +233,11 @@ impl Endpoint {
     }
 }
 
-/// The payload type of Opus in section `mid`, if sound can be sent in it.
-fn audio_payload(rtc: &mut Rtc, mid: Mid) -> Option<Pt> {
+/// The payload types of section `mid`, if sound can be sent in it.
+fn audio_payloads(rtc: &mut Rtc, mid: Mid) -> Option<AudioPayloads> {
     let media = rtc.media(mid)?;
     let sends = media.kind().is_audio() && media.direction().is_sending();
-    payload::opus(rtc.writer(mid).filter(|_| sends)?.payload_params())
+    AudioPayloads::of(rtc.writer(mid).filter(|_| sends)?.payload_params())
 }
 
 /// Waits until the camera's format is known. Fails unless it is H.265 that the viewer plays.

@@ -11,8 +11,9 @@ use sightline_protocol::message::{GapReason, Ready};
 use sightline_protocol::stream::Variant;
 use tracing::debug;
 
+use super::annex_b;
+use super::audio::{self, VideoTimeline};
 use super::rtp_time::{CLOCK_RATE, to_90_khz};
-use super::{annex_b, audio};
 use crate::egress::select::{CameraFormat, Choice, Wanted};
 use crate::egress::variant_reader::{VariantReader, VideoEvent, first_variant};
 use crate::hub::Stream;
@@ -26,8 +27,8 @@ const TOLERATED_LAG: Duration = Duration::from_secs(1);
 /// The next media.
 #[derive(Debug)]
 pub(super) enum Media {
-    /// Frames of this codec follow, on the source's `timeline`. A replay repeats the `same` epoch.
-    Epoch { codec: VideoCodec, timeline: u32, same: bool },
+    /// Frames of this codec follow, on this timeline. A replay repeats the `same` epoch.
+    Epoch { codec: VideoCodec, timeline: VideoTimeline, same: bool },
     /// The frames of a fragment. FFmpeg and the relay write one frame per fragment.
     Frames(Vec<RtpFrame>),
 }
@@ -53,6 +54,7 @@ struct SentEpoch {
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct FrameReader {
+    stream: Stream,
     video: VariantReader,
     epoch: Option<SentEpoch>,
     /// The stream's audio, if the viewer may get it.
@@ -64,10 +66,10 @@ impl FrameReader {
     pub(super) fn new(stream: Stream, choice: Choice, playable: Vec<VideoCodec>) -> Self {
         // WebRTC sends `copy` only to a viewer that plays it.
         let wanted = Wanted::Choice(choice.without_copy(), playable);
-        let audio = audio::is_possible(&stream, choice).then(|| stream.audio_buffer().clone());
+        let audio = audio::is_possible(&stream).then(|| stream.audio_buffer().clone());
         let first = stream.subscribe(first_variant(&stream, &wanted, None), Protocol::WebRtc);
-        let video = VariantReader::new(stream, Protocol::WebRtc, first, wanted);
-        Self { video, epoch: None, audio }
+        let video = VariantReader::new(stream.clone(), Protocol::WebRtc, first, wanted);
+        Self { stream, video, epoch: None, audio }
     }
 
     /// The variant that will be sent. `None` until the source runs and the camera's format is known.
@@ -129,7 +131,8 @@ impl FrameReader {
             debug!(rendition = self.video.rendition().label(), "ignoring an epoch without a decoder configuration");
             return None;
         };
-        let timeline = init.timeline;
+        let is_sub = self.stream.is_sub(self.video.variant());
+        let timeline = VideoTimeline { number: init.timeline, is_sub };
         self.epoch = Some(SentEpoch { init, config });
         Some(Media::Epoch { codec, timeline, same })
     }

@@ -4,6 +4,8 @@ use sightline_protocol::codec::{Family, VideoCodec};
 use str0m::format::{Codec, CodecConfig, FormatParams, PayloadParams};
 use str0m::media::{Frequency, Pt};
 
+use crate::hub::audio_buffer::g711::G711;
+
 /// `profile-level-id`s of H.264 (RFC 6184, section 8.1) that browsers offer, at level 3.1: Baseline, Constrained Baseline,
 /// Main, High, Constrained High. The level is not binding, because receivers take it from the stream.
 const AVC_PROFILES: [u32; 5] = [0x42_001f, 0x42_e01f, 0x4d_001f, 0x64_001f, 0x64_0c1f];
@@ -31,9 +33,11 @@ pub(super) fn offered_by_us() -> CodecConfig {
             config.add_h264(pt, resend, mode, profile);
         }
     }
-    // The only codec of sound: every browser has it (RFC 7874, section 3).
+    // Every browser has both codecs of sound (RFC 7874, section 3). G.711 has static payload types (RFC 3551, section 6).
     let (pt, _) = pair();
     config.add_config(pt, None, Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2), FormatParams::default());
+    config.enable_pcmu(true, false);
+    config.enable_pcma(true, false);
     config
 }
 
@@ -68,9 +72,42 @@ impl Payload {
     }
 }
 
-/// The payload type of Opus, if it was negotiated.
-pub(super) fn opus<'a>(negotiated: impl IntoIterator<Item = &'a PayloadParams>) -> Option<Pt> {
-    negotiated.into_iter().find(|params| params.spec().codec == Codec::Opus).map(PayloadParams::pt)
+/// The negotiated payload types of sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AudioPayloads {
+    pub(super) opus: Pt,
+    pub(super) a_law: Option<Pt>,
+    pub(super) mu_law: Option<Pt>,
+}
+
+impl AudioPayloads {
+    /// The payload types that str0m negotiated. `None` without Opus, as which any sound can be sent.
+    pub(super) fn of<'a>(negotiated: impl IntoIterator<Item = &'a PayloadParams>) -> Option<Self> {
+        let (mut opus, mut a_law, mut mu_law) = (None, None, None);
+        for params in negotiated {
+            let pt = match params.spec().codec {
+                Codec::Opus => &mut opus,
+                Codec::PCMA => &mut a_law,
+                Codec::PCMU => &mut mu_law,
+                _ => continue,
+            };
+            pt.get_or_insert(params.pt());
+        }
+        Some(Self { opus: opus?, a_law, mu_law })
+    }
+
+    /// The payload type of this law.
+    pub(super) fn g711(&self, law: G711) -> Option<Pt> {
+        match law {
+            G711::ALaw => self.a_law,
+            G711::MuLaw => self.mu_law,
+        }
+    }
+
+    /// Whether there is one of G.711.
+    pub(super) fn has_g711(&self) -> bool {
+        self.a_law.is_some() || self.mu_law.is_some()
+    }
 }
 
 fn hevc(profile: u8, level: u8) -> VideoCodec {
@@ -147,8 +184,9 @@ mod tests {
         let all = types.len();
         types.sort_unstable();
         types.dedup();
-        assert_eq!((types.len(), all), (25, 25));
-        assert!(types.iter().all(|&pt| (96..128).contains(&*pt)), "{types:?}");
+        assert_eq!((types.len(), all), (27, 27));
+        assert_eq!((*types[0], *types[1]), (0, 8), "PCMU and PCMA");
+        assert!(types[2..].iter().all(|&pt| (96..128).contains(&*pt)), "{types:?}");
         assert_eq!(config.params().iter().filter_map(Payload::of).count(), 12, "of them, video");
     }
 }

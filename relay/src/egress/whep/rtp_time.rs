@@ -4,7 +4,7 @@
 //! times and composition offsets. Older frames, of the GOP so far or of a replay, would lie in the past: each gets the previous
 //! timestamp plus a millisecond. A receiver then plays them as fast as it can and learns no delay from them.
 //!
-//! Sound has a clock of its own, of 48 kHz (RFC 7587, section 4.1). It follows the video's: both count from the beginning of the
+//! Sound has a clock of its own, of 48 kHz for Opus (RFC 7587, section 4.1) and 8 kHz for G.711. It follows the video's: both count from the beginning of the
 //! session, and sound and frame of one moment have the same time. So one function gives the wallclocks of both, from which the
 //! sender reports follow (RFC 3550, section 6.4.1): the receiver aligns the tracks by them.
 
@@ -12,8 +12,6 @@ use std::time::{Duration, Instant};
 
 /// Ticks per second of RTP's video clock.
 pub(super) const CLOCK_RATE: u64 = 90_000;
-/// Ticks per second of Opus in RTP.
-const OPUS_CLOCK_RATE: u64 = 48_000;
 
 /// Frames may be stamped this much later than they are sent: the first ones after a late frame of the source, and those of a
 /// burst, of 500 frames at most. GStreamer ignores reports with an RTP time a second ahead of the media.
@@ -90,14 +88,14 @@ impl RtpClock {
         time as u64
     }
 
-    /// The RTP timestamp, in ticks of 48 kHz, of the sound at `decode_time` of a track with this timescale. `None` if nothing
-    /// relates it to the video: before the first frame of an epoch, and on another timeline. `None` for sound from before the
-    /// session, too.
-    pub(super) fn stamp_audio(&self, timeline: u32, decode_time: u64, timescale: u32) -> Option<u64> {
+    /// The RTP timestamp, in ticks of a clock of `rate`, of the sound at `decode_time` of a track with this timescale. `None` if
+    /// nothing relates it to the video: before the first frame of an epoch, and on another timeline. `None` for sound from before
+    /// the session, too.
+    pub(super) fn stamp_audio(&self, timeline: u32, decode_time: u64, timescale: u32, rate: u64) -> Option<u64> {
         let offset = self.offset.filter(|_| self.timeline == Some(timeline))?;
         // Converted apart, so that packets of equal duration have equal distances.
-        let media = convert(i64::try_from(decode_time).ok()?, u64::from(timescale), OPUS_CLOCK_RATE);
-        let time = media.saturating_add(convert(offset, CLOCK_RATE, OPUS_CLOCK_RATE));
+        let media = convert(i64::try_from(decode_time).ok()?, u64::from(timescale), rate);
+        let time = media.saturating_add(convert(offset, CLOCK_RATE, rate));
         u64::try_from(time).ok()
     }
 }
@@ -109,6 +107,10 @@ mod tests {
     /// 25 frames per second.
     const FRAME: i64 = 3600;
     const SECOND: i64 = 90_000;
+    /// The clock of Opus.
+    const OPUS: u64 = 48_000;
+    /// The clock of G.711.
+    const G711: u64 = 8000;
 
     #[test]
     fn any_timescale_becomes_90_khz() {
@@ -160,11 +162,13 @@ mod tests {
         let mut clock = RtpClock::default();
         clock.begin_epoch(3);
         clock.stamp(7 * SECOND, SECOND, 2 * SECOND);
-        for (moment, timescale) in [(9.0, 48_000), (9.48, 8000), (12.5, 44_100)] {
+        for (moment, timescale, rate) in
+            [(9.0, 48_000, OPUS), (9.48, 8000, OPUS), (12.5, 44_100, OPUS), (14.0, 8000, G711)]
+        {
             let frame = clock.stamp((moment * SECOND as f64) as i64, 0, ((moment - 6.0) * SECOND as f64) as i64);
-            let sound = clock.stamp_audio(3, (moment * f64::from(timescale)) as u64, timescale).unwrap();
+            let sound = clock.stamp_audio(3, (moment * f64::from(timescale)) as u64, timescale, rate).unwrap();
             let frame = session.wallclock(Duration::from_secs_f64(frame as f64 / CLOCK_RATE as f64));
-            let sound = session.wallclock(Duration::from_secs_f64(sound as f64 / OPUS_CLOCK_RATE as f64));
+            let sound = session.wallclock(Duration::from_secs_f64(sound as f64 / rate as f64));
             let apart = frame.max(sound) - frame.min(sound);
             assert!(apart < Duration::from_micros(50), "{moment} s: {apart:?}");
         }
@@ -175,22 +179,23 @@ mod tests {
         let mut clock = RtpClock::default();
         clock.begin_epoch(1);
         clock.stamp(12_345, 0, 67_891);
-        let times: Vec<u64> = (10..30).map(|packet| clock.stamp_audio(1, packet * 960, 48_000).unwrap()).collect();
+        let times: Vec<u64> =
+            (10..30).map(|packet| clock.stamp_audio(1, packet * 960, 48_000, OPUS).unwrap()).collect();
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 960), "{times:?}");
     }
 
     #[test]
     fn sound_without_a_frame_of_its_timeline_has_no_time() {
         let mut clock = RtpClock::default();
-        assert_eq!(clock.stamp_audio(1, 48_000, 48_000), None);
+        assert_eq!(clock.stamp_audio(1, 48_000, 48_000, OPUS), None);
         clock.begin_epoch(1);
-        assert_eq!(clock.stamp_audio(1, 48_000, 48_000), None, "no frame yet");
+        assert_eq!(clock.stamp_audio(1, 48_000, 48_000, OPUS), None, "no frame yet");
         clock.stamp(SECOND, 0, SECOND / 2);
-        assert_eq!(clock.stamp_audio(1, 48_000, 48_000), Some(24_000));
-        assert_eq!(clock.stamp_audio(2, 48_000, 48_000), None, "another run of the source");
-        assert_eq!(clock.stamp_audio(1, 20_000, 48_000), None, "from before the session");
+        assert_eq!(clock.stamp_audio(1, 48_000, 48_000, OPUS), Some(24_000));
+        assert_eq!(clock.stamp_audio(2, 48_000, 48_000, OPUS), None, "another run of the source");
+        assert_eq!(clock.stamp_audio(1, 20_000, 48_000, OPUS), None, "from before the session");
         clock.begin_epoch(2);
-        assert_eq!(clock.stamp_audio(2, 48_000, 48_000), None, "no frame yet");
+        assert_eq!(clock.stamp_audio(2, 48_000, 48_000, OPUS), None, "no frame yet");
     }
 
     #[test]

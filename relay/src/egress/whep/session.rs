@@ -4,10 +4,8 @@
 //! holds only the packets of one frame, and those for retransmission ([`RESEND`]).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use sightline_media::fmp4::Fragment;
 use str0m::media::{MediaTime, Pt};
 use str0m::net::{Protocol, Receive};
 use str0m::{Event, Input, Output, Rtc, RtcError};
@@ -16,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::audio::{AudioSender, NegotiatedAudio};
+use super::audio::{AudioSender, NegotiatedAudio, Sound};
 use super::channel::ReadyChannel;
 use super::frame_reader::{FrameReader, Media, RtpFrame};
 use super::inbox::InboxMessage;
@@ -150,7 +148,7 @@ impl WhepSession {
                 None => Err(EndReason::Left),
             },
             media = self.frames.next(), if wanted => self.send(media).await,
-            fragment = next_audio(&mut self.audio) => self.send_audio(&fragment).await,
+            sound = next_sound(&mut self.audio) => self.send_sound(&sound).await,
             () = sleep_until(wake) => self.input(Input::Timeout(std::time::Instant::now())),
         }
     }
@@ -241,10 +239,10 @@ impl WhepSession {
     async fn send(&mut self, media: Media) -> Result<(), EndReason> {
         match media {
             Media::Epoch { codec, timeline, same } => {
-                self.audio.iter_mut().for_each(AudioSender::follow);
+                self.audio.iter_mut().for_each(|audio| audio.follow(timeline));
                 self.pt = Some(payload::choose(&self.negotiated.payloads, &codec).ok_or(EndReason::OtherCodec)?);
                 if !same {
-                    self.clock.begin_epoch(timeline);
+                    self.clock.begin_epoch(timeline.number);
                     self.keyframe_limiter.began(self.time());
                     self.gop = None;
                     if let Some(ready) = self.frames.ready(self.channel.epochs() + 1) {
@@ -263,10 +261,10 @@ impl WhepSession {
         }
     }
 
-    async fn send_audio(&mut self, fragment: &Fragment) -> Result<(), EndReason> {
+    async fn send_sound(&mut self, sound: &Sound) -> Result<(), EndReason> {
         let session = self.session_time();
         let Some(audio) = &mut self.audio else { return Ok(()) };
-        audio.write(&mut self.negotiated.rtc, fragment, &self.clock, session).map_err(rtc_error)?;
+        audio.write(&mut self.negotiated.rtc, sound, &self.clock, session).map_err(rtc_error)?;
         self.flush().await.map(drop)
     }
 
@@ -307,8 +305,8 @@ impl WhepSession {
     }
 }
 
-/// The next fragment of sound. Pending for a viewer without sound. Cancel-safe.
-async fn next_audio(audio: &mut Option<AudioSender>) -> Arc<Fragment> {
+/// The next sound. Pending for a viewer without sound. Cancel-safe.
+async fn next_sound(audio: &mut Option<AudioSender>) -> Sound {
     match audio {
         Some(audio) => audio.next().await,
         None => std::future::pending().await,

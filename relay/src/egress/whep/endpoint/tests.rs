@@ -106,8 +106,9 @@ async fn first_audio_section_with_opus_sends_in_the_stream_of_the_video() {
         (vec![browser_video(0)], None),
     ] {
         let (negotiated, answer) = endpoint.negotiate(&offer(&sections), None, true).unwrap();
-        let audio = negotiated.audio.map(|audio| (audio.track.mid.to_string(), audio.pt));
-        assert_eq!(audio, expected.map(|mid| (mid.to_owned(), 111.into())), "{answer}");
+        let audio = negotiated.audio.map(|audio| (audio.track.mid.to_string(), audio.payloads));
+        let payloads = AudioPayloads { opus: 111.into(), a_law: Some(8.into()), mu_law: Some(0.into()) };
+        assert_eq!(audio, expected.map(|mid| (mid.to_owned(), payloads)), "{answer}");
         let sending = answered(&answer).into_iter().filter(|section| section.contains("a=sendonly"));
         let streams: Vec<&str> = sending.map(stream_of).collect();
         assert_eq!(streams.len(), 1 + usize::from(expected.is_some()), "{answer}");

@@ -209,7 +209,7 @@ fn player_of_the_last_track_shows_video() {
             &["audio inactive", "video"],
             &["video", "video", "video"],
             // The first section, which usually carries the candidates, has no codec of the relay.
-            &["audio recvonly PCMA", "video"],
+            &["audio recvonly G722", "video"],
             &["video recvonly VP8", "audio", "video"],
         ];
         // The source has not run: its sound, which it does not have, is promised.

@@ -9,7 +9,7 @@
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, VARY};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -65,6 +65,8 @@ pub(super) async fn negotiate(request: Request, next: Next) -> Response {
     };
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    // A cache may otherwise keep a 404 for a time of its choice (RFC 9110, section 15.5.5).
+    parts.headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     parts.headers.append(VARY, HeaderValue::from_static("Accept"));
     Response::from_parts(parts, Body::from(body))
 }

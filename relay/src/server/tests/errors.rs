@@ -74,6 +74,8 @@ async fn browser_at_an_unknown_address_gets_a_page_with_a_link_to_the_wall() {
     }
     let answer = relay.request("GET", "/not/there", HTML).await;
     assert!(status(&answer) == "401" && !answer.contains("<a"), "without credentials: {answer}");
+    let answer = TestRelay::new(|_| {}).request("GET", "/not/there", HTML).await;
+    assert!(parts(&answer).0.contains("cache-control: no-store"), "an open relay: {answer}");
     let answer = relay.request("POST", "/not/there", &browser).await;
     assert!(parts(&answer).0.contains("text/plain"), "no page is asked for: {answer}");
 }

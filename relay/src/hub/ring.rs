@@ -236,7 +236,8 @@ impl Ring {
         };
         let mut starts: Vec<f64> = self.fragments.iter().rev().filter_map(start).take(CAPTURE_FRAMES).collect();
         starts.sort_unstable_by(f64::total_cmp);
-        starts.get(starts.len() / 2).copied()
+        // Of two in the middle the earlier one: a frame is delayed more often than it is ahead.
+        starts.get(starts.len().saturating_sub(1) / 2).copied()
     }
 
     /// The number of the next fragment.

@@ -17,7 +17,7 @@ failed=()
 limit=(timeout --kill-after=10)
 [ ! -t 0 ] || limit+=(--foreground)
 # Tests of the protocol lane mostly wait, so several run at once. Timing tests have every core to themselves.
-PROTOCOL_THREADS=${PROTOCOL_THREADS:-9}
+PROTOCOL_THREADS=${PROTOCOL_THREADS:-8}
 records=$logs/records.jsonl
 
 log_of() { echo "$logs/${1//[^A-Za-z0-9]/-}.log"; }

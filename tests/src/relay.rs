@@ -21,6 +21,8 @@ use crate::run::until;
 const CONFIG: &str = "test.toml";
 /// The time limit from the start of the process to the line with its address.
 const START: Duration = Duration::from_secs(10);
+/// The time limit until a line that was written is read, on a busy machine.
+const LOGGED: Duration = Duration::from_secs(5);
 
 /// Cargo's target folder: tests are in `PROFILE/deps`, programs in `PROFILE`.
 pub fn target_folder() -> PathBuf {
@@ -379,6 +381,15 @@ impl Relay {
     /// Its output so far.
     pub fn log(&self) -> String {
         format!("{}\n{}", self.running().stdout.text(), self.running().stderr.text())
+    }
+
+    /// Waits until its output contains `text` at least `count` times. A response may arrive before the line that tells of it is read.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub async fn wait_for_log(&self, text: &str, count: usize) {
+        let logged = async || (self.log().matches(text).count() >= count).then_some(());
+        until(&format!("{text:?} in the log, {count} times"), LOGGED, logged).await;
     }
 
     /// Sends it a signal and waits for its end. Its descendants stay: check them with [`Process::is_alive`].

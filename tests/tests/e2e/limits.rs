@@ -209,7 +209,7 @@ fn two_hundred_viewers_join_and_leave_at_once() {
 fn connections_leave_descriptors_for_sources() {
     within(TEST, async || {
         let scene = Scene::of("header_seconds = 600", |setup| setup.open_files(80)).await;
-        assert!(scene.relay.log().contains("limit of connections"), "{}", scene.relay.log());
+        scene.relay.wait_for_log("limit of connections", 1).await;
         let mut idle = Vec::new();
         for _ in 0..120 {
             idle.push(connect(scene.address()).await);

@@ -284,8 +284,9 @@ fn rules_for_claims_apply_and_change_at_a_reload() {
         let with_rules =
             |crew: &str| format!("{base}{}{}{}", rule("crew", crew), rule("guests", "oth*"), rule("x", "x/*"));
         let mut relay = Setup::config(with_rules("c*")).start().await;
-        let warnings =
-            |relay: &Relay| relay.log().matches("the pattern \"x/*\" of the rule for groups = \"x\"").count();
+        const WARNING: &str = "the pattern \"x/*\" of the rule for groups = \"x\"";
+        let warnings = |relay: &Relay| relay.log().matches(WARNING).count();
+        relay.wait_for_log(WARNING, 1).await;
         assert_eq!(warnings(&relay), 1, "{}", relay.log());
         let [crew, guest, none] = ["crew", "guests", "none"].map(|group| signer.sign(&with("groups", json!([group]))));
         let mut viewers = Vec::new();
@@ -303,6 +304,7 @@ fn rules_for_claims_apply_and_change_at_a_reload() {
             let told = "its claim groups has no value that a rule names";
             assert!(answer.status == 403 && answer.text().contains(told), "{}", answer.text());
         }
+        relay.wait_for_log("sign-in refused", 1).await;
         assert_eq!(relay.log().matches("sign-in refused").count(), 1, "{}", relay.log());
 
         // A rule with a fault changes nothing.
@@ -313,7 +315,9 @@ fn rules_for_claims_apply_and_change_at_a_reload() {
         let (message, code, _) = viewers.remove(0).wait_closed(SOON).await;
         assert!(message.contains("was revoked") && code == Some(4403), "{message} {code:?}");
         viewers.remove(0).take_media(20, LIVE).await;
+        relay.wait_for_log(WARNING, 2).await;
         assert_eq!(warnings(&relay), 2, "{}", relay.log());
+        relay.wait_for_log("viewer ended", 1).await;
         let ended = relay.log().lines().find(|line| line.contains("viewer ended")).map(str::to_owned);
         assert!(ended.as_ref().is_some_and(|line| line.contains("subject=somebody")), "{ended:?}");
 

@@ -23,6 +23,7 @@ pub(super) async fn guesses(scene: &Scene) {
         })
         .await;
     // Basic and Bearer share their places, so that one of them may have waited.
+    scene.relay.wait_for_log(&format!("login failed client={} method=form", ATTACKER.1), 1).await;
     let log = scene.relay.log();
     let failed = |method: &str| log.contains(&format!("login failed client={} method={method}", ATTACKER.1));
     assert!(failed("form") && (failed("basic") || failed("bearer")), "{log}");

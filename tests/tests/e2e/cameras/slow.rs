@@ -81,7 +81,7 @@ fn key_frame_that_is_far_away_is_awaited() {
             );
         }
         assert_eq!(scene.count("gop60", "PLAY"), rows.len(), "it is not opened again");
-        assert!(scene.relay.log().contains("next key frame"), "{}", scene.relay.log());
+        scene.relay.wait_for_log("next key frame", 1).await;
     });
 }
 

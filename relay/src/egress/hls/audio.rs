@@ -23,6 +23,9 @@ const STOPPED: f64 = 0.4;
 /// Distance of silence from the newest video, in seconds: audio that continues is rarely later, and is heard from its first frame
 /// on.
 const LATE: f64 = 0.4;
+/// Time without a fragment, in seconds, after which silence reaches the newest video. A player stops where audio ends, and is
+/// hardly farther back than [`LATE`] and a part. Audio that returns is heard from then on.
+const ENDED: f64 = 2.0;
 
 /// An item of the ring.
 #[derive(Debug)]
@@ -83,8 +86,10 @@ impl AudioFeed {
                 }
             }
         }
-        if window.durations().is_some() && now - self.heard >= STOPPED {
-            news |= self.bridge(window, leader, MediaTime { seconds: reached.seconds - LATE, ..reached });
+        let silent = now - self.heard;
+        if window.durations().is_some() && silent >= STOPPED {
+            let late = if silent < ENDED { LATE } else { 0.0 };
+            news |= self.bridge(window, leader, MediaTime { seconds: reached.seconds - late, ..reached });
         }
         news
     }

@@ -56,7 +56,7 @@ struct Piece {
 struct BufferState {
     /// The source's audio format, now or in its last run.
     audio: Option<SourceAudio>,
-    /// The law of G.711 whose packets are known.
+    /// The law of the G.711 packets.
     g711: Option<G711>,
     /// Whether it is known what audio the source has, if any.
     described: bool,

@@ -157,7 +157,7 @@ impl<'a> AudioWriter<'a> {
             self.begun = true;
         }
         if g711(&self.track).is_some() {
-            // The samples are the end of what is written.
+            // The samples end the written bytes.
             let samples = written.bytes.slice(written.bytes.len() - samples.len()..);
             self.audio_buffer.push_packet(written.bytes, written.sync, G711Packet { decode_time, samples });
         } else {

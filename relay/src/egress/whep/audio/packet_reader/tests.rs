@@ -156,7 +156,7 @@ fn times_only_grow_when_the_clock_starts_again() {
     assert_eq!(times(&mut packets, &opus(48_000 + 3 * PACKET), &clock), [96_960]);
 }
 
-/// A stream whose main stream, on timeline 1, shows at `main` milliseconds what the sub stream shows at `sub`.
+/// A stream with one picture at `main` milliseconds of the main stream, on timeline 1, and at `sub` of the sub stream.
 fn stream_with_pair(main: u64, sub: u64) -> Stream {
     let stream = test_stream::stream_with_sub();
     for (variant, time) in [(Variant::Copy, main), (Variant::Low, sub)] {

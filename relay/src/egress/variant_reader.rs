@@ -156,6 +156,11 @@ impl VariantReader {
         self.rendition().variant()
     }
 
+    /// Whether that is the camera's sub stream.
+    pub(super) fn is_sub(&self) -> bool {
+        self.stream.is_sub(self.variant())
+    }
+
     /// The reason for the variant that is sent, or awaited. `None` while another one is to replace it.
     pub(super) fn settled_reason(&self) -> Option<VariantReason> {
         self.next.is_none().then_some(self.why)
@@ -329,7 +334,7 @@ impl VariantReader {
 
     /// Whether this is the init segment of a sub stream that the viewer does not play.
     fn is_unplayable_sub(&self, init: &InitSegment) -> bool {
-        self.stream.is_sub(self.variant()) && CameraFormat::of(init).is_none_or(|format| !self.wanted.plays(&format))
+        self.is_sub() && CameraFormat::of(init).is_none_or(|format| !self.wanted.plays(&format))
     }
 
     /// Does without the sub stream from now on.

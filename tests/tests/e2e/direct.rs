@@ -198,7 +198,7 @@ fn camera_that_ffmpeg_cannot_read_either_is_read_directly_again() {
         drop(web);
         camera.restart().await;
         has_more(&viewer).await;
-        assert!(relay.log().contains("FFmpeg reads the camera instead"), "{}", relay.log());
+        relay.wait_for_log("FFmpeg reads the camera instead", 1).await;
         assert_eq!(reader(&relay, "red").await, by(ReaderName::Direct, None));
         assert!(relay.ffmpegs().is_empty(), "{:?}", relay.ffmpegs());
     });
@@ -231,7 +231,7 @@ fn b_frames_are_read_by_ffmpeg_without_an_error_and_remembered_until_a_reload() 
         assert!(notes.iter().any(|note| note.contains(reason) && note.contains("FFmpeg")), "{notes:?}");
         let line = "sightline_source_reader{stream=\"bframes\",reader=\"ffmpeg\",reason=\"b_frames\"} 1";
         assert_eq!(reader_metrics(&relay).await, [line]);
-        assert!(relay.log().contains(&format!("the relay cannot read the camera itself: {reason}")), "{}", relay.log());
+        relay.wait_for_log(&format!("the relay cannot read the camera itself: {reason}"), 1).await;
 
         // A restart of the camera does not make the relay try again.
         camera.restart().await;

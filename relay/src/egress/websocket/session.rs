@@ -276,7 +276,7 @@ impl Session {
             self.message(ServerMessage::Ready(self.video.reader.ready(&init, self.video.epoch, audio)));
             self.send_init(init.bytes.clone(), now);
             let time = init.time(fragment.head.decode_time);
-            let is_sub = self.stream.is_sub(self.video.reader.variant());
+            let is_sub = self.video.reader.is_sub();
             self.video.start = Some(VideoStart { timeline: init.timeline, time, is_sub });
         }
         let lag = self.video.reader.lag();

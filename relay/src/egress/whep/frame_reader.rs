@@ -54,7 +54,6 @@ struct SentEpoch {
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct FrameReader {
-    stream: Stream,
     video: VariantReader,
     epoch: Option<SentEpoch>,
     /// The stream's audio, if the viewer may get it.
@@ -68,8 +67,8 @@ impl FrameReader {
         let wanted = Wanted::Choice(choice.without_copy(), playable);
         let audio = audio::is_possible(&stream).then(|| stream.audio_buffer().clone());
         let first = stream.subscribe(first_variant(&stream, &wanted, None), Protocol::WebRtc);
-        let video = VariantReader::new(stream.clone(), Protocol::WebRtc, first, wanted);
-        Self { stream, video, epoch: None, audio }
+        let video = VariantReader::new(stream, Protocol::WebRtc, first, wanted);
+        Self { video, epoch: None, audio }
     }
 
     /// The variant that will be sent. `None` until the source runs and the camera's format is known.
@@ -131,8 +130,7 @@ impl FrameReader {
             debug!(rendition = self.video.rendition().label(), "ignoring an epoch without a decoder configuration");
             return None;
         };
-        let is_sub = self.stream.is_sub(self.video.variant());
-        let timeline = VideoTimeline { number: init.timeline, is_sub };
+        let timeline = VideoTimeline { number: init.timeline, is_sub: self.video.is_sub() };
         self.epoch = Some(SentEpoch { init, config });
         Some(Media::Epoch { codec, timeline, same })
     }

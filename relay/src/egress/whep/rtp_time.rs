@@ -4,9 +4,9 @@
 //! times and composition offsets. Older frames, of the GOP so far or of a replay, would lie in the past: each gets the previous
 //! timestamp plus a millisecond. A receiver then plays them as fast as it can and learns no delay from them.
 //!
-//! Sound has a clock of its own, of 48 kHz for Opus (RFC 7587, section 4.1) and 8 kHz for G.711. It follows the video's: both count from the beginning of the
-//! session, and sound and frame of one moment have the same time. So one function gives the wallclocks of both, from which the
-//! sender reports follow (RFC 3550, section 6.4.1): the receiver aligns the tracks by them.
+//! Sound has a clock of its own, of 48 kHz for Opus (RFC 7587, section 4.1) and 8 kHz for G.711. It follows the video's: both count
+//! from the beginning of the session, and sound and frame of one moment have the same time. So one function gives the wallclocks
+//! of both, from which the sender reports follow (RFC 3550, section 6.4.1): the receiver aligns the tracks by them.
 
 use std::time::{Duration, Instant};
 
